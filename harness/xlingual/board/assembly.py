@@ -1,0 +1,314 @@
+"""From run records to a leaderboard: which runs enter, in which column, and what is said of those that do not."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..records import Estimate, RunRecord
+from .collection import CollectedRun, Collection
+from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
+from .escape import show_hidden
+from .ranking import make_rows, missing_cell
+from .rows import (
+    Board,
+    BoardModel,
+    Cell,
+    CellState,
+    Column,
+    LeftOut,
+    NotRanked,
+    RateRow,
+    RateTable,
+    Row,
+    Table,
+)
+from .spec import RATES, BoardOrigin, BoardSpec
+
+LABEL_LENGTH = 150
+_FINGERPRINT_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """The runs that a board may show, and what is said of the others."""
+
+    runs: tuple[CollectedRun, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A table, the runs behind its cells by fingerprint and task, and the runs that do not compare."""
+
+    table: Table
+    shown: Mapping[str, Mapping[str, CollectedRun]]
+    not_ranked: tuple[NotRanked, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SortedOut:
+    """The runs on one task: those of the column by fingerprint, and what is said of the others."""
+
+    column: Mapping[str, CollectedRun]
+    not_ranked: tuple[NotRanked, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What all tables of a board share."""
+
+    spec: BoardSpec
+    labels: Mapping[str, str]
+    baseline: str | None
+    """A fingerprint."""
+
+
+def build_board(
+    spec: BoardSpec, collection: Collection, *, baseline: str | None = None, include_limited: bool = False
+) -> Board:
+    """Make the leaderboard that `spec` describes of the collected runs.
+
+    `baseline` goes before the one of the spec. `include_limited` shows limited runs, marked and unranked, where the
+    model has no whole run.
+    """
+    entered = _select_runs(spec, collection, include_limited=include_limited)
+    labels = label_models(run.record for run in entered.runs)
+    wanted = baseline or spec.baseline
+    found, notes = _find_baseline(wanted, entered.runs)
+    context = _Context(spec=spec, labels=labels, baseline=found)
+    tables: list[Table] = []
+    rates: list[RateTable] = []
+    not_ranked: list[NotRanked] = []
+    left_out = [*collection.left_out, *entered.left_out]
+    for family, runs in _by_family(spec, entered.runs).items():
+        filled = [_fill_table(context, family, metric, runs) for metric in _metrics(spec, family, runs)]
+        tables += [each.table for each in filled]
+        rates += _fill_rates(filled[0], labels)
+        not_ranked += [item for each in filled for item in each.not_ranked]
+        left_out += [item for each in filled for item in each.left_out]
+    models = {run.record.model.fingerprint: run.record.model for run in entered.runs}
+    return Board(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        origin=spec.origin.value,
+        newest=max(entered.runs, key=lambda run: run.finished).record.finished_at if entered.runs else None,
+        tables=tuple(tables),
+        rates=tuple(rates),
+        models=tuple(
+            BoardModel(label=label, spec=models[fingerprint])
+            for label, fingerprint in sorted((labels[fingerprint], fingerprint) for fingerprint in models)
+        ),
+        not_ranked=tuple(not_ranked),
+        left_out=tuple(sorted(set(left_out), key=lambda item: (item.where, item.reason))),
+        superseded=len(collection.superseded),
+        notes=notes,
+        reported=spec.reported,
+    )
+
+
+def label_models(records: Iterable[RunRecord]) -> dict[str, str]:
+    """Return a label for each fingerprint: the model's name, with digits of the fingerprint where names look alike."""
+    names = {record.model.fingerprint: record.model.name[:LABEL_LENGTH] for record in records}
+    looks = {fingerprint: _look(name) for fingerprint, name in names.items()}
+    shared = Counter(looks.values())
+    return {
+        fingerprint: name if shared[looks[fingerprint]] == 1 else f"{name} ({fingerprint[:_FINGERPRINT_DIGITS]})"
+        for fingerprint, name in names.items()
+    }
+
+
+def _look(name: str) -> str:
+    """Return what a reader sees of `name`: names that differ in width, case or outer spaces look the same."""
+    return unicodedata.normalize("NFKC", show_hidden(name)).strip().casefold()
+
+
+def _select_runs(spec: BoardSpec, collection: Collection, *, include_limited: bool) -> _Entered:
+    runs: list[CollectedRun] = []
+    left_out: list[LeftOut] = []
+    for run in collection.runs:
+        if spec.position(run.record.protocol.task) is None:
+            continue
+        if spec.languages is not None and run.record.language not in spec.languages:
+            continue
+        if run.sample and spec.origin is BoardOrigin.REAL:
+            left_out.append(LeftOut(where=run.where, reason="sample data never enter a board of real scores"))
+        elif not run.sample and spec.origin is BoardOrigin.SAMPLE:
+            left_out.append(LeftOut(where=run.where, reason="real data never enter a board of sample scores"))
+        elif run.record.protocol.limit is not None and not include_limited:
+            left_out.append(LeftOut(where=run.where, reason=f"limited to {run.record.protocol.limit}"))
+        else:
+            runs.append(run)
+    return _Entered(tuple(sorted(runs, key=lambda run: run.where)), tuple(left_out))
+
+
+def _find_baseline(word: str | None, runs: Sequence[CollectedRun]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the fingerprint of the model that `word` names, or None and a note that says why there is none."""
+    if word is None:
+        return None, ()
+    models = [run.record.model for run in runs]
+    by_name = {model.fingerprint for model in models if model.name == word}
+    found = by_name or {model.fingerprint for model in models if model.word == word}
+    if len(found) == 1:
+        return found.pop(), ()
+    if found:
+        return None, (f"No gains: {len(found)} models are called {word}.",)
+    return None, (f"No gains: the baseline {word} has no run here.",)
+
+
+def _by_family(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[CollectedRun]]:
+    """Sort runs into families, in the order of the patterns that take them in."""
+    families: dict[str, list[CollectedRun]] = {}
+    for run in sorted(runs, key=lambda run: (spec.position(run.record.protocol.task) or 0, run.record.protocol.task)):
+        families.setdefault(run.record.protocol.task.partition("/")[0], []).append(run)
+    return families
+
+
+def _metrics(spec: BoardSpec, family: str, runs: Sequence[CollectedRun]) -> tuple[str, ...]:
+    """Return the spec's metrics for `family`, or the main metric of most of its runs."""
+    if family in spec.metrics:
+        return spec.metrics[family]
+    votes = Counter(run.record.main_metric for run in runs)
+    return (min(votes, key=lambda metric: (-votes[metric], metric)),)
+
+
+def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _Filled:
+    columns: list[Column] = []
+    shown: dict[str, dict[str, CollectedRun]] = {}
+    not_ranked: list[NotRanked] = []
+    left_out: list[LeftOut] = []
+    for task, group in _by_task(context.spec, runs).items():
+        reference = choose_reference(group, metric).record
+        sorted_out = _sort_out(context, metric, group, reference)
+        columns.append(_make_column(reference, metric, tuple(sorted_out.column.values())))
+        not_ranked += sorted_out.not_ranked
+        left_out += sorted_out.left_out
+        for fingerprint, run in sorted_out.column.items():
+            shown.setdefault(fingerprint, {})[task] = run
+    higher_is_better = metric not in context.spec.lower_is_better
+    cells = {
+        fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
+        for fingerprint, found in shown.items()
+    }
+    baseline = context.baseline if context.baseline in shown else None
+    table = Table(
+        family=family,
+        metric=metric,
+        higher_is_better=higher_is_better,
+        baseline=context.labels[baseline] if baseline is not None else None,
+        columns=tuple(columns),
+        rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
+    )
+    return _Filled(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+
+
+def _sort_out(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _SortedOut:
+    """Divide the runs on one task: one a model into the column, those unlike `reference` beside it."""
+    column: dict[str, CollectedRun] = {}
+    not_ranked: list[NotRanked] = []
+    left_out: list[LeftOut] = []
+    for run in sorted(runs, key=_preference):
+        record, label = run.record, context.labels[run.record.model.fingerprint]
+        if differences := find_differences(record, reference, metric):
+            estimate = find_estimate(record, metric)
+            value = estimate.value if estimate else None
+            task = record.protocol.task
+            not_ranked.append(NotRanked(model=label, task=task, metric=metric, value=value, differences=differences))
+        elif record.model.fingerprint in column:
+            left_out.append(LeftOut(where=run.where, reason="another run of the model shows more of the task"))
+        else:
+            column[record.model.fingerprint] = run
+    order = sorted(not_ranked, key=lambda item: (item.model, str(item.differences)))
+    return _SortedOut(column=column, not_ranked=tuple(order), left_out=tuple(left_out))
+
+
+def _by_task(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[CollectedRun]]:
+    """Group runs by task, in the order of the columns: languages as the spec has them, then names."""
+    languages = spec.languages or ()
+
+    def place(run: CollectedRun) -> tuple[int, int, str]:
+        language, task = run.record.language, run.record.protocol.task
+        return spec.position(task) or 0, languages.index(language) if language in languages else 0, task
+
+    tasks: dict[str, list[CollectedRun]] = {}
+    for run in sorted(runs, key=place):
+        tasks.setdefault(run.record.protocol.task, []).append(run)
+    return tasks
+
+
+def _preference(run: CollectedRun) -> tuple[bool, int, float, str]:
+    """Whole runs first, then the longer of limited ones, then the newest."""
+    return run.record.protocol.limit is not None, -run.record.protocol.n, -run.finished.timestamp(), run.where
+
+
+def _make_column(reference: RunRecord, metric: str, runs: Sequence[CollectedRun]) -> Column:
+    signature = run_signature(reference, metric).get(METRIC_SIGNATURE)
+    return Column(
+        task=reference.protocol.task,
+        variant=reference.protocol.task.partition("/")[2],
+        language=reference.language,
+        signature=signature if isinstance(signature, str) else None,
+        protocol=reference.protocol,
+        origins=tuple(sorted({run.record.origin.value for run in runs})),
+    )
+
+
+def make_cell(record: RunRecord, metric: str) -> Cell:
+    """Return what `record` has for `metric`, as complete only if every example of the split was answered and scored."""
+    estimate = find_estimate(record, metric)
+    protocol = record.protocol
+    if estimate is None or estimate.value is None:
+        reason = (estimate.reason or "no reason was given") if estimate else f"the run does not have {metric}"
+        state, scored = CellState.NOT_COMPUTED, 0
+    else:
+        state, scored, reason = _judge(record, estimate), _scored(record, estimate), None
+    value = estimate.value if estimate else None
+    return Cell(
+        task=protocol.task,
+        state=state,
+        value=value,
+        low=estimate.low if estimate and value is not None else None,
+        high=estimate.high if estimate and value is not None else None,
+        n=scored,
+        expected=protocol.n,
+        limit=protocol.limit,
+        reason=reason,
+    )
+
+
+def _judge(record: RunRecord, estimate: Estimate) -> CellState:
+    if record.protocol.limit is not None:
+        return CellState.LIMITED
+    whole = record.complete and estimate.unscored == 0 and estimate.n == record.protocol.n
+    return CellState.COMPLETE if whole else CellState.INCOMPLETE
+
+
+def _scored(record: RunRecord, estimate: Estimate) -> int:
+    """Return how many examples stand behind the value; failures that were scored as answers do not count."""
+    answered = record.protocol.n - record.counts.failed - record.counts.missing
+    return max(0, min(estimate.n, answered, record.protocol.n - estimate.unscored))
+
+
+def _fill_rates(filled: _Filled, labels: Mapping[str, str]) -> list[RateTable]:
+    """Return the diagnostics of the runs that a table shows: a list of one, or of none where no run has any."""
+    columns = filled.table.columns
+    ordered: Sequence[Row] = filled.table.rows
+    rows = [
+        RateRow(
+            model=labels[row.fingerprint],
+            metric=metric,
+            cells=tuple(
+                make_cell(runs[column.task].record, metric) if column.task in runs else missing_cell(column.task)
+                for column in columns
+            ),
+        )
+        for row in ordered
+        for runs in [filled.shown[row.fingerprint]]
+        for metric in RATES
+        if any(find_estimate(run.record, metric) for run in runs.values())
+    ]
+    variants = tuple(column.variant for column in columns)
+    return [RateTable(family=filled.table.family, variants=variants, rows=tuple(rows))] if rows else []

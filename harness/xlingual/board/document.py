@@ -1,0 +1,33 @@
+"""A leaderboard as JSON, for programs."""
+
+from ..identity import Json
+from ..serial import to_json
+from .rows import Board
+
+DOCUMENT_SCHEMA = 1
+
+
+def board_json(board: Board) -> Json:
+    """Return `board` as JSON data; the same board gives the same data.
+
+    Schema 1: an object of `schema` and the fields of `rows.Board`, records as objects with the field names of
+    `rows.py`, where each is documented:
+
+    - name, title, description; origin, "real" or "sample"; newest, the `finished_at` of the newest run or null
+    - tables: family, metric, higher_is_better, baseline (label or null),
+      columns (task, variant, language, signature, protocol as in results.json, origins), and rows (model,
+      fingerprint, cells, average, rank, gain); a cell has task, state ("complete", "incomplete", "limited",
+      "not computed", "missing"), value, low, high, n, expected, limit, reason; a gain has value (percent), columns
+      (tasks) and reason; scores are 0 to 100, full precision, null for no score
+    - rates: family, variants, rows (model, metric, cells)
+    - models: label, spec as in results.json
+    - not_ranked: model, task, metric, value, differences (field, run, ranked)
+    - left_out: where, reason; superseded: how many older records were replaced
+    - notes: sentences; reported: claim, value, source, url
+
+    Texts are as the runs have them, not escaped for any page.
+    """
+    data = to_json(board)
+    if not isinstance(data, dict):
+        raise TypeError("a board is a record")
+    return {"schema": DOCUMENT_SCHEMA, **data}

@@ -1,0 +1,185 @@
+"""The records that a leaderboard is made of; `document.board_json` writes them as they stand."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..records import ModelSpec, Protocol
+
+
+class CellState(StrEnum):
+    """What a cell holds; only `complete` ones enter averages, gains and ranks."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    """Some examples failed, are missing or could not be judged."""
+    LIMITED = "limited"
+    """The run asked only a part of the examples."""
+    NOT_COMPUTED = "not computed"
+    """The run is there, the metric has no value; see the reason."""
+    MISSING = "missing"
+    """There is no run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One model on one task by one metric."""
+
+    task: str
+    state: CellState
+    value: float | None
+    """0 to 100."""
+    low: float | None
+    high: float | None
+    n: int
+    """Examples that were scored."""
+    expected: int
+    """Examples of the split, or of the part that a limited run asked."""
+    limit: str | None
+    reason: str | None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One task of a table and all that its runs have in common."""
+
+    task: str
+    variant: str
+    """The task's name without its family: "zh", "en-zh"."""
+    language: str
+    signature: str | None
+    """Of the metric; None where no run has a value."""
+    protocol: Protocol
+    origins: tuple[str, ...]
+    """Where the runs that are shown took the same data from, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """Average relative gain over the baseline: the mean over columns of 100 * (model - baseline) / baseline."""
+
+    value: float | None
+    """In percent of the baseline's score; None: see `reason`."""
+    columns: tuple[str, ...]
+    """The tasks that enter it: complete for both models."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One model in a table."""
+
+    model: str
+    """The label: its name, with digits of the fingerprint where two models share the name."""
+    fingerprint: str
+    cells: tuple[Cell, ...]
+    """One a column, in the order of the columns."""
+    average: float | None
+    """Over all columns; None unless every cell is complete."""
+    rank: int | None
+    """By average, from 1, equal averages sharing one; None: not ranked."""
+    gain: Gain | None
+    """None: no baseline was named, or it has no row here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Models by tasks of one family, by one metric."""
+
+    family: str
+    metric: str
+    higher_is_better: bool
+    baseline: str | None
+    """The baseline's label, where it has a row."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    """Ranked rows by rank, then the others by label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateRow:
+    """One rate of one model: how often its answers were off target, empty, copied or cut."""
+
+    model: str
+    metric: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateTable:
+    """The diagnostics of a family; nothing here is ranked."""
+
+    family: str
+    variants: tuple[str, ...]
+    rows: tuple[RateRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field in which a run is not like the ranked ones."""
+
+    field: str
+    """A field of Protocol, or "metric signature"."""
+    run: str
+    ranked: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRanked:
+    """A run that cannot be compared with those of the table."""
+
+    model: str
+    task: str
+    metric: str
+    value: float | None
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A file or a run that is nowhere on the board."""
+
+    where: str
+    """The file, from the name of the folder that was searched."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A figure from elsewhere, shown but never mixed with measured ones."""
+
+    claim: str
+    value: str
+    source: str
+    url: str | None
+    """https only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardModel:
+    """A model on the board."""
+
+    label: str
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A whole leaderboard."""
+
+    name: str
+    title: str
+    description: str
+    origin: str
+    """The kind of data: real or sample."""
+    newest: str | None
+    """`finished_at` of the newest run shown."""
+    tables: tuple[Table, ...]
+    rates: tuple[RateTable, ...]
+    models: tuple[BoardModel, ...]
+    not_ranked: tuple[NotRanked, ...]
+    left_out: tuple[LeftOut, ...]
+    superseded: int
+    """Older records of a model, task and protocol that a newer one replaced."""
+    notes: tuple[str, ...]
+    reported: tuple[Reported, ...]

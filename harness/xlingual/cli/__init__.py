@@ -1,0 +1,108 @@
+"""The command line: one module a command, imported when it is called, so that `--help` loads nothing heavy."""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from ..errors import Interrupted, UsageError, XlingualError
+
+_COMMANDS = {
+    "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
+    "score": ("score", "Score a predictions file, or the saved answers of a run again."),
+    "board": ("board", "Make a leaderboard from runs."),
+    "tasks": ("tasks", "List task families, their languages and directions."),
+    "models": ("models", "List model backends."),
+    "doctor": ("doctor", "Check this machine, and say what is missing and how to get it."),
+}
+"""Command -> (module, one line of help): known without importing any."""
+
+EXIT_CODES = (
+    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model or config; 4 auth; "
+    "5 environment; 70 bug; 130/143 signal."
+)
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.COMMAND
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="xlingual")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def COMMAND(debug: bool) -> None:  # noqa: N802 (read from the arguments)
+    """Evaluate language models across languages."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; an error becomes one `error:` and one `hint:` line on stderr."""
+    try:
+        code = COMMAND.main(list(arguments), prog_name="xlingual", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _report(UsageError(error.format_message(), hint=_usage_hint(error)), arguments)
+    except Interrupted as error:
+        _report(error, arguments)
+        return 128 + error.signal_number
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except XlingualError as error:
+        return _report(error, arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 (the border: a bug becomes exit code 70)
+        hint = "this is a bug; run again with --debug and report what it prints"
+        bug = XlingualError(f"{type(error).__name__}: {error}", hint=hint)
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _report(bug, [each for each in arguments if each != "--debug"])
+    return code if isinstance(code, int) else 0
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help" if isinstance(context, click.Context) else "xlingual --help"
+
+
+def _report(error: XlingualError, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    if "--json" in arguments:
+        document = {"where": error.where, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}
+        click.echo(json.dumps({"error": document}, ensure_ascii=False), err=True)
+    else:
+        click.echo(f"error: {printable(str(error))}", err=True)
+        if error.hint:
+            click.echo(f"hint: {printable(error.hint)}", err=True)
+    return error.exit_code
+
+
+def printable(text: str) -> str:
+    """Return `text` without terminal control characters, which data and models must not be able to send."""
+    return "".join(
+        character if character in "\n\t" or not (ord(character) < 32 or 127 <= ord(character) < 160) else "�"
+        for character in text
+    )

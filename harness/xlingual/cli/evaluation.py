@@ -1,0 +1,247 @@
+"""`xlingual eval`: run models on tasks, or show with `--dry-run` what would be run."""
+
+import shlex
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+from ..planning import RunSettings, TaskPlan, parse_limit, plan_task
+from ..plugin import Model, ModelOptions, Task
+from ..prompt import OVERFLOW_POLICIES, TEMPLATES
+from ..records import Origin, RunRecord
+from ..run import evaluate
+from ..selection import open_model, select_tasks, split_words, untouched_languages
+from ..serial import to_json
+from ..store import pretty_json
+from . import printable
+from .display import show_records
+from .options import data_option, data_place, json_option, offline_option, takes
+from .progress import MODES, choose_observer
+from .signals import orderly_signals
+
+DEFAULT_TASKS = "xquad,mlqa,flores101"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalOptions:
+    """The words of the command line."""
+
+    model: tuple[str, ...]
+    tasks: str
+    langs: str
+    data: str | None
+    out: str
+    split: str | None
+    limit: str | None
+    shots: int
+    seed: int
+    template: str
+    max_new_tokens: int | None
+    stop: tuple[str, ...]
+    on_overflow: str
+    revision: str | None
+    dtype: str | None
+    device: str | None
+    batch_size: int | None
+    allow_pickle: bool
+    trust_remote_code: bool
+    max_errors: int | None
+    fresh: bool
+    offline: bool
+    dry_run: bool
+    as_json: bool
+    progress: str
+
+
+def run_evaluation(options: EvalOptions) -> int:
+    """Evaluate every model on every task; 0 where all samples have answers, else 1."""
+    settings = _settings(options)
+    languages = split_words(options.langs)
+    tasks = select_tasks(split_words(options.tasks), languages)
+    records: list[RunRecord] = []
+    observer = choose_observer("none" if options.as_json else options.progress)
+    for code in untouched_languages(tasks, languages):
+        observer.note(f"no chosen task answers in {code}")
+    for word in options.model:
+        with closing(open_model(word, _model_options(options))) as model:
+            if options.dry_run:
+                _show_plans(model, tasks, settings, as_json=options.as_json)
+                continue
+            with orderly_signals("the same command again resumes: " + _command_line()):
+                records += evaluate(model, tasks, settings, observer)
+    if options.dry_run:
+        return 0
+    _warn(records)
+    if options.as_json:
+        click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
+    else:
+        show_records(records)
+        click.echo(f"runs: {settings.out}", err=True)
+    return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
+
+
+def _settings(options: EvalOptions) -> RunSettings:
+    return RunSettings(
+        place=data_place(options.data, offline=options.offline),
+        out=Path(options.out).expanduser(),
+        split=options.split,
+        template=options.template,
+        shots=options.shots,
+        seed=options.seed,
+        max_new_tokens=options.max_new_tokens,
+        stop=tuple(_unescape(word) for word in options.stop) or None,
+        limit=parse_limit(options.limit) if options.limit else None,
+        on_overflow=options.on_overflow,
+        fresh=options.fresh,
+        max_errors=options.max_errors,
+    )
+
+
+def _unescape(word: str) -> str:
+    text = word.replace("\\n", "\n").replace("\\t", "\t")
+    if not text:
+        raise UsageError("an empty stop string would end every answer", where="--stop", hint="leave --stop out")
+    return text
+
+
+def _model_options(options: EvalOptions) -> ModelOptions:
+    return ModelOptions(
+        revision=options.revision,
+        dtype=options.dtype,
+        device=options.device,
+        batch_size=options.batch_size,
+        offline=options.offline,
+        allow_pickle=options.allow_pickle,
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _command_line() -> str:
+    return shlex.join(["xlingual", *sys.argv[1:]])
+
+
+def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_json: bool) -> None:
+    plans = [plan_task(task, model, settings) for task in tasks]
+    documents = [_describe(model, plan) for plan in plans]
+    if as_json:
+        click.echo(pretty_json({"schema": 1, "plans": to_json(documents)}), nl=False)
+        return
+    for plan, document in zip(plans, documents, strict=True):
+        click.echo(f"{plan.name}: {document['samples']} samples, {document['prompt_tokens']} prompt tokens, ", nl=False)
+        click.echo(
+            f"up to {plan.protocol.max_new_tokens} new tokens each, template {plan.template}, data {plan.origin}"
+        )
+        click.echo(
+            f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut"
+        )
+        click.echo(f"  files: {', '.join(file.path for file in plan.files)}")
+        click.echo(f"  goes to: {plan.folder}")
+        for message in plan.fitted[0].request.messages:
+            click.echo(printable(f"  [{message.role}]\n{message.text}"))
+        click.echo()
+
+
+def _describe(model: Model, plan: TaskPlan) -> dict[str, object]:
+    requests = [fitted.request for fitted in plan.fitted]
+    counts = model.count_tokens(requests)
+    return {
+        "task": plan.name,
+        "model": plan.model.name,
+        "samples": len(requests),
+        "prompt_tokens": None if counts is None else sum(counts),
+        "max_new_tokens": plan.protocol.max_new_tokens,
+        "template": plan.template,
+        "origin": plan.origin.value,
+        "files": [file.path for file in plan.files],
+        "shots_dropped": sum(fitted.shots_dropped > 0 for fitted in plan.fitted),
+        "passages_cut": sum(fitted.passage_cut > 0 for fitted in plan.fitted),
+        "folder": str(plan.folder),
+        "first_prompt": [f"{message.role}: {message.text}" for message in requests[0].messages],
+    }
+
+
+def _warn(records: list[RunRecord]) -> None:
+    for record in records:
+        name = record.protocol.task
+        counts = record.counts
+        if counts.failed or counts.missing:
+            done = f"{counts.answered} of {record.protocol.n} samples"
+            click.echo(f"warning: {name}: answered {done}; the same command again asks the rest", err=True)
+        if counts.shots_dropped or counts.passages_cut:
+            lost = f"{counts.shots_dropped} prompts lost demonstrations, {counts.passages_cut} had their passage cut"
+            click.echo(f"warning: {name}: {lost} to fit the context window", err=True)
+        empty = next((each.value for each in record.estimates if each.metric == "empty"), None)
+        if empty is not None and empty > 5:
+            click.echo(f"warning: {name}: {empty:.1f}% of the answers are empty", err=True)
+    if any(record.origin is Origin.SAMPLE for record in records):
+        click.echo("note: these are scores on the packaged sample; they are never ranked beside real ones", err=True)
+
+
+_OPTIONS: list[click.Parameter] = [
+    click.Option(
+        ["--model", "-m"], multiple=True, required=True, help="Model word, see 'xlingual models'; repeatable."
+    ),
+    click.Option(
+        ["--tasks", "-t"], default=DEFAULT_TASKS, show_default=True, help="Families, tasks or globs, comma-separated."
+    ),
+    click.Option(["--langs", "-l"], default="", help="Only tasks that answer in these languages: zh,ar."),
+    data_option(),
+    click.Option(["--out", "-o"], default="runs", show_default=True, help="Folder of all runs."),
+    click.Option(["--split"], default=None, help="Split to evaluate instead of each task's own: dev."),
+    click.Option(["--limit"], default=None, metavar="N|A-B", help="Only these examples; such a run is never ranked."),
+    click.Option(
+        ["--shots"], type=click.IntRange(0), default=0, show_default=True, help="Solved examples before the question."
+    ),
+    click.Option(["--seed"], type=int, default=0, show_default=True, help="Of the choice of solved examples."),
+    click.Option(
+        ["--template"],
+        type=click.Choice(("auto", *TEMPLATES)),
+        default="auto",
+        show_default=True,
+        help="How prompts are wrapped; auto: as suits the model.",
+    ),
+    click.Option(
+        ["--max-new-tokens"], type=click.IntRange(1), default=None, help="Longest answer; default: each task's own."
+    ),
+    click.Option(
+        ["--stop"], multiple=True, metavar="TEXT", help=r"End answers before this; '\n' is a line break. Repeatable."
+    ),
+    click.Option(
+        ["--on-overflow"],
+        type=click.Choice(OVERFLOW_POLICIES),
+        default="truncate",
+        show_default=True,
+        help="What to do with prompts longer than the context window.",
+    ),
+    click.Option(["--revision"], default=None, help="Commit of a hub model."),
+    click.Option(
+        ["--dtype"], type=click.Choice(DTYPES), default=None, help="Default: float32 on CPU, bfloat16 on GPU."
+    ),
+    click.Option(["--device"], default=None, help="cpu, cuda, cuda:1, mps."),
+    click.Option(["--batch-size"], type=click.IntRange(1), default=None, help="Prompts answered together."),
+    click.Option(["--allow-pickle"], is_flag=True, help="Load .bin weights, which can run code."),
+    click.Option(["--trust-remote-code"], is_flag=True, help="Run a model's own code; needs a 40-hex --revision."),
+    click.Option(["--max-errors"], type=click.IntRange(0), default=None, help="Stop after this many failed samples."),
+    click.Option(["--fresh"], is_flag=True, help="Ask everything again; earlier answers are moved aside."),
+    offline_option(),
+    click.Option(
+        ["--dry-run"], is_flag=True, help="Show counts, tokens and the first prompt of each task; ask nothing."
+    ),
+    json_option(),
+    click.Option(
+        ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
+    ),
+]
+
+COMMAND = click.Command(
+    "eval",
+    params=_OPTIONS,
+    callback=takes(EvalOptions, run_evaluation),
+    help="Run models on tasks. The same command again resumes and never asks a finished sample twice.",
+    epilog="Example: xlingual eval -m smollm2 -t xquad,flores101/en-* -l zh,ar --data DIR --limit 40",
+)

@@ -1,0 +1,51 @@
+"""Options that several commands share, and the way from click's words to a record."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from ..errors import UsageError
+from ..plugin import DataPlace
+
+Record = TypeVar("Record")
+
+
+def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callable[..., int]:
+    """Return a click callback that gathers all of a command's parameters into one record and acts on it."""
+
+    def callback(**parameters: object) -> int:
+        return act(record(**parameters))
+
+    return callback
+
+
+def data_option() -> click.Option:
+    """`--data DIR`."""
+    return click.Option(
+        ["--data"],
+        metavar="DIR|sample",
+        help="Folder of original benchmark files, or 'sample' for the packaged sample. Without it: the cache, then "
+        "the official sources.",
+    )
+
+
+def offline_option() -> click.Option:
+    """`--offline`."""
+    return click.Option(["--offline"], is_flag=True, help="Use no network: local files and the cache only.")
+
+
+def json_option() -> click.Option:
+    """`--json`."""
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout, nothing else.")
+
+
+def data_place(word: str | None, *, offline: bool) -> DataPlace:
+    """Return where data may come from, for the value of `--data`; UsageError where the folder does not exist."""
+    if word is None or word == "sample":
+        return DataPlace(folder=None, sample=word == "sample", offline=offline)
+    folder = Path(word).expanduser()
+    if not folder.is_dir():
+        raise UsageError("no such folder", where=f"--data {word}", hint="name a folder of original files, or 'sample'")
+    return DataPlace(folder=folder, sample=False, offline=offline)

@@ -1,0 +1,91 @@
+"""`xlingual score`: a predictions file against a task, or the saved answers of runs again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+from ..records import Estimate
+from ..rescore import recorded_task, rescore_run, score_predictions
+from ..selection import select_tasks
+from ..serial import to_json
+from ..store import pretty_json, write_atomically
+from .display import show_records, show_table
+from .options import data_option, data_place, json_option, offline_option, takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """The words of the command line."""
+
+    paths: tuple[str, ...]
+    task: str | None
+    data: str | None
+    split: str | None
+    missing: str
+    items: str | None
+    offline: bool
+    as_json: bool
+
+
+def run_score(options: ScoreOptions) -> int:
+    """Score files or run folders; 0 unless examples are missing from a predictions file that must be whole."""
+    place = data_place(options.data, offline=options.offline)
+    if options.task is None:
+        records = []
+        for word in options.paths:
+            folder = Path(word)
+            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], place))
+        if options.as_json:
+            click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
+        else:
+            show_records(records)
+        return 0
+    tasks = select_tasks([options.task], [])
+    if len(tasks) != 1 or len(options.paths) != 1:
+        raise UsageError("one predictions file is scored on one task", where="--task", hint="name it whole: xquad/de")
+    path = Path(options.paths[0])
+    report, items = score_predictions(tasks[0], place, path, split=options.split, missing=options.missing)
+    if options.items is not None:
+        write_atomically(Path(options.items), items)
+    if options.as_json:
+        click.echo(pretty_json(to_json(report)), nl=False)
+    else:
+        show_table(f"{report.task}: {report.n} of {report.total}", ["metric", "signature", "value", "low", "high"],
+                   [_row(each) for each in report.scores])  # fmt: skip
+    if report.unknown:
+        click.echo(f"warning: {len(report.unknown)} ids are in no example, first {report.unknown[0]!r}", err=True)
+    return 0
+
+
+def _row(estimate: Estimate) -> list[str]:
+    numbers = (estimate.value, estimate.low, estimate.high)
+    if estimate.reason is not None:
+        return [estimate.metric, estimate.signature, estimate.reason, "", ""]
+    return [estimate.metric, estimate.signature, *("" if each is None else f"{each:.2f}" for each in numbers)]
+
+
+COMMAND = click.Command(
+    "score",
+    params=[
+        click.Argument(["paths"], nargs=-1, required=True, metavar="PRED.jsonl | RUN..."),
+        click.Option(["--task", "-t"], default=None, help="Task that the predictions answer: xquad/de."),
+        data_option(),
+        click.Option(["--split"], default=None, help="Split instead of the task's own."),
+        click.Option(
+            ["--missing"],
+            type=click.Choice(("skip", "zero")),
+            default="skip",
+            show_default=True,
+            help="Examples without a prediction: leave out, or count as wrong as the official scripts do.",
+        ),
+        click.Option(["--items"], default=None, metavar="FILE", help="Write the statistics of every example as JSONL."),
+        offline_option(),
+        json_option(),
+    ],
+    callback=takes(ScoreOptions, run_score),
+    help='Score a predictions file, lines of {"id": ..., "prediction": ...}, on a task; or, without --task, the saved '
+    "answers of finished run folders again.",
+    epilog="Example: xlingual score PRED.jsonl --task xquad/de --data DIR --json",
+)

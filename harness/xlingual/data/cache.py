@@ -1,0 +1,110 @@
+"""The folder of downloaded data files: every file is stored with its SHA-256 and is checked against it when found."""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+from ..atomic import replace_whole
+from ..errors import DataError, EnvironmentFault
+
+_LOG = logging.getLogger("xlingual")
+_BLOCK = 2**20
+
+
+def cache_folder() -> Path:
+    """Return `$XLINGUAL_CACHE`, else `$XDG_CACHE_HOME/xlingual`, else `~/.cache/xlingual`."""
+    if word := os.environ.get("XLINGUAL_CACHE"):
+        return Path(word).expanduser()
+    if word := os.environ.get("XDG_CACHE_HOME"):
+        return Path(word).expanduser() / "xlingual"
+    try:
+        return Path.home() / ".cache" / "xlingual"
+    except RuntimeError as error:
+        raise EnvironmentFault("no home folder", where="cache", hint="set XLINGUAL_CACHE to a folder") from error
+
+
+def safe_path(folder: Path, name: str) -> Path:
+    """Return the path of `name`, slashes allowed, below `folder`; DataError for a name that leads out of it."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or any(bad in name for bad in ("\\", ":", "\0")):
+        raise DataError("the path leads out of its folder", where=repr(name), hint="paths of data files are relative")
+    return folder.joinpath(*parts)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hex digits."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot be read ({error.strerror or error})", where=str(path)) from error
+    return digest.hexdigest()
+
+
+def sidecar(path: Path) -> Path:
+    """Return the path of the file that keeps the SHA-256 of the file at `path`."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def stored_hash(path: Path) -> str | None:
+    """Return what the sidecar of `path` says, or None where there is none."""
+    try:
+        return sidecar(path).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentFault(f"cannot be read ({error})", where=str(sidecar(path))) from error
+
+
+def find(path: Path, pinned: str | None) -> str | None:
+    """Return the SHA-256 of the cached file at `path`, or None where there is none that can be trusted.
+
+    A file must have the `pinned` hash, or without a pin that of its sidecar; one that has not is renamed, with a
+    warning, so that it is fetched anew and can be looked at.
+    """
+    if not path.is_file():
+        return None
+    actual = hash_file(path)
+    expected = pinned or stored_hash(path)
+    if actual == expected:
+        return actual
+    aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise EnvironmentFault(f"is damaged and cannot be renamed ({error.strerror})", where=str(path)) from error
+    _LOG.warning("%s: sha256 is %s, expected %s; renamed to %s and fetched anew", path, actual, expected, aside.name)
+    return None
+
+
+def store(path: Path, blocks: Iterable[bytes], check: Callable[[str], None]) -> str:
+    """Write `blocks` to `path` whole or not at all, with a sidecar, and return the SHA-256.
+
+    `check` gets the SHA-256 before the file has its name, and raises to refuse it. EnvironmentFault where the disk does
+    not take it; whatever `blocks` raises passes through.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = _write(path, blocks, check)
+    except OSError as error:
+        hint = "set XLINGUAL_CACHE to a folder with space that you may write to"
+        raise EnvironmentFault(f"cannot be written ({error.strerror or error})", where=str(path), hint=hint) from error
+    return digest
+
+
+def _write(path: Path, blocks: Iterable[bytes], check: Callable[[str], None]) -> str:
+    """Write, check and name a file; the sidecar comes first, so that a named file always has one."""
+    digest = hashlib.sha256()
+    with replace_whole(path) as stream:
+        for block in blocks:
+            digest.update(block)
+            stream.write(block)
+        check(digest.hexdigest())
+        with replace_whole(sidecar(path)) as note:
+            note.write(f"{digest.hexdigest()}\n".encode("ascii"))
+    return digest.hexdigest()

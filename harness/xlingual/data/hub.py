@@ -1,0 +1,126 @@
+"""Question-answering data sets of the Hugging Face hub into the cache, in the original SQuAD layout."""
+
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from ..errors import DataError, EnvironmentFault
+from ..identity import Json, slug
+from ..records import HubSource
+from .cache import cache_folder, find, store
+from .download import CONNECT_SECONDS, failure
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_FIELDS: Mapping[str, type] = {"id": str, "context": str, "question": str, "answers": dict}
+
+
+def cached_hub(source: HubSource) -> tuple[Path, str] | None:
+    """Return the cached file of `source` and its SHA-256, or None; no network."""
+    path = _path(source)
+    digest = find(path, None)
+    return None if digest is None else (path, digest)
+
+
+def download_hub(source: HubSource) -> tuple[Path, str]:
+    """Fetch `source` into the cache and return the path of its file and its SHA-256.
+
+    Raises EnvironmentFault within seconds where the hub cannot be reached, DataError for a revision that is no commit,
+    for a data set that is a script, and for rows that are not those of SQuAD.
+    """
+    path = _path(source)
+    where = _where(source)
+    _reach_hub(where)
+    document = squad_document(_load_rows(source, where), where)
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+    return path, store(path, [text.encode("utf-8", "replace")], lambda _: None)
+
+
+def hub_is_offline() -> bool:
+    """Return whether `$HF_HUB_OFFLINE` forbids the network; the house then forbids it for all downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def squad_document(rows: Iterable[Mapping[str, object]], where: str) -> dict[str, Json]:
+    """Return hub rows {id, context, question, answers: {text, answer_start}} in the layout of SQuAD v1.1.
+
+    Questions of one context become one paragraph. Rows without a "title" do not say which paragraphs share an article:
+    each context is then an article of its own, called by its running number from 1. Raises DataError naming the row.
+    """
+    articles: dict[str, dict[str, list[Json]]] = {}
+    running: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        _check_row(row, f"{where}: row {number}")
+        context, answers = cast(str, row["context"]), cast(Mapping[str, list[Json]], row["answers"])
+        title = cast(str, row.get("title")) or running.setdefault(context, str(len(running) + 1))
+        texts, starts = answers["text"], answers["answer_start"]
+        question: Json = {
+            "id": cast(str, row["id"]),
+            "question": cast(str, row["question"]),
+            "answers": [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)],
+        }
+        articles.setdefault(title, {}).setdefault(context, []).append(question)
+    if not articles:
+        raise DataError("no records", where=where)
+    data: list[Json] = [
+        {"title": title, "paragraphs": [{"context": context, "qas": qas} for context, qas in paragraphs.items()]}
+        for title, paragraphs in articles.items()
+    ]
+    return {"data": data}
+
+
+def _check_row(row: Mapping[str, object], where: str) -> None:
+    for name, kind in _FIELDS.items():
+        if not isinstance(row.get(name), kind):
+            raise DataError(f"field {name!r} must be {kind.__name__}, got {type(row.get(name)).__name__}", where=where)
+    answers = cast(Mapping[str, object], row["answers"])
+    texts, starts = answers.get("text"), answers.get("answer_start")
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise DataError("field 'answers' must hold the lists 'text' and 'answer_start' of one length", where=where)
+
+
+def _reach_hub(where: str) -> None:
+    """Raise EnvironmentFault where the hub does not answer: the datasets package would go on trying for 25 seconds."""
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310  the user's own endpoint, or the hub
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()  # noqa: S310  as above
+    except urllib.error.HTTPError:
+        return  # it answered; whether it has the data set is for the datasets package to find out
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(failure(error), where=where) from error
+
+
+def _load_rows(source: HubSource, where: str) -> Iterable[Mapping[str, object]]:
+    # Heavy, and needed for downloads only: kept out of `import xlingual`.
+    import datasets  # noqa: PLC0415
+    from datasets.exceptions import DatasetsError  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    # Its bases are the errors of the HTTP client, which is another package from one version of the hub's to the next.
+    client_errors = cast(tuple[type[Exception], ...], HfHubHTTPError.__bases__)
+    try:
+        rows = datasets.load_dataset(source.repository, source.subset, split=source.split, revision=source.revision)
+    except (OSError, ValueError, RuntimeError, DatasetsError, *client_errors) as error:
+        if "dataset scripts" in str(error).lower():
+            hint = "use a local copy, or the commit of its refs/convert/parquet branch"
+            raise DataError("the data set is a script, which is never run", where=where, hint=hint) from error
+        raise EnvironmentFault(str(error).partition("\n")[0], where=where) from error
+    return cast(Iterable[Mapping[str, object]], rows)
+
+
+def _where(source: HubSource) -> str:
+    return f"hub {source.repository} {source.subset} {source.split} @{source.revision[:7]}"
+
+
+def _path(source: HubSource) -> Path:
+    if not _COMMIT.fullmatch(source.revision):
+        raise DataError(
+            f"the revision {source.revision!r} is not a commit", where=source.repository, hint="pin its 40 hex digits"
+        )
+    name = f"{slug(source.subset)}.{slug(source.split)}.json"
+    return cache_folder() / "data" / slug(source.repository) / source.revision / name

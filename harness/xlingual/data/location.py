@@ -1,0 +1,89 @@
+"""Where a data file is: the packaged sample, the user's folder, the cache, or a pinned address; never a silent mix."""
+
+from pathlib import Path
+
+from ..errors import DataError, EnvironmentFault, UsageError
+from ..plugin import DataPlace
+from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
+from ..registry import plugin_folders
+from .cache import cache_folder, hash_file, safe_path
+from .download import cached_url, download_hash, download_url
+from .hub import cached_hub, download_hub, hub_is_offline
+from .pins import find_pin
+
+
+def locate(ref: DatasetRef, place: DataPlace) -> DataFile:
+    """Return the file of `ref`, downloaded if need be.
+
+    The sample is taken only where `place` asks for it, and then nothing else; a folder of the user's is never completed
+    from elsewhere; without one come the cache and then the remotes in their order. Raises UsageError where the folder
+    does not exist, DataError where sample or folder lack the file or a download is not the pinned one, EnvironmentFault
+    where no remote could be reached.
+    """
+    if place.sample:
+        return _find_sample(ref)
+    if place.folder is not None:
+        return _find_local(ref, place.folder)
+    for source in ref.remotes:
+        found = cached_hub(source) if isinstance(source, HubSource) else cached_url(source)
+        if found is not None:
+            return _data_file(ref, Origin.CACHE, found, _revision(source))
+    return _download(ref, offline=place.offline)
+
+
+def _find_sample(ref: DatasetRef) -> DataFile:
+    folders = [folder / "sample" for folder in plugin_folders("tasks")]
+    if ref.sample is not None:
+        for folder in folders:
+            path = safe_path(folder, ref.sample)
+            if path.is_file():
+                return _data_file(ref, Origin.SAMPLE, (path, hash_file(path)), None)
+    hint = "use --data DIR with the original files"
+    raise DataError("the packaged sample has no such file", where=ref.name, hint=hint)
+
+
+def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
+    if not folder.is_dir():
+        raise UsageError("no such folder", where=f"--data {folder}")
+    paths = [safe_path(folder, candidate) for candidate in ref.candidates]
+    for path in paths:
+        if path.is_file():
+            return _data_file(ref, Origin.LOCAL, (path, hash_file(path)), None)
+    what = f"not in the data folder; looked for {', '.join(map(str, paths)) or 'nothing'}"
+    hint = "leave --data out to use the cache and the official sources"
+    if scripts := sorted(path.name for path in folder.glob("*.py")):
+        what += f"; the script {scripts[0]} there is never run"
+        hint = "put the original data files there, or leave --data out"
+    raise DataError(what, where=ref.name, hint=hint)
+
+
+def _download(ref: DatasetRef, *, offline: bool) -> DataFile:
+    """Try the remotes in order; a remote that fails is noted, a file that is not the pinned one ends it."""
+    hint = "give a folder with the original files: --data DIR"
+    if ref.candidates:
+        hint += f" that holds {' or '.join(f'DIR/{candidate}' for candidate in ref.candidates)}"
+    if offline or hub_is_offline():
+        what = f"not in the cache ({cache_folder()}), and offline: no download"
+        raise EnvironmentFault(what, where=ref.name, hint=hint)
+    tried = []
+    for source in ref.remotes:
+        try:
+            if isinstance(source, HubSource):
+                return _data_file(ref, Origin.HUB, download_hub(source), _revision(source))
+            return _data_file(ref, Origin.URL, download_url(source), _revision(source))
+        except EnvironmentFault as error:
+            tried.append(str(error))
+    what = f"not in the cache ({cache_folder()}), and cannot be downloaded"
+    raise EnvironmentFault("\n".join([what, *(f"  {each}" for each in tried)]), where=ref.name, hint=hint)
+
+
+def _revision(source: HubSource | UrlSource) -> str | None:
+    if isinstance(source, HubSource):
+        return source.revision
+    pin = find_pin(source.url)
+    return (pin.revision if pin is not None else None) or download_hash(source)
+
+
+def _data_file(ref: DatasetRef, origin: Origin, found: tuple[Path, str], revision: str | None) -> DataFile:
+    path, digest = found
+    return DataFile(name=ref.name, origin=origin, path=str(path), revision=revision, sha256=digest)

@@ -1,0 +1,46 @@
+"""Line-aligned text files, as Flores-101 has them, to examples."""
+
+from pathlib import Path
+
+from ..errors import DataError
+from ..records import DataFile, Example
+from .problems import Problem, data_error
+from .text_file import read_text, split_lines
+
+
+def read_lines(file: DataFile) -> tuple[str, ...]:
+    """Return the lines of `file`; the line feed after the last may be missing.
+
+    Raises DataError for an empty file and for blank lines, which are listed with their numbers.
+    """
+    lines = split_lines(read_text(Path(file.path)))
+    if not lines:
+        raise DataError("no records", where=file.path)
+    blank = [Problem(f":{number}", "blank line") for number, line in enumerate(lines, start=1) if not line.strip()]
+    if blank:
+        raise data_error(file.path, blank, hint="a line that is left out moves all lines after it: get the file anew")
+    return tuple(lines)
+
+
+def read_parallel(source: DataFile, target: DataFile, language: str, name: str) -> tuple[Example, ...]:
+    """Return line N of `source` with line N of `target`, which is in the language whose code is `language`.
+
+    Ids are "NAME-0001" and on, whatever the languages, so that one sentence has one id in all directions.
+    Raises DataError with both counts for files of unequal length.
+    """
+    sources, targets = read_lines(source), read_lines(target)
+    if len(sources) != len(targets):
+        shorter = min(len(sources), len(targets))
+        what = f"{len(sources)} lines, but {len(targets)} in {target.path}"
+        raise DataError(
+            f"{what}; line {shorter + 1} is the first without a partner",
+            where=source.path,
+            hint="both files must be whole and of the same split",
+        )
+    rows = []
+    for number, (line, translation) in enumerate(zip(sources, targets, strict=True), start=1):
+        key = f"{name}-{number:04}"
+        rows.append(
+            Example(id=key, language=language, group=key, cluster=key, fields={"source": line}, targets=(translation,))
+        )
+    return tuple(rows)

@@ -1,0 +1,48 @@
+"""Metrics that are the mean of a score per example: rates and answer scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..plugin import FloatArray
+from ..records import Example, Response, Statistics
+
+
+def _nothing(_language: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanMetric:
+    """The Metric that a judgement of single answers makes: 100 times its mean over the answers it can judge."""
+
+    name: str
+    higher_is_better: bool
+    judge: Callable[[Example, str, Response], float | None]
+    """Score from 0 to 1 of an example's answer text; None where it cannot be judged."""
+    describe: Callable[[str], str]
+    """The signature for answers in a language."""
+    lack: Callable[[str], str | None] = _nothing
+    """Why answers in a language cannot be judged on this machine, or None."""
+
+    def missing(self, language: str) -> str | None:
+        """Return why the metric cannot be computed for `language`, or None."""
+        return self.lack(language)
+
+    def signature(self, language: str) -> str:
+        """Name every choice that changes the number."""
+        return self.describe(language)
+
+    def measure(self, example: Example, response: Response) -> Statistics | None:
+        """Return (score from 0 to 1, 1.0), or None where the answer cannot be judged."""
+        if response.text is None:
+            return None
+        score = self.judge(example, response.text, response)
+        return None if score is None else (float(score), 1.0)
+
+    def combine(self, sums: FloatArray) -> FloatArray:
+        """Turn (sum of scores, count), shape (..., 2), into means from 0 to 100; NaN where nothing was counted."""
+        total, count = sums[..., 0], sums[..., 1]
+        counted = count > 0
+        return np.asarray(np.where(counted, 100.0 * total / np.where(counted, count, 1.0), np.nan), dtype=np.float64)

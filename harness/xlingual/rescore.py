@@ -1,0 +1,156 @@
+"""Scores without a model: answers of an earlier run under today's metrics, and predictions from anywhere else."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .data import read_records
+from .errors import DataError, UsageError
+from .identity import Json, canonical_json
+from .planning import hash_examples
+from .plugin import DataPlace, Task
+from .records import Estimate, Example, Finish, Response, RunRecord
+from .scoring import Scores, score_answers
+from .serial import from_json, to_json
+from .store import lock_folder, pretty_json, read_json, read_json_lines, write_atomically
+
+PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionScores:
+    """Scores of a predictions file on a task: what `xlingual score PRED.jsonl --json` prints.
+
+    `n` of `total` examples were scored, `coverage` is n / total; with `missing` "zero" the absent ones count as empty
+    answers, as the official scripts do, with "skip" they are left out. `unknown` ids of the file are in no example.
+    """
+
+    schema: int
+    task: str
+    task_version: str
+    data: str
+    """Content hash of the examples."""
+    files: tuple[str, ...]
+    n: int
+    total: int
+    coverage: float
+    missing: str
+    unknown: tuple[str, ...]
+    scores: tuple[Estimate, ...]
+
+
+def score_predictions(
+    task: Task, place: DataPlace, path: Path, *, split: str | None, missing: str
+) -> tuple[PredictionScores, str]:
+    """Score the JSONL file `path` of `{"id", "prediction"}` lines on `task`.
+
+    Returns the scores and the per-example lines as JSONL. Raises DataError naming file and line for a bad file, for an
+    id given twice, and where no id of the file is known.
+    """
+    found = task.examples(split or task.spec.split, place)
+    predictions = read_predictions(path)
+    known = {example.id for example in found.rows}
+    unknown = tuple(each for each in predictions if each not in known)
+    if len(unknown) == len(predictions):
+        raise DataError(
+            f"none of its {len(predictions)} ids is in {task.spec.name}",
+            where=str(path),
+            hint=f"ids look like {found.rows[0].id!r}, not like {unknown[0]!r}",
+        )
+    given = len(predictions) - len(unknown)
+    if missing == "zero":
+        predictions = {example.id: predictions.get(example.id, "") for example in found.rows}
+    examples = [example for example in found.rows if example.id in predictions]
+    responses = [_as_response(example.id, predictions[example.id], None) for example in examples]
+    scores = score_answers(task.spec.metrics, examples, responses)
+    report = PredictionScores(
+        schema=1,
+        task=task.spec.name,
+        task_version=task.spec.version,
+        data=hash_examples(found.rows),
+        files=tuple(file.path for file in found.files),
+        n=len(examples),
+        total=len(found.rows),
+        coverage=given / len(found.rows),
+        missing=missing,
+        unknown=unknown,
+        scores=scores.estimates,
+    )
+    return report, _item_lines(examples, predictions, scores)
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """Return the predictions of a JSONL file by id; DataError for bad lines and repeated ids."""
+    lines: dict[str, int] = {}
+    predictions: dict[str, str] = {}
+    for row in read_records(path, PREDICTION_FIELDS):
+        identifier, prediction = str(row.values["id"]), str(row.values["prediction"])
+        if identifier in lines:
+            raise DataError(f"id {identifier!r} on lines {lines[identifier]} and {row.line}", where=str(path))
+        lines[identifier] = row.line
+        predictions[identifier] = prediction
+    return predictions
+
+
+def rescore_run(folder: Path, task: Task, place: DataPlace) -> RunRecord:
+    """Score the stored answers of a finished run folder again, with today's metrics, and replace its summary files.
+
+    Raises DataError where the data of the task are not those the run was made on.
+    """
+    path = folder / "results.json"
+    record = from_json(RunRecord, read_json(path), where=str(path))
+    samples = read_json_lines(folder / "samples.jsonl")
+    examples = {example.id: example for example in task.examples(record.protocol.split, place).rows}
+    absent = [str(sample["id"]) for sample in samples if sample["id"] not in examples]
+    if absent:
+        raise DataError(
+            f"example {absent[0]!r} is not in the data", where=str(folder), hint="give the run's own --data"
+        )
+    asked = [examples[str(sample["id"])] for sample in samples]
+    if hash_examples(asked) != record.protocol.data:
+        raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
+    responses = [_stored(sample) for sample in samples]
+    scores = score_answers(task.spec.metrics, asked, responses)
+    scored = replace(
+        record,
+        estimates=scores.estimates,
+        main_metric=task.spec.metrics[0],
+        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    lines = []
+    for index, sample in enumerate(samples):
+        statistics = {name: to_json(values[index]) for name, values in scores.statistics.items()}
+        lines.append(canonical_json({**sample, "statistics": statistics}) + "\n")
+    with lock_folder(folder):
+        write_atomically(folder / "samples.jsonl", "".join(lines))
+        write_atomically(path, pretty_json(to_json(scored)))
+    return scored
+
+
+def recorded_task(folder: Path) -> str:
+    """Return the name of the task that a run folder is of; UsageError where the folder holds no run."""
+    path = folder / "results.json"
+    if not path.is_file():
+        raise UsageError("no finished run here", where=str(folder), hint="name a folder that holds a results.json")
+    return from_json(RunRecord, read_json(path), where=str(path)).protocol.task
+
+
+def _stored(sample: Mapping[str, Json]) -> Response | None:
+    answer, finish = sample.get("answer"), sample.get("finish")
+    if not isinstance(answer, str):
+        return None
+    return _as_response(str(sample["id"]), answer, Finish(finish) if isinstance(finish, str) else None)
+
+
+def _as_response(identifier: str, text: str, finish: Finish | None) -> Response:
+    return Response(key=identifier, text=text, failure=None, finish=finish, prompt_tokens=None, tokens=None)
+
+
+def _item_lines(examples: Sequence[Example], predictions: Mapping[str, str], scores: Scores) -> str:
+    lines = []
+    for index, example in enumerate(examples):
+        statistics = {name: to_json(values[index]) for name, values in scores.statistics.items()}
+        item: Json = {"id": example.id, "prediction": predictions[example.id], "statistics": statistics}
+        lines.append(canonical_json(item) + "\n")
+    return "".join(lines)

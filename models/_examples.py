@@ -1,0 +1,61 @@
+"""Models that answer from the examples instead of the prompts: what echo, oracle and scripted have in common."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from xlingual.records import Example, Failure, Finish, ModelSpec, Request, Response
+
+Reply: TypeAlias = Callable[[Example], str | Failure]
+
+
+@dataclass(slots=True, kw_only=True)
+class ExampleModel:
+    """A model that looks up the example behind a request and replies to that."""
+
+    spec: ModelSpec
+    reply: Reply
+    examples: dict[str, Example] = field(default_factory=dict, init=False)
+
+    def see(self, examples: Mapping[str, Example]) -> None:
+        """Learn which example stands behind each request key; called before `answer`, any number of times."""
+        self.examples.update(examples)
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:  # noqa: ARG002 - the protocol's
+        """Return None: there is no tokenizer."""
+        return None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Reply to each request in turn; a Failure where its example was not seen."""
+        for request in requests:
+            example = self.examples.get(request.key)
+            unseen = Failure(kind="unseen", message="the model was not shown the example of this request")
+            said = unseen if example is None else self.reply(example)
+            text = None if isinstance(said, Failure) else said
+            yield Response(
+                key=request.key,
+                text=text,
+                failure=said if isinstance(said, Failure) else None,
+                finish=None if text is None else Finish.EOS,
+                prompt_tokens=None,
+                tokens=None,
+            )
+
+    def close(self) -> None:
+        """Forget the examples."""
+        self.examples.clear()
+
+
+def describe(*, word: str, backend: str, name: str, fingerprint: str) -> ModelSpec:
+    """Return the spec of a model without weights, template and context window."""
+    return ModelSpec(
+        word=word,
+        backend=backend,
+        name=name,
+        revision=None,
+        fingerprint=fingerprint,
+        dtype=None,
+        template="raw",
+        context_length=None,
+        parent=None,
+    )

@@ -1,0 +1,68 @@
+"""Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from xlingual.errors import UsageError
+from xlingual.plugin import Model, ModelOptions
+from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.registry import register_model
+
+from .generation import Engine, RowLimit, failed, generate, release_memory
+from .loading import Description, describe, load
+from .rendering import Rendered, render
+
+BATCH_SIZE = 16
+"""Rows answered together when the user does not say."""
+
+
+@dataclass(slots=True, kw_only=True)
+class HfModel:
+    """A transformers model; its weights come into memory with the first answer and go with `close`."""
+
+    description: Description
+    options: ModelOptions
+    limit: RowLimit
+    engine: Engine | None = field(default=None, init=False)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Which model."""
+        return self.description.spec
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int]:
+        """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
+        return [0 if isinstance(each, Failure) else len(each.ids) for each in self._render(requests)]
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer the longest prompts first, each batch as soon as it is done."""
+        prompts: list[Rendered] = []
+        for request, each in zip(requests, self._render(requests), strict=True):
+            if isinstance(each, Failure):
+                yield failed(request, each)
+            else:
+                prompts.append(each)
+        if prompts:
+            if self.engine is None:
+                self.engine = load(self.description, self.options)
+            yield from generate(self.engine, prompts, self.limit)
+
+    def close(self) -> None:
+        """Free the weights."""
+        if self.engine is not None:
+            self.engine = None
+            release_memory()
+
+    def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
+        return render(self.description.tokenizer, requests, self.description.vocabulary)
+
+
+@register_model("hf")
+def open_hf(name: str, options: ModelOptions) -> Model:
+    """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
+    if not name:
+        raise UsageError("no model is named", where="hf", hint="hf:FOLDER, hf:FILE.gguf or hf:org/name[@revision]")
+    rows = BATCH_SIZE if options.batch_size is None else options.batch_size
+    if rows < 1:
+        raise UsageError(f"must be at least 1, got {rows}", where="--batch-size")
+    return HfModel(description=describe(name, options), options=options, limit=RowLimit(rows=rows))

@@ -1,0 +1,138 @@
+"""Requests to token ids: the chat template or the plain text, as the model will see it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from xlingual.errors import ModelError
+from xlingual.records import Failure, Form, Request
+
+
+class Tokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
+
+    @property
+    def chat_template(self) -> str | Mapping[str, str] | None:
+        """The Jinja text, several by name, or None."""
+        ...
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The begin token."""
+        ...
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The end token."""
+        ...
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The padding token."""
+        ...
+
+    @property
+    def model_max_length(self) -> int:
+        """The longest sequence in tokens; an absurdly large number where it is not known."""
+        ...
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        """Render messages, each with `role` and `content`."""
+        ...
+
+    def __call__(
+        self, text: list[str], *, add_special_tokens: bool, return_attention_mask: bool, verbose: bool
+    ) -> Mapping[str, list[list[int]]]:
+        """Tokenize texts: `input_ids` holds a list a text."""
+        ...
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
+        """Turn ids into text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A request as the model sees it."""
+
+    request: Request
+    ids: tuple[int, ...]
+
+
+def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
+    """Return the token ids of each request, in order, or why there are none; `vocabulary` is the number of embeddings.
+
+    Raises ModelError where a chat is asked of a model without a template, where the template does what the sandbox
+    forbids, and where no request at all can be rendered: then it is the model that is wrong, not the data.
+    """
+    results: list[Rendered | Failure] = [Failure(kind="not rendered", message="")] * len(requests)
+    for form in Form:
+        places = [place for place, request in enumerate(requests) if request.form is form]
+        chosen = [requests[place] for place in places]
+        answers = _render_chats(tokenizer, chosen) if form is Form.CHAT else _render_texts(tokenizer, chosen)
+        for place, request, answer in zip(places, chosen, answers, strict=True):
+            results[place] = answer if isinstance(answer, Failure) else _checked(request, answer, vocabulary)
+    failures = [item for item in results if isinstance(item, Failure)]
+    if failures and len(failures) == len(results):
+        reason = f"{failures[0].kind}: {failures[0].message}"
+        raise ModelError(f"the model can take none of {len(results)} requests: {reason}")
+    return results
+
+
+def _checked(request: Request, ids: list[int], vocabulary: int) -> Rendered | Failure:
+    if not ids:
+        return Failure(kind="empty prompt", message="the prompt has no token to continue from")
+    if (largest := max(ids)) >= vocabulary:
+        return Failure(
+            kind="token outside the vocabulary",
+            message=f"the tokenizer made token {largest}, the model has embeddings for {vocabulary}",
+        )
+    return Rendered(request=request, ids=tuple(ids))
+
+
+def _render_chats(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
+    if not requests:
+        return []
+    if not tokenizer.chat_template:
+        raise ModelError("the model has no chat template", hint="use --template raw or --template alpaca")
+    texts = [_render_chat(tokenizer, request) for request in requests]
+    ids = iter(_tokenize(tokenizer, [text for text in texts if isinstance(text, str)], special=False))
+    return [text if isinstance(text, Failure) else next(ids) for text in texts]
+
+
+def _render_chat(tokenizer: Tokenizer, request: Request) -> str | Failure:
+    from jinja2.exceptions import SecurityError, TemplateError  # noqa: PLC0415 - comes with transformers, heavy
+
+    conversation = [{"role": message.role.value, "content": message.text} for message in request.messages]
+    try:
+        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    except SecurityError as error:
+        hint = "do not use this model before its template is mended"
+        raise ModelError(f"the chat template was refused by the sandbox: {error}", hint=hint) from error
+    except (TemplateError, ValueError, TypeError, KeyError) as error:
+        return Failure(kind="chat template", message=f"{type(error).__name__}: {error}")
+
+
+def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
+    if not requests:
+        return []
+    suffix = _suffix_length(tokenizer)
+    texts = ["".join(message.text for message in request.messages) for request in requests]
+    return [ids[: len(ids) - suffix] for ids in _tokenize(tokenizer, texts, special=True)]
+
+
+def _suffix_length(tokenizer: Tokenizer) -> int:
+    """Return how many tokens (an end token, as a rule) the tokenizer adds after a text: a prompt must not end so."""
+    [bare], [whole] = (_tokenize(tokenizer, ["a"], special=special) for special in (False, True))
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return len(whole) - start - len(bare)
+    return 0
+
+
+def _tokenize(tokenizer: Tokenizer, texts: list[str], *, special: bool) -> list[list[int]]:
+    if not texts:
+        return []
+    return tokenizer(texts, add_special_tokens=special, return_attention_mask=False, verbose=False)["input_ids"]

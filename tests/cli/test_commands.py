@@ -1,0 +1,200 @@
+"""The command line as users meet it: exit codes, one error line and one hint, machine output, dry runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xlingual.cli import run_command
+
+SAMPLE = ["--data", "sample"]
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = run_command(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def _eval(out: Path, *arguments: str, model: str = "oracle") -> list[str]:
+    return ["eval", "-m", model, "-t", "xquad/en", *SAMPLE, "-o", str(out), *arguments]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "hint"),
+    [
+        (["evalute"], 2, "No such command 'evalute'", "xlingual --help"),
+        (["eval"], 2, "Missing option '--model'", "xlingual eval --help"),
+        (["eval", "-m", "smolm2", "-t", "xquad/en"], 2, "no such model: 'smolm2'", "did you mean smollm2?"),
+        (["eval", "-m", "echo", "-t", "xqaud"], 2, "no such task family: 'xqaud'", "did you mean xquad?"),
+        (["eval", "-m", "echo", "-t", "xquad", "-l", "zz"], 2, "no such language: 'zz'", ""),
+        (["eval", "-m", "echo", "-t", "xquad/en", "--limit", "0", *SAMPLE], 2, "'0' is not a number", "use N or A-B"),
+        (["eval", "-m", "echo", "--batch-size", "0"], 2, "0 is not in the range", "xlingual eval --help"),
+        (["eval", "-m", "echo", "-t", "xquad/de", *SAMPLE], 3, "the packaged sample has no such file", "--data DIR"),
+        (["eval", "-m", "echo", "-t", "xquad/de", "--data", "no-such"], 2, "no such folder", "name a folder"),
+        (["board", "no-such-runs"], 2, "no such folder", "xlingual eval --out"),
+        (["score", "x.jsonl", "--task", "xquad", *SAMPLE], 2, "one predictions file", "name it whole"),
+    ],
+)
+def test_errors(
+    arguments: list[str], code: int, error: str, hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    outside = ["-o", str(tmp_path)] if arguments[0] == "eval" else []
+    returned, out, err = _run(capsys, *arguments, *outside)
+    assert returned == code
+    assert out == ""
+    lines = err.strip().splitlines()
+    assert lines[0].startswith("error: ")
+    assert error in lines[0]
+    assert len(lines) == 1 or (lines[1].startswith("hint: ") and hint in lines[1])
+
+
+def test_errors_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(capsys, "tasks", "xqaud", "--json")
+    assert (code, out) == (2, "")
+    assert json.loads(err)["error"]["hint"] == "did you mean xquad?"
+
+
+def test_an_unwritable_output_is_found_before_anything_is_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    code, _, err = _run(capsys, *_eval(tmp_path / "file" / "runs"))
+    assert code == 5
+    assert "Not a directory" in err
+
+
+def test_a_bug_is_exit_code_70(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("xlingual.cli.evaluation.evaluate", fail)
+    code, _, err = _run(capsys, *_eval(tmp_path))
+    assert code == 70
+    assert err.splitlines()[0] == "error: RuntimeError: unforeseen"
+
+
+def test_a_whole_run_prints_a_table_and_exits_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = _run(capsys, *_eval(tmp_path))
+    assert code == 0
+    assert "| oracle | xquad/en | 24 | 100.0 [100.0, 100.0] |" in out
+    assert "asking 24 samples of 1 tasks" in err
+    assert "24/24 xquad/en" in err
+    assert "packaged sample" in err
+
+
+def test_json_is_one_document(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = _run(capsys, *_eval(tmp_path, "--json"))
+    assert code == 0
+    document = json.loads(out)
+    assert document["runs"][0]["protocol"]["task"] == "xquad/en"
+
+
+def test_failed_samples_exit_1_and_say_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"id": "sample-xq-0001", "prediction": "x"}\n', encoding="utf-8")
+    code, out, err = _run(capsys, *_eval(tmp_path / "out", "--max-errors", "99", model=f"scripted:{script}"))
+    assert code == 1
+    assert "| 1/24 |" in out
+    assert "warning: xquad/en: answered 1 of 24 samples; the same command again asks the rest" in err
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = _run(capsys, *_eval(tmp_path / "out", "--dry-run", "--limit", "5"))
+    assert code == 0
+    assert "xquad/en: 5 samples" in out
+    assert "Answer the final question with following context" in out
+    assert f"goes to: {tmp_path / 'out'}" in out
+    assert not (tmp_path / "out").exists()
+
+
+def test_stop_strings_may_hold_line_breaks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, out, _ = _run(capsys, *_eval(tmp_path, "--json", "--stop", r"\n", "--stop", "Q:"))
+    assert json.loads(out)["runs"][0]["protocol"]["stop"] == ["\n", "Q:"]
+
+
+def test_score_of_a_predictions_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    predictions, items = tmp_path / "p.jsonl", tmp_path / "items.jsonl"
+    lines = [{"id": "sample-xq-0001", "prediction": "nothing of it"}, {"id": "unknown", "prediction": "x"}]
+    predictions.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    command = ["score", str(predictions), "--task", "xquad/en", *SAMPLE, "--json"]
+    code, out, err = _run(capsys, *command, "--items", str(items))
+    report = json.loads(out)
+    assert code == 0
+    assert (report["n"], report["total"], report["unknown"]) == (1, 24, ["unknown"])
+    assert report["coverage"] == pytest.approx(1 / 24)
+    assert "1 ids are in no example" in err
+    assert json.loads(items.read_text(encoding="utf-8"))["statistics"]["squad_em"] == [0.0, 1.0]
+    _, out, _ = _run(capsys, *command, "--missing", "zero")
+    assert json.loads(out)["n"] == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"id": "a"}\n', "field 'prediction' is missing"),
+        ('{"id": "a", "prediction": 3}\n', "'prediction' must be"),
+        ('{"id": "sample-xq-0001", "prediction": "x"}\n' * 2, "on lines 1 and 2"),
+        ('{"id": "a", "prediction": "x"}\n', "none of its 1 ids is in xquad/en"),
+        ("", "no records"),
+    ],
+)
+def test_bad_predictions(text: str, error: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(text, encoding="utf-8")
+    code, _, err = _run(capsys, "score", str(path), "--task", "xquad/en", *SAMPLE)
+    assert code == 3
+    assert str(path) in err
+    assert error in err
+
+
+def test_saved_answers_are_scored_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _run(capsys, *_eval(tmp_path))
+    path = next(tmp_path.rglob("results.json"))
+    before = json.loads(path.read_text(encoding="utf-8"))
+    spoiled = before | {"estimates": []}
+    path.write_text(json.dumps(spoiled), encoding="utf-8")
+    code, out, _ = _run(capsys, "score", str(path.parent), *SAMPLE, "--json")
+    assert code == 0
+    assert json.loads(out)["runs"][0]["estimates"] == before["estimates"]
+    assert json.loads(path.read_text(encoding="utf-8"))["estimates"] == before["estimates"]
+
+
+def test_a_board_of_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for model in ("oracle", "echo"):
+        _run(capsys, *_eval(tmp_path, model=model))
+    code, out, _ = _run(capsys, "board", str(tmp_path), "--board", "sample")
+    assert code == 0
+    assert "oracle" in out
+    assert "echo" in out
+    code, out, _ = _run(capsys, "board", str(tmp_path), "--board", "all")
+    assert code == 0
+    assert "sample data never enter a board of real scores" in out
+    target = tmp_path / "deep" / "board.md"
+    code, _, err = _run(capsys, "board", str(tmp_path), "--board", "sample", "--write", str(target))
+    assert (code, str(target) in err) == (0, True)
+    assert target.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_tasks_lists_families_and_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "tasks")
+    assert code == 0
+    assert all(f"| {family} |" in out for family in ("xquad", "mlqa", "flores101"))
+    _, out, _ = _run(capsys, "tasks", "mlqa/zh-*", "--json")
+    assert len(json.loads(out)["tasks"]) == 7
+    _, out, _ = _run(capsys, "tasks", "--languages")
+    assert "| zho_trad | zho_trad | Chinese (traditional) | Hant |" in out
+
+
+def test_models_lists_backends(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "models")
+    assert code == 0
+    assert all(f"| {name} |" in out for name in ("hf", "smollm2", "echo", "oracle", "scripted"))
+
+
+def test_names_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = _run(capsys, "tasks", "\x1b]0;owned\x07")
+    assert "\x1b" not in err
+    assert "\x07" not in err

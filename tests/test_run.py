@@ -1,0 +1,252 @@
+"""Whole runs with the models for tests: resume, failures, sharing, records."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from xlingual.errors import DataError
+from xlingual.planning import Limit, RunSettings
+from xlingual.plugin import DataPlace, Model, ModelOptions
+from xlingual.records import Example, ModelSpec, Request, Response, RunRecord
+from xlingual.run import evaluate
+from xlingual.selection import open_model, select_tasks
+from xlingual.serial import from_json
+
+SAMPLE = DataPlace(folder=None, sample=True, offline=True)
+
+
+@dataclass
+class Recorder:
+    """An observer that keeps what it is told, and a way to stop in the middle."""
+
+    answers: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    finished: int = 0
+    stop_after: int = 10**9
+
+    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
+        self.finished = sum(finished.values())
+
+    def answered(self, task: str, response: Response) -> None:
+        self.answers.append(response.key)
+        if len(self.answers) >= self.stop_after:
+            raise KeyboardInterrupt
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def end(self) -> None:
+        """Nothing to take down."""
+
+
+def _run(model: Model | str, tasks: str, settings: RunSettings, observer: Recorder | None = None) -> list[RunRecord]:
+    opened = open_model(model, ModelOptions()) if isinstance(model, str) else model
+    return evaluate(opened, select_tasks(tasks.split(","), []), settings, observer or Recorder())
+
+
+def _values(record: RunRecord) -> dict[str, float | None]:
+    return {each.metric: each.value for each in record.estimates}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings(place=SAMPLE, out=tmp_path / "out")
+
+
+def _scripted(folder: Path, lines: Sequence[Mapping[str, object]]) -> str:
+    path = folder / "script.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+def _ids(settings: RunSettings) -> list[str]:
+    return [row.id for row in select_tasks(["xquad/en"], [])[0].examples("test", settings.place).rows]
+
+
+def test_the_record_is_what_the_file_holds(settings: RunSettings) -> None:
+    record = _run("oracle", "xquad/en", settings)[0]
+    paths = list(settings.out.rglob("results.json"))
+    assert len(paths) == 1
+    assert from_json(RunRecord, json.loads(paths[0].read_text(encoding="utf-8"))) == record
+    assert record.complete
+    assert record.counts.answered == 24
+    lines = [json.loads(line) for line in (paths[0].parent / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines] == _ids(settings)
+    assert lines[0]["statistics"]["squad_f1"] == [1.0, 1.0]
+    assert lines[0]["messages"][0]["text"].startswith("Answer the final question with following context")
+    assert not (paths[0].parent / "lock").exists()
+
+
+def test_an_interrupted_run_goes_on_where_it_was(settings: RunSettings) -> None:
+    first = Recorder(stop_after=10)
+    with pytest.raises(KeyboardInterrupt):
+        _run("oracle", "xquad/en,flores101/en-zh", settings, first)
+    assert not list(settings.out.rglob("results.json"))
+    second = Recorder()
+    records = _run("oracle", "xquad/en,flores101/en-zh", settings, second)
+    assert second.finished == 10
+    assert len(first.answers + second.answers) == len(set(first.answers + second.answers)) == 48
+    assert [record.counts.answered for record in records] == [24, 24]
+
+
+def test_a_finished_run_asks_nothing(settings: RunSettings) -> None:
+    first = _run("oracle", "xquad/en", settings)
+    watch = Recorder()
+    second = _run("oracle", "xquad/en", settings, watch)
+    assert watch.answers == []
+    assert replace(first[0], finished_at="") == replace(second[0], finished_at="")
+
+
+def test_a_limited_run_feeds_the_whole_one_and_never_replaces_it(settings: RunSettings) -> None:
+    limited = _run("oracle", "xquad/en", replace(settings, limit=Limit(1, 5)))[0]
+    assert not limited.complete
+    assert not list(settings.out.rglob("results.json"))
+    watch = Recorder()
+    _run("oracle", "xquad/en", settings, watch)
+    assert len(watch.answers) == 19
+    _run("oracle", "xquad/en", replace(settings, limit=Limit(1, 5)))
+    whole = json.loads(next(settings.out.rglob("results.json")).read_text(encoding="utf-8"))
+    assert whole["protocol"]["n"] == 24
+
+
+def test_fresh_asks_again_and_keeps_the_old_answers(settings: RunSettings) -> None:
+    _run("oracle", "xquad/en", settings)
+    watch = Recorder()
+    _run("oracle", "xquad/en", replace(settings, fresh=True), watch)
+    assert len(watch.answers) == 24
+    assert len(list(settings.out.rglob("before-*/journal.jsonl"))) == 1
+
+
+def test_failures_are_values_and_are_asked_again(settings: RunSettings, tmp_path: Path) -> None:
+    ids = _ids(settings)
+    script = [{"id": each, "prediction": "x"} for each in ids[:-2]] + [{"id": ids[-1], "error": "server says 500"}]
+    record = _run(_scripted(tmp_path, script), "xquad/en", settings)[0]
+    assert (record.counts.answered, record.counts.failed, record.complete) == (22, 2, False)
+    by_metric = {each.metric: each for each in record.estimates}
+    assert (by_metric["squad_em"].n, by_metric["squad_em"].unscored) == (22, 2)
+    watch = Recorder()
+    _run(f"scripted:{tmp_path / 'script.jsonl'}", "xquad/en", settings, watch)
+    assert len(watch.answers) == 2
+
+
+def test_too_many_failures_stop_the_run(settings: RunSettings, tmp_path: Path) -> None:
+    watch = Recorder()
+    name = _scripted(tmp_path, [{"id": each, "error": "down"} for each in _ids(settings)])
+    record = _run(name, "xquad/en", replace(settings, max_errors=3), watch)[0]
+    assert (record.counts.failed, record.counts.missing) == (4, 20)
+    assert watch.notes[0].startswith("stopped after 4 failed samples")
+    assert _values(record)["containment"] is None
+
+
+def test_the_same_request_of_two_tasks_is_asked_once(settings: RunSettings) -> None:
+    watch = Recorder()
+    records = _run("oracle", "mlqa/en,mlqa/en-en", settings, watch)
+    assert len(set(watch.answers)) == 24
+    assert [record.counts.answered for record in records] == [24, 24]
+
+
+@dataclass(frozen=True)
+class Forgetful:
+    """A model that answers only some requests, and in reverse."""
+
+    spec: ModelSpec
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        return [len(request.messages[0].text) for request in requests]
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        for request in reversed(requests[::2]):
+            yield Response(key=request.key, text="x", failure=None, finish=None, prompt_tokens=None, tokens=None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+FORGETFUL = ModelSpec(
+    word="f",
+    backend="test",
+    name="../f",
+    revision=None,
+    fingerprint="f" * 64,
+    dtype=None,
+    template="raw",
+    context_length=10_000,
+    parent=None,
+)
+
+
+def test_answers_that_never_came_are_missing_not_wrong(settings: RunSettings) -> None:
+    record = _run(Forgetful(FORGETFUL), "xquad/en", settings)[0]
+    assert (record.counts.answered, record.counts.missing) == (12, 12)
+    assert _values(record)["truncated"] is None
+
+
+def test_no_file_is_written_outside_the_output_folder(settings: RunSettings, tmp_path: Path) -> None:
+    _run(Forgetful(FORGETFUL), "xquad/en", settings)
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_another_model_never_gets_stored_answers(settings: RunSettings) -> None:
+    _run(Forgetful(FORGETFUL), "xquad/en", settings)
+    watch = Recorder()
+    _run(Forgetful(replace(FORGETFUL, fingerprint="e" * 64)), "xquad/en", settings, watch)
+    assert watch.finished == 0
+    assert len(watch.answers) == 12
+
+
+def test_cut_passages_are_counted(settings: RunSettings) -> None:
+    spec = replace(FORGETFUL, context_length=780)
+    record = _run(Forgetful(spec), "xquad/en", settings)[0]
+    assert 0 < record.counts.passages_cut <= 24
+    with pytest.raises(DataError, match="a prompt is longer than"):
+        _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="error"))
+
+
+def test_samples_that_cannot_fit_are_recorded_failures(settings: RunSettings) -> None:
+    spec = replace(FORGETFUL, context_length=600)
+    record = _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="skip"))[0]
+    assert record.counts.failed == 24
+
+
+def test_echo_scores_what_a_hand_count_says(settings: RunSettings) -> None:
+    """Echo answers a question with itself and a sentence with its source: everything is a copy, nothing a hit."""
+    question, translation = _run("echo", "xquad/en,flores101/en-zh", settings)
+    expected = {"squad_em": 0.0, "mlqa_em": 0.0, "source_copy": 100.0, "empty": 0.0}
+    assert expected.items() <= _values(question).items()
+    rows = select_tasks(["xquad/en"], [])[0].examples("test", SAMPLE).rows
+    inside = sum(row.targets[0].lower() in row.fields["question"].lower() for row in rows)
+    assert _values(question)["containment"] == pytest.approx(100 * inside / 24)
+    assert _values(translation)["source_copy"] == 100.0
+    assert _values(translation)["off_target"] == 100.0
+
+
+def _all_sample_tasks() -> list[str]:
+    codes = ("ar", "el", "en", "hi", "tr", "vi", "zh")
+    mlqa = [code for code in codes if code not in ("el", "tr")]
+    pairs = [f"mlqa/{context}-{question}" for context in mlqa for question in mlqa]
+    directions = [f"flores101/{source}-{target}" for source in codes for target in codes if source != target]
+    return [*(f"xquad/{code}" for code in codes), *pairs, *directions]
+
+
+def test_the_oracle_scores_100_in_every_task_of_the_sample(settings: RunSettings) -> None:
+    records = _run("oracle", ",".join(_all_sample_tasks()), settings)
+    assert len(records) == 7 + 25 + 42
+    for record in records:
+        values = _values(record)
+        questions = ("containment", "mlqa_em", "mlqa_f1", "squad_em", "squad_f1")
+        hits = ("chrf++", "bleu") if "flores" in record.protocol.task else questions
+        assert [values[name] for name in hits] == pytest.approx([100.0] * len(hits)), record.protocol.task
+
+
+def test_examples_of_the_oracle_are_those_of_the_plan(settings: RunSettings) -> None:
+    shown: dict[str, Example] = {}
+
+    class Watcher(Forgetful):
+        def see(self, examples: Mapping[str, Example]) -> None:
+            shown.update(examples)
+
+    _run(Watcher(FORGETFUL), "xquad/en", settings)
+    assert sorted(example.id for example in shown.values()) == sorted(_ids(settings))
