@@ -6,41 +6,9 @@ from pathlib import Path
 
 import pytest
 
-TASK = '''"""Capitals: one question a country."""
-
-from collections.abc import Iterator
-
-from xlingual import DataPlace, Example, Examples, GenerationTask, Prompt, Task, TaskSpec, register_task
-
-QUESTIONS = {"en": "What is the capital of {}?", "vi": "Thủ đô của {} là gì?"}
-CAPITALS = {"en": {"France": "Paris", "Peru": "Lima"}, "vi": {"Pháp": "Paris", "Peru": "Lima"}}
-
-
-@register_task("capitals")
-def capitals() -> Iterator[Task]:
-    """Yield `capitals/LANG`."""
-    for language in QUESTIONS:
-        yield _task(language)
-
-
-def _task(language: str) -> Task:
-    def read(split: str, _place: DataPlace) -> Examples:
-        rows = [
-            Example(id=land, language=language, group=land, cluster=land, fields={"land": land}, targets=(city,))
-            for land, city in CAPITALS[language].items()
-        ]
-        return Examples(rows=tuple(rows), files=())
-
-    def ask(example: Example) -> Prompt:
-        question = QUESTIONS[language].replace("{}", example.fields["land"])
-        return Prompt(instruction=question, before="", passage="", after="")
-
-    spec = TaskSpec(
-        name=f"capitals/{language}", language=language, prompt_language=language, metrics=("containment", "off_target"),
-        version="1", split="test", shot_split=None, max_new_tokens=16, licence="CC0", citation="none",
-    )
-    return GenerationTask(spec=spec, read=read, ask=ask)
-'''
+README = Path(__file__).resolve().parents[1] / "README.md"
+TASK = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+"""The README's own example."""
 
 
 def _xlingual(plugins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

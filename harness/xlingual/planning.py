@@ -122,7 +122,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         prompts=_prompts_hash(prompts, shots),
         template="native" if template == model.spec.template else template,
         shots=settings.shots,
-        seed=settings.seed,
+        seed=settings.seed if settings.shots else None,
         max_new_tokens=rendering.max_new_tokens,
         stop=settings.stop,
         on_overflow=settings.on_overflow,

@@ -274,8 +274,8 @@ class Protocol:
     template: str
     """"native" where it is the one that suits the model, else the one that was forced."""
     shots: int
-    seed: int
-    """Of the choice of demonstrations."""
+    seed: int | None
+    """Of the choice of demonstrations; None where there are none."""
     max_new_tokens: int
     stop: tuple[str, ...] | None
     """None: the template's own."""

@@ -147,10 +147,11 @@ def _share(columns: Sequence[Column], title: str, describe: Callable[[Column], s
 def _describe_protocol(column: Column) -> str:
     protocol = column.protocol
     stop = "the template's own" if protocol.stop is None else repr(list(protocol.stop))
+    shots = f"{protocol.shots}" if protocol.seed is None else f"{protocol.shots} (seed {protocol.seed})"
     return (
-        f"split {protocol.split}, shots {protocol.shots}, template {protocol.template}, "
+        f"split {protocol.split}, shots {shots}, template {protocol.template}, "
         f"max_new_tokens {protocol.max_new_tokens}, stop {stop}, on overflow {protocol.on_overflow}, "
-        f"seed {protocol.seed}, task version {protocol.task_version}"
+        f"task version {protocol.task_version}"
     )
 
 

@@ -12,7 +12,8 @@ import click
 
 from . import run_command
 
-DEMO_TOKENS = "48"
+DEMO_LANGUAGES = "ar,en,zh"
+DEMO_TOKENS = "32"
 
 
 def build_arguments(environment: Mapping[str, str]) -> list[str]:
@@ -28,7 +29,7 @@ def build_arguments(environment: Mapping[str, str]) -> list[str]:
             arguments += [f"--{option.lower()}", word(option)]
     if demo:
         arguments += ["--data", "sample"]
-        arguments += [] if word("LANGS") else ["--langs", "ar,el,en,hi,tr,vi,zh"]
+        arguments += [] if word("LANGS") else ["--langs", DEMO_LANGUAGES]
         arguments += ["--max-new-tokens", DEMO_TOKENS]
     return arguments + shlex.split(word("ARGS"))
 
@@ -41,7 +42,8 @@ def main() -> int:
     if code not in (0, 1) or "--dry-run" in arguments:
         return code
     out = arguments[arguments.index("--out") + 1]
-    board = "sample" if "sample" in arguments else "paper"
+    sample = "--data" in arguments and arguments[arguments.index("--data") + 1] == "sample"
+    board = "sample" if sample else "paper"
     target = os.path.join(out, f"leaderboard-{board}.md")  # noqa: PTH118 (a name to print and pass on, not a path to use)
     shown = run_command(["board", out, "--board", board, "--write", target])
     if shown == 0:

@@ -32,14 +32,17 @@ def locate(ref: DatasetRef, place: DataPlace) -> DataFile:
 
 
 def _find_sample(ref: DatasetRef) -> DataFile:
-    folders = [folder / "sample" for folder in plugin_folders("tasks")]
     if ref.sample is not None:
-        for folder in folders:
+        for folder in _sample_folders():
             path = safe_path(folder, ref.sample)
             if path.is_file():
                 return _data_file(ref, Origin.SAMPLE, (path, hash_file(path)), None)
     hint = "use --data DIR with the original files"
     raise DataError("the packaged sample has no such file", where=ref.name, hint=hint)
+
+
+def _sample_folders() -> list[Path]:
+    return [folder / "sample" for folder in plugin_folders("tasks")]
 
 
 def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
@@ -48,7 +51,9 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
     paths = [safe_path(folder, candidate) for candidate in ref.candidates]
     for path in paths:
         if path.is_file():
-            return _data_file(ref, Origin.LOCAL, (path, hash_file(path)), None)
+            inside_sample = any(path.resolve().is_relative_to(sample.resolve()) for sample in _sample_folders())
+            origin = Origin.SAMPLE if inside_sample else Origin.LOCAL
+            return _data_file(ref, origin, (path, hash_file(path)), None)
     what = f"not in the data folder; looked for {', '.join(map(str, paths)) or 'nothing'}"
     hint = "leave --data out to use the cache and the official sources"
     if scripts := sorted(path.name for path in folder.glob("*.py")):
