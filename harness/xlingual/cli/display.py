@@ -8,6 +8,9 @@ import click
 from ..records import Estimate, RunRecord
 from . import printable
 
+KEY_COLUMNS = 2
+"""Columns that say what a row is of."""
+
 
 def show_records(records: Sequence[RunRecord]) -> None:
     """Print one table a task family: a row a model and task, a column a metric."""
@@ -17,29 +20,63 @@ def show_records(records: Sequence[RunRecord]) -> None:
     for family, members in families.items():
         header, rows = _family_table(members)
         show_table(family, header, rows)
-        for name, reason in _reasons(members).items():
-            click.echo(printable(f"{name}: {reason}"))
+        for line in _reasons(members):
+            click.echo(printable(line))
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: rich on a terminal, Markdown elsewhere."""
+    """Print a table: drawn on a terminal, in parts where it is too wide for one; Markdown elsewhere."""
+    cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        from rich.console import Console  # noqa: PLC0415 (only a terminal needs rich)
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-
-        table = Table(title=Text(title))
-        for index, name in enumerate(header):
-            table.add_column(Text(name), justify="left" if index < 2 else "right")
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        Console().print(table)
+        _draw(title, header, cells)
         return
+    rules = [" ---: " if _is_numeric(column) else " --- " for column in zip(*cells, strict=True)] or [" --- "] * len(
+        header
+    )
     click.echo(f"\n{title}\n")
     click.echo("| " + " | ".join(header) + " |")
-    click.echo("|" + "|".join(" --- " if index < 2 else " ---: " for index in range(len(header))) + "|")
-    for row in rows:
-        click.echo("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in row) + " |")
+    click.echo("|" + "|".join(rules) + "|")
+    for row in cells:
+        click.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+
+
+def _draw(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415 (only a terminal needs rich)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(cell_len, column)) + 3 for column in columns]
+    for part in split_columns(widths, console.width - 1):
+        table = Table(title=Text(title))
+        for index in part:
+            numeric = _is_numeric(columns[index][1:])
+            table.add_column(Text(header[index]), justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(row[index]) for index in part))
+        console.print(table)
+
+
+def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return the columns of each part of a table that is `room` wide; the first two stand in every part.
+
+    A part has at least one column of its own, however wide; what is still too wide is folded, never cut.
+    """
+    keys = list(range(min(KEY_COLUMNS, len(widths))))
+    parts: list[list[int]] = []
+    for index in range(len(keys), len(widths)):
+        last = parts[-1] if parts else []
+        if last and sum(widths[each] for each in last) + widths[index] <= room:
+            last.append(index)
+        else:
+            parts.append([*keys, index])
+    return parts or [keys]
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return any(cells) and all(not cell or cell[0].isdigit() or cell[0] in "-+" for cell in cells)
 
 
 def _family_table(records: Sequence[RunRecord]) -> tuple[list[str], list[list[str]]]:
@@ -79,5 +116,14 @@ def _interval(estimate: Estimate | None) -> str:
     return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
 
 
-def _reasons(records: Sequence[RunRecord]) -> dict[str, str]:
-    return {each.metric: each.reason for record in records for each in record.estimates if each.reason is not None}
+def _reasons(records: Sequence[RunRecord]) -> list[str]:
+    """Say why values are missing: "METRIC: reason", with the tasks where it is not the same for all of them."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for each in record.estimates:
+            if each.reason is not None:
+                tasks.setdefault((each.metric, each.reason), []).append(record.protocol.task)
+    return [
+        f"{metric}: {reason}" + (f" ({', '.join(names)})" if len(names) < len(records) else "")
+        for (metric, reason), names in tasks.items()
+    ]
