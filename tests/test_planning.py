@@ -8,7 +8,8 @@ import pytest
 
 from xlingual.errors import UsageError
 from xlingual.planning import Limit, RunSettings, TaskPlan, choose_demonstrations, parse_limit, plan_task
-from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.plugin import DataPlace, GenerationTask, ModelOptions, Task
+from xlingual.records import Example, Examples, Prompt
 from xlingual.selection import open_model, select_tasks
 
 SAMPLE = DataPlace(folder=None, sample=True, offline=True)
@@ -110,3 +111,43 @@ def test_a_forced_template_is_part_of_the_protocol() -> None:
     assert _plan("xquad/en").protocol.template == "native"
     assert _plan("xquad/en", replace(START, template="raw")).protocol.template == "native"
     assert _plan("xquad/en", replace(START, template="alpaca")).protocol.template == "alpaca"
+
+
+def _versioned(task: Task, version: str) -> Task:
+    return GenerationTask(spec=replace(task.spec, version=version), read=task.examples, ask=task.prompt)
+
+
+def _other_data(task: Task) -> Task:
+    def read(split: str, place: DataPlace) -> Examples:
+        found = task.examples(split, place)
+        return replace(found, rows=(*found.rows[:-1], replace(found.rows[-1], targets=("another gold",))))
+
+    return GenerationTask(spec=task.spec, read=read, ask=task.prompt)
+
+
+def _other_prompt(task: Task) -> Task:
+    def ask(example: Example) -> Prompt:
+        return replace(task.prompt(example), instruction="Answer.")
+
+    return GenerationTask(spec=task.spec, read=task.examples, ask=ask)
+
+
+@pytest.mark.parametrize("change", [lambda task: _versioned(task, "2"), _other_data, _other_prompt])
+def test_another_version_data_or_prompt_has_a_folder_of_its_own(change: Callable[[Task], Task]) -> None:
+    task, model = select_tasks(["xquad/en"], [])[0], open_model("echo", ModelOptions())
+    assert plan_task(change(task), model, START).folder != plan_task(task, model, START).folder
+    same = _versioned(task, task.spec.version)
+    assert plan_task(same, model, START).folder == plan_task(task, model, START).folder
+
+
+def test_a_question_that_is_asked_twice_has_two_answers() -> None:
+    task, model = select_tasks(["xquad/en"], [])[0], open_model("echo", ModelOptions())
+
+    def read(split: str, place: DataPlace) -> Examples:
+        found = task.examples(split, place)
+        return replace(found, rows=(*found.rows, replace(found.rows[0], id="again", targets=("another gold",))))
+
+    plan = plan_task(GenerationTask(spec=task.spec, read=read, ask=task.prompt), model, START)
+    keys = [fitted.request.key for fitted in plan.fitted]
+    assert len(set(keys)) == 25
+    assert plan.fitted[0].request.messages == plan.fitted[24].request.messages
