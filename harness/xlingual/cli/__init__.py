@@ -14,6 +14,7 @@ from ..errors import Interrupted, UsageError, XlingualError
 _COMMANDS = {
     "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
+    "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),

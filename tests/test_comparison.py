@@ -1,0 +1,76 @@
+"""Two models on the same examples, from their run folders."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xlingual.cli import run_command
+from xlingual.cli.progress import SilentObserver
+from xlingual.comparison import compare_runs
+from xlingual.errors import DataError, UsageError
+from xlingual.planning import Limit, RunSettings
+from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.run import evaluate
+from xlingual.selection import open_model, select_tasks
+
+SAMPLE = DataPlace(folder=None, sample=True, offline=True)
+
+
+def _run(model: str, out: Path, tasks: str = "xquad/en,xquad/zh", *, shots: int = 0) -> Path:
+    settings = RunSettings(place=SAMPLE, out=out, shots=shots)
+    evaluate(open_model(model, ModelOptions()), select_tasks(tasks.split(","), []), settings, SilentObserver())
+    return next(path for path in out.iterdir() if path.name.startswith(model.partition(":")[0]))
+
+
+def test_a_model_against_itself_is_no_difference(tmp_path: Path) -> None:
+    folder = _run("echo", tmp_path)
+    for found in compare_runs(folder, folder, ["containment", "source_copy"]):
+        assert (found.difference, found.low, found.high, found.p, found.n) == (0.0, 0.0, 0.0, 1.0, 24)
+
+
+def test_the_oracle_is_ahead_of_the_echo(tmp_path: Path) -> None:
+    found = compare_runs(_run("oracle", tmp_path), _run("echo", tmp_path), [])
+    assert [each.task for each in found] == ["xquad/en", "xquad/zh"]
+    for each in found:
+        assert each.metric == "containment"
+        assert each.difference == pytest.approx(each.first - each.second)
+        assert each.first == 100.0
+        assert each.low is not None
+        assert each.low > 50
+        assert each.p is not None
+        assert each.p < 0.01
+
+
+def test_runs_that_were_made_otherwise_are_not_compared(tmp_path: Path) -> None:
+    first, second = _run("oracle", tmp_path / "a", "mlqa/en"), _run("echo", tmp_path / "b", "mlqa/en", shots=1)
+    with pytest.raises(DataError, match="the runs differ in prompts, shots, seed"):
+        compare_runs(first, second, [])
+
+
+def test_nothing_in_common(tmp_path: Path) -> None:
+    first, second = _run("oracle", tmp_path / "a", "xquad/en"), _run("echo", tmp_path / "b", "xquad/zh")
+    with pytest.raises(UsageError, match="no task has a finished run in both"):
+        compare_runs(first, second, [])
+    with pytest.raises(UsageError, match="has no metric 'bleu'"):
+        compare_runs(first, first, ["bleu"])
+    with pytest.raises(UsageError, match="no finished run here"):
+        compare_runs(tmp_path / "c", first, [])
+
+
+def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:
+    settings = replace(RunSettings(place=SAMPLE, out=tmp_path), limit=Limit(1, 3))
+    evaluate(open_model("oracle", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentObserver())
+    with pytest.raises(UsageError, match="no finished run here"):
+        compare_runs(tmp_path, tmp_path, [])
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = _run("oracle", tmp_path), _run("echo", tmp_path)
+    capsys.readouterr()
+    assert run_command(["compare", str(first), str(second), "--metric", "squad_em", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["difference"] for each in document["comparisons"]] == [100.0, 100.0]
+    assert run_command(["compare", str(first), str(second)]) == 0
+    assert "| xquad/en | containment | 100.0 |" in capsys.readouterr().out
