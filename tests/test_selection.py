@@ -68,6 +68,13 @@ def test_model_typos_are_answered(word: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("word", ["é" * 5000, "a\0b", "x|y", "a\nb", "~nobody-has-this-name"])
+def test_words_that_no_file_can_have_are_no_model(word: str) -> None:
+    with pytest.raises(XlingualError) as caught:
+        open_model(word, ModelOptions())
+    assert caught.value.exit_code == 2
+
+
 def test_a_path_that_is_not_there_is_no_hub_name() -> None:
     with pytest.raises(UsageError) as caught:
         open_model("./no/such/model", ModelOptions())

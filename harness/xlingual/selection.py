@@ -86,7 +86,7 @@ def open_model(word: str, options: ModelOptions) -> Model:
         return _open(backend, name, options)
     if word in backends:
         return _open(word, "", options)
-    if word.startswith((".", "/", "~")) or Path(word).expanduser().exists():
+    if word.startswith((".", "/", "~")) or _exists(word):
         return _open("hf", word, options)
     if "/" in word and not colon:
         return _open("hf", word, options)
@@ -94,10 +94,18 @@ def open_model(word: str, options: ModelOptions) -> Model:
 
 
 def _open(backend: str, name: str, options: ModelOptions) -> Model:
-    if name.startswith(("http:", "https:")) or "@" not in name or Path(name).expanduser().exists():
+    if name.startswith(("http:", "https:")) or "@" not in name or _exists(name):
         return MODELS.get(backend)(name, options)
     name, _, revision = name.rpartition("@")
     return MODELS.get(backend)(name, replace(options, revision=revision))
+
+
+def _exists(word: str) -> bool:
+    """Return whether `word` names a file; no file system has names of 5,000 letters or with a NUL."""
+    try:
+        return Path(word).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def _model_hint(word: str, backend: str, backends: Sequence[str]) -> str:

@@ -132,7 +132,8 @@ def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_js
         click.echo(pretty_json({"schema": 1, "plans": to_json(documents)}), nl=False)
         return
     for plan, document in zip(plans, documents, strict=True):
-        click.echo(f"{plan.name}: {document['samples']} samples, {document['prompt_tokens']} prompt tokens, ", nl=False)
+        tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
+        click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
         click.echo(
             f"up to {plan.protocol.max_new_tokens} new tokens each, template {plan.template}, data {plan.origin}"
         )
