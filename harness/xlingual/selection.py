@@ -94,7 +94,7 @@ def open_model(word: str, options: ModelOptions) -> Model:
 
 
 def _open(backend: str, name: str, options: ModelOptions) -> Model:
-    if name.startswith(("http:", "https:")) or "@" not in name or _exists(name):
+    if "@" not in name or "://" in name or _exists(name):  # what stands after the @ of NAME@URL is no revision
         return MODELS.get(backend)(name, options)
     name, _, revision = name.rpartition("@")
     return MODELS.get(backend)(name, replace(options, revision=revision))

@@ -8,11 +8,13 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
+from .engine import generate_packed
 from .generation import Engine, RowLimit, failed, generate, release_memory
 from .loading import Description, describe, load
 from .rendering import Rendered, render
+from .support import is_supported
 
-BATCH_SIZE = 16
+BATCH_SIZE = 32
 """Rows answered together when the user does not say."""
 
 
@@ -23,6 +25,8 @@ class HfModel:
     description: Description
     options: ModelOptions
     limit: RowLimit
+    packed: bool = True
+    """Whether the engine without padding is to be used for the models that it supports."""
     engine: Engine | None = field(default=None, init=False)
 
     @property
@@ -35,7 +39,10 @@ class HfModel:
         return [0 if isinstance(each, Failure) else len(each.ids) for each in self._render(requests)]
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer the longest prompts first, each batch as soon as it is done."""
+        """Answer every request, each response as soon as it is known.
+
+        A model that the packed engine does not support is answered by transformers' `generate`, batch by batch.
+        """
         prompts: list[Rendered] = []
         for request, each in zip(requests, self._render(requests), strict=True):
             if isinstance(each, Failure):
@@ -45,7 +52,9 @@ class HfModel:
         if prompts:
             if self.engine is None:
                 self.engine = load(self.description, self.options)
-            yield from generate(self.engine, prompts, self.limit)
+            longest = max(len(each.ids) + each.request.max_new_tokens for each in prompts)
+            is_packed = self.packed and is_supported(self.engine, longest)
+            yield from (generate_packed if is_packed else generate)(self.engine, prompts, self.limit)
 
     def close(self) -> None:
         """Free the weights."""

@@ -3,8 +3,9 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from xlingual.errors import XlingualError
 from xlingual.records import Failure, Finish, Request, Response
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PADDED_TOKENS = 16384
 """Most prompt tokens of one batch, padding included: bounds the memory of a batch of long prompts."""
 OUT_OF_MEMORY = "OutOfMemoryError"
+Result = TypeVar("Result")
 
 
 class LanguageModel(Protocol):
@@ -63,18 +65,16 @@ def generate(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit) -> It
     """
     fitting: list[Rendered] = []
     for prompt in prompts:
-        if engine.context_length is None or len(prompt.ids) < engine.context_length:
+        if (overflow := find_overflow(engine, prompt)) is None:
             fitting.append(prompt)
         else:
-            what = f"the prompt has {len(prompt.ids)} tokens, the model reads {engine.context_length}"
-            overflow = Failure(kind="context overflow", message=what)
-            yield failed(prompt.request, overflow, prompt_tokens=len(prompt.ids))
+            yield overflow
     for group in _group(fitting):
         waiting = list(group)
         batches: list[list[Rendered]] = []
         while waiting or batches:
             batch = batches.pop() if batches else _take(waiting, limit.rows)
-            outcome = _attempt(engine, batch)
+            outcome = attempt(partial(_answer_batch, engine, batch))
             if not isinstance(outcome, Failure):
                 yield from outcome
             elif len(batch) == 1:
@@ -84,6 +84,14 @@ def generate(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit) -> It
                 if outcome.kind == OUT_OF_MEMORY:
                     limit.rows = min(limit.rows, half)
                 batches += [batch[half:], batch[:half]]
+
+
+def find_overflow(engine: Engine, prompt: Rendered) -> Response | None:
+    """Return the failure of a prompt that leaves no room for an answer, or None."""
+    if engine.context_length is None or len(prompt.ids) < engine.context_length:
+        return None
+    what = f"the prompt has {len(prompt.ids)} tokens, the model reads {engine.context_length}"
+    return failed(prompt.request, Failure(kind="context overflow", message=what), prompt_tokens=len(prompt.ids))
 
 
 def failed(request: Request, failure: Failure, *, prompt_tokens: int | None = None) -> Response:
@@ -120,11 +128,12 @@ def _take(waiting: list[Rendered], rows: int) -> list[Rendered]:
     return batch
 
 
-def _attempt(engine: Engine, batch: list[Rendered]) -> list[Response] | Failure:
+def attempt(call: Callable[[], Result]) -> Result | Failure:
+    """Return what a call of the model returns, or why it failed; only our own errors come through."""
     import torch  # noqa: PLC0415 - heavy
 
     try:
-        return _answer_batch(engine, batch)
+        return call()
     except XlingualError:
         raise
     except torch.OutOfMemoryError as error:
@@ -132,7 +141,7 @@ def _attempt(engine: Engine, batch: list[Rendered]) -> list[Response] | Failure:
     except Exception as error:  # noqa: BLE001 - the model call: whatever a model does is the failure of its rows
         cpu_memory = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         failure = Failure(kind=OUT_OF_MEMORY if cpu_memory else type(error).__name__, message=str(error))
-    # Only here have the frames that held the batch's tensors gone with the exception.
+    # Only here have the frames that held the call's tensors gone with the exception.
     release_memory()
     return failure
 
@@ -181,7 +190,7 @@ def _answer_batch(engine: Engine, batch: list[Rendered]) -> list[Response]:
         )
     broken = watch.first_broken(len(batch))
     return [
-        _response(engine, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), broken[row])
+        respond(engine, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), broken[row])
         for row, prompt in enumerate(batch)
     ]
 
@@ -191,7 +200,7 @@ def decode(tokenizer: Tokenizer, ids: list[int]) -> str:
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def _response(engine: Engine, prompt: Rendered, new: list[int], stopped: int | None, broken: int | None) -> Response:
+def respond(engine: Engine, prompt: Rendered, new: list[int], stopped: int | None, broken: int | None) -> Response:
     """Make a response of the `new` tokens of a row, which may be padded behind its end.
 
     `stopped` is the number of tokens up to the one that completed a stop string, `broken` the first step whose logits

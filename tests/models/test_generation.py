@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -33,8 +33,16 @@ def tokenizer_change() -> dict[str, str | None]:
     return {}
 
 
+@pytest.fixture(params=["packed", "static"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How answers are made: by the engine without padding, or by `generate`."""
+    return str(request.param)
+
+
 @pytest.fixture
-def opened(tiny_llama: Path, tmp_path: Path, tokenizer_change: dict[str, str | None]) -> Callable[[int], Model]:
+def opened(
+    tiny_llama: Path, tmp_path: Path, tokenizer_change: dict[str, str | None], way: str
+) -> Callable[[int], Model]:
     """Open a copy of the tiny model, its tokenizer changed, with some batch size."""
     folder = tmp_path / "tiny"
     AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(folder)
@@ -44,7 +52,9 @@ def opened(tiny_llama: Path, tmp_path: Path, tokenizer_change: dict[str, str | N
     tokenizer.save_pretrained(folder)
 
     def make(rows: int) -> Model:
-        return MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu"))
+        model: Any = MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu"))
+        model.packed = way == "packed"
+        return cast(Model, model)
 
     return make
 
@@ -173,6 +183,7 @@ def hook(
     )
 
 
+@pytest.mark.parametrize("way", ["static"], indirect=True)
 def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_is_lost(
     opened: Callable[[int], Model], tiny_llama: Path, text_request: MakeRequest
 ) -> None:
@@ -234,6 +245,7 @@ def test_a_signal_during_the_model_call_is_not_taken_for_a_failure(
         list(model.answer([text_request("a")]))
 
 
+@pytest.mark.parametrize("way", ["static"], indirect=True)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_scores_that_are_not_finite_fail_their_row_only(
     opened: Callable[[int], Model], text_request: MakeRequest, value: float
@@ -269,6 +281,7 @@ def test_a_prompt_that_fills_the_context_window_fails(
     assert found["fox"].text is not None
 
 
+@pytest.mark.parametrize("way", ["static"], indirect=True)
 def test_batches_come_longest_first_as_they_are_done(opened: Callable[[int], Model], text_request: MakeRequest) -> None:
     model = opened(2)
     requests = [text_request(prompt, max_new_tokens=2) for prompt in PROMPTS]
@@ -280,6 +293,7 @@ def test_batches_come_longest_first_as_they_are_done(opened: Callable[[int], Mod
     assert order == sorted(counts, reverse=True)
 
 
+@pytest.mark.parametrize("way", ["static"], indirect=True)
 def test_padded_tokens_bound_a_batch(
     opened: Callable[[int], Model], text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

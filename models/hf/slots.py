@@ -1,0 +1,249 @@
+"""Where keys and values lie: a store for each prefix, a slot for each row; and plans of forward passes over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .attention import PackPlan, Read, Span, StepPlan, Written, pack_mask
+from .prefixes import Prefix, Row, chain
+
+if TYPE_CHECKING:
+    import torch
+
+STEP = 16
+"""Tokens: the part of the slots that a decoding step reads grows by so much at a time."""
+SIBLINGS = 256
+"""Tokens of texts below one prefix that are attended together; more would waste work on what masks hide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What keys and values of a model look like."""
+
+    layers: int
+    heads: int
+    key_heads: int
+    head_size: int
+    dtype: "torch.dtype"
+    device: str
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a token's keys and values in all layers."""
+        return 2 * self.layers * self.key_heads * self.head_size * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some tokens of a prefix or of a row's tail, on their way through the model."""
+
+    ids: Sequence[int]
+    position: int
+    """Of the first of them in its prompt."""
+    above: tuple[Prefix, ...]
+    store: "torch.Tensor"
+    """Where they go."""
+    offset: int
+    """How many tokens of `store` come before them."""
+    row: Row | None
+    """Whose next token the last of them gives; None inside prefixes and tails."""
+
+
+@dataclass(slots=True)
+class Slots:
+    """Rows that are being answered; row `k` has slot `k`."""
+
+    shape: Shape
+    pool: "torch.Tensor"
+    """(layers, 2, slots, key heads, tokens, head size); never holds NaN, which would come through any mask."""
+    rows: list[Row] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    """Tokens in each slot."""
+    layout: "Layout | None" = None
+    """Of the rows as they are; None after a change."""
+
+    def add(self, row: Row) -> "torch.Tensor":
+        """Give `row` a slot and return it, (layers, 2, key heads, tokens, head size)."""
+        self.rows.append(row)
+        self.lengths.append(len(row.tail))
+        self.layout = None
+        return self.pool[:, :, len(self.rows) - 1]
+
+    def remove(self, row: Row) -> None:
+        """Free the slot of `row` for the last one."""
+        slot, last = self.rows.index(row), len(self.rows) - 1
+        if slot != last:
+            used = self.lengths[last]
+            self.pool[:, :, slot, :, :used] = self.pool[:, :, last, :, :used]
+            self.rows[slot], self.lengths[slot] = self.rows[last], used
+        self.rows.pop()
+        self.lengths.pop()
+        self.layout = None
+
+    def clean(self, row: Row) -> None:
+        """Clear the slot of a row whose numbers are not finite."""
+        self.pool[:, :, self.rows.index(row)] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a decoding step stand: in the order of the trie, each prefix over neighbours."""
+
+    order: tuple[int, ...]
+    """The slot of each row of the step."""
+    slots: "torch.Tensor"
+    rows: "torch.Tensor"
+    spans: tuple[Span, ...]
+    shared: int
+    """Prefix tokens of the longest."""
+
+
+def new_slots(shape: Shape, count: int, length: int) -> Slots:
+    """Return `count` free slots of `length` tokens."""
+    import torch  # noqa: PLC0415 - heavy
+
+    size = (shape.layers, 2, count, shape.key_heads, length, shape.head_size)
+    return Slots(shape=shape, pool=torch.zeros(size, dtype=shape.dtype, device=shape.device))
+
+
+def new_store(shape: Shape, prefix: Prefix) -> "torch.Tensor":
+    """Return the memory of a prefix, still to be filled."""
+    import torch  # noqa: PLC0415 - heavy
+
+    size = (shape.layers, 2, shape.key_heads, prefix.end - prefix.start, shape.head_size)
+    return torch.empty(size, dtype=shape.dtype, device=shape.device)
+
+
+def missing(rows: Sequence[Row]) -> list[Prefix]:
+    """Return the prefixes above `rows` that are not in memory, each after its parent."""
+    found: dict[Prefix, None] = {}
+    for row in rows:
+        for prefix in chain(row.prefix):
+            if prefix.store is None:
+                found[prefix] = None
+    return list(found)
+
+
+def pieces_of(slots: Slots, rows: Sequence[Row]) -> list[Piece]:
+    """Give `rows` their slots and return all that is to be computed for them, every prefix before what is below it."""
+    pieces: list[Piece] = []
+    for row in rows:
+        above: list[Prefix] = []
+        for prefix in chain(row.prefix):
+            if prefix.store is None:
+                prefix.store = new_store(slots.shape, prefix)
+                ids = prefix.ids[prefix.start : prefix.end]
+                pieces.append(Piece(ids, prefix.start, tuple(above), prefix.store, 0, None))
+            above.append(prefix)
+        pieces.append(Piece(row.tail, row.start, tuple(above), slots.add(row), 0, row))
+    return pieces
+
+
+def packs_of(pieces: Sequence[Piece], most: int) -> list[list[Piece]]:
+    """Return `pieces` in packs of at most `most` tokens, cutting those that do not fit."""
+    packs: list[list[Piece]] = [[]]
+    room = most
+    for piece in pieces:
+        done = 0
+        while done < len(piece.ids):
+            if room == 0:
+                packs.append([])
+                room = most
+            end = min(len(piece.ids), done + room)
+            row = piece.row if end == len(piece.ids) else None
+            packs[-1].append(
+                Piece(piece.ids[done:end], piece.position + done, piece.above, piece.store, piece.offset + done, row)
+            )
+            room -= end - done
+            done = end
+    return packs
+
+
+def plan_pack(shape: Shape, pack: Sequence[Piece]) -> PackPlan:
+    """Return who writes and reads what in a forward pass over `pack`."""
+    written: list[Written] = []
+    groups: list[list[Piece]] = []
+    sizes: list[int] = []
+    first = 0
+    for piece in pack:
+        last = first + len(piece.ids)
+        written.append(Written(first, last, piece.store, piece.offset))
+        first = last
+        joins = piece.row is not None and piece.offset == 0 and bool(piece.above) and bool(groups)
+        before = groups[-1][-1] if groups else piece
+        if (
+            joins
+            and before.row is not None
+            and before.offset == 0
+            and before.above == piece.above
+            and sizes[-1] + len(piece.ids) <= SIBLINGS
+        ):
+            groups[-1].append(piece)
+            sizes[-1] += len(piece.ids)
+        else:
+            groups.append([piece])
+            sizes.append(len(piece.ids))
+    return PackPlan(tuple(written), tuple(_reads(shape, groups)))
+
+
+def _reads(shape: Shape, groups: Sequence[Sequence[Piece]]) -> list[Read]:
+    reads: list[Read] = []
+    first = 0
+    for group in groups:
+        head = group[0]
+        past = tuple(each.store for each in head.above if each.store is not None)
+        if head.offset:
+            past = (*past, head.store[:, :, :, : head.offset])
+        lengths = tuple(len(each.ids) for each in group)
+        last = first + sum(lengths)
+        seen = sum(each.shape[3] for each in past)
+        reads.append(Read(first, last, past, pack_mask(seen, lengths, head.store, shape.heads // shape.key_heads)))
+        first = last
+    return reads
+
+
+def plan_step(slots: Slots) -> tuple[Layout, StepPlan]:
+    """Return the order of the rows and who reads what in a forward pass over the newest token of each."""
+    import torch  # noqa: PLC0415 - heavy
+
+    layout = slots.layout or _lay_out(slots)
+    slots.layout = layout
+    shape, count = slots.shape, len(slots.rows)
+    lengths = torch.tensor([slots.lengths[slot] for slot in layout.order])
+    longest = min(-(-(int(lengths.max()) + 1) // STEP) * STEP, slots.pool.shape[4])
+    hidden = torch.arange(longest)[None] > lengths[:, None]
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
+    size = (shape.key_heads, count, shape.heads // shape.key_heads, layout.shared + longest)
+    plan = StepPlan(
+        pool=slots.pool,
+        slots=layout.slots,
+        rows=layout.rows,
+        places=lengths.to(shape.device),
+        spans=layout.spans,
+        scores=torch.full(size, float("-inf"), device=shape.device),
+        mask=mask[:, None],
+    )
+    return layout, plan
+
+
+def _lay_out(slots: Slots) -> Layout:
+    import torch  # noqa: PLC0415 - heavy
+
+    order = sorted(range(len(slots.rows)), key=lambda slot: slots.rows[slot].order)
+    places: dict[Prefix, list[int]] = {}
+    for place, slot in enumerate(order):
+        for prefix in chain(slots.rows[slot].prefix):
+            places.setdefault(prefix, []).append(place)
+    spans = [
+        Span(found[0], found[-1] + 1, prefix.start, prefix.end, prefix.store)
+        for prefix, found in places.items()
+        if prefix.store is not None
+    ]
+    rows = sorted(range(len(order)), key=order.__getitem__)
+    return Layout(
+        order=tuple(order),
+        slots=torch.tensor(order, device=slots.shape.device),
+        rows=torch.tensor(rows, device=slots.shape.device),
+        spans=tuple(spans),
+        shared=max((span.end for span in spans), default=0),
+    )

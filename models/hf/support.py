@@ -1,0 +1,97 @@
+"""Which models the engine may run: by their configuration, then by a short text that must come out the same."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from xlingual.records import Form, Request
+
+from .decoders import decoder_of, our_attention, score_pack, score_step, shape_of
+from .generation import Engine, attempt
+from .prefixes import SHORTEST, arrange
+from .rendering import Rendered
+from .slots import new_slots, packs_of, pieces_of
+
+if TYPE_CHECKING:
+    import torch
+
+BOUND_TO_TEXT = ("dynamic", "longrope")
+"""Rotary embeddings whose angles depend on the longest text of a pass."""
+LAYERS = ("full_attention", "sliding_attention")
+TOLERANCE = 1e-3
+"""Of the largest score, in float32: how far ours may lie from transformers' own."""
+TOLERANCE_HALF = 0.05
+
+
+def is_supported(engine: Engine, longest: int) -> bool:
+    """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
+    return _is_plain(decoder_of(engine).config, longest) and attempt(lambda: _agrees(engine)) is True
+
+
+def _is_plain(config: object, longest: int) -> bool:
+    """Return whether every layer sees all that comes before, as far as a configuration tells."""
+    if getattr(config, "is_encoder_decoder", False) or getattr(config, "attn_logit_softcapping", None) is not None:
+        return False
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    if text is not config or any(each not in LAYERS for each in getattr(config, "layer_types", None) or ()):
+        return False
+    window = getattr(config, "sliding_window", None)
+    is_windowed = isinstance(window, int) and getattr(config, "use_sliding_window", True)
+    if is_windowed and isinstance(window, int) and longest > window:
+        return False
+    return not any(each in BOUND_TO_TEXT for each in _rope_types(getattr(config, "rope_parameters", None)))
+
+
+def _rope_types(parameters: object) -> Iterator[object]:
+    if isinstance(parameters, Mapping):
+        yield parameters.get("rope_type")
+        for each in parameters.values():
+            yield from _rope_types(each)
+
+
+def _agrees(engine: Engine) -> bool:
+    """Return whether two texts below a shared prefix get the scores of plain forward passes, packed and stepwise."""
+    import torch  # noqa: PLC0415 - heavy
+
+    vocabulary = decoder_of(engine).config.vocab_size
+    shared = tuple((11 + 7 * place) % vocabulary for place in range(SHORTEST + 4))
+    endings = [tuple((first + 5 * place) % vocabulary for place in range(first + 2)) for first in (2, 3)]
+    texts = [shared + ending for ending in endings]
+    expected = [_plain_scores(engine, text) for text in texts]
+    found = _our_scores(engine, texts)
+    tolerance = TOLERANCE if decoder_of(engine).dtype == torch.float32 else TOLERANCE_HALF
+    for ours, theirs in zip(found, expected, strict=True):
+        if not (ours - theirs).abs().max() <= tolerance * theirs.abs().max():
+            return False
+    return True
+
+
+def _plain_scores(engine: Engine, text: tuple[int, ...]) -> "torch.Tensor":
+    """Return the scores after the last two tokens of a text, by the model's own attention."""
+    import torch  # noqa: PLC0415 - heavy
+
+    ids = torch.tensor([text], device=engine.device)
+    with torch.inference_mode():
+        output = decoder_of(engine)(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    return output.logits[0, -2:].float()
+
+
+def _our_scores(engine: Engine, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
+    """Return the same scores as `_plain_scores`: the first of a pack, the second of a step."""
+    import torch  # noqa: PLC0415 - heavy
+
+    request = Request(key="", form=Form.TEXT, messages=(), stop=(), max_new_tokens=2)
+    rows = arrange([Rendered(request=request, ids=text[:-1]) for text in texts])
+    last = {text[:-1]: text[-1] for text in texts}
+    shape = shape_of(engine)
+    slots = new_slots(shape, len(rows), max(row.longest for row in rows))
+    scores: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
+    with our_attention(engine):
+        for pack in packs_of(pieces_of(slots, rows), SHORTEST):
+            ended, found = score_pack(engine, shape, pack)
+            for row, each in zip(ended, found, strict=False):
+                scores[row.prompt.ids].append(each)
+        for row in rows:
+            row.new.append(last[row.prompt.ids])
+        for row, each in zip(*score_step(engine, slots), strict=True):
+            scores[row.prompt.ids].append(each)
+    return [torch.stack(scores[text[:-1]]).float() for text in texts]
