@@ -83,7 +83,7 @@ class TaskSpec:
     version: str
     """Goes up whenever prompts, data handling or the choice of examples change."""
     split: str
-    shot_split: str | None
+    shot_split: str | None = None
     """The split that few-shot demonstrations come from; equal to `split`: from groups that are then left out of the
     evaluated examples; None: the task has no few-shot form."""
     max_new_tokens: int

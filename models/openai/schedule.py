@@ -1,0 +1,148 @@
+"""Many samples through one server: who is asked when, who is asked again, and who is given up."""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from xlingual.errors import EnvironmentFault
+from xlingual.records import Failure, Request, Response
+
+from .pacing import Limits, Pace, Trouble, backoff
+from .reading import failed
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """A request on its way to an answer."""
+
+    request: Request
+    began: float
+    """When it was first sent, in seconds of the event loop's clock."""
+    sent_at: float = 0.0
+    attempts: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Schedule:
+    """Asks all `waiting` requests; `attempt` sends one once and may raise what ends the run."""
+
+    attempt: Callable[[Request], Awaitable[Response | Trouble]]
+    deliver: Callable[[Response], None]
+    limits: Limits
+    pace: Pace
+    waiting: deque[Request]
+    where: str
+    """The server, for messages."""
+    live: dict[asyncio.Task[Response | Trouble], Sample] = field(default_factory=dict)
+    retries: list[tuple[float, int, Sample]] = field(default_factory=list)
+    """A heap by the time from which the sample may be asked again."""
+    reached: bool = False
+    pushed: int = 0
+    """Retries so far: orders those that are due at the same time."""
+
+    async def run(self) -> None:
+        """Deliver a response for every request. Raises what `attempt` raises, and cancels all that is under way."""
+        clock = asyncio.get_running_loop().time
+        try:
+            while self.waiting or self.retries or self.live:
+                now = clock()
+                self._launch(now)
+                wakes = [at for at in (self.pace.resume_at, *(each[0] for each in self.retries[:1])) if at > now]
+                pause = min(wakes) - now if wakes else None
+                if not self.live:
+                    await asyncio.sleep(pause or 0.0)
+                    continue
+                done, _ = await asyncio.wait(self.live, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                self._settle_all(done, clock())
+        finally:
+            for task in self.live:
+                task.cancel()
+            await asyncio.gather(*self.live, return_exceptions=True)
+
+    def _launch(self, now: float) -> None:
+        while now >= self.pace.resume_at and len(self.live) + 1 <= max(1.0, self.pace.room):
+            sample = self._next(now)
+            if sample is None:
+                return
+            seconds = sample.began + self.limits.sample_seconds - now
+            sample.attempts += 1
+            sample.sent_at = now
+            self.live[asyncio.ensure_future(self._try(sample.request, seconds))] = sample
+
+    def _next(self, now: float) -> Sample | None:
+        """Return a sample whose pause is over, else a new one while few are unfinished: a storm must not start all."""
+        if self.retries and self.retries[0][0] <= now:
+            return heapq.heappop(self.retries)[2]
+        if self.waiting and len(self.live) + len(self.retries) + 1 <= max(1.0, self.pace.room):
+            return Sample(request=self.waiting.popleft(), began=now)
+        return None
+
+    async def _try(self, request: Request, seconds: float) -> Response | Trouble:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.attempt(request)
+        except TimeoutError:
+            message = f"no whole answer within the {self.limits.sample_seconds:g} seconds of a sample"
+            return Trouble(kind="timeout", message=message, retry=False)
+
+    def _settle_all(self, done: set[asyncio.Task[Response | Trouble]], now: float) -> None:
+        finished = [(task, self.live.pop(task)) for task in done]
+        # What ends the run is raised after the answers that came with it are safe.
+        finished.sort(key=lambda each: each[0].exception() is not None)
+        for task, sample in finished:
+            self._settle(sample, task.result(), now)
+
+    def _settle(self, sample: Sample, outcome: Response | Trouble, now: float) -> None:
+        self.pace.open_up(self.limits.start)
+        if isinstance(outcome, Response):
+            self.reached = True
+            self.pace.speed_up()
+            self.deliver(outcome)
+            return
+        self.reached = self.reached or outcome.reached
+        too_long = outcome.wait is not None and outcome.wait > self.limits.longest_wait_seconds
+        if outcome.busy:
+            self.pace.slow_down(sent_at=sample.sent_at, now=now)
+            if outcome.wait is not None and not too_long:
+                self.pace.hold(now + outcome.wait)
+        ready = now + max(outcome.wait or 0.0, backoff(self.limits, sample.attempts))
+        in_time = max(ready, self.pace.resume_at) < sample.began + self.limits.sample_seconds
+        if outcome.retry and not too_long and in_time and self._has_attempts(sample, outcome):
+            self.pushed += 1
+            heapq.heappush(self.retries, (ready, self.pushed, sample))
+        else:
+            self._give_up(sample, outcome, now)
+
+    def _has_attempts(self, sample: Sample, trouble: Trouble) -> bool:
+        return trouble.busy or sample.attempts < (self.limits.attempts if self.reached else self.limits.first_attempts)
+
+    def _give_up(self, sample: Sample, trouble: Trouble, now: float) -> None:
+        if not self.reached:
+            hint = "check the address, and that the server is running"
+            raise EnvironmentFault(f"the server cannot be reached ({trouble.message})", where=self.where, hint=hint)
+        message = trouble.message
+        if trouble.wait is not None and trouble.wait > self.limits.longest_wait_seconds:
+            message += f"; the server asks to wait {trouble.wait:.0f} seconds"
+        elif trouble.retry:
+            message += f"; given up after {sample.attempts} attempts in {now - sample.began:.1f} seconds"
+        self.deliver(failed(sample.request, Failure(kind=trouble.kind, message=message)))
+
+
+def plan(
+    requests: Sequence[Request],
+    attempt: Callable[[Request], Awaitable[Response | Trouble]],
+    deliver: Callable[[Response], None],
+    limits: Limits,
+    where: str,
+) -> Schedule:
+    """Return the schedule of `requests`, nothing of it begun."""
+    return Schedule(
+        attempt=attempt,
+        deliver=deliver,
+        limits=limits,
+        pace=Pace(most=limits.most),
+        waiting=deque(requests),
+        where=where,
+    )

@@ -1,0 +1,314 @@
+"""What every adapter promises, asked of each in the same words; a new one has to join the table below."""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from xlingual.plugin import ExampleAware, Model, ModelOptions
+from xlingual.records import Example, Finish, Form, Message, Request, Response, Role
+from xlingual.registry import MODELS
+
+from .fault_server import Asked, Reply, document, error, serve
+
+TEXTS = (
+    "The quick brown fox", "中国的首都是北京。", "القاهرة عاصمة مصر", "Αθήνα \u2028 é é", "👩‍👩‍👧 and 😀",
+    "a", "fox fox fox", "  spaces before", "\n\nnewlines before", "Where is it?",
+)  # fmt: skip
+LONGEST = 24
+"""Tokens of the answers that are not cut."""
+NOT_HERE = {"smollm2": "the hf adapter under another name, with a model of a hundred megabytes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """An adapter with a model, and requests of each sort that the contract is about."""
+
+    model: Model
+    requests: tuple[Request, ...]
+    bad: Request
+    """Gets a failure."""
+    silent: tuple[Model, Request]
+    """Says nothing."""
+    exact: Callable[[Request], str] | None
+    """What the model says where that is known, None where only the model knows."""
+    generates: bool
+    """Whether it makes its answers of tokens, and so ends them at stop strings and limits."""
+
+
+def make_request(text: str, form: Form = Form.TEXT, *, most: int = LONGEST) -> Request:
+    message = Message(role=Role.USER, text=text)
+    return Request(key=f"{form}: {text}", form=form, messages=(message,), stop=(), max_new_tokens=most)
+
+
+@contextmanager
+def open_hf(folder: Path) -> Iterator[Subject]:
+    """A random Llama of one layer; its silent twin ends answers with the very token that it begins them with."""
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    trained.train_from_iterator(TEXTS, trainer)
+    template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained, bos_token="<s>", eos_token="</s>", chat_template=template
+    )
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=128, initializer_range=0.7, bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    silent = make_request("Where is it?")
+    ids = tokenizer(["Where is it?"], return_tensors="pt").input_ids
+    first = int(model(ids).logits[0, -1].argmax())
+    for name, end in (("plain", 1), ("silent", first)):
+        model.generation_config = GenerationConfig(eos_token_id=end)
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    options = ModelOptions(device="cpu", dtype="float32", batch_size=4)
+    yield Subject(
+        model=MODELS.get("hf")(str(folder / "plain"), options),
+        requests=tuple(make_request(text, form) for text in TEXTS for form in Form),
+        bad=make_request("far too long " * 200),
+        silent=(MODELS.get("hf")(str(folder / "silent"), options), silent),
+        exact=None,
+        generates=True,
+    )
+
+
+def served_tokens(prompt: str) -> list[str]:
+    """Return what the model behind the loopback server generates: it opens with newlines and repeats its prompt."""
+    return [] if prompt == "silent" else ["\n\n", *prompt, " ", *prompt][: 12 + len(prompt)]
+
+
+def well_behaved(asked: Asked) -> Reply:
+    """Answer as real servers do: stop strings are cut wherever they stand, the limit is kept, tokens are counted."""
+    if asked.prompt == "bad":
+        return error(400, "too long")
+    limit = asked.body.get("max_completion_tokens", asked.body.get("max_tokens"))
+    tokens = served_tokens(asked.prompt)
+    kept = tokens[:limit]
+    text = "".join(kept)
+    places = [place for each in asked.body.get("stop", ()) if (place := text.find(each)) >= 0]
+    reason = "stop" if places or len(kept) == len(tokens) else "length"
+    text = text[: min(places, default=len(text))]
+    content = {"message": {"content": text}} if "messages" in asked.body else {"text": text}
+    usage = {"prompt_tokens": len(asked.prompt), "completion_tokens": len(kept)}
+    return document({"choices": [{"finish_reason": reason, **content}], "usage": usage})
+
+
+@contextmanager
+def open_openai(folder: Path) -> Iterator[Subject]:
+    pytest.importorskip("openai", reason="needs the extra `openai`")
+    with serve(well_behaved) as server:
+        model = MODELS.get("openai")(f"m@{server.url}", ModelOptions(offline=True))
+        yield Subject(
+            model=model,
+            requests=tuple(make_request(text, form) for text in TEXTS for form in Form),
+            bad=make_request("bad"),
+            silent=(model, make_request("silent", Form.CHAT)),
+            exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
+            generates=True,
+        )
+
+
+def make_example(text: str) -> Example:
+    fields = {"source": text}
+    return Example(id=text, language="en", group="g", cluster="c", fields=fields, targets=(text,))
+
+
+def example_model(word: str, name: str = "") -> Subject:
+    model = MODELS.get(word)(name, ModelOptions())
+    requests = tuple(make_request(text) for text in TEXTS)
+    silent = make_request("")
+    if isinstance(model, ExampleAware):
+        model.see({request.key: make_example(request.messages[0].text) for request in (*requests, silent)})
+    return Subject(
+        model=model,
+        requests=requests,
+        bad=make_request("never seen"),
+        silent=(model, silent),
+        exact=lambda request: request.messages[0].text,
+        generates=False,
+    )
+
+
+@contextmanager
+def open_scripted(folder: Path) -> Iterator[Subject]:
+    path = folder / "script.jsonl"
+    lines = [json.dumps({"id": text, "prediction": text}) for text in (*TEXTS, "")]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    yield example_model("scripted", str(path))
+
+
+@contextmanager
+def open_echo(folder: Path) -> Iterator[Subject]:
+    yield example_model("echo")
+
+
+@contextmanager
+def open_oracle(folder: Path) -> Iterator[Subject]:
+    yield example_model("oracle")
+
+
+ADAPTERS = {
+    "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "scripted": open_scripted,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=sorted(ADAPTERS))
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "XLINGUAL_PLUGINS"):
+                patch.delenv(name, raising=False)
+            opened = stack.enter_context(ADAPTERS[request.param](tmp_path_factory.mktemp(request.param)))
+        yield opened
+
+
+def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
+    """Ask, and check what holds of every response: each key once, a text or a failure, counts that make sense."""
+    found = list(model.answer(requests))
+    assert sorted(each.key for each in found) == sorted(each.key for each in requests)
+    for each in found:
+        assert (each.text is None) == (each.failure is not None)
+        assert each.failure is None or each.failure.kind
+        assert each.tokens is None or each.tokens >= 0
+        assert each.text is None or each.text == each.text.encode("utf-8").decode("utf-8")
+    return {each.key: each for each in found}
+
+
+def generated(subject: Subject) -> dict[str, Response]:
+    if not subject.generates:
+        pytest.skip("does not generate: its answers are what the example says, whatever the request")
+    return answers(subject.model, subject.requests)
+
+
+def test_every_adapter_is_under_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XLINGUAL_PLUGINS", raising=False)
+    assert set(MODELS.names()) == set(ADAPTERS) | set(NOT_HERE)
+
+
+def test_answers_do_not_depend_on_order_or_company(subject: Subject) -> None:
+    expected = answers(subject.model, subject.requests)
+    assert all(each.failure is None for each in expected.values())
+    for seed in range(2):
+        shuffled = list(subject.requests)
+        random.Random(seed).shuffle(shuffled)
+        assert answers(subject.model, shuffled) == expected
+    for request in subject.requests[:3]:
+        assert answers(subject.model, [request]) == {request.key: expected[request.key]}
+
+
+def test_texts_come_back_as_they_are(subject: Subject) -> None:
+    found = answers(subject.model, subject.requests)
+    assert len({each.text for each in found.values()}) > len(TEXTS) // 2
+    for request in subject.requests:
+        if subject.exact is not None:
+            assert found[request.key].text == subject.exact(request)
+
+
+def test_an_empty_answer_is_an_answer(subject: Subject) -> None:
+    model, request = subject.silent
+    [response] = answers(model, [request]).values()
+    assert response.text == ""
+    assert response.failure is None
+    assert response.finish is Finish.EOS
+    assert not response.tokens
+
+
+def test_an_error_is_a_value_and_costs_nobody_else_anything(subject: Subject) -> None:
+    expected = answers(subject.model, subject.requests)
+    asked = [*subject.requests[:2], subject.bad, *subject.requests[2:]]
+    for _ in range(2):  # a failure is asked again by the next sitting of a run
+        found = answers(subject.model, asked)
+        assert found.pop(subject.bad.key).failure is not None
+        assert found == expected
+
+
+def test_nothing_is_asked(subject: Subject) -> None:
+    assert list(subject.model.answer([])) == []
+
+
+def test_an_iterator_that_is_left_alone_harms_nobody(subject: Subject) -> None:
+    expected = answers(subject.model, subject.requests)
+    [first] = islice(subject.model.answer(subject.requests), 1)
+    assert first == expected[first.key]
+    assert answers(subject.model, subject.requests) == expected
+
+
+def test_tokens_are_counted_for_each_request_or_not_at_all(subject: Subject) -> None:
+    counts = subject.model.count_tokens(subject.requests)
+    assert subject.model.count_tokens([]) in (None, [])
+    if counts is not None:
+        found = answers(subject.model, subject.requests)
+        assert counts == [found[request.key].prompt_tokens for request in subject.requests]
+
+
+def test_the_limit_is_honoured(subject: Subject) -> None:
+    whole = generated(subject)
+    found = answers(subject.model, [replace(request, max_new_tokens=3) for request in subject.requests])
+    long = [key for key, each in whole.items() if (each.tokens or 0) > 3]
+    assert len(long) > len(TEXTS) // 2
+    for key in long:
+        text, response = whole[key].text, found[key]
+        assert response.finish is Finish.LENGTH
+        assert response.tokens == 3
+        # The last character may be cut through.
+        assert text is not None
+        assert text.startswith((response.text or "").rstrip("�"))
+
+
+def expected_cut(text: str, stop: Sequence[str]) -> str:
+    """The rule of `Request.stop`, character by character."""
+    seen = False
+    for place, character in enumerate(text):
+        if seen and any(text.startswith(each, place) for each in stop):
+            return text[:place]
+        seen = seen or not character.isspace()
+    return text
+
+
+@pytest.mark.parametrize("which", ["first character", "third character", "newline", "first two", "many"])
+def test_stop_strings_cut_after_the_first_character_that_is_no_space(subject: Subject, which: str) -> None:
+    """So the answer that opens with a newline, or with the stop string itself, is not empty."""
+    whole = generated(subject)
+    asked, cuts = [], 0
+    for request in subject.requests:
+        text = whole[request.key].text or ""
+        start = text.strip()
+        stops = {
+            "first character": (start[:1],), "third character": (start[2:3],), "newline": ("\n",),
+            "first two": (start[:2],), "many": ("\n", "~1", "~2", "~3", "~4", start[1:2], start[3:5]),
+        }  # fmt: skip
+        stop = tuple(each for each in stops[which] if each and "�" not in each)
+        asked.append(replace(request, stop=stop))
+    found = answers(subject.model, asked)
+    for request in asked:
+        text = whole[request.key].text or ""
+        expected = expected_cut(text, request.stop)
+        assert found[request.key].text == expected, (text, request.stop)
+        assert not text.strip() or expected.strip()
+        if expected != text:
+            cuts += 1
+            assert found[request.key].finish is Finish.STOP
+    assert cuts or which in ("newline", "first two")
+
+
+def test_closing_twice_is_safe_and_the_model_can_be_asked_again(subject: Subject) -> None:
+    subject.model.close()
+    subject.model.close()
+    if not isinstance(subject.model, ExampleAware):
+        assert answers(subject.model, subject.requests[:2])
