@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xlingual.data import hash_file
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.registry import did_you_mean
 
-from .conversion import convert_tokenizer, convert_weights, file_hash, quiet
+from .conversion import convert_tokenizer, convert_weights, quiet
 from .hub import COMMIT, Snapshot, fetch_weights, resolve
 
 LONGEST_HEADER = 100 * 1024 * 1024
@@ -73,7 +74,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
         if path.suffix != ".gguf":
             hint = "name the folder that the file lies in"
             raise UsageError(f"not a folder and not a .gguf file: {name!r}", hint=hint)
-        sha256 = file_hash(path)
+        sha256 = hash_file(path)
         with quiet():
             folder = convert_tokenizer(path, sha256)
         return Checkpoint(label=path.stem, folder=folder, snapshot=None, gguf=path, gguf_sha256=sha256)

@@ -1,7 +1,5 @@
 """GGUF files to safetensors, once, in the user's cache: a GGUF takes about half a minute to load, the copy a second."""
 
-import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +7,7 @@ from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
 
+from xlingual.data import cache_folder
 from xlingual.errors import EnvironmentFault, ModelError
 
 CONVERTER = "1"
@@ -16,26 +15,9 @@ CONVERTER = "1"
 MARKER = "COMPLETE"
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of the bytes of a file, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def cache_folder() -> Path:
-    """Return the user's cache of models: below $XLINGUAL_CACHE, $XDG_CACHE_HOME/xlingual or ~/.cache/xlingual."""
-    if own := os.environ.get("XLINGUAL_CACHE"):
-        root = Path(own).expanduser()
-    elif shared := os.environ.get("XDG_CACHE_HOME"):
-        root = Path(shared).expanduser() / "xlingual"
-    else:
-        root = Path.home() / ".cache" / "xlingual"
-    return root / "models"
-
-
 def converted_folder(gguf: Path, sha256: str) -> Path:
     """Return where the parts of a converted file lie; its bytes are named, so that a new file is never mistaken."""
-    return cache_folder() / f"{gguf.stem}-{sha256[:16]}-{CONVERTER}"
+    return cache_folder() / "models" / f"{gguf.stem}-{sha256[:16]}-{CONVERTER}"
 
 
 def convert_tokenizer(gguf: Path, sha256: str) -> Path:

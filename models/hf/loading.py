@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from xlingual.data import hash_file
 from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
@@ -14,7 +15,7 @@ from xlingual.records import ModelSpec
 from xlingual.registry import did_you_mean
 
 from .checkpoints import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files, weights_folder
-from .conversion import CONVERTER, file_hash, quiet
+from .conversion import CONVERTER, quiet
 from .generation import Engine, LanguageModel
 from .rendering import Tokenizer
 
@@ -225,7 +226,7 @@ def _fingerprint(checkpoint: Checkpoint, tokenizer: Tokenizer, dtype: str, end_i
         weights = ["gguf", checkpoint.gguf_sha256, CONVERTER]
     else:
         paths = safe_files(checkpoint.folder) or sorted(checkpoint.folder.glob("*.bin"))
-        weights = [[path.name, file_hash(path)] for path in paths]
+        weights = [[path.name, hash_file(path)] for path in paths]
     files = sorted({path for pattern in ANSWER_FILES for path in checkpoint.folder.glob(pattern)})
     hub = checkpoint.snapshot is not None
     template = tokenizer.chat_template
@@ -233,7 +234,7 @@ def _fingerprint(checkpoint: Checkpoint, tokenizer: Tokenizer, dtype: str, end_i
         {
             "backend": "hf",
             "weights": weights,
-            "files": [] if hub or checkpoint.gguf else [[path.name, file_hash(path)] for path in files],
+            "files": [] if hub or checkpoint.gguf else [[path.name, hash_file(path)] for path in files],
             "chat_template": template if template is None or isinstance(template, str) else dict(template),
             "dtype": dtype,
             "end_ids": list(end_ids),

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-from ..data import PINS
-from ..data.cache import cache_folder
+from ..data import PINS, cache_folder
 from ..errors import XlingualError
 from ..metrics.sentencepiece_model import MODELS as SPM_MODELS
 from ..metrics.sentencepiece_model import fetch_model, find_model, find_model_fault

@@ -1,5 +1,6 @@
 """Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad or read_parallel -> Example."""
 
+from .cache import cache_folder, hash_file
 from .json_file import Row, read_json, read_records
 from .location import locate
 from .parallel import read_lines, read_parallel
@@ -10,8 +11,10 @@ __all__ = [
     "PINS",
     "Pin",
     "Row",
+    "cache_folder",
     "check_offsets",
     "flores101_sources",
+    "hash_file",
     "locate",
     "mlqa_sources",
     "read_json",
