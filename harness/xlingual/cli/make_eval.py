@@ -44,10 +44,11 @@ def main() -> int:
     out = arguments[arguments.index("--out") + 1]
     sample = "--data" in arguments and arguments[arguments.index("--data") + 1] == "sample"
     board = "sample" if sample else "paper"
+    choice = ["--board", board, *(["--include-limited"] if "--limit" in arguments else [])]
     target = os.path.join(out, f"leaderboard-{board}.md")  # noqa: PTH118 (a name to print and pass on, not a path to use)
-    shown = run_command(["board", out, "--board", board, "--write", target])
+    shown = run_command(["board", out, *choice, "--write", target])
     if shown == 0:
-        run_command(["board", out, "--board", board])
+        run_command(["board", out, *choice])
     return code or shown
 
 
