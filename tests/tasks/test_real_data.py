@@ -46,7 +46,9 @@ def test_mlqa(tmp_path: Path) -> None:
     assert all(values["mlqa_f1"] == values["mlqa_em"] == values["containment"] == 100.0 for values in rows)
 
 
-@pytest.mark.parametrize("direction", ["en-ar", "en-el", "en-hi", "en-th", "en-tr", "en-vi", "en-zh", "zh-en", "sw-am"])
+@pytest.mark.parametrize(
+    "direction", ["en-ar", "en-el", "en-hi", "en-ja", "en-ko", "en-th", "en-tr", "en-vi", "en-zh", "zh-en", "sw-am"]
+)
 def test_flores(direction: str, tmp_path: Path) -> None:
     values = _oracle([f"flores101/{direction}"], tmp_path)[0]
     assert [values["chrf++"], values["bleu"]] == pytest.approx([100.0, 100.0])
