@@ -59,6 +59,14 @@ def test_nothing_in_common(tmp_path: Path) -> None:
         compare_runs(tmp_path / "c", first, [])
 
 
+def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
+    folder = _run("echo", tmp_path, "xquad/en")
+    settings = RunSettings(place=SAMPLE, out=tmp_path, fresh=True)
+    evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentObserver())
+    assert len(list(folder.rglob("results.json"))) == 2
+    assert [found.n for found in compare_runs(folder, folder, [])] == [24]
+
+
 def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:
     settings = replace(RunSettings(place=SAMPLE, out=tmp_path), limit=Limit(1, 3))
     evaluate(open_model("oracle", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentObserver())

@@ -14,7 +14,7 @@ from .plugin import ExampleAware, Model, Task
 from .records import Counts, Example, Failure, Request, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import LOCK, Journal, lock_folder, open_journal, prepare_folder, pretty_json, write_atomically
+from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_folder, pretty_json, write_atomically
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -104,7 +104,7 @@ def _move_aside(plan: TaskPlan) -> None:
     """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy."""
     earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
     if earlier:
-        target = plan.folder / f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+        target = plan.folder / f"{EARLIER}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
         target.mkdir(exist_ok=True)
         for path in earlier:
             path.rename(target / path.name)

@@ -31,6 +31,8 @@ from .serial import from_json, to_json
 
 JOURNAL = "journal.jsonl"
 LOCK = "lock"
+EARLIER = "before-"
+"""Begins the name of a folder that `--fresh` moved earlier answers and results to."""
 SYNC_SECONDS = 0.2
 """Written answers reach the operating system at once and the disk within this time."""
 NEEDED_BYTES = 16 * 2**20

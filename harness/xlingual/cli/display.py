@@ -30,9 +30,8 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     if sys.stdout.isatty():
         _draw(title, header, cells)
         return
-    rules = [" ---: " if _is_numeric(column) else " --- " for column in zip(*cells, strict=True)] or [" --- "] * len(
-        header
-    )
+    columns = list(zip(*cells, strict=True)) or [()] * len(header)
+    rules = [" ---: " if _is_numeric(column) else " --- " for column in columns]
     click.echo(f"\n{title}\n")
     click.echo("| " + " | ".join(header) + " |")
     click.echo("|" + "|".join(rules) + "|")
