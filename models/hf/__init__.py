@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from xlingual.errors import UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
+from .checkpoints import weights_folder
 from .engine import generate_packed
 from .generation import Engine, RowLimit, failed, generate, release_memory
 from .loading import Description, describe, load
-from .rendering import Rendered, render
+from .rendering import Rendered, encode_answers, render
 from .support import is_supported
 
 BATCH_SIZE = 32
@@ -55,6 +57,27 @@ class HfModel:
             longest = max(len(each.ids) + each.request.max_new_tokens for each in prompts)
             is_packed = self.packed and is_supported(self.engine, longest)
             yield from (generate_packed if is_packed else generate)(self.engine, prompts, self.limit)
+
+    def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
+        """Return the tokens of each prompt, or why there are none."""
+        return [each if isinstance(each, Failure) else each.ids for each in self._render(requests)]
+
+    def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
+        return encode_answers(self.description.tokenizer, texts, self.description.end_ids)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Return the text of tokens, special ones shown."""
+        tokenizer = self.description.tokenizer
+        return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def weights(self) -> Path:
+        """Return the folder of the weights, converted or downloaded first where need be."""
+        return weights_folder(self.description.checkpoint, self.options)
+
+    def tokenizer_files(self) -> Path:
+        """Return the folder of the tokenizer's files."""
+        return self.description.checkpoint.folder
 
     def close(self) -> None:
         """Free the weights."""

@@ -123,6 +123,18 @@ def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[lis
     return [ids[: len(ids) - suffix] for ids in _tokenize(tokenizer, texts, special=True)]
 
 
+def encode_answers(tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the tokens of answers as a model is to learn them: encoded apart from the prompt, the end token last.
+
+    Encoded together, a prompt's last token and an answer's first may merge, and then generation, which only ever has
+    the prompt, would start from other tokens than were learnt. Raises ModelError where there is no end token.
+    """
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(end_ids), None)
+    if end is None:
+        raise ModelError("the tokenizer has no end token", hint="answers that are to be learnt must end")
+    return [(*ids, end) for ids in _tokenize(tokenizer, list(texts), special=False)]
+
+
 def _suffix_length(tokenizer: Tokenizer) -> int:
     """Return how many tokens (an end token, as a rule) the tokenizer adds after a text: a prompt must not end so."""
     [bare], [whole] = (_tokenize(tokenizer, ["a"], special=special) for special in (False, True))
