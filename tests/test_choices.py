@@ -24,7 +24,7 @@ from xlingual.records import (
 )
 from xlingual.rescore import rescore_run, score_predictions
 from xlingual.run import evaluate
-from xlingual.selection import open_model
+from xlingual.selection import open_model, select_tasks
 from xlingual.serial import from_json
 
 KEY = "dc130f5e9c8ec395726107930ee755017096ff7a57f834a7a7cd0e80108a0787"
@@ -145,8 +145,6 @@ def test_the_choices_are_part_of_the_key_and_of_the_data(settings: RunSettings) 
 
 def test_hashes_of_generation_are_what_they_were(settings: RunSettings) -> None:
     """Keys, data hashes and prompt hashes from before there were choices: stored answers are not asked again."""
-    from xlingual.selection import select_tasks
-
     [task] = select_tasks(["xquad/en"], [])
     plan = plan_task(task, Weighing(replace(MODEL, context_length=None)), RunSettings(place=PLACE, out=settings.out))
     assert plan.fitted[0].request.key == KEY
