@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from xlingual.records import Example, Failure, Finish, ModelSpec, Request, Response
+from xlingual.records import Choice, Example, Failure, Finish, Likelihood, ModelSpec, Request, Response
 
+UNLIKELY = -1e6
+"""Log-likelihood of the choices that are not named: less than that of the other at any length."""
 Reply: TypeAlias = Callable[[Example], str | Failure]
 
 
@@ -31,19 +33,33 @@ class ExampleModel:
             example = self.examples.get(request.key)
             unseen = Failure(kind="unseen", message="the model was not shown the example of this request")
             said = unseen if example is None else self.reply(example)
-            text = None if isinstance(said, Failure) else said
-            yield Response(
-                key=request.key,
-                text=text,
-                failure=said if isinstance(said, Failure) else None,
-                finish=None if text is None else Finish.EOS,
-                prompt_tokens=None,
-                tokens=None,
-            )
+            yield _respond(request, said)
 
     def close(self) -> None:
         """Forget the examples."""
         self.examples.clear()
+
+
+def _respond(request: Request, said: str | Failure) -> Response:
+    """Make a response of what was said; with choices, it is certain of the one that was named."""
+    found = said if request.choices is None or isinstance(said, Failure) else _likelihoods(said, request.choices)
+    text = found if isinstance(found, str) else None
+    return Response(
+        key=request.key,
+        text=text,
+        failure=found if isinstance(found, Failure) else None,
+        finish=None if text is None else Finish.EOS,
+        prompt_tokens=None,
+        tokens=None,
+        likelihoods=found if isinstance(found, tuple) else None,
+    )
+
+
+def _likelihoods(said: str, choices: Sequence[Choice]) -> tuple[Likelihood, ...] | Failure:
+    named = [choice.text.strip() == said.strip() for choice in choices]
+    if not any(named):
+        return Failure(kind="no such choice", message=f"{said[:60]!r} is none of the {len(choices)} choices")
+    return tuple(Likelihood(logarithm=0.0 if hit else UNLIKELY, is_greedy=hit, tokens=None) for hit in named)
 
 
 def describe(*, word: str, backend: str, name: str, fingerprint: str) -> ModelSpec:

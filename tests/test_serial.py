@@ -1,13 +1,13 @@
 """Records to JSON and back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from xlingual.errors import DataError
 from xlingual.identity import Json
-from xlingual.records import Failure, Finish, Response
+from xlingual.records import Failure, Finish, Likelihood, Response
 from xlingual.serial import from_json, to_json
 
 
@@ -54,6 +54,19 @@ def test_wrong_data_are_named(data: Json, message: str) -> None:
     with pytest.raises(DataError) as caught:
         from_json(Inner, data)
     assert message in str(caught.value)
+
+
+def test_a_field_that_joined_later_is_left_out_where_it_is_unset() -> None:
+    """So that journals from before it, and their checksums, stay good."""
+    old = {"key": "1", "text": "x", "failure": None, "finish": None, "prompt_tokens": None, "tokens": 2}
+    response = from_json(Response, old)
+    assert response.likelihoods is None
+    assert to_json(response) == old
+    likely = replace(response, text=None, likelihoods=(Likelihood(logarithm=-1.5, is_greedy=True, tokens=None),))
+    data = to_json(likely)
+    assert isinstance(data, Mapping)
+    assert data["likelihoods"] == [{"logarithm": -1.5, "is_greedy": True, "tokens": None}]
+    assert from_json(Response, data) == likely
 
 
 def test_other_objects_are_refused() -> None:

@@ -15,7 +15,7 @@ from .data import (
 )
 from .errors import XlingualError
 from .languages import LANGUAGES
-from .plugin import DataPlace, GenerationTask, Model, ModelOptions, Task
+from .plugin import ChoiceTask, DataPlace, GenerationTask, Model, ModelOptions, Task
 from .records import (
     DataFile,
     DatasetRef,
@@ -34,6 +34,7 @@ from .wording import ask_question, ask_translation
 
 __all__ = [
     "LANGUAGES",
+    "ChoiceTask",
     "DataFile",
     "DataPlace",
     "DatasetRef",

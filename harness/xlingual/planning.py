@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .errors import DataError, UsageError
-from .identity import content_hash, slug
+from .identity import Json, content_hash, slug
 from .plugin import DataPlace, Model, Task
 from .prompt import Fitted, Rendering, choose_template, fit
 from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol
@@ -104,11 +104,12 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         raise DataError("no examples are left to evaluate", where=task.spec.name)
     prompts = [task.prompt(example) for example in evaluated]
     template = choose_template(settings.template, model.spec)
+    generates = task.spec.max_new_tokens > 0
     rendering = Rendering(
         model=model.spec,
         template=template,
         stop=settings.stop,
-        max_new_tokens=settings.max_new_tokens or task.spec.max_new_tokens,
+        max_new_tokens=(settings.max_new_tokens or task.spec.max_new_tokens) if generates else 0,
         on_overflow=settings.on_overflow,
     )
     chosen = _slice(len(evaluated), settings.limit, task.spec.name)
@@ -124,7 +125,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         shots=settings.shots,
         seed=settings.seed if settings.shots else None,
         max_new_tokens=rendering.max_new_tokens,
-        stop=settings.stop,
+        stop=settings.stop if generates else None,
         on_overflow=settings.on_overflow,
     )
     part = slice(chosen.first - 1, chosen.last)
@@ -221,7 +222,12 @@ def _slice(total: int, limit: Limit | None, name: str) -> Limit:
 
 def hash_examples(examples: Sequence[Example]) -> str:
     """Return the content hash of what is asked and accepted; where the file came from and its layout do not matter."""
-    return content_hash([[each.id, each.language, dict(each.fields), list(each.targets)] for each in examples])
+    return content_hash([_content(each) for each in examples])
+
+
+def _content(example: Example) -> list[Json]:
+    content: list[Json] = [example.id, example.language, dict(example.fields), list(example.targets)]
+    return content if example.choices is None else [*content, list(example.choices)]
 
 
 def _prompts_hash(prompts: Sequence[Prompt], shots: Sequence[Demonstration]) -> str:

@@ -1,10 +1,11 @@
 """The protocols that plugins fulfil: a Task yields examples, a Model answers requests, a Metric measures answers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from .errors import DataError
 from .records import Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
 
 if TYPE_CHECKING:
@@ -61,6 +62,30 @@ class GenerationTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceTask:
+    """The Task whose examples have choices: the answer is the likeliest of them, and nothing is generated."""
+
+    spec: TaskSpec
+    read: Callable[[str, DataPlace], Examples]
+    ask: Callable[[Example], Prompt]
+    """The question; the choices are the example's."""
+
+    def examples(self, split: str, place: DataPlace) -> Examples:
+        """Read a split, in the order of its files; DataError where choices are lacking or no target is among them."""
+        found = self.read(split, place)
+        for row in found.rows:
+            if row.choices is None or len(set(row.choices)) < 2 or not all(row.choices):
+                raise DataError("needs two choices or more, none of them empty", where=f"{self.spec.name} {row.id}")
+            if not set(row.targets) & set(row.choices):
+                raise DataError("no target is among the choices", where=f"{self.spec.name} {row.id}")
+        return found
+
+    def prompt(self, example: Example) -> Prompt:
+        """Say what to ask for `example`."""
+        return replace(self.ask(example), choices=example.choices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
     """How to load a model; None leaves the choice to the backend."""
 
@@ -84,11 +109,17 @@ class Model(Protocol):
         ...
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
-        """Return the prompt tokens of each request as the model will see it, or None where it cannot be known."""
+        """Return the prompt tokens of each request as the model will see it, or None where it cannot be known.
+
+        Those of the longest choice are counted among them.
+        """
         ...
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request once, in any order, each as soon as it is finished; a failure is a response too."""
+        """Answer every request once, in any order, each as soon as it is finished; a failure is a response too.
+
+        A model that cannot score choices answers requests that have them with a Failure.
+        """
         ...
 
     def close(self) -> None:
@@ -152,7 +183,7 @@ class Metric(Protocol):
         ...
 
     def measure(self, example: Example, response: Response) -> Statistics | None:
-        """Return what the answered example adds, or None where it cannot be judged; `response.text` is not None."""
+        """Return what the answered example adds, or None where it cannot be judged; never called for a failure."""
         ...
 
     def combine(self, sums: FloatArray) -> FloatArray:

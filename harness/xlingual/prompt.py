@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .errors import DataError, UsageError
-from .identity import content_hash
-from .records import Demonstration, Form, Message, ModelSpec, Prompt, Request, Role
+from .identity import Json, content_hash
+from .records import Choice, Demonstration, Form, Message, ModelSpec, Prompt, Request, Role
 
 TEMPLATES = ("alpaca", "chat", "raw")
 OVERFLOW_POLICIES = ("truncate", "error", "skip")
@@ -74,18 +74,31 @@ def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering)
         form, messages = Form.TEXT, (_user(text.replace(_MARK, _worked_input(prompt, shots))),)
     else:
         text = f"{prompt.instruction}\n\n{_worked_input(prompt, shots)}{_joint(prompt)}"
-        form, messages = Form.TEXT, (_user(text.rstrip(" ")),)
-    stop = rendering.stop_strings
-    key = content_hash(
-        {
-            "model": rendering.model.fingerprint,
-            "form": form.value,
-            "messages": [[message.role.value, message.text] for message in messages],
-            "stop": list(stop),
-            "max_new_tokens": rendering.max_new_tokens,
-        }
+        # Models go on after a cue's colon; before a choice, its space is the beginning of the choice's first token.
+        form, messages = Form.TEXT, (_user(text if prompt.choices else text.rstrip(" ")),)
+    request = Request(
+        key="",
+        form=form,
+        messages=messages,
+        stop=() if prompt.choices else rendering.stop_strings,
+        max_new_tokens=0 if prompt.choices else rendering.max_new_tokens,
+        choices=tuple(Choice(text=each) for each in prompt.choices) if prompt.choices else None,
     )
-    return Request(key=key, form=form, messages=messages, stop=stop, max_new_tokens=rendering.max_new_tokens)
+    return replace(request, key=request_key(rendering.model, request))
+
+
+def request_key(model: ModelSpec, request: Request) -> str:
+    """Return the content hash of all that can change the answer to `request`."""
+    content: dict[str, Json] = {
+        "model": model.fingerprint,
+        "form": request.form.value,
+        "messages": [[message.role.value, message.text] for message in request.messages],
+        "stop": list(request.stop),
+        "max_new_tokens": request.max_new_tokens,
+    }
+    if request.choices is not None:
+        content["choices"] = [[each.before, each.text] for each in request.choices]
+    return content_hash(content)
 
 
 _MARK = "\0input\0"

@@ -4,9 +4,11 @@ DatasetRef -> TaskSpec -> Example -> Prompt -> Request -> Response -> Statistics
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+from .serial import LATER
 
 
 class Origin(StrEnum):
@@ -87,6 +89,7 @@ class TaskSpec:
     """The split that few-shot demonstrations come from; equal to `split`: from groups that are then left out of the
     evaluated examples; None: the task has no few-shot form."""
     max_new_tokens: int
+    """0: nothing is generated, for the task has choices."""
     licence: str
     citation: str
 
@@ -106,6 +109,8 @@ class Example:
     """The texts that prompts are made of: context and question, or source."""
     targets: tuple[str, ...]
     """The accepted answers, at least one."""
+    choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """What may be answered, the targets among it; None: anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,8 @@ class Prompt:
     """Cut from its end where the context window is too small; "" where nothing may be cut."""
     after: str
     """The rest of the input: the question and the answer cue, or the sentence to translate."""
+    choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """The answers to be scored; None: an answer is to be generated."""
 
     @property
     def input(self) -> str:
@@ -168,8 +175,20 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A text whose log-likelihood is asked for, of all its tokens, after everything that stands before it."""
+
+    text: str
+    before: str = ""
+    """Stands between the messages and the text, unscored: for one ending that is judged after several beginnings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One question to a model, greedy; `key` is the content hash of all that can change its answer.
+
+    With choices, nothing is generated: the answer is the likelihood of each, in their order. A choice that nothing at
+    all stands before is scored as a whole text, in windows where it is longer than the model reads.
 
     A question that a task asks twice has two keys, so that each example has an answer of its own.
     """
@@ -180,6 +199,8 @@ class Request:
     stop: tuple[str, ...]
     """The answer ends before the first of these that comes after its first non-space character."""
     max_new_tokens: int
+    choices: tuple[Choice, ...] | None = field(default=None, metadata=LATER)
+    """None: an answer is generated."""
 
 
 class Finish(StrEnum):
@@ -199,8 +220,20 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """What a model thinks of a choice."""
+
+    logarithm: float
+    """Natural logarithm of its probability: the sum over its tokens."""
+    is_greedy: bool
+    """Whether greedy decoding would say just these tokens."""
+    tokens: int | None
+    """Of the choice; None where the backend does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a model gave back for a request: a text or a failure, never both."""
+    """What a model gave back for a request: a text, likelihoods or a failure, exactly one of them."""
 
     key: str
     text: str | None
@@ -211,6 +244,8 @@ class Response:
     prompt_tokens: int | None
     tokens: int | None
     """Generated tokens, the end token not counted."""
+    likelihoods: tuple[Likelihood, ...] | None = field(default=None, metadata=LATER)
+    """Of the choices of the request, in their order."""
 
 
 Statistics: TypeAlias = tuple[float, ...]

@@ -10,7 +10,7 @@ from .errors import DataError, UsageError
 from .identity import Json, canonical_json
 from .planning import hash_examples
 from .plugin import DataPlace, Task
-from .records import Estimate, Example, Finish, Response, RunRecord
+from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import lock_folder, pretty_json, read_json, read_json_lines, write_atomically
@@ -137,7 +137,10 @@ def recorded_task(folder: Path) -> str:
 
 
 def _stored(sample: Mapping[str, Json]) -> Response | None:
-    answer, finish = sample.get("answer"), sample.get("finish")
+    answer, finish, likelihoods = (sample.get(name) for name in ("answer", "finish", "likelihoods"))
+    if isinstance(likelihoods, list):
+        known = tuple(from_json(Likelihood, each, where=f"sample {sample['id']}") for each in likelihoods)
+        return replace(_as_response(str(sample["id"]), "", None), text=None, likelihoods=known)
     if not isinstance(answer, str):
         return None
     return _as_response(str(sample["id"]), answer, Finish(finish) if isinstance(finish, str) else None)

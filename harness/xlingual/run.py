@@ -238,6 +238,9 @@ def _sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: 
             "key": fitted.request.key,
             "messages": to_json(fitted.request.messages),
         }
+        if fitted.request.choices is not None:
+            line["choices"] = to_json(fitted.request.choices)
+            line["likelihoods"] = None if response is None else to_json(response.likelihoods)
         lines.append(canonical_json(line) + "\n")
     return "".join(lines)
 

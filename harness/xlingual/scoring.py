@@ -31,7 +31,7 @@ def score_answers(metrics: Sequence[str], examples: Sequence[Example], responses
         metric = find_metric(name)
         if metric.missing(language) is None:
             measured = tuple(
-                None if response is None or response.text is None else metric.measure(example, response)
+                None if response is None or response.failure is not None else metric.measure(example, response)
                 for example, response in zip(examples, responses, strict=True)
             )
         else:

@@ -1,4 +1,8 @@
-"""Records to JSON and back, by one pair of functions: `to_json` and `from_json`."""
+"""Records to JSON and back, by one pair of functions: `to_json` and `from_json`.
+
+A field that joined a record later carries LATER as its metadata: it is left out where it is None, so that what was
+written before reads the same, and hashes the same.
+"""
 
 import dataclasses
 import enum
@@ -11,6 +15,8 @@ from .errors import DataError
 from .identity import Json
 
 Record = TypeVar("Record")
+LATER: Mapping[str, bool] = types.MappingProxyType({"later": True})
+"""Metadata of a field that is None, and left out of JSON, unless it is set: `field(default=None, metadata=LATER)`."""
 
 
 def to_json(value: object) -> Json:
@@ -20,12 +26,17 @@ def to_json(value: object) -> Json:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        shown = [field.name for field in dataclasses.fields(value) if _shows(field, value)]
+        return {name: to_json(getattr(value, name)) for name in shown}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     raise TypeError(f"{type(value).__name__} is not part of a record")
+
+
+def _shows(field: "dataclasses.Field[object]", record: object) -> bool:
+    return "later" not in field.metadata or getattr(record, field.name) is not None
 
 
 def from_json(kind: type[Record], data: Json, *, where: str = "") -> Record:
@@ -76,12 +87,13 @@ def _decode_tuple(arguments: tuple[object, ...], data: Json, where: str) -> tupl
 
 def _decode_record(kind: type, data: Mapping[str, Json], where: str) -> object:
     hints = typing.get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind)]
+    needed = {field.name: "later" not in field.metadata for field in dataclasses.fields(kind)}
+    fields = list(needed)
     if unknown := sorted(set(data) - set(fields)):
         raise DataError(f"unknown field {unknown[0]!r} (has: {', '.join(fields)})", where=where)
-    if missing := [name for name in fields if name not in data]:
+    if missing := [name for name in fields if name not in data and needed[name]]:
         raise DataError(f"field {missing[0]!r} is missing (has: {', '.join(data)})", where=where)
-    return kind(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in fields})
+    return kind(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in fields if name in data})
 
 
 def _mapping(data: Json, where: str) -> Mapping[str, Json]:

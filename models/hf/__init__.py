@@ -10,9 +10,12 @@ from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
 from .checkpoints import weights_folder
+from .choices import Reader, Weighed, weigh
 from .engine import generate_packed
 from .generation import Engine, RowLimit, failed, generate, release_memory
+from .likelihood import score_packed
 from .loading import Description, describe, load
+from .padded import score_padded
 from .rendering import Rendered, encode_answers, render
 from .support import is_supported
 
@@ -38,25 +41,45 @@ class HfModel:
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return [0 if isinstance(each, Failure) else len(each.ids) for each in self._render(requests)]
+        asked = [request for request in requests if request.choices is None]
+        weighed = self._weigh([request for request in requests if request.choices is not None])
+        lengths = iter([0 if isinstance(each, Failure) else len(each.ids) for each in self._render(asked)])
+        weights = iter([0 if isinstance(each, Failure) else each.tokens for each in weighed])
+        return [next(lengths if request.choices is None else weights) for request in requests]
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as it is known.
 
-        A model that the packed engine does not support is answered by transformers' `generate`, batch by batch.
+        A model that the packed engine does not support is asked batch by batch.
         """
+        asked = [request for request in requests if request.choices is None]
         prompts: list[Rendered] = []
-        for request, each in zip(requests, self._render(requests), strict=True):
+        for request, rendered in zip(asked, self._render(asked), strict=True):
+            if isinstance(rendered, Failure):
+                yield failed(request, rendered)
+            else:
+                prompts.append(rendered)
+        if prompts:
+            engine = self._load()
+            longest = max(len(each.ids) + each.request.max_new_tokens for each in prompts)
+            is_packed = self.packed and is_supported(engine, longest)
+            yield from (generate_packed if is_packed else generate)(engine, prompts, self.limit)
+        yield from self._score([request for request in requests if request.choices is not None])
+
+    def _score(self, requests: Sequence[Request]) -> Iterator[Response]:
+        weighed: list[Weighed] = []
+        for request, each in zip(requests, self._weigh(requests), strict=True):
             if isinstance(each, Failure):
                 yield failed(request, each)
             else:
-                prompts.append(each)
-        if prompts:
-            if self.engine is None:
-                self.engine = load(self.description, self.options)
-            longest = max(len(each.ids) + each.request.max_new_tokens for each in prompts)
-            is_packed = self.packed and is_supported(self.engine, longest)
-            yield from (generate_packed if is_packed else generate)(self.engine, prompts, self.limit)
+                weighed.append(each)
+        if weighed:
+            engine = self._load()
+            longest = max(len(each.ids) for one in weighed for choice in one.passages for each in choice)
+            if self.packed and is_supported(engine, longest):
+                yield from score_packed(engine, weighed)
+            else:
+                yield from score_padded(engine, weighed, self.limit)
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
@@ -84,6 +107,20 @@ class HfModel:
         if self.engine is not None:
             self.engine = None
             release_memory()
+
+    def _load(self) -> Engine:
+        if self.engine is None:
+            self.engine = load(self.description, self.options)
+        return self.engine
+
+    def _weigh(self, requests: Sequence[Request]) -> list[Weighed | Failure]:
+        description = self.description
+        reader = Reader(
+            tokenizer=description.tokenizer,
+            vocabulary=description.vocabulary,
+            window=description.spec.context_length,
+        )
+        return weigh(reader, requests)
 
     def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
         return render(self.description.tokenizer, requests, self.description.vocabulary)

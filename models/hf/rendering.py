@@ -17,6 +17,11 @@ class Tokenizer(Protocol):
         ...
 
     @property
+    def bos_token(self) -> str | None:
+        """The text of the begin token."""
+        ...
+
+    @property
     def bos_token_id(self) -> int | None:
         """The begin token."""
         ...
@@ -95,16 +100,19 @@ def _checked(request: Request, ids: list[int], vocabulary: int) -> Rendered | Fa
 def _render_chats(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
     if not requests:
         return []
-    if not tokenizer.chat_template:
-        raise ModelError("the model has no chat template", hint="use --template raw or --template alpaca")
-    texts = [_render_chat(tokenizer, request) for request in requests]
-    ids = iter(_tokenize(tokenizer, [text for text in texts if isinstance(text, str)], special=False))
+    texts = [render_text(tokenizer, request) for request in requests]
+    ids = iter(tokenize(tokenizer, [text for text in texts if isinstance(text, str)], special=False))
     return [text if isinstance(text, Failure) else next(ids) for text in texts]
 
 
-def _render_chat(tokenizer: Tokenizer, request: Request) -> str | Failure:
+def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
+    """Return the text of a request as the tokenizer gets it: the chat template's, or the messages as they stand."""
     from jinja2.exceptions import SecurityError, TemplateError  # noqa: PLC0415 - comes with transformers, heavy
 
+    if request.form is Form.TEXT:
+        return "".join(message.text for message in request.messages)
+    if not tokenizer.chat_template:
+        raise ModelError("the model has no chat template", hint="use --template raw or --template alpaca")
     conversation = [{"role": message.role.value, "content": message.text} for message in request.messages]
     try:
         return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
@@ -116,11 +124,25 @@ def _render_chat(tokenizer: Tokenizer, request: Request) -> str | Failure:
 
 
 def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
-    if not requests:
+    texts = [render_text(tokenizer, request) for request in requests]
+    return [*tokenize_prompts(tokenizer, [text for text in texts if isinstance(text, str)])]
+
+
+def tokenize_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of texts that are to be continued: with what the tokenizer puts before a text, not behind it.
+
+    A text that begins with the begin token, as one from a chat template may, gets no second one.
+    """
+    if not texts:
         return []
+    begin = tokenizer.bos_token or ""
+    begun = [text for text in texts if begin and text.startswith(begin)]
+    others = [text for text in texts if not (begin and text.startswith(begin))]
     suffix = _suffix_length(tokenizer)
-    texts = ["".join(message.text for message in request.messages) for request in requests]
-    return [ids[: len(ids) - suffix] for ids in _tokenize(tokenizer, texts, special=True)]
+    known = dict(zip(begun, tokenize(tokenizer, begun, special=False), strict=True))
+    whole = tokenize(tokenizer, others, special=True)
+    known.update({text: ids[: len(ids) - suffix] for text, ids in zip(others, whole, strict=True)})
+    return [known[text] for text in texts]
 
 
 def encode_answers(tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int]) -> list[tuple[int, ...]]:
@@ -132,19 +154,20 @@ def encode_answers(tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(end_ids), None)
     if end is None:
         raise ModelError("the tokenizer has no end token", hint="answers that are to be learnt must end")
-    return [(*ids, end) for ids in _tokenize(tokenizer, list(texts), special=False)]
+    return [(*ids, end) for ids in tokenize(tokenizer, list(texts), special=False)]
 
 
 def _suffix_length(tokenizer: Tokenizer) -> int:
     """Return how many tokens (an end token, as a rule) the tokenizer adds after a text: a prompt must not end so."""
-    [bare], [whole] = (_tokenize(tokenizer, ["a"], special=special) for special in (False, True))
+    [bare], [whole] = (tokenize(tokenizer, ["a"], special=special) for special in (False, True))
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
             return len(whole) - start - len(bare)
     return 0
 
 
-def _tokenize(tokenizer: Tokenizer, texts: list[str], *, special: bool) -> list[list[int]]:
+def tokenize(tokenizer: Tokenizer, texts: list[str], *, special: bool) -> list[list[int]]:
+    """Return the tokens of each text, with the tokenizer's special tokens or without."""
     if not texts:
         return []
     return tokenizer(texts, add_special_tokens=special, return_attention_mask=False, verbose=False)["input_ids"]

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import content_hash
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
 from .address import Address, read_address, read_key
 from .exchange import open_exchange
 from .pacing import Limits
+from .reading import failed
 from .schedule import plan
 from .stream import iterate
 
+NO_LIKELIHOODS = Failure(
+    kind="no likelihoods",
+    message="chat servers give no log-likelihoods of given texts; use hf: or lm-eval:local-completions for choices",
+)
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
 
@@ -37,6 +42,10 @@ class OpenAiModel:
 
         Raises AuthError, ModelError and EnvironmentFault where no request at all can be answered.
         """
+        for request in requests:
+            if request.choices is not None:
+                yield failed(request, NO_LIKELIHOODS)
+        requests = [request for request in requests if request.choices is None]
         if not requests:
             return
         key = read_key(self.address)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from xlingual.plugin import ExampleAware, Model, ModelOptions
-from xlingual.records import Example, Finish, Form, Message, Request, Response, Role
+from xlingual.records import Choice, Example, Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
 from .fault_server import Asked, Reply, document, error, serve
@@ -42,6 +42,8 @@ class Subject:
     """What the model says where that is known, None where only the model knows."""
     generates: bool
     """Whether it makes its answers of tokens, and so ends them at stop strings and limits."""
+    weighs: bool
+    """Whether it knows how likely a given text is."""
 
 
 def make_request(text: str, form: Form = Form.TEXT, *, most: int = LONGEST) -> Request:
@@ -85,6 +87,7 @@ def open_hf(folder: Path) -> Iterator[Subject]:
         silent=(MODELS.get("hf")(str(folder / "silent"), options), silent),
         exact=None,
         generates=True,
+        weighs=True,
     )
 
 
@@ -121,6 +124,7 @@ def open_openai(folder: Path) -> Iterator[Subject]:
             silent=(model, make_request("silent", Form.CHAT)),
             exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
             generates=True,
+            weighs=False,
         )
 
 
@@ -142,6 +146,7 @@ def example_model(word: str, name: str = "") -> Subject:
         silent=(model, silent),
         exact=lambda request: request.messages[0].text,
         generates=False,
+        weighs=True,
     )
 
 
@@ -183,7 +188,7 @@ def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
     found = list(model.answer(requests))
     assert sorted(each.key for each in found) == sorted(each.key for each in requests)
     for each in found:
-        assert (each.text is None) == (each.failure is not None)
+        assert sum(part is not None for part in (each.text, each.likelihoods, each.failure)) == 1
         assert each.failure is None or each.failure.kind
         assert each.tokens is None or each.tokens >= 0
         assert each.text is None or each.text == each.text.encode("utf-8").decode("utf-8")
@@ -305,6 +310,43 @@ def test_stop_strings_cut_after_the_first_character_that_is_no_space(subject: Su
             cuts += 1
             assert found[request.key].finish is Finish.STOP
     assert cuts or which in ("newline", "first two")
+
+
+def with_choices(request: Request) -> Request:
+    """The same question with choices, the third of which says what the models of examples would."""
+    texts = ("never said", " nor this", request.messages[0].text, "ﬁ 中")
+    return replace(request, max_new_tokens=0, choices=tuple(Choice(text=text) for text in texts))
+
+
+def test_choices_have_likelihoods_or_failures(subject: Subject) -> None:
+    asked = [with_choices(request) for request in subject.requests]
+    mixed = [part for pair in zip(asked[:2], subject.requests[2:4], strict=True) for part in pair]
+    expected = answers(subject.model, asked)
+    for request in asked:
+        response = expected[request.key]
+        if not subject.weighs:
+            assert response.failure is not None
+            assert response.failure.kind == "no likelihoods"
+            continue
+        assert response.likelihoods is not None
+        assert request.choices is not None
+        assert len(response.likelihoods) == len(request.choices)
+        assert all(type(each.logarithm) is float and each.logarithm <= 0.0 for each in response.likelihoods)
+        if not subject.generates:
+            likeliest = max(response.likelihoods, key=lambda each: each.logarithm)
+            assert request.choices[response.likelihoods.index(likeliest)].text == request.messages[0].text
+    shuffled = random.Random(1).sample(asked, len(asked))
+    for found in (answers(subject.model, shuffled), answers(subject.model, mixed)):
+        for key in set(found) & set(expected):
+            if any(key == request.key for request in mixed[1::2]):
+                continue
+            ours, theirs = found[key].likelihoods or (), expected[key].likelihoods or ()
+            assert [each.logarithm for each in ours] == pytest.approx([each.logarithm for each in theirs], abs=1e-4)
+            assert [each.is_greedy for each in ours] == [each.is_greedy for each in theirs]
+    generated = answers(subject.model, mixed)
+    assert all((generated[request.key].text is None) == (request.choices is not None) for request in mixed)
+    counts = subject.model.count_tokens(mixed)
+    assert counts is None or counts == [generated[request.key].prompt_tokens for request in mixed]
 
 
 def test_closing_twice_is_safe_and_the_model_can_be_asked_again(subject: Subject) -> None:

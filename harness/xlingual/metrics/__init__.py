@@ -26,10 +26,12 @@ _MODULES = {
     "empty": "empty",
     "source_copy": "source_copy",
     "truncated": "truncated",
+    "accuracy": "accuracy",
+    "accuracy_norm": "accuracy_norm",
 }
 
 METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
-"""Every metric: of answers, of translations, then the diagnostics of any generated text."""
+"""Every metric: of answers, of translations, then the diagnostics of any generated text, then of choices."""
 
 
 def find_metric(name: str) -> Metric:

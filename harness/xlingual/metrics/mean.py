@@ -13,6 +13,13 @@ def _nothing(_language: str) -> str | None:
     return None
 
 
+def combine_means(sums: FloatArray) -> FloatArray:
+    """Turn (sum of scores, count), shape (..., 2), into means from 0 to 100; NaN where nothing was counted."""
+    total, count = sums[..., 0], sums[..., 1]
+    counted = count > 0
+    return np.asarray(np.where(counted, 100.0 * total / np.where(counted, count, 1.0), np.nan), dtype=np.float64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanMetric:
     """The Metric that a judgement of single answers makes: 100 times its mean over the answers it can judge."""
@@ -43,6 +50,4 @@ class MeanMetric:
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn (sum of scores, count), shape (..., 2), into means from 0 to 100; NaN where nothing was counted."""
-        total, count = sums[..., 0], sums[..., 1]
-        counted = count > 0
-        return np.asarray(np.where(counted, 100.0 * total / np.where(counted, count, 1.0), np.nan), dtype=np.float64)
+        return combine_means(sums)
