@@ -138,7 +138,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         fitted=_number_repeats(fit(prompts[part], shots, rendering, model.count_tokens)),
         files=found.files,
         demonstrations=shots,
-        folder=_folder(settings.out, model.spec, protocol, template),
+        folder=run_folder(settings.out, model.spec, protocol, template),
     )
 
 
@@ -234,7 +234,7 @@ def _prompts_hash(prompts: Sequence[Prompt], shots: Sequence[Demonstration]) -> 
     return content_hash([[to_json(prompt) for prompt in prompts], [to_json(shot) for shot in shots]])
 
 
-def _folder(out: Path, model: ModelSpec, protocol: Protocol, template: str) -> Path:
+def run_folder(out: Path, model: ModelSpec, protocol: Protocol, template: str) -> Path:
     """Return the run folder: another for anything that changes an answer or a score, the same for any limit."""
     identity = content_hash([model.fingerprint, template, to_json(identifying_part(protocol))])
     return out / slug(model.name, model.fingerprint) / slug(protocol.task, identity)

@@ -4,25 +4,21 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from xlingual.errors import AuthError, UsageError
+from xlingual.redaction import redact
 
 OFFICIAL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 NO_KEY = "none"
 """Sent to servers that ask for no key: the client refuses to send nothing."""
-MASK = "***"
 SHORTEST_SECRET = 4
 """Characters; masking shorter ones would only make messages unreadable."""
 
 _URL = re.compile(r"(?:^|@)(https?://.*)$", re.IGNORECASE | re.DOTALL)
-_USER = re.compile(r"(://)[^/\s@]*(?:@[^/\s@]*)*@")
-_QUERY = re.compile(r"(://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
-_KEY = re.compile(r"\bsk-[A-Za-z0-9_*.-]{8,}|(?<=[Bb]earer )\S+|(?<=[Bb]asic )\S+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +110,3 @@ def read_key(address: Address) -> str | None:
         # A header cannot hold it, and the HTTP library's own message would show it.
         raise AuthError(f"${KEY_VARIABLE} holds characters that no key has", where=address.url, hint="set it anew")
     return key
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without `secrets`, without credentials and queries of URLs, and without what looks like a key."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return _KEY.sub(MASK, _QUERY.sub(rf"\1?{MASK}", _USER.sub(rf"\1{MASK}@", text)))

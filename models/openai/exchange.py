@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl
 from xlingual.errors import AuthError, ModelError
 from xlingual.identity import Json, repair_surrogates
 from xlingual.records import Failure, Form, Request, Response, Role
+from xlingual.redaction import redact
 
-from .address import KEY_VARIABLE, NO_KEY, Address, redact
+from .address import KEY_VARIABLE, NO_KEY, Address
 from .pacing import BUSY, RETRIED, Limits, Trouble, asked_wait
 from .reading import Reading, describe, failed, make_response, may_be_cut_too_early, read_body, sendable
 

@@ -5,11 +5,12 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import UsageError
-from ..planning import RunSettings, TaskPlan, parse_limit, plan_task
+from ..planning import RunSettings, TaskPlan, parse_limit, plan_task, run_folder
 from ..plugin import Model, ModelOptions, Task
 from ..prompt import OVERFLOW_POLICIES, TEMPLATES
 from ..records import Origin, RunRecord
@@ -22,6 +23,9 @@ from .display import show_records
 from .options import data_option, data_place, json_option, offline_option, takes
 from .progress import MODES, choose_observer
 from .signals import orderly_signals
+
+if TYPE_CHECKING:
+    from ..tracking import Tracker
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -56,6 +60,8 @@ class EvalOptions:
     dry_run: bool
     as_json: bool
     progress: str
+    track: str | None
+    track_samples: bool
 
 
 def run_evaluation(options: EvalOptions) -> int:
@@ -72,8 +78,12 @@ def run_evaluation(options: EvalOptions) -> int:
             if options.dry_run:
                 _show_plans(model, tasks, settings, as_json=options.as_json)
                 continue
+            tracker = _open_tracker(options, settings, model)
             with orderly_signals("the same command again resumes: " + _command_line()):
-                records += evaluate(model, tasks, settings, observer)
+                found = evaluate(model, tasks, settings, observer)
+            records += found
+            if tracker is not None:
+                _mirror(tracker, found, settings, samples=options.track_samples)
     if options.dry_run:
         return 0
     _warn(records)
@@ -83,6 +93,26 @@ def run_evaluation(options: EvalOptions) -> int:
         show_records(records)
         click.echo(f"runs: {settings.out}", err=True)
     return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
+
+
+def _open_tracker(options: EvalOptions, settings: RunSettings, model: Model) -> "Tracker | None":
+    if options.track is None:
+        return None
+    from ..tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
+
+    return open_tracker(options.track, settings.out / "tracking", model.spec.name, _warn_line)
+
+
+def _mirror(tracker: "Tracker", records: list[RunRecord], settings: RunSettings, *, samples: bool) -> None:
+    from ..tracking import mirror_runs  # noqa: PLC0415 (only where it is asked for)
+
+    folders = [(each, run_folder(settings.out, each.model, each.protocol, each.template)) for each in records]
+    with closing(tracker):
+        mirror_runs(tracker, folders, samples=samples)
+
+
+def _warn_line(message: str) -> None:
+    click.echo(f"warning: {printable(message)}", err=True)
 
 
 def _settings(options: EvalOptions) -> RunSettings:
@@ -237,6 +267,14 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
     ),
+    click.Option(
+        ["--track"],
+        default=None,
+        metavar="comet-ml[:online]",
+        help="Mirror settings, scores and result files to Comet ML: an offline archive below OUT/tracking, which "
+        "'xlingual track upload' sends; or sent at once.",
+    ),
+    click.Option(["--track-samples"], is_flag=True, help="Mirror questions and answers too."),
 ]
 
 COMMAND = click.Command(
