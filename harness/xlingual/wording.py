@@ -114,3 +114,8 @@ def ask_pair(corpus: Corpus, example: Example, number: int) -> Prompt:
     if corpus.direction is None:
         raise DataError("has no direction", where=corpus.name, hint='parallel text needs direction = "en-zh"')
     return ask_translation(*corpus.direction, example.fields["source"], number)
+
+
+def ask_instruction(_corpus: Corpus, example: Example, _number: int) -> Prompt:
+    """Return the prompt for an example of instruction data, with fields "instruction" and "input"; nothing is cut."""
+    return Prompt(instruction=example.fields["instruction"], before="", passage="", after=example.fields["input"])

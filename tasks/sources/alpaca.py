@@ -4,47 +4,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from xlingual import DataFile, DataPlace, Example, Examples, Prompt, read_records
-from xlingual.data import Problem, data_error, fill_path, locate_text, read_json, type_problem
-from xlingual.errors import DataError, UsageError
+from xlingual import DataFile, DataPlace, Examples, read_records
+from xlingual.data import Problem, data_error, fill_path, instruction_examples, locate_text, read_json, type_problem
+from xlingual.errors import UsageError
 from xlingual.identity import Json
 from xlingual.records import Corpus
 from xlingual.registry import register_source
+from xlingual.wording import ask_instruction
 
 COLUMNS = ("instruction", "input", "output")
 
 
-def ask(_corpus: Corpus, example: Example, _number: int) -> Prompt:
-    """Ask for the instruction; of the input nothing may be cut."""
-    return Prompt(instruction=example.fields["instruction"], before="", passage="", after=example.fields["input"])
-
-
-@register_source("alpaca", ask=ask)
+@register_source("alpaca", ask=ask_instruction)
 def read(corpus: Corpus, place: DataPlace) -> Examples:
     """Read one file; rows without an instruction or an output are counted and left out."""
-    file = locate_text(fill_path(corpus), place)
+    file = locate_text(fill_path(corpus, corpus.language), place)
     columns = corpus.columns or COLUMNS
     if len(columns) != len(COLUMNS):
         raise UsageError("columns must name instruction, input and output", where=corpus.name)
     return instruction_examples(corpus, _rows(file, columns), file)
-
-
-def instruction_examples(corpus: Corpus, rows: Iterator[tuple[str, str, str]], file: DataFile) -> Examples:
-    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left."""
-    examples = []
-    skipped = 0
-    for number, (instruction, given, output) in enumerate(rows, start=1):
-        if not instruction.strip() or not output.strip():
-            skipped += 1
-            continue
-        key = f"{corpus.name}-{number}"
-        fields = {"instruction": instruction, "input": given if given.strip() else ""}
-        examples.append(
-            Example(id=key, language=corpus.language, group=key, cluster=key, fields=fields, targets=(output,))
-        )
-    if not examples:
-        raise DataError(f"no instruction with an output ({skipped} with an empty one)", where=file.path)
-    return Examples(rows=tuple(examples), files=(file,), skipped=skipped)
 
 
 def _rows(file: DataFile, columns: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

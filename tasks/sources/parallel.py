@@ -9,6 +9,6 @@ from xlingual.wording import ask_pair
 
 @register_source("parallel", ask=ask_pair)
 def read(corpus: Corpus, place: DataPlace) -> Examples:
-    """Read two files, "train.{language}" or "news.{eng,zho}"; DataError where they differ in length."""
+    """Read two files, "train.{language}" or "news.{en:eng,zh:zho}"; DataError where they differ in length."""
     files = find_pair(corpus, place)
     return pair_examples(corpus, aligned_lines(*files), files)

@@ -1,7 +1,7 @@
 """Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad, read_parallel or a reader of training text."""
 
 from .cache import cache_folder, hash_file
-from .corpus import fill_path, find_pair, pair_examples, required_direction
+from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .hub import hub_table
 from .json_file import Row, read_json, read_records, type_problem
 from .location import locate, locate_text
@@ -19,12 +19,14 @@ __all__ = [
     "aligned_lines",
     "cache_folder",
     "check_offsets",
+    "column_pair",
     "data_error",
     "fill_path",
     "find_pair",
     "flores101_sources",
     "hash_file",
     "hub_table",
+    "instruction_examples",
     "locate",
     "locate_text",
     "mlqa_sources",

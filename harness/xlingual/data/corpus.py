@@ -1,16 +1,15 @@
 """What readers of training text share: braces in paths, and sentence pairs to examples."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..errors import DataError, UsageError
-from ..languages import LANGUAGES
+from ..languages import LANGUAGES, find_language
 from ..plugin import DataPlace
 from ..records import Corpus, DataFile, Example, Examples
 from .location import locate_text
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
-NAMES = "{language}, {flores}, {pair}, {reverse} or {SOURCE,TARGET}"
 
 
 def required_direction(corpus: Corpus) -> tuple[str, str]:
@@ -20,38 +19,51 @@ def required_direction(corpus: Corpus) -> tuple[str, str]:
     return corpus.direction
 
 
-def fill_path(corpus: Corpus, side: int | None = None) -> str:
-    """Return the path of a corpus with its braces filled in; UsageError for braces that mean nothing.
+def fill_path(corpus: Corpus, code: str) -> str:
+    """Return the path of a corpus with its braces filled in for the language `code`.
 
-    `{language}` is our code of the language on the `side` (0 source, 1 target; None: the language of the answers),
-    `{flores}` its name in Flores-101; `{pair}` is "en-zh" and `{reverse}` "zh-en"; of `{eng,cmn_Hans}` the source side
-    takes the first word, the target side the second.
+    `{language}` is the code, `{flores}` its name in Flores-101, `{en:eng,zh:cmn_Hans}` the word that stands after the
+    code, else the code; `{pair}` is the direction, "en-zh", and `{reverse}` "zh-en". UsageError for other braces.
     """
-    code = corpus.language if side is None or corpus.direction is None else corpus.direction[side]
     words = {"language": code, "flores": LANGUAGES[code].flores}
     if corpus.direction is not None:
         words |= {"pair": "-".join(corpus.direction), "reverse": "-".join(reversed(corpus.direction))}
 
     def fill(found: re.Match[str]) -> str:
-        alternatives = found[1].split(",")
-        if side is not None and len(alternatives) == 2:
-            return alternatives[side].strip()
+        if ":" in found[1]:
+            return named_words(corpus.name, found[1].split(",")).get(code, code)
         if found[1] not in words:
-            hint = f"braces may hold {NAMES}" if corpus.direction else "braces may hold {language} or {flores}"
+            hint = f"braces may hold {', '.join(words)} or code:word"
             raise UsageError(f"{found[0]} in the path {corpus.path!r} means nothing", where=corpus.name, hint=hint)
         return words[found[1]]
 
     return _BRACES.sub(fill, corpus.path)
 
 
+def named_words(name: str, words: Sequence[str]) -> dict[str, str]:
+    """Return ["en:eng", "zh:cmn_Hans"] as code -> word; UsageError, naming the source, for anything else."""
+    named = {}
+    for word in words:
+        code, colon, value = (part.strip() for part in word.partition(":"))
+        if not colon or not value:
+            raise UsageError(f"{word!r} is not code:word", where=name, hint='such as "zh:cmn_Hans"')
+        named[find_language(code).code] = value
+    return named
+
+
+def column_pair(corpus: Corpus) -> tuple[str, str]:
+    """Return the columns of source and target text: those that `columns` gives the two languages, else their codes."""
+    named = named_words(corpus.name, corpus.columns)
+    source, target = required_direction(corpus)
+    return named.get(source, source), named.get(target, target)
+
+
 def find_pair(corpus: Corpus, place: DataPlace) -> tuple[DataFile, DataFile]:
     """Return the files of source and target side; UsageError where both would be the same file."""
-    required_direction(corpus)
-    paths = [fill_path(corpus, side) for side in (0, 1)]
+    paths = [fill_path(corpus, code) for code in required_direction(corpus)]
     if paths[0] == paths[1]:
-        raise UsageError(
-            f"{paths[0]!r} stands for both sides", where=corpus.name, hint='write "train.{language}" or "train.{a,b}"'
-        )
+        hint = 'write "train.{language}" or "train.{en:eng,zh:cmn_Hans}"'
+        raise UsageError(f"{paths[0]!r} stands for both sides", where=corpus.name, hint=hint)
     return locate_text(paths[0], place), locate_text(paths[1], place)
 
 
@@ -75,3 +87,21 @@ def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple
     if not rows:
         raise DataError(f"no pair of sentences ({skipped} with an empty side)", where=files[0].path)
     return Examples(rows=tuple(rows), files=files, skipped=skipped)
+
+
+def instruction_examples(corpus: Corpus, rows: Iterable[tuple[str, str, str]], file: DataFile) -> Examples:
+    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left."""
+    examples = []
+    skipped = 0
+    for number, (instruction, given, output) in enumerate(rows, start=1):
+        if not instruction.strip() or not output.strip():
+            skipped += 1
+            continue
+        key = f"{corpus.name}-{number}"
+        fields = {"instruction": instruction, "input": given if given.strip() else ""}
+        examples.append(
+            Example(id=key, language=corpus.language, group=key, cluster=key, fields=fields, targets=(output,))
+        )
+    if not examples:
+        raise DataError(f"no instruction with an output ({skipped} with an empty one)", where=file.path)
+    return Examples(rows=tuple(examples), files=(file,), skipped=skipped)

@@ -67,16 +67,18 @@ def plan_mix(
     """
     base = trainable(model)
     languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
-    note(f"gathering what leaderboards test on in {', '.join(dict.fromkeys(languages))}")
+    note(
+        f"reading {len(recipe.sources)} sources, and what leaderboards test on in {' '.join(dict.fromkeys(languages))}"
+    )
+    readers = [SOURCES.get(use.reader) for use in recipe.sources]
+    read = [reader.examples(corpus_of(use), place) for reader, use in zip(readers, recipe.sources, strict=True)]
     test_data = gather_test_data(languages, place)
     encoder = Encoder(recipe, base, test_data)
     sources: list[SourceRows] = []
-    for use in recipe.sources:
-        source = SOURCES.get(use.reader)
-        found = source.examples(corpus_of(use), place)
+    for use, reader, found in zip(recipe.sources, readers, read, strict=True):
         test_data.refuse_files(found.files, use.name)
         note(f"{use.name}: encoding {len(found.rows):,} rows")
-        sources.append(encoder.encode(use, source, found))
+        sources.append(encoder.encode(use, reader, found))
     drawn = draw(sources, recipe)
     rows = join(drawn)
     plan = make_plan(recipe, base.spec, drawn, rows, test_data.report(), pack_length)
