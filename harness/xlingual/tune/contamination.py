@@ -44,7 +44,7 @@ def fold(text: str) -> str:
 
 
 @dataclass(slots=True)
-class TestData:
+class HeldOut:
     """The test data that a mix is compared with, and what was found so far."""
 
     checks: list[BenchmarkCheck] = field(default_factory=list)
@@ -77,12 +77,12 @@ class TestData:
         return tuple(replace(check, rows=self.found.get(place, 0)) for place, check in enumerate(self.checks))
 
 
-def gather_test_data(languages: Iterable[str], place: DataPlace) -> TestData:
+def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
     """Read the test data of every benchmark on any leaderboard in `languages`, as far as it is on this machine.
 
     Looked for in the data folder, then in the cache; the packaged sample is always compared with. No network.
     """
-    data = TestData(files={pin.sha256: pin.name for pin in PINS if pin.sha256 and (pin.url or "").endswith(".json")})
+    data = HeldOut(files={pin.sha256: pin.name for pin in PINS if pin.sha256 and (pin.url or "").endswith(".json")})
     tested = re.compile("|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)")
     wanted = tuple(dict.fromkeys(languages))
     for name in TASKS.names():
@@ -99,7 +99,7 @@ def _board_patterns() -> Iterator[str]:
 
 
 def _gather_family(
-    data: TestData, family: Family, tasks: Sequence[Task], languages: Sequence[str], place: DataPlace
+    data: HeldOut, family: Family, tasks: Sequence[Task], languages: Sequence[str], place: DataPlace
 ) -> None:
     """Read a family in its real form and as the packaged sample, and note the languages that it is not here in."""
     spoken = {task.spec.name: _languages_of(task) for task in tasks}
@@ -176,7 +176,7 @@ class _Reading:
         return self.folded[text]
 
 
-def _add_checks(data: TestData, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
+def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
     here = tuple(code for code in languages if code in reading.languages)
     absent = tuple(code for code in languages if code not in reading.languages)
     if here:
