@@ -1,0 +1,144 @@
+"""`xlingual tune`: what plan and preview print, machine output, errors, and what `make tune` passes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xlingual.cli.make_tune import build_arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "tests" / "tune" / "plugins"
+"""Holds the model `letters`, whose tokens are characters."""
+HOSTILE = ["x-llama-zh", 'x"; touch hacked; "', "a$b", "$(touch hacked)", "`touch hacked`", "it's", "--help", "x|y"]
+
+
+def xlingual(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {"XLINGUAL_PLUGINS": str(PLUGINS), "XLINGUAL_CACHE": str(PLUGINS / "none"), "PATH": ""}
+    return subprocess.run(
+        [sys.executable, "-m", "xlingual", *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+SMALL = ("letters-zh", "--data", "sample")
+
+
+def test_a_plan_is_shown_and_stored(tmp_path: Path) -> None:
+    shown = xlingual("tune", "plan", *SMALL, "--out", str(tmp_path / "runs"))
+    assert shown.returncode == 0, shown.stderr
+    assert "| alpaca-en | en | 60 | 60 | 1.00 |" in shown.stdout
+    assert "| translation | zh | 60 | 60 | 1.00 |" in shown.stdout
+    assert "steps: 18 in 2 epochs, each 16 rows" in shown.stdout
+    assert "xquad (sample): 160 texts in en, zh: nothing found" in shown.stdout
+    assert "cost on H100: not estimated" in shown.stdout
+    assert "alpaca-zh: encoding 20 rows" in shown.stderr
+    [folder] = (tmp_path / "runs").iterdir()
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    assert folder.name == f"letters-zh-{plan['id'][:8]}"
+    assert f"stored in {folder}" in shown.stdout
+    assert len(list((folder / "rows").glob("*.npy"))) == 5
+
+
+def test_nothing_is_written_unless_asked_for(tmp_path: Path) -> None:
+    shown = xlingual("tune", "plan", *SMALL, "--json", folder=tmp_path)
+    document = json.loads(shown.stdout)
+    assert document["plan"]["rows"] == 140
+    assert document["cost"] is document["folder"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preview_marks_what_is_learnt() -> None:
+    shown = xlingual("tune", "preview", *SMALL, "-n", "2", "--source", "translation")
+    assert shown.returncode == 0, shown.stderr
+    blocks = shown.stdout.split("--- translation: ")[1:]
+    assert len(blocks) == 2
+    for block in blocks:
+        assert "### Response:⟦" in block
+        assert block.rstrip().endswith("<end>⟧")
+    document = json.loads(xlingual("tune", "preview", *SMALL, "-n", "5", "--json").stdout)
+    assert len(document["rows"]) == 5
+    row = document["rows"][0]
+    assert row["supervised"] == len(row["answer"].removesuffix("<end>")) + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "hint"),
+    [
+        (["plan"], 2, "Missing argument 'RECIPE'", "xlingual tune plan --help"),
+        (["plan", "x-lama-zh"], 2, "no such recipe: 'x-lama-zh'", "did you mean x-llama-zh"),
+        (["plan", "x-llama-zh-mini", "--gpu", "H10"], 2, "no such GPU: 'H10'", "did you mean"),
+        (["plan", "letters-zh", "--base", "echo", "--data", "sample"], 3, "echo: cannot be tuned", "hf:org/name"),
+        (["plan", "letters-zh"], 2, "say where the training data are", "--data DIR"),
+        (
+            ["plan", "x-llama-zh", "--base", "letters", "--data", "sample"],
+            3,
+            "the packaged sample has no such",
+            "--data",
+        ),
+        (
+            ["preview", *SMALL, "--source", "translations"],
+            2,
+            "no such source: 'translations'",
+            "translation?",
+        ),
+        (["preview", *SMALL, "-n", "0"], 2, "0 is not in the range", "xlingual tune preview --help"),
+        (["plam"], 2, "No such command 'plam'", "xlingual tune --help"),
+    ],
+)
+def test_errors(arguments: list[str], code: int, error: str, hint: str) -> None:
+    finished = xlingual("tune", *arguments)
+    assert finished.returncode == code
+    lines = [line for line in finished.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+    assert error in lines[0]
+    assert hint in lines[1]
+    assert finished.stdout == ""
+
+
+def test_make_tune() -> None:
+    assert build_arguments({}) == ["tune", "run", "--out", "runs", "--data", "sample", "--", "x-llama-zh-mini"]
+    words = {"RECIPE": "x-llama-zh", "BASE": "hf:a/b", "DATA": "d", "OUT": "o", "ARGS": "--fresh --x 'y z'"}
+    arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
+    expected = [
+        "tune",
+        "run",
+        "--out",
+        "o",
+        "--base",
+        "hf:a/b",
+        "--data",
+        "d",
+        "--fresh",
+        "--x",
+        "y z",
+        "--",
+        "x-llama-zh",
+    ]
+    assert arguments == expected
+    assert "--data" not in build_arguments({"XLINGUAL_MAKE_RECIPE": "x-llama-zh"})
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_make_passes_names_whole(name: str, tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = "\t@$(BIN)/python -m xlingual.cli.make_tune\n"
+    assert recipe in makefile
+    probe = makefile.replace(recipe, "\t@printenv XLINGUAL_MAKE_RECIPE XLINGUAL_MAKE_BASE\n")
+    (tmp_path / "Makefile").write_text(probe.replace("tune: $(STAMP)", "tune:"), encoding="utf-8")
+    outside = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "XLINGUAL"))}
+    environment = {**outside, "RECIPE": name, "BASE": name}
+    finished = subprocess.run(
+        ["make", "tune"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == f"{name}\n{name}\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["Makefile"]
