@@ -17,8 +17,8 @@ PLUGINS = ROOT / "tests" / "tune" / "plugins"
 HOSTILE = ["x-llama-zh", 'x"; touch hacked; "', "a$b", "$(touch hacked)", "`touch hacked`", "it's", "--help", "x|y"]
 
 
-def xlingual(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {"XLINGUAL_PLUGINS": str(PLUGINS), "XLINGUAL_CACHE": str(PLUGINS / "none"), "PATH": ""}
+def xlingual(*arguments: str, folder: Path | None = None, plugins: Path = PLUGINS) -> subprocess.CompletedProcess[str]:
+    environment = {"XLINGUAL_PLUGINS": str(plugins), "XLINGUAL_CACHE": str(PLUGINS / "none"), "PATH": ""}
     return subprocess.run(
         [sys.executable, "-m", "xlingual", *arguments],
         env=environment,
@@ -142,3 +142,64 @@ def test_make_passes_names_whole(name: str, tmp_path: Path) -> None:
     )
     assert finished.stdout == f"{name}\n{name}\n"
     assert [each.name for each in tmp_path.iterdir()] == ["Makefile"]
+
+
+SOURCE = '''\
+"""Words of a list with their lengths."""
+
+from xlingual import DataPlace, Example, Examples, Prompt
+from xlingual.data import locate_text, read_lines
+from xlingual.records import Corpus
+from xlingual.registry import register_source
+
+
+def ask(_corpus: Corpus, example: Example, _number: int) -> Prompt:
+    """Ask for the length of a word."""
+    return Prompt(instruction="How long is this word?", before="", passage="", after=example.fields["word"])
+
+
+@register_source("words", ask=ask)
+def read(corpus: Corpus, place: DataPlace) -> Examples:
+    """Read one word a line."""
+    file = locate_text(corpus.path, place)
+    rows = [
+        Example(id=word, language=corpus.language, group=word, cluster=word, fields={"word": word},
+                targets=(str(len(word)),))
+        for word in read_lines(file)
+    ]
+    return Examples(rows=tuple(rows), files=(file,))
+'''
+RECIPE = """\
+name = "words"
+description = "lengths of words"
+base = "letters"
+template = "raw"
+length = 100
+
+[sources.english]
+reader = "words"
+path = "words.{code}"
+language = "en"
+
+[schedule]
+epochs = 1
+tokens_per_step = 80
+learning_rate = 1e-3
+"""
+
+
+def test_a_reader_and_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    """A reader is one short file in `tasks/sources`, a recipe one in `models/recipes`, of a folder of plugins."""
+    files = {
+        "tasks/sources/words.py": SOURCE,
+        "models/recipes/words.toml": RECIPE.format(code="en"),
+        "models/letters.py": (PLUGINS / "models" / "letters.py").read_text(encoding="utf-8"),
+        "data/words.en": "one\nthree\nfive\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    shown = xlingual("tune", "preview", "words", "--data", str(tmp_path / "data"), "-n", "9", plugins=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    for word, length in (("one", 3), ("three", 5), ("five", 4)):
+        assert f"How long is this word?\n\n{word}\n⟦{length}<end>⟧" in shown.stdout
