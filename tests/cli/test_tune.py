@@ -5,10 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from xlingual import plugins
+from xlingual.cli import run_command
 from xlingual.cli.make_tune import build_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,23 +21,36 @@ PLUGINS = ROOT / "tests" / "tune" / "plugins"
 HOSTILE = ["x-llama-zh", 'x"; touch hacked; "', "a$b", "$(touch hacked)", "`touch hacked`", "it's", "--help", "x|y"]
 
 
-def xlingual(*arguments: str, folder: Path | None = None, plugins: Path = PLUGINS) -> subprocess.CompletedProcess[str]:
-    environment = {"XLINGUAL_PLUGINS": str(plugins), "XLINGUAL_CACHE": str(PLUGINS / "none"), "PATH": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "xlingual", *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+@dataclass(frozen=True)
+class Finished:
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Xlingual = Callable[..., Finished]
+
+
+@pytest.fixture
+def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Xlingual:
+    """Run the command line in this process, with the plugins of the tests."""
+    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(PLUGINS)])
+    monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: str) -> Finished:
+        code = run_command(arguments)
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    return run
 
 
 SMALL = ("letters-zh", "--data", "sample")
 
 
-def test_a_plan_is_shown_and_stored(tmp_path: Path) -> None:
+def test_a_plan_is_shown_and_stored(xlingual: Xlingual, tmp_path: Path) -> None:
     shown = xlingual("tune", "plan", *SMALL, "--out", str(tmp_path / "runs"))
     assert shown.returncode == 0, shown.stderr
     assert "| alpaca-en | en | 60 | 60 | 1.00 |" in shown.stdout
@@ -49,15 +66,18 @@ def test_a_plan_is_shown_and_stored(tmp_path: Path) -> None:
     assert len(list((folder / "rows").glob("*.npy"))) == 5
 
 
-def test_nothing_is_written_unless_asked_for(tmp_path: Path) -> None:
-    shown = xlingual("tune", "plan", *SMALL, "--json", folder=tmp_path)
+def test_nothing_is_written_unless_asked_for(
+    xlingual: Xlingual, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = xlingual("tune", "plan", *SMALL, "--json")
     document = json.loads(shown.stdout)
     assert document["plan"]["rows"] == 140
     assert document["cost"] is document["folder"] is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_preview_marks_what_is_learnt() -> None:
+def test_a_preview_marks_what_is_learnt(xlingual: Xlingual) -> None:
     shown = xlingual("tune", "preview", *SMALL, "-n", "2", "--source", "translation")
     assert shown.returncode == 0, shown.stderr
     blocks = shown.stdout.split("--- translation: ")[1:]
@@ -95,7 +115,7 @@ def test_a_preview_marks_what_is_learnt() -> None:
         (["plam"], 2, "No such command 'plam'", "xlingual tune --help"),
     ],
 )
-def test_errors(arguments: list[str], code: int, error: str, hint: str) -> None:
+def test_errors(arguments: list[str], code: int, error: str, hint: str, xlingual: Xlingual) -> None:
     finished = xlingual("tune", *arguments)
     assert finished.returncode == code
     lines = [line for line in finished.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
@@ -199,7 +219,15 @@ def test_a_reader_and_a_recipe_of_ones_own(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    shown = xlingual("tune", "preview", "words", "--data", str(tmp_path / "data"), "-n", "9", plugins=tmp_path)
+    command = ["tune", "preview", "words", "--data", str(tmp_path / "data"), "-n", "9"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "xlingual", *command],
+        env={"XLINGUAL_PLUGINS": str(tmp_path), "XLINGUAL_CACHE": str(tmp_path / "cache"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert shown.returncode == 0, shown.stderr
     for word, length in (("one", 3), ("three", 5), ("five", 4)):
         assert f"How long is this word?\n\n{word}\n⟦{length}<end>⟧" in shown.stdout
