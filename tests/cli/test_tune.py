@@ -64,6 +64,28 @@ def test_a_plan_is_shown_and_stored(xlingual: Xlingual, tmp_path: Path) -> None:
     assert folder.name == f"letters-zh-{plan['id'][:8]}"
     assert f"stored in {folder}" in shown.stdout
     assert len(list((folder / "rows").glob("*.npy"))) == 5
+    again = xlingual("tune", "plan", str(folder))
+    assert again.stdout == shown.stdout
+    assert "encoding" not in again.stderr
+    assert "⟦" in xlingual("tune", "preview", str(folder)).stdout
+
+
+def test_a_stored_plan_is_of_its_base(xlingual: Xlingual, tmp_path: Path) -> None:
+    assert xlingual("tune", "plan", *SMALL, "--out", str(tmp_path / "runs")).returncode == 0
+    [folder] = (tmp_path / "runs").iterdir()
+    path = folder / "plan.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0" * 64, "1" * 64), encoding="utf-8")
+    changed = xlingual("tune", "preview", str(folder))
+    assert changed.returncode == 3
+    assert "rows, recipe or base are not those of the plan's id" in changed.stderr
+
+
+def test_recipes_are_listed(xlingual: Xlingual) -> None:
+    listed = xlingual("tune", "recipes")
+    assert listed.returncode == 0
+    assert "| x-llama-zh | hf:huggyllama/llama-7b | full | alpaca-en, alpaca-zh, translation |" in listed.stdout
+    document = json.loads(xlingual("tune", "recipes", "--json").stdout)
+    assert {"m-llama-mini", "letters-ar"} <= {recipe["name"] for recipe in document["recipes"]}
 
 
 def test_nothing_is_written_unless_asked_for(
@@ -94,7 +116,7 @@ def test_a_preview_marks_what_is_learnt(xlingual: Xlingual) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "error", "hint"),
     [
-        (["plan"], 2, "Missing argument 'RECIPE'", "xlingual tune plan --help"),
+        (["plan"], 2, "Missing argument 'RECIPE|FOLDER'", "xlingual tune plan --help"),
         (["plan", "x-lama-zh"], 2, "no such recipe: 'x-lama-zh'", "did you mean x-llama-zh"),
         (["plan", "x-llama-zh-mini", "--gpu", "H10"], 2, "no such GPU: 'H10'", "did you mean"),
         (["plan", "letters-zh", "--base", "echo", "--data", "sample"], 3, "echo: cannot be tuned", "hf:org/name"),

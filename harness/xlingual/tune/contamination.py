@@ -14,7 +14,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from ..data import PINS
-from ..errors import DataError, EnvironmentFault
+from ..errors import DataError, EnvironmentFault, UsageError
 from ..languages import LANGUAGES
 from ..plugin import DataPlace, Task
 from ..records import DataFile, Example, Examples, Origin
@@ -87,8 +87,20 @@ def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
     tested = "|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)"
     wanted = tuple(dict.fromkeys(languages))
     for name in TASKS.names():
-        _gather_family(data, name, _tested_tasks(TASKS.get(name), tested), wanted, place)
+        _gather_family(data, name, _tested_tasks(_load_family(name), tested), wanted, place)
     return data
+
+
+def _load_family(name: str) -> Family:
+    """Return a task family; a broken plugin must not let its test data be learnt."""
+    try:
+        return TASKS.get(name)
+    except (ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"cannot be loaded ({type(error).__name__}: {error}), so nothing can be compared with its test data",
+            where=f"task family {name}",
+            hint="mend the plugin, or take its folder out of XLINGUAL_PLUGINS",
+        ) from error
 
 
 @lru_cache(maxsize=64)
