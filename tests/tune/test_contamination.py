@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import DataError, UsageError
-from xlingual.plugin import DataPlace
-from xlingual.tune.contamination import fold, gather_held_out
+from xlingual.plugin import DataPlace, GenerationTask
+from xlingual.records import Example, Examples, Prompt
+from xlingual.selection import select_tasks
+from xlingual.tune.contamination import compared_texts, fold, gather_held_out
 from xlingual.tune.prepare import plan_mix
 
 from .conftest import Workshop
@@ -50,6 +52,24 @@ def test_what_is_compared(text: str, same: str) -> None:
 
 def test_vowel_signs_are_letters() -> None:
     assert fold("कि") != fold("का")
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts"),
+    [
+        ({"context": "A b.", "question": "C?"}, {"ab", "abc", "cab", "xab"}),
+        ({"source": "A b."}, {"ab", "hanoi"}),
+        ({"question": "Capital?", "country": "Viet Nam"}, {"capitalvietnam"}),  # and no answer that is one word
+    ],
+)
+def test_what_of_an_example_may_not_be_learnt(fields: dict[str, str], texts: set[str]) -> None:
+    def ask(example: Example) -> Prompt:
+        return Prompt(instruction="", before="x ", passage=example.fields["context"], after="")
+
+    example = Example(id="1", language="en", group="1", cluster="1", fields=fields, targets=("Hanoi",))
+    spec = select_tasks(["xquad/en"], [])[0].spec
+    task = GenerationTask(spec=spec, read=lambda split, place: Examples(rows=(), files=()), ask=ask)
+    assert set(compared_texts(task, example)) == texts
 
 
 def test_a_file_of_test_data_is_refused(workshop: Workshop) -> None:
@@ -130,6 +150,19 @@ def test_only_the_languages_of_the_mix_are_read() -> None:
     assert "mlqa" not in greek  # it has no Greek
     english = {check.family: check.languages for check in gather_held_out(["en"], place).checks}
     assert english == {"flores101": ("en",), "mlqa": ("en",), "xquad": ("en",)}
+
+
+def test_the_packaged_training_text_is_not_tested_on() -> None:
+    codes = ["ar", "el", "hi", "tr", "vi", "zh"]
+    place = DataPlace(folder=None, sample=True, offline=True)
+    data = gather_held_out(["en", *codes], place)
+    texts = 0
+    for path in sorted((SAMPLE / "tune").iterdir()):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for text in json.loads(line).values() if path.suffix == ".jsonl" else [line]:
+                assert fold(text) not in data.texts, (path, line)
+                texts += 1
+    assert texts == 7 * 60 + (60 + 6 * 20) * 3
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")

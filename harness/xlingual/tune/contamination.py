@@ -8,7 +8,7 @@ a question alone proves nothing.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
@@ -176,21 +176,28 @@ class _Reading:
             self.files[file.sha256] = file.name
             self.origins.add(file.origin)
         for example in found.rows:
-            self.texts.update(dict.fromkeys(self._texts_of(task, example)))
-
-    def _texts_of(self, task: Task, example: Example) -> Iterator[str]:
-        context, question = example.fields.get("context"), example.fields.get("question")
-        if context is not None and question is not None:
-            passage, asked = self._fold(context), self._fold(question)
-            yield from (passage, passage + asked, asked + passage, fold(task.prompt(example).input))
-            return
-        for text in (*example.fields.values(), *example.targets):
-            yield self._fold(text)
+            self.texts.update(dict.fromkeys(compared_texts(task, example, self._fold)))
 
     def _fold(self, text: str) -> str:
         if text not in self.folded:
             self.folded[text] = fold(text)
         return self.folded[text]
+
+
+def compared_texts(task: Task, example: Example, folding: Callable[[str], str] = fold) -> Iterator[str]:
+    """Yield the folded texts of a test example that may not be learnt.
+
+    These are the passage, and question with passage in any order or as the task asks; both sides of a sentence pair;
+    of any other example all that it gives, together.
+    """
+    context, question = example.fields.get("context"), example.fields.get("question")
+    if context is not None and question is not None:
+        passage, asked = folding(context), folding(question)
+        yield from (passage, passage + asked, asked + passage, fold(task.prompt(example).input))
+    elif "source" in example.fields:
+        yield from map(folding, (*example.fields.values(), *example.targets))
+    else:
+        yield "".join(map(folding, example.fields.values()))
 
 
 def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
