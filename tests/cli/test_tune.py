@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from xlingual import plugins
 from xlingual.cli import run_command
 from xlingual.cli.make_tune import build_arguments
+from xlingual.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "tune" / "plugins"
@@ -34,7 +35,7 @@ Xlingual = Callable[..., Finished]
 
 
 @pytest.fixture
-def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Xlingual:
+def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Xlingual]:
     """Run the command line in this process, with the plugins of the tests."""
     monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(PLUGINS)])
     monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
@@ -44,7 +45,9 @@ def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         captured = capsys.readouterr()
         return Finished(code, captured.out, captured.err)
 
-    return run
+    yield run
+    MODELS._items.pop("letters", None)  # other tests know the shipped models only
+    sys.modules.pop("xlingual.plugins.models.letters", None)
 
 
 SMALL = ("letters-zh", "--data", "sample")

@@ -127,8 +127,7 @@ def test_the_id_is_of_what_is_learnt_and_how(workshop: Workshop, recipe: Recipe,
         return identify(changed, base, rows)
 
     renamed = replace(recipe, base="letters:elsewhere", description="in other words")
-    other = MODELS.get("letters")("elsewhere", ModelOptions(dtype="float32"))
-    assert identify(renamed, other.spec, rows) == planned.plan.id
+    assert identify(renamed, replace(base, word="letters:elsewhere", name="elsewhere"), rows) == planned.plan.id
     schedule = recipe.schedule
     changes = [
         replace(recipe, seed=1),
