@@ -16,6 +16,7 @@ _COMMANDS = {
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
+    "scale": ("scale", "Fit the translation scaling law, and split a budget of data by it."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),
     "doctor": ("doctor", "Check this machine, and say what is missing and how to get it."),
