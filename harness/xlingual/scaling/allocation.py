@@ -18,6 +18,7 @@ _HALVINGS = 90
 """Of an interval of a few hundred on a log scale: down to the last bit."""
 _LEAST = 1e-9
 """Pairs that stand for none: the law has no value at zero."""
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,14 +165,16 @@ def _spend(
             else (np.where(over, low, middle), np.where(over, middle, high))
         )
     pairs = amounts(high if falling else low)
-    pairs = np.where(pairs <= _LEAST * 1.01, limits.lower, pairs)
+    # Bounds went through logarithms: what is at one is put there to the last bit.
+    pairs = np.where(pairs >= limits.caps * (1 - _ROUNDING), limits.caps, pairs)
+    pairs = np.where(pairs <= np.maximum(limits.lower, _LEAST) * (1 + _ROUNDING), limits.lower, pairs)
     return np.asarray(_spend_rest(pairs, limits))
 
 
 def _spend_rest(pairs: FloatArray, limits: Limits) -> FloatArray:
     """Give what rounding of the level left over to the languages between their bounds, in proportion."""
     left = limits.budget - np.sum(pairs * limits.costs, axis=-1)
-    between = (pairs > limits.lower * (1 + 1e-12)) & (pairs < limits.caps * (1 - 1e-12))
+    between = (pairs > limits.lower) & (pairs < limits.caps)
     movable = np.sum(np.where(between, pairs * limits.costs, 0.0), axis=-1)
     small = (np.abs(left) < 1e-6 * limits.budget) & (movable > 0)
     factor = np.where(small, left / np.where(movable > 0, movable, 1.0), 0.0)

@@ -33,6 +33,8 @@ class FitOptions:
     ceiling: Ties | None = None
     similarity: Mapping[str, float] | None = None
     """Of each language to English, from 0 (nothing in common) to 1; None: gamma is 1."""
+    test_largest: bool = True
+    """Whether to fit once more without the largest sizes and predict them."""
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -60,7 +62,7 @@ def fit_laws(points: Sequence[Point], options: FitOptions) -> LawFit:
     table = gather(points, options.unit, options.metric, options.similarity)
     variants = _allowed(table, options)
     fits = [_fit_variant(table, variant) for variant in variants]
-    candidates = _judge(table, fits)
+    candidates = _judge(table, fits, test_largest=options.test_largest)
     order = sorted(range(len(fits)), key=lambda index: _rank(candidates[index]))
     best = fits[order[0]]
     generator = np.random.Generator(np.random.PCG64(options.seed))
@@ -74,7 +76,7 @@ def fit_laws(points: Sequence[Point], options: FitOptions) -> LawFit:
         r2=_r2(table, best, None),
         laws=tuple(_language_law(table, best, index, each) for index, each in enumerate(drawn)),
         candidates=tuple(candidates[index] for index in order),
-        extrapolation=_extrapolate(table, best.variant, options.resamples, generator),
+        extrapolation=_extrapolate(table, best.variant, options.resamples, generator) if options.test_largest else (),
         notes=table.notes,
         points=table.points,
         resamples=options.resamples,
@@ -128,7 +130,7 @@ def _one_curve(log_sizes: FloatArray, variant: Variant) -> LawCurve:
     return LawCurve(log_sizes=log_sizes, languages=np.zeros(len(log_sizes), dtype=np.intp), count=1, variant=variant)
 
 
-def _judge(table: Measurements, fits: Sequence[_Fitted]) -> list[Candidate]:
+def _judge(table: Measurements, fits: Sequence[_Fitted], *, test_largest: bool) -> list[Candidate]:
     """Return the criterion of every fit, all under the softness of the richest, so that they can be compared.
 
     AICc (Hurvich and Tsai 1989) of residuals under soft_l1 (robust as in Ronchetti 1985); the noise counts as a
@@ -145,7 +147,7 @@ def _judge(table: Measurements, fits: Sequence[_Fitted]) -> list[Candidate]:
         mean = max(float(robust_sum(left, softness)) / n, _TINY)
         aicc = n * float(np.log(mean)) + 2 * k + 2 * k * (k + 1) / (n - k - 1) if n - k - 1 > 0 else None
         rms = float(np.sqrt(np.mean(left**2)))
-        error = _mean_error(table, fit.variant)
+        error = _mean_error(table, fit.variant) if test_largest else None
         candidates.append(
             Candidate(variant=fit.variant.name, parameters=parameters, aicc=aicc, rms=rms, extrapolation_error=error)
         )
@@ -188,8 +190,8 @@ def _draw(table: Measurements, fit: _Fitted, resamples: int, generator: np.rando
     """Return the languages of the table, each with fits to redrawn scores."""
     languages = []
     for curve, rows, solution in zip(fit.curves, fit.members, fit.solutions, strict=True):
-        free = len(rows) - len(solution.parameters)
-        noises: FloatArray = solution.noise * np.sqrt(free / generator.chisquare(free, size=resamples))
+        spread = generator.chisquare(solution.freedom, size=resamples)
+        noises: FloatArray = solution.noise * np.sqrt(solution.freedom / spread)
         wander = noises[:, np.newaxis] * generator.standard_normal((resamples, len(rows))) / table.weights[rows]
         scores = curve.values(solution.parameters) + wander
         start = solution.parameters[np.newaxis]

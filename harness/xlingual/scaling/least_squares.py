@@ -16,11 +16,16 @@ from ..plugin import FloatArray
 
 SOFTNESS = 2.5
 """c, in standard deviations of the noise: near 1 it ignores much, and far above 3 it protects from nothing."""
+_ROUNDS = 8
+_SETTLED = 0.05
 _STEPS = 60
+_STEP = 1e-5
+"""Of a parameter, all of them logarithms: when a refit moves less it is done, far below what any interval shows."""
 _CELLS = 2_000_000
 """Numbers of one stack of slopes held at once, so that memory does not grow with languages and resamples."""
 _LEAST_SOFTNESS = 1e-6
 """In points: scores that follow a curve exactly are no reason to divide by nothing."""
+_LEAST_FREEDOM = 0.5
 _NORMAL_MAD = 1.4826
 """Standard deviations of a normal distribution in a median absolute deviation."""
 
@@ -52,29 +57,34 @@ class Solution:
     """Measured minus fitted, times the weight; shape (n,)."""
     softness: float
     """The c of the loss, in units of the weighted residuals."""
+    freedom: float
+    """Degrees of freedom of the residuals: measurements, each counted by how much of its pull soft_l1 leaves it, less
+    parameters; never below 1/2."""
     noise: float
-    """Standard deviation of the weighted residuals with n - k degrees of freedom; NaN where there are none left."""
+    """Standard deviation of the weighted residuals with that freedom."""
 
 
 def fit_curve(curve: Curve, scores: FloatArray, weights: FloatArray, starts: FloatArray) -> Solution:
     """Return the robust fit of `curve` to `scores`, shape (n,), from the best of `starts`, shape (starts, k).
 
-    The softness follows from the residuals themselves: plain squares first, then twice with c from the median absolute
-    residual of the fit before.
+    The softness follows from the residuals themselves: plain squares first, then c from the median absolute residual of
+    the fit before, until it settles.
     """
     softness = np.inf
     parameters = starts
-    for _ in range(3):
+    for _ in range(_ROUNDS):
         stack = np.broadcast_to(scores, (len(parameters), len(scores)))
         tried = refit(curve, stack, weights, parameters, softness)
         costs = _cost((stack - curve.values(tried)) * weights, softness)
         best = _polish(curve, scores, weights, tried[int(np.argmin(costs))], softness)
         residuals = (scores - curve.values(best)) * weights
         parameters = best[np.newaxis]
-        softness = robust_softness(residuals, len(best))
-    free = len(scores) - len(best)
-    noise = float(np.sqrt(np.sum(residuals**2) / free)) if free > 0 else float("nan")
-    return Solution(parameters=best, residuals=residuals, softness=softness, noise=noise)
+        before, softness = softness, robust_softness(residuals, len(best))
+        if abs(before - softness) < _SETTLED * softness:
+            break
+    freedom = max(float(_pull(residuals, softness).sum()) - len(best), _LEAST_FREEDOM)
+    noise = float(np.sqrt(np.sum(residuals**2) / freedom))
+    return Solution(parameters=best, residuals=residuals, softness=softness, freedom=freedom, noise=noise)
 
 
 def refit(curve: Curve, scores: FloatArray, weights: FloatArray, starts: FloatArray, softness: float) -> FloatArray:
@@ -121,7 +131,7 @@ def _refit_stack(
         taken = open_rows[better]
         parameters[taken], residuals[taken], costs[taken] = there[better], new_residuals[better], new_costs[better]
         damping[open_rows] = np.where(better, damping[open_rows] * 0.2, damping[open_rows] * 8.0).clip(1e-12, 1e12)
-        done = (better & (moved < 1e-7)) | (damping[open_rows] >= 1e11)
+        done = (better & (moved < _STEP)) | (damping[open_rows] >= 1e11)
         open_rows = open_rows[~done]
         if not open_rows.size:
             break
