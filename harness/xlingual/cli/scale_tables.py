@@ -39,7 +39,7 @@ def show_fit(fit: LawFit) -> None:
         for each in fit.candidates[:SHOWN]
     ]
     left = len(fit.candidates) - SHOWN
-    show_table("variants, best first" + (f" ({left} more in the JSON)" if left > 0 else ""), header, rows)
+    show_table("variants, the chosen one first" + (f" ({left} more in the JSON)" if left > 0 else ""), header, rows)
     if fit.extrapolation:
         header = ["language", "size", "fitted up to", "measured", "predicted [95%]", "error"]
         rows = [

@@ -19,6 +19,8 @@ RESAMPLES = 1000
 _DIGITS = 7
 """Of the numbers that are kept of each draw."""
 _TINY = 1e-12
+_AS_GOOD = 2.0
+"""Of AICc."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def fit_laws(points: Sequence[Point], options: FitOptions) -> LawFit:
     variants = _allowed(table, options)
     fits = [_fit_variant(table, variant) for variant in variants]
     candidates = _judge(table, fits, test_largest=options.test_largest)
-    order = sorted(range(len(fits)), key=lambda index: _rank(candidates[index]))
+    order = _order(candidates)
     best = fits[order[0]]
     generator = np.random.Generator(np.random.PCG64(options.seed))
     drawn = _draw(table, best, options.resamples, generator)
@@ -161,8 +163,17 @@ def _residuals(table: Measurements, fit: _Fitted) -> FloatArray:
     return residuals
 
 
-def _rank(candidate: Candidate) -> tuple[float, int]:
-    return (np.inf if candidate.aicc is None else candidate.aicc), candidate.parameters
+def _order(candidates: Sequence[Candidate]) -> list[int]:
+    """Return the candidates, best AICc first, but before all the simplest of those that are as good as the best.
+
+    Within two units the data do not tell models apart (Burnham and Anderson 2002), and the criterion by itself likes
+    parameters too much where so many variants are tried.
+    """
+    values = [np.inf if each.aicc is None else each.aicc for each in candidates]
+    order = sorted(range(len(candidates)), key=lambda index: (values[index], candidates[index].parameters))
+    as_good = [index for index in order if values[index] <= values[order[0]] + _AS_GOOD]
+    first = min(as_good, key=lambda index: candidates[index].parameters)
+    return [first, *(index for index in order if index != first)]
 
 
 def _r2(table: Measurements, fit: _Fitted, language: int | None) -> float | None:

@@ -100,7 +100,7 @@ class LawFit:
     """Of all measurements, about the mean of their language."""
     laws: tuple[LanguageLaw, ...]
     candidates: tuple[Candidate, ...]
-    """Best first; the first is the chosen one unless the variant was named."""
+    """The chosen one first, then by AICc."""
     extrapolation: tuple[Extrapolation, ...]
     """Empty where the sizes do not suffice without the largest."""
     notes: tuple[str, ...]
