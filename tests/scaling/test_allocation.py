@@ -131,7 +131,14 @@ def test_a_stack_of_fits_is_each_fit() -> None:
         beta=laws.beta * np.exp(generator.normal(0, 0.1, (30, 5))),
         ceiling=np.broadcast_to(laws.ceiling, (30, 5)),
     )
-    for solve in (lambda each: best_mean(each, weights, limits), lambda each: best_worst(each, limits)):
+
+    def mean(each: Laws) -> FloatArray:
+        return best_mean(each, weights, limits)
+
+    def worst(each: Laws) -> FloatArray:
+        return best_worst(each, limits)
+
+    for solve in (mean, worst):
         together = solve(stack)
         for row in range(30):
             one = Laws(log_alpha=stack.log_alpha[row], beta=stack.beta[row], ceiling=stack.ceiling[row])
