@@ -9,6 +9,7 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.scaling.points import points_csv
+from xlingual.scaling.similarity import read_similarity
 
 from ..scaling.simulation import simulate
 
@@ -80,6 +81,28 @@ def test_machine_output_is_one_document(table: Path, tmp_path: Path, capsys: pyt
     assert sum(share["rows"] for share in json.loads(out)["shares"]) == 1000
 
 
+def test_similarity_goes_into_a_fit(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = tmp_path / "similarity.csv"
+    words = ["scale", "similarity", "-m", "oracle", "-l", "zh,ar,hi", "--data", "sample"]
+    code, out, err = _run(capsys, *words, "--json")
+    assert (code, out) == (3, "")
+    assert "cannot count tokens" in err
+    measured.write_text("language,similarity,tokens\nzh,0.4,9\nar,0.3,\nhi,0.2,7\n", encoding="utf-8")
+    code, out, _ = _run(capsys, "scale", "fit", table, "--similarity", measured, "--alpha", "shared", "--json")
+    assert code == 0
+    assert len(json.loads(out)["candidates"]) == 12
+
+
+@pytest.mark.slow
+def test_similarity_of_the_packaged_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = tmp_path / "similarity.csv"
+    words: list[str | int | Path] = ["scale", "similarity", "-m", "smollm2", "-l", "vi,zh", "--data", "sample"]
+    code, out, err = _run(capsys, *words, "--write", measured)
+    assert (code, err) == (0, f"written: {measured}\n")
+    assert "| en | 1.000 |" in out
+    assert 0.1 < read_similarity(measured)["vi"] < 0.6
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error", "hint"),
     [
@@ -87,6 +110,7 @@ def test_machine_output_is_one_document(table: Path, tmp_path: Path, capsys: pyt
         (["fit", "TABLE", "--metric", "bleu"], 2, "--metric: no point has 'bleu'", "known: chrf++"),
         (["fit", "TABLE", "--alpha", "fixed"], 2, "'fixed' is not one of", "xlingual scale fit --help"),
         (["fit", "TABLE", "--similarity", "TABLE"], 3, "points.csv:1: unknown column 'pairs'", ""),
+        (["similarity", "-m", "echo", "-l", "zh,zho_simpl"], 2, "--langs: name languages other than en", ""),
         (["allocate", "TABLE", "--budget", "5"], 3, "points.csv: not JSON", ""),
         (["allocate", "FIT"], 2, "Missing option '--budget'", "xlingual scale allocate --help"),
         (["allocate", "FIT", "--budget", "9", "--available", "zh"], 2, "'zh' is not LANGUAGE=VALUE", "zh=..."),

@@ -21,6 +21,7 @@ from ..scaling.similarity import read_similarity
 from ..serial import from_json, to_json
 from ..store import pretty_json, read_json, write_atomically
 from .options import json_option, takes
+from .scale_similarity import COMMAND as SIMILARITY
 from .scale_tables import show_allocation, show_fit
 
 Value = TypeVar("Value")
@@ -275,6 +276,6 @@ _ALLOCATE = click.Command(
 )
 COMMAND = click.Group(
     "scale",
-    commands=[_FIT, _ALLOCATE],
+    commands=[SIMILARITY, _FIT, _ALLOCATE],
     help="How good does a language get with so much translation data, and how is a budget best split over languages?",
 )

@@ -58,8 +58,10 @@ def fit_laws(points: Sequence[Point], options: FitOptions) -> LawFit:
     Intervals are from a parametric bootstrap: normal noise around the fitted curve, whose standard deviation is itself
     drawn from what so few residuals can tell of it (scaled inverse chi-square). For a straight line this is exactly
     Student's interval, and it stays honest with eight points and three parameters, where resampling the points
-    themselves loses whole sizes. Raises DataError for too few sizes and UsageError for options that do not fit the
-    table.
+    themselves loses whole sizes. They hold the luck of training, not that of the sentences that all points are scored
+    on, and they take the chosen variant for the true one.
+
+    Raises DataError for too few sizes and UsageError for options that do not fit the table.
     """
     table = gather(points, options.unit, options.metric, options.similarity)
     variants = _allowed(table, options)

@@ -16,6 +16,8 @@ from ..plugin import Model
 from ..records import Form, Message, Request, Role
 from .table import language_code, number, read_table
 
+COLUMNS = ("language", "similarity", "tokens", "characters", "sentences")
+"""Of a table of similarities; the first two are needed, the others say where it comes from."""
 _LINES = 10
 """Lines counted together, so that tokens a model puts around every text weigh little."""
 
@@ -101,7 +103,7 @@ def read_similarity(path: Path) -> dict[str, float]:
 
     Raises DataError naming line and column.
     """
-    rows = read_table(path, ("language", "similarity"), ("language", "similarity"))
+    rows = read_table(path, COLUMNS, COLUMNS[:2])
     found: dict[str, float] = {}
     problems: list[Problem] = []
     for row in rows:
