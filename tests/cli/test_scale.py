@@ -16,10 +16,17 @@ from ..scaling.simulation import simulate
 RECIPE = 'name = "m-mini"\n[sources.translation]\ndirection = ["en-zh", "en-ar", "en-hi"]\nuse = "all"\n'
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    path = tmp_path / "points.csv"
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "points.csv"
     path.write_text(points_csv(simulate(noise=0.3, generator=np.random.default_rng(1))), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def fit(table: Path) -> Path:
+    path = table.with_name("fit.json")
+    assert run_command(["scale", "fit", str(table), "--write", str(path), "--resamples", "100"]) == 0
     return path
 
 
@@ -127,12 +134,9 @@ def test_errors(
     error: str,
     hint: str,
     table: Path,
-    tmp_path: Path,
+    fit: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fit = tmp_path / "fit.json"
-    if "FIT" in words:
-        _run(capsys, "scale", "fit", table, "--write", fit, "--resamples", 100, "--alpha", "shared", "--beta", "own")
     places = {"TABLE": str(table), "FIT": str(fit)}
     returned, out, err = _run(capsys, "scale", *(places.get(word, word) for word in words))
     assert (returned, out) == (code, "")

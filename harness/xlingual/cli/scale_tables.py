@@ -10,6 +10,7 @@ from .display import show_table
 
 SHOWN = 5
 """Variants of the law that are listed."""
+_GOALS = {"mean": "mean", "worst": "worst score"}
 
 
 def show_fit(fit: LawFit) -> None:
@@ -60,10 +61,9 @@ def show_fit(fit: LawFit) -> None:
 
 def show_allocation(allocation: Allocation) -> None:
     """Print what each language gets, and the other splits."""
-    title = (
-        f"{allocation.budget:,} {allocation.budget_unit} for the highest {allocation.goal} of {allocation.metric}: "
-        f"{_interval(allocation.score, 2)} predicted"
-    )
+    goal = f"highest {_GOALS.get(allocation.goal, allocation.goal)} of {allocation.metric}"
+    budget = f"{allocation.budget:,} {allocation.budget_unit}"
+    title = f"{budget} for the {goal}: {_interval(allocation.score, 2)} predicted"
     header = ["language", "rows", "95%", "tokens", "available", f"{allocation.metric} [95%]", "limit"]
     show_table(title, header, [_share_row(each) for each in allocation.shares])
     header = ["split", *(share.language for share in allocation.shares), allocation.metric, "gain [95%]", "verdict"]

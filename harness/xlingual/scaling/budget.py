@@ -67,7 +67,7 @@ def allocate(fit: LawFit, options: BudgetOptions) -> Allocation:
         notes.append(f"{options.budget - sum(rows * limits.costs):,.0f} {options.unit} are left: there is no more data")
     shares = _shares(fit, plan, rows, options)
     if outside := [share.language for share in shares if share.extrapolated]:
-        notes.append(f"outside the measured sizes, where the law extrapolates: {', '.join(outside)}")
+        notes.append(f"outside the measured sizes (*), where the law extrapolates: {', '.join(outside)}")
     score, draws = plan.value(np.array(rows, dtype=np.float64))
     return Allocation(
         schema=ALLOCATION_SCHEMA,
