@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import DataError, UsageError, XlingualError
-from xlingual.scaling.recipe import allocated_recipe, find_slots, read_template
+from xlingual.scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
 from xlingual.scaling.records import Bounded, Share
 
 TEMPLATE = """# m-model: instructions and translations
@@ -91,6 +91,8 @@ def test_a_source_of_several_directions_becomes_several(tmp_path: Path) -> None:
         "translation-hi": {**kept, "direction": "en-hi", "use": "20 rows"},
     }
     assert found["method"] == before["method"]
+    template = read_template(tmp_path / "m-mini.toml")
+    assert left_alone(template, find_slots(template, ["zh", "hi"], {})) == ["translation en-tr"]
 
 
 def test_a_direction_out_of_the_language_is_taken_where_none_leads_into_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ..scaling.fit import RESAMPLES, FitOptions, fit_laws
 from ..scaling.laws import Ties
 from ..scaling.plots import draw_allocation, draw_laws, save_picture
 from ..scaling.points import Unit, read_points
-from ..scaling.recipe import allocated_recipe, find_slots, read_template
+from ..scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
 from ..scaling.records import FIT_SCHEMA, Allocation, LawFit
 from ..scaling.similarity import read_similarity
 from ..serial import from_json, to_json
@@ -118,6 +118,8 @@ def run_allocate(command: AllocateCommand) -> int:
         target = Path(command.write)
         name = target.stem if "name" in template.values else None
         _write(target, allocated_recipe(template, slots, allocation.shares, name))
+        if alone := left_alone(template, slots):
+            click.echo(f"note: not in the fit, so left as they are, beyond the budget: {', '.join(alone)}", err=True)
     if command.plot is not None:
         _say_saved(save_picture(draw_allocation(allocation), Path(command.plot), "allocation"))
     _show(allocation, as_json=command.as_json)

@@ -80,6 +80,13 @@ def find_slots(template: Template, codes: Sequence[str], named: Mapping[str, str
     return slots
 
 
+def left_alone(template: Template, slots: Mapping[str, Slot]) -> list[str]:
+    """Return the translations, as "SOURCE DIRECTION", that no slot holds: the recipe uses them beyond the budget."""
+    taken = set(slots.values())
+    every = [Slot(source=name, direction=each) for name in template.sources for each in _directions(template, name)]
+    return [f"{slot.source} {slot.direction}" for slot in every if slot not in taken]
+
+
 def allocated_recipe(template: Template, slots: Mapping[str, Slot], shares: Sequence[Share], name: str | None) -> str:
     """Return the recipe's text with `use = "N rows"` for the translations of every share.
 
