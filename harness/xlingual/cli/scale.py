@@ -233,6 +233,7 @@ _FIT = click.Command(
         json_option(),
     ],
     callback=takes(FitCommand, run_fit),
+    short_help="Fit the law to a table of points.",
     help="Fit S(X) = C - alpha * (gamma * X / U) ** -beta to a table with the columns language, pairs, tokens, seed, "
     "metric, score, low, high and origin (language, pairs, metric and score are needed), with 95% intervals and a test "
     "on the largest size.",
@@ -271,6 +272,7 @@ _ALLOCATE = click.Command(
         json_option(),
     ],
     callback=takes(AllocateCommand, run_allocate),
+    short_help="Split a budget by a fit, and write a recipe.",
     help="Split a budget of translation data over the languages of a fit, so that the mean (or the worst) predicted "
     "score is highest, and set it beside the usual splits: how far it is ahead, and whether that is more than noise.",
     epilog="Example: xlingual scale allocate fit.json --budget 400000 --available zh=902512,hi=234034 "

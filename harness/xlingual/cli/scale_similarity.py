@@ -92,6 +92,7 @@ COMMAND = click.Command(
         json_option(),
     ],
     callback=takes(SimilarityCommand, run_similarity),
+    short_help="Measure gamma from a model's tokenizer.",
     help="Measure the similarity of languages to English as a model's tokenizer sees it: tokens of Flores-101 dev "
     "sentences in English over tokens of their translations, at most 1. It is gamma of scale fit --similarity.",
     epilog="Example: xlingual scale similarity -m smollm2 -l ar,hi,zh --data DIR --write similarity.csv",
