@@ -18,6 +18,7 @@ _COMMANDS = {
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
     "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
+    "scale": ("scale", "Fit the translation scaling law, and split a budget of data by it."),
     "track": ("track", "Send offline archives of runs to a tracker."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),

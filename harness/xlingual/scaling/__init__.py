@@ -1,0 +1,30 @@
+"""How good a language gets with so much translation data, and how to split a budget of it over languages.
+
+Points (a table of measured scores) -> LawFit -> Allocation -> a recipe that tuning runs.
+"""
+
+from .budget import BudgetOptions, Goal, allocate
+from .fit import FitOptions, fit_laws
+from .points import Point, Unit, points_csv, read_points
+from .records import Allocation, LawFit
+from .sweep import PointScorer, SweepPoint, nested_subset, read_sweep, run_sweep, sweep_points
+
+__all__ = [
+    "Allocation",
+    "BudgetOptions",
+    "FitOptions",
+    "Goal",
+    "LawFit",
+    "Point",
+    "PointScorer",
+    "SweepPoint",
+    "Unit",
+    "allocate",
+    "fit_laws",
+    "nested_subset",
+    "points_csv",
+    "read_points",
+    "read_sweep",
+    "run_sweep",
+    "sweep_points",
+]
