@@ -162,6 +162,8 @@ class Form(StrEnum):
 class Role(StrEnum):
     """Who says a message."""
 
+    SYSTEM = "system"
+    """Sets the stage; only where another harness asks for it."""
     USER = "user"
     ASSISTANT = "assistant"
 

@@ -1,9 +1,7 @@
 """lm-eval's backends as models: the answers of its HFLM, matched by what was asked, with every fault a value."""
 
 import importlib
-import json
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,22 +39,13 @@ CHOICES = (Choice(text=" there"), Choice(text="nowhere at all"), Choice(text=" x
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny Llama without the repetition penalty that it ships, which lm-eval lets into its greedy answers."""
-    copy = tmp_path_factory.mktemp("plain") / "llama"
-    shutil.copytree(tiny_llama, copy)
-    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": 2}), encoding="utf-8")
-    return copy
+def theirs(greedy_llama: Path) -> Model:
+    return open_model(f"lm-eval:hf,pretrained={greedy_llama},device=cpu,dtype=float32,batch_size=3", ModelOptions())
 
 
 @pytest.fixture(scope="module")
-def theirs(folder: Path) -> Model:
-    return open_model(f"lm-eval:hf,pretrained={folder},device=cpu,dtype=float32,batch_size=3", ModelOptions())
-
-
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> Model:
-    return MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
+def ours(greedy_llama: Path) -> Model:
+    return MODELS.get("hf")(str(greedy_llama), ModelOptions(device="cpu"))
 
 
 def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
