@@ -14,6 +14,15 @@ PREFIX = "xlingual_"
 CLASS = "xlingual.lm_eval.task.XlingualTask"
 
 
+MODEL_FILE = (
+    "# Named before tasks that are not ours, this makes the model known: --tasks FOLDER/model.yaml,arc_easy\n"
+    "group: xlingual_model\n"
+    "task: []\n"
+    "metadata: {version: 0, model: !function xlingual.lm_eval.model.XlingualLM}\n"
+)
+"""A group without tasks: reading it imports the module that registers the model."""
+
+
 def lm_eval_name(task: str) -> str:
     """Return the name that `task` has in lm-eval: xlingual_xquad_zh for xquad/zh."""
     return PREFIX + task.replace("/", "_")
@@ -23,9 +32,10 @@ def write_folder(tasks: Sequence[Task], data: str | None) -> Path:
     """Write the files of `tasks`, whose data are in the folder `data`, and return the folder; None: as ever."""
     folder = cache_folder() / "lm-eval" / content_hash(["task files", 1, data])[:12]
     folder.mkdir(parents=True, exist_ok=True)
-    for task in tasks:
-        with replace_whole(folder / f"{lm_eval_name(task.spec.name)}.yaml") as stream:
-            stream.write(_describe(task.spec.name, data).encode("utf-8"))
+    files = {lm_eval_name(task.spec.name): _describe(task.spec.name, data) for task in tasks}
+    for name, text in {**files, "model": MODEL_FILE}.items():
+        with replace_whole(folder / f"{name}.yaml") as stream:
+            stream.write(text.encode("utf-8"))
     return folder
 
 
