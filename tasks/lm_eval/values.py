@@ -25,7 +25,7 @@ def measure(aggregation: str, value: object) -> Statistics | None:
     """Return what `value` adds to a metric of that aggregation, or None where it cannot be judged."""
     if aggregation in ("mean", "nanmean", "perplexity"):
         return _counted(value)
-    pair = tuple(value) if isinstance(value, Sequence) and len(value) == 2 else None
+    pair = tuple(value) if isinstance(value, tuple | list) and len(value) == 2 else None
     if pair is None:
         return None
     if aggregation in ("weighted_perplexity", "bits_per_byte"):
