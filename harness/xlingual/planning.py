@@ -9,8 +9,8 @@ from pathlib import Path
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
 from .plugin import DataPlace, ForeignTask, Model, Task
-from .prompt import Fitted, Rendering, choose_template, fit, request_key
-from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol
+from .prompt import Fitted, Rendering, choose_template, cut_beginning, fit, request_key
+from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
 from .serial import to_json
 from .text import for_scoring
 
@@ -171,9 +171,30 @@ def _take_wording(
     if settings.max_new_tokens is not None:
         limit = settings.max_new_tokens
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
-    keyed = [replace(each, key=request_key(model.spec, each)) for each in requests[part]]
-    fitted = [Fitted(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in keyed]
+    fitted = [
+        replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
+        for each in _fit_foreign(requests[part], model, settings)
+    ]
     return _Wording(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+
+
+def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSettings) -> list[Fitted]:
+    """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices."""
+    window = model.spec.context_length
+    lengths = None if window is None else model.count_tokens(requests)
+    fitted = []
+    for place, request in enumerate(requests):
+        room = (window or 0) - request.max_new_tokens
+        if lengths is None or lengths[place] <= room or request.choices is not None:
+            fitted.append(Fitted(request=request, shots_dropped=0, passage_cut=0, overflow=False))
+            continue
+        if settings.on_overflow == "error":
+            where, hint = "--on-overflow error", "--on-overflow truncate cuts the beginning, as lm-eval does"
+            raise DataError(f"a prompt is longer than {room} tokens", where=where, hint=hint)
+        found = cut_beginning(request, room, model.count_tokens) if settings.on_overflow == "truncate" else None
+        shorter, gone = found or (request, 0)
+        fitted.append(Fitted(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
+    return fitted
 
 
 def choose_demonstrations(

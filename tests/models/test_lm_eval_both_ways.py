@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.metrics import find_metric
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataPlace, ModelOptions
@@ -60,6 +60,9 @@ TASKS = {
 }  # fmt: skip
 
 
+LONG = "the quick brown fox jumps over the lazy dog " * 20
+
+
 class Silent:
     """An observer that hears nothing."""
 
@@ -81,6 +84,11 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, body in TASKS.items():
         text = f"task: {name}\n" + COMMON.replace("FILE", str(file)) + body
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "tiny_long.yaml").write_text(
+        (folder / "tiny_answer.yaml").read_text(encoding="utf-8")
+        .replace("'{{question}}'", f"'{LONG}{{{{question}}}}'").replace("tiny_answer", "tiny_long"),
+        encoding="utf-8",
+    )  # fmt: skip
     (folder / "sampling.yaml").write_text(
         (folder / "tiny_answer.yaml").read_text(encoding="utf-8")
         .replace("do_sample: false", "do_sample: true, temperature: 0.7").replace("tiny_answer", "sampling"),
@@ -193,6 +201,31 @@ def test_a_finished_run_is_not_asked_again_and_shots_are_another_run(greedy_llam
 def test_what_cannot_be_run_is_refused(word: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         run("oracle", word, tmp_path)
+
+
+def test_what_is_too_long_loses_its_beginning_and_is_counted(greedy_llama: Path, tmp_path: Path) -> None:
+    """The window is of 256 tokens, and the answer needs 12."""
+    record = run(f"hf:{greedy_llama}", "lm-eval:tiny_long", tmp_path)
+    assert record.complete
+    assert record.counts.passages_cut == 4
+    assert record.counts.prompt_tokens is not None
+    assert 4 * 240 <= record.counts.prompt_tokens <= 4 * (256 - 12)
+    [samples] = tmp_path.rglob("samples.jsonl")
+    for line in map(json.loads, samples.read_text(encoding="utf-8").splitlines()):
+        text = line["messages"][0]["text"]
+        assert text == (LONG + DOCUMENTS[int(line["id"])]["question"])[line["passage_cut"] :]  # type: ignore[operator]  # a text
+    for policy in ("error", "skip"):
+        settings = RunSettings(
+            place=DataPlace(folder=None, sample=True, offline=True), out=tmp_path / policy, on_overflow=policy
+        )
+        model = open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu"))
+        tasks = select_tasks(["lm-eval:tiny_long"], [])
+        if policy == "error":
+            with pytest.raises(DataError, match="longer than 244 tokens"):
+                evaluate(model, tasks, settings, Silent())
+        else:
+            [skipped] = evaluate(model, tasks, settings, Silent())
+            assert skipped.counts.failed == 4
 
 
 def test_settings_that_would_change_the_words_are_refused(tmp_path: Path) -> None:

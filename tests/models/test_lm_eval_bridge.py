@@ -181,6 +181,25 @@ def test_stop_strings_cut_as_lm_eval_cuts_but_for_our_tasks(wide: Path) -> None:
     assert model.generate_until(twice) == ["", ""]
 
 
+def test_a_prompt_that_is_too_long_loses_its_beginning(greedy_llama: Path) -> None:
+    model = part("model").XlingualLM(model=f"hf:{greedy_llama}", device="cpu")
+    settings = {"max_gen_toks": 9}
+    text = "the quick brown fox jumps over the lazy dog " * 20
+    asked = [SimpleNamespace(args=(each, settings), task_name="t") for each in (text, text[-80:])]
+    answers = model.generate_until(asked)
+    [cut] = model._fit([part("model")._generation(asked[0])])
+    assert text.endswith(cut.messages[0].text)
+    lengths = model.opened.count_tokens([cut, part("model")._generation(asked[1])])
+    assert 240 <= lengths[0] <= 256 - 9
+    assert lengths[1] < 100
+    assert answers == model.generate_until(
+        [SimpleNamespace(args=(cut.messages[0].text, settings), task_name="t"), asked[1]]
+    )
+    chat = model.apply_chat_template([{"role": "user", "content": text}])
+    with pytest.raises(ModelError, match="leaves no room for 9 in 256"):
+        model.generate_until([SimpleNamespace(args=(chat, settings), task_name="t")])
+
+
 def test_faults_are_errors_with_a_reason(wide: Path) -> None:
     model = part("model").XlingualLM(model="echo")
     asked = [SimpleNamespace(args=("x", {}), task_name="t")]
@@ -216,6 +235,11 @@ def test_stock_lm_eval_knows_our_model_by_the_model_file(wide: Path) -> None:
             [sys.executable, "-c", code, str(folder / name)], capture_output=True, text=True, timeout=120, check=True
         )
         assert done.stdout.split() == ["XlingualLM", "DummyLM"]
+
+
+def test_any_task_of_ours_may_be_named() -> None:
+    words = ["--tasks", "arc_easy,xlingual_flores101_en-sw", "--tasks=x", "xlingual_xquad", "xlingual_mlqa_zh-en"]
+    assert importlib.import_module("xlingual.cli.lm_eval")._our_tasks(words) == ("flores101/en-sw", "mlqa/zh-en")
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import click
 
 from ..errors import EnvironmentFault
+from ..lm_eval.folder import PREFIX
+from ..registry import TASKS
 from .lm_eval_path import write_tasks
 from .options import data_option, takes
 
@@ -33,9 +35,22 @@ def run_lm_eval(options: LmEvalOptions) -> int:
     runs = bool(words) and words[0] not in ("ls", "validate", "-h", "--help")
     if runs and not any(word.partition("=")[0] == INCLUDE for word in words):
         words += [INCLUDE, str(write_tasks((), options.data))]
+        if named := _our_tasks(words):
+            write_tasks(named, options.data)
     sys.argv = ["lm-eval", *words]
     cli_evaluate()
     return 0
+
+
+def _our_tasks(words: list[str]) -> tuple[str, ...]:
+    """Return which tasks of ours `words` name, so that any may be named and not only those that are written anyway."""
+    found = []
+    for name in (name for word in words for name in word.split(",") if name.startswith(PREFIX)):
+        for family in TASKS.names():
+            variant = name.removeprefix(f"{PREFIX}{family}_")
+            if variant != name and not any(sign in variant for sign in "*?["):
+                found.append(f"{family}/{variant}")
+    return tuple(found)
 
 
 COMMAND = click.Command(

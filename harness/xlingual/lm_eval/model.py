@@ -1,5 +1,6 @@
 """`lm-eval --model xlingual --model_args model=WORD`: any model of ours under lm-eval, generation and likelihoods."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -11,11 +12,13 @@ from lm_eval.api.registry import register_model
 from ..errors import ModelError, UsageError
 from ..identity import Json, content_hash
 from ..plugin import ModelOptions
+from ..prompt import cut_beginning
 from ..records import Choice, Request, Response
 from ..selection import open_model
 from .chats import pack_chat, read_prompt
 from .folder import PREFIX
 
+_LOG = logging.getLogger("xlingual")
 NAME = "xlingual"
 DEFAULT_TOKENS = 256
 """lm-eval's own limit where a task sets none."""
@@ -101,7 +104,7 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         lm-eval ends an answer at the first stop string wherever it stands, so that one that opens with a newline is
         empty; the answers to our own tasks keep our rule, by which the stop string counts after the first letter.
         """
-        asked = [_generation(request) for request in requests]
+        asked = self._fit([_generation(request) for request in requests])
 
         def read(response: Response, request: Asked) -> str:
             text = response.text or ""
@@ -129,6 +132,23 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
             return found.logarithm
 
         return self._answer("loglikelihood_rolling", requests, asked, read)
+
+    def _fit(self, asked: Sequence[Request]) -> list[Request]:
+        """Cut prompts that the window does not hold with their answers from their beginning, as lm-eval does."""
+        window, lengths = self.opened.spec.context_length, self.opened.count_tokens(asked)
+        if window is None or lengths is None:
+            return list(asked)
+        fitted = []
+        for request, length in zip(asked, lengths, strict=True):
+            room = window - request.max_new_tokens
+            found = (request, 0) if length <= room else cut_beginning(request, room, self.opened.count_tokens)
+            if found is None:
+                message = f"a prompt of {length} tokens leaves no room for {request.max_new_tokens} in {window}"
+                raise ModelError(message, where=self.opened.spec.name, hint="--gen_kwargs max_gen_toks=N makes room")
+            if found[1]:
+                _LOG.warning("a prompt of %d tokens lost its first %d characters", length, found[1])
+            fitted.append(found[0])
+        return fitted
 
     def _answer(
         self,
