@@ -16,6 +16,8 @@ from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 from xlingual.selection import open_model
 
+from .fault_server import Asked, Reply, answer, error, serve
+
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
 
 TEXTS = ("The quick brown fox", "中国的首都是北京。", "Αθήνα", "a", "fox fox fox", "Where is it?", "  spaces before")
@@ -217,3 +219,26 @@ def test_the_settings_are_greedy(theirs: Model) -> None:
         {"until": ["x"], "max_gen_toks": 5, "do_sample": False, "temperature": 0.0},
     )
     assert replace(theirs.spec, word="").template == "raw"
+
+
+def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat server through lm-eval's own client: texts as they are, and a 500 that costs one sample."""
+    pytest.importorskip("tenacity", reason="needs what lm-eval[api] installs")
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+
+    def script(asked: Asked) -> Reply:
+        return error(500) if "bad" in asked.prompt else answer(f"it is {asked.prompt}")
+
+    with serve(script) as server:
+        word = f"local-chat-completions,model=m,base_url={server.url}/chat/completions,max_retries=1,num_concurrent=1"
+        model = MODELS.get("lm_eval")(word, ModelOptions())
+        assert model.spec.template == "chat"
+        requests = [make(text, form=Form.CHAT) for text in (*TEXTS, "bad")]
+        found = answers(model, requests)
+        weighed = answers(model, [make("x", form=Form.CHAT, choices=CHOICES)])
+    assert [found[each.key].text for each in requests[:-1]] == [f"it is {text}" for text in TEXTS]
+    failure = found[requests[-1].key].failure
+    assert failure is not None
+    assert "canary" not in failure.message
+    assert all(asked.body["max_tokens"] == 12 and asked.body["temperature"] == 0 for asked in server.asked)
+    assert [each.failure.kind for each in weighed.values() if each.failure] == ["no likelihoods"]
