@@ -8,12 +8,14 @@ from pathlib import Path
 
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataPlace, Model, Task
-from .prompt import Fitted, Rendering, choose_template, fit
-from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol
+from .plugin import DataPlace, ForeignTask, Model, Task
+from .prompt import Fitted, Rendering, choose_template, cut_beginning, fit, request_key
+from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
 from .serial import to_json
 from .text import for_scoring
 
+OWN_TEMPLATE = "own"
+"""The template of tasks that word their requests themselves."""
 SHOTS_PER_GROUP = 5
 """Demonstrations taken from one held-out article before another is held out."""
 
@@ -102,17 +104,23 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
     shots, evaluated = choose_demonstrations(task, found.rows, split, settings)
     if not evaluated:
         raise DataError("no examples are left to evaluate", where=task.spec.name)
-    prompts = [task.prompt(example) for example in evaluated]
-    template = choose_template(settings.template, model.spec)
-    generates = task.spec.max_new_tokens > 0
-    rendering = Rendering(
-        model=model.spec,
-        template=template,
-        stop=settings.stop,
-        max_new_tokens=(settings.max_new_tokens or task.spec.max_new_tokens) if generates else 0,
-        on_overflow=settings.on_overflow,
-    )
     chosen = _slice(len(evaluated), settings.limit, task.spec.name)
+    part = slice(chosen.first - 1, chosen.last)
+    max_new_tokens = (settings.max_new_tokens or task.spec.max_new_tokens) if task.spec.max_new_tokens else 0
+    if isinstance(task, ForeignTask):
+        wording = _take_wording(task, model, settings, evaluated, part)
+    else:
+        prompts = [task.prompt(example) for example in evaluated]
+        template = choose_template(settings.template, model.spec)
+        rendering = Rendering(
+            model=model.spec,
+            template=template,
+            stop=settings.stop,
+            max_new_tokens=max_new_tokens,
+            on_overflow=settings.on_overflow,
+        )
+        fitted = fit(prompts[part], shots, rendering, model.count_tokens)
+        wording = _Wording(template, _prompts_hash(prompts, shots), fitted)
     protocol = Protocol(
         task=task.spec.name,
         task_version=task.spec.version,
@@ -120,26 +128,73 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         data=hash_examples(evaluated),
         n=chosen.last - chosen.first + 1,
         limit=None if chosen == Limit(1, len(evaluated)) else f"{chosen.first}-{chosen.last}",
-        prompts=_prompts_hash(prompts, shots),
-        template="native" if template == model.spec.template else template,
+        prompts=wording.prompts,
+        template="native" if wording.template in (model.spec.template, OWN_TEMPLATE) else wording.template,
         shots=settings.shots,
         seed=settings.seed if settings.shots else None,
-        max_new_tokens=rendering.max_new_tokens,
-        stop=settings.stop if generates else None,
+        max_new_tokens=max_new_tokens,
+        stop=settings.stop if task.spec.max_new_tokens else None,
         on_overflow=settings.on_overflow,
     )
-    part = slice(chosen.first - 1, chosen.last)
     return TaskPlan(
         task=task,
         model=model.spec,
         protocol=protocol,
-        template=template,
+        template=wording.template,
         examples=evaluated[part],
-        fitted=_number_repeats(fit(prompts[part], shots, rendering, model.count_tokens)),
+        fitted=_number_repeats(wording.fitted),
         files=found.files,
         demonstrations=shots,
-        folder=run_folder(settings.out, model.spec, protocol, template),
+        folder=run_folder(settings.out, model.spec, protocol, wording.template),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """How the examples are asked for."""
+
+    template: str
+    prompts: str
+    """Content hash of what is asked, before any template or cut."""
+    fitted: Sequence[Fitted]
+    """Of the chosen examples."""
+
+
+def _take_wording(
+    task: ForeignTask, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
+) -> _Wording:
+    """Return the requests of a task that words its own; UsageError for settings that would change the words."""
+    for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
+        if is_set:
+            raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
+    requests = [task.request(example) for example in examples]
+    if settings.max_new_tokens is not None:
+        limit = settings.max_new_tokens
+        requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
+    fitted = [
+        replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
+        for each in _fit_foreign(requests[part], model, settings)
+    ]
+    return _Wording(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+
+
+def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSettings) -> list[Fitted]:
+    """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices."""
+    window = model.spec.context_length
+    lengths = None if window is None else model.count_tokens(requests)
+    fitted = []
+    for place, request in enumerate(requests):
+        room = (window or 0) - request.max_new_tokens
+        if lengths is None or lengths[place] <= room or request.choices is not None:
+            fitted.append(Fitted(request=request, shots_dropped=0, passage_cut=0, overflow=False))
+            continue
+        if settings.on_overflow == "error":
+            where, hint = "--on-overflow error", "--on-overflow truncate cuts the beginning, as lm-eval does"
+            raise DataError(f"a prompt is longer than {room} tokens", where=where, hint=hint)
+        found = cut_beginning(request, room, model.count_tokens) if settings.on_overflow == "truncate" else None
+        shorter, gone = found or (request, 0)
+        fitted.append(Fitted(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
+    return fitted
 
 
 def choose_demonstrations(

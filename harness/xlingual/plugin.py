@@ -119,6 +119,19 @@ class ChoiceTask:
         return replace(self.ask(example), choices=example.choices)
 
 
+@runtime_checkable
+class ForeignTask(Protocol):
+    """A Task of another harness, which words its own requests and judges its own answers."""
+
+    def request(self, example: Example) -> Request:
+        """Return the whole request for `example`, to the letter; the plan gives it its key."""
+        ...
+
+    def judge(self, example: Example, response: Response) -> Mapping[str, Statistics]:
+        """Return what an answer adds to each metric of the task; a metric left out cannot judge it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
     """How to load a model; None leaves the choice to the backend."""

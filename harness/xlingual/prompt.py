@@ -206,3 +206,21 @@ def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering
 
 def _cut(prompt: Prompt, characters: int) -> Prompt:
     return replace(prompt, passage=prompt.passage[:characters])
+
+
+def cut_beginning(request: Request, room: int, count: TokenCounter) -> tuple[Request, int] | None:
+    """Return a text request without so much of its beginning that `room` tokens hold it, and the characters cut off.
+
+    This is how lm-eval makes prompts fit, so it is done with requests that come from it. None where nothing is left,
+    and for chats, which have no beginning to lose.
+    """
+    if request.form is not Form.TEXT:
+        return None
+    text = "".join(message.text for message in request.messages)
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high) // 2
+        lengths = count([replace(request, messages=(_user(text[middle:]),))])
+        fits = lengths is None or lengths[0] <= room
+        low, high = (low, middle) if fits else (middle + 1, high)
+    return (replace(request, messages=(_user(text[low:]),)), low) if low < len(text) else None

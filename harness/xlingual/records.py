@@ -180,6 +180,8 @@ class Form(StrEnum):
 class Role(StrEnum):
     """Who says a message."""
 
+    SYSTEM = "system"
+    """Sets the stage; only where another harness asks for it."""
     USER = "user"
     ASSISTANT = "assistant"
 
@@ -243,8 +245,8 @@ class Likelihood:
 
     logarithm: float
     """Natural logarithm of its probability: the sum over its tokens."""
-    is_greedy: bool
-    """Whether greedy decoding would say just these tokens."""
+    is_greedy: bool | None
+    """Whether greedy decoding would say just these tokens; None where the backend does not say."""
     tokens: int | None
     """Of the choice; None where the backend does not say."""
 

@@ -30,6 +30,8 @@ class Family:
     """Variants that the bare family name stands for, globs allowed."""
     scope: tuple[str, ...]
     """Variants that the bare family name stands for when languages are chosen, before they filter it."""
+    find: Callable[[str], list[Task]] | None = None
+    """Makes the tasks of a variant where a family is too large to list; UsageError where there are none."""
 
 
 Opener = Callable[[str, ModelOptions], Model]
@@ -93,12 +95,19 @@ SOURCES: Registry[Source] = Registry("tasks/sources", "reader of training text")
 
 
 def register_task(
-    name: str, *, default: tuple[str, ...] = ("*",), scope: tuple[str, ...] = ("*",)
+    name: str,
+    *,
+    default: tuple[str, ...] = ("*",),
+    scope: tuple[str, ...] = ("*",),
+    find: Callable[[str], list[Task]] | None = None,
 ) -> Callable[[Callable[[], Iterator[Task]]], Callable[[], Iterator[Task]]]:
-    """Register the decorated function, which yields one task per language, as the family `name` (the file's stem)."""
+    """Register the decorated function, which yields one task per language, as the family `name` (the file's stem).
+
+    `find` makes the tasks of a variant where a family is too large to be listed; see `Family`.
+    """
 
     def decorate(tasks: Callable[[], Iterator[Task]]) -> Callable[[], Iterator[Task]]:
-        TASKS.add(name, Family(name=name, tasks=tasks, default=default, scope=scope), tasks.__module__)
+        TASKS.add(name, Family(name=name, tasks=tasks, default=default, scope=scope, find=find), tasks.__module__)
         return tasks
 
     return decorate

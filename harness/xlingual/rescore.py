@@ -63,7 +63,7 @@ def score_predictions(
         predictions = {example.id: predictions.get(example.id, "") for example in found.rows}
     examples = [example for example in found.rows if example.id in predictions]
     responses = [_as_response(example.id, predictions[example.id], None) for example in examples]
-    scores = score_answers(task.spec.metrics, examples, responses)
+    scores = score_answers(task, examples, responses)
     report = PredictionScores(
         schema=1,
         task=task.spec.name,
@@ -111,7 +111,7 @@ def rescore_run(folder: Path, task: Task, place: DataPlace) -> RunRecord:
     if hash_examples(asked) != record.protocol.data:
         raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
     responses = [_stored(sample) for sample in samples]
-    scores = score_answers(task.spec.metrics, asked, responses)
+    scores = score_answers(task, asked, responses)
     scored = replace(
         record,
         estimates=scores.estimates,

@@ -182,7 +182,7 @@ def record_run(opened: OpenPlan) -> RunRecord:
     plan, journal = opened.plan, opened.journal
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
-    scores = score_answers(plan.task.spec.metrics, plan.examples, responses)
+    scores = score_answers(plan.task, plan.examples, responses)
     record = RunRecord(
         schema=SCHEMA,
         model=plan.model,

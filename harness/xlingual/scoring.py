@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .estimate import estimate
 from .metrics import find_metric
+from .plugin import ForeignTask, Task
 from .records import Estimate, Example, Response, Statistics
 
 
@@ -17,8 +18,8 @@ class Scores:
     """By metric name, in the order of the examples; None: not scored."""
 
 
-def score_answers(metrics: Sequence[str], examples: Sequence[Example], responses: Sequence[Response | None]) -> Scores:
-    """Measure every answer by every metric; an example without an answer (None or a failure) is unscored, never wrong.
+def score_answers(task: Task, examples: Sequence[Example], responses: Sequence[Response | None]) -> Scores:
+    """Measure every answer by every metric of `task`; an example without an answer is unscored, never wrong.
 
     `examples` and `responses` go in step; all examples answer in one language. A metric that cannot be computed here
     has an Estimate that says why.
@@ -27,15 +28,27 @@ def score_answers(metrics: Sequence[str], examples: Sequence[Example], responses
     clusters = [example.cluster for example in examples]
     statistics: dict[str, tuple[Statistics | None, ...]] = {}
     estimates = []
-    for name in metrics:
+    judged = _judge(task, examples, responses) if isinstance(task, ForeignTask) else None
+    for name in task.spec.metrics:
         metric = find_metric(name)
-        if metric.missing(language) is None:
+        if metric.missing(language) is not None:
+            measured: tuple[Statistics | None, ...] = (None,) * len(examples)
+        elif judged is not None:
+            measured = tuple(each.get(name) for each in judged)
+        else:
             measured = tuple(
                 None if response is None or response.failure is not None else metric.measure(example, response)
                 for example, response in zip(examples, responses, strict=True)
             )
-        else:
-            measured = (None,) * len(examples)
         statistics[name] = measured
         estimates.append(estimate(metric, language, measured, clusters))
     return Scores(estimates=tuple(estimates), statistics=statistics)
+
+
+def _judge(
+    task: ForeignTask, examples: Sequence[Example], responses: Sequence[Response | None]
+) -> list[Mapping[str, Statistics]]:
+    return [
+        {} if response is None or response.failure is not None else task.judge(example, response)
+        for example, response in zip(examples, responses, strict=True)
+    ]

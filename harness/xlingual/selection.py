@@ -1,5 +1,6 @@
 """From words to tasks and models: `xquad,flores101/en-*` with `zh,ar`, and `hf:org/name@revision`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ from .languages import find_language
 from .plugin import Model, ModelOptions, Task
 from .registry import MODELS, TASKS, Family, did_you_mean
 
+_SLASH = re.compile(r"[/:]")
+
 
 def split_words(text: str) -> list[str]:
     """Return the words of a comma- or space-separated list, without repeats, in order."""
@@ -20,20 +23,22 @@ def split_words(text: str) -> list[str]:
 def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
     """Return the tasks that `words` name, in order and once each, those in `languages` only where any are given.
 
-    A word is a family ("xquad"), a task ("mlqa/zh-en") or a glob ("flores101/en-*"). A bare family stands for its
-    default tasks; with languages chosen, for all of its tasks that answer in them. Raises UsageError with close names.
+    A word is a family ("xquad"), a task ("mlqa/zh-en", or "mlqa:zh-en") or a glob ("flores101/en-*"). A bare family
+    stands for its default tasks; with languages chosen, for all of its tasks that answer in them. Raises UsageError
+    with close names.
     """
     codes = [find_language(word).code for word in languages]
     chosen: dict[str, Task] = {}
     for word in words:
-        family_name, _, pattern = word.partition("/")
+        family_name, pattern = [*_SLASH.split(word, maxsplit=1), ""][:2]
         family = TASKS.get(family_name)
+        if family.find is not None:
+            chosen.update({task.spec.name: task for task in family.find(pattern) if _answers_in(task, codes)})
+            continue
         tasks = _tasks_by_variant(family)
         patterns = [pattern] if pattern else list(family.scope if codes else family.default)
         names = [name for each in patterns for name in _matches(each, tasks, family)]
-        chosen.update(
-            {tasks[name].spec.name: tasks[name] for name in names if not codes or tasks[name].spec.language in codes}
-        )
+        chosen.update({tasks[name].spec.name: tasks[name] for name in names if _answers_in(tasks[name], codes)})
     if not chosen:
         raise UsageError(
             f"no task of {', '.join(words)} answers in {', '.join(codes)}",
@@ -41,6 +46,10 @@ def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
             hint="xlingual tasks FAMILY lists the languages of a family",
         )
     return list(chosen.values())
+
+
+def _answers_in(task: Task, codes: Sequence[str]) -> bool:
+    return not codes or task.spec.language in codes
 
 
 @lru_cache(maxsize=64)

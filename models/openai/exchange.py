@@ -162,6 +162,8 @@ def _messages(request: Request) -> "list[ChatCompletionMessageParam]":
         text = repair_surrogates(message.text)
         if message.role is Role.USER:
             messages.append({"role": "user", "content": text})
+        elif message.role is Role.SYSTEM:
+            messages.append({"role": "system", "content": text})
         else:
             messages.append({"role": "assistant", "content": text})
     return messages

@@ -1,5 +1,7 @@
 """A tiny Llama with a tokenizer of its own, made here: real files, no download."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +60,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         do_sample=True, temperature=0.3, top_k=3, repetition_penalty=1.9, no_repeat_ngram_size=2,
         eos_token_id=tokenizer.eos_token_id,
     ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def greedy_llama(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without the sampling defaults, some of which lm-eval lets into its greedy answers."""
+    folder = tmp_path_factory.mktemp("greedy") / "llama"
+    shutil.copytree(tiny_llama, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2}), encoding="utf-8")
     return folder
 
 

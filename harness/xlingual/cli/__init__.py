@@ -22,6 +22,8 @@ _COMMANDS = {
     "track": ("track", "Send offline archives of runs to a tracker."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),
+    "lm-eval": ("lm_eval", "Run lm-eval with our models and tasks."),
+    "lm-eval-path": ("lm_eval_path", "Write our tasks for lm-eval and print their folder."),
     "doctor": ("doctor", "Check this machine, and say what is missing and how to get it."),
 }
 """Command -> (module, one line of help): known without importing any."""

@@ -164,9 +164,9 @@ def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_js
     for plan, document in zip(plans, documents, strict=True):
         tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
         click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
-        click.echo(
-            f"up to {plan.protocol.max_new_tokens} new tokens each, template {plan.template}, data {plan.origin}"
-        )
+        most = plan.protocol.max_new_tokens
+        asked = f"up to {most} new tokens each" if most else "choices are scored"
+        click.echo(f"{asked}, template {plan.template}, data {plan.origin}")
         click.echo(
             f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut"
         )
@@ -174,6 +174,8 @@ def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_js
         click.echo(f"  goes to: {plan.folder}")
         for message in plan.fitted[0].request.messages:
             click.echo(printable(f"  [{message.role}]\n{message.text}"))
+        for choice in plan.fitted[0].request.choices or ():
+            click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
         click.echo()
 
 

@@ -48,8 +48,11 @@ def _list_families(*, as_json: bool) -> int:
             family = TASKS.get(name)
             specs = [task.spec for task in family.tasks()]
             default = " ".join(f"{name}/{variant}" for variant in family.default)
-            rows.append([name, str(len(specs)), f"{name}/{'*' if default == f'{name}/*' else ''}", TASKS.origin(name)])
-            rows[-1][2] = default if len(default) <= 60 else f"{default[:57]}..."
+            default = default if len(default) <= 60 else f"{default[:57]}..."
+            count = str(len(specs))
+            if family.find is not None:
+                count, default = "any", f"nothing: name one, {name.replace('_', '-')}:TASK"
+            rows.append([name, count, default, TASKS.origin(name)])
         except (XlingualError, ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
             broken = True
             rows.append([name, "broken", printable(f"{type(error).__name__}: {error}"), ""])

@@ -30,12 +30,17 @@ _MODULES = {
     "accuracy_norm": "accuracy_norm",
 }
 
+FOREIGN = "lm-eval:"
+"""Begins the names of lm-eval's metrics: see `foreign.py`."""
+
 METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
 """Every metric: of answers, of translations, then the diagnostics of any generated text, then of choices."""
 
 
 def find_metric(name: str) -> Metric:
     """Return the metric called `name`; UsageError with close names if there is none."""
+    if name.startswith(FOREIGN):
+        return cast(Metric, importlib.import_module(f"{__name__}.foreign").read_name(name))
     if name not in _MODULES:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
     return cast(Metric, importlib.import_module(f"{__name__}.{_MODULES[name]}").METRIC)

@@ -23,8 +23,9 @@ def _count(_language: str, hypothesis: str, references: tuple[str, ...]) -> Stat
     return tuple(float(count) for count in rows[0])
 
 
-def _combine(sums: FloatArray) -> FloatArray:
-    counts = sums.reshape(*sums.shape[:-1], CHARACTER_ORDER + WORD_ORDER, 3)
+def combine_orders(sums: FloatArray) -> FloatArray:
+    """Return chrF, 0 to 100, of summed counts: hypothesis, reference and match of each order, shape (..., 3 orders)."""
+    counts = sums.reshape(*sums.shape[:-1], -1, 3)
     hypothesis, reference, match = counts[..., 0], counts[..., 1], counts[..., 2]
     present = (hypothesis > 0) & (reference > 0)
     orders = np.maximum(present.sum(axis=-1), 1)
@@ -52,4 +53,4 @@ def _scorer() -> "CHRF":
     return CHRF(char_order=CHARACTER_ORDER, word_order=WORD_ORDER, beta=BETA)
 
 
-METRIC = CorpusMetric(name="chrf++", count=_count, formula=_combine, describe=_describe, lack=_lack)
+METRIC = CorpusMetric(name="chrf++", count=_count, formula=combine_orders, describe=_describe, lack=_lack)

@@ -1,0 +1,49 @@
+"""`xlingual lm-eval-path`: our tasks as files for lm-eval's `--include_path`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+from ..lm_eval.folder import write_folder
+from ..plugin import Task
+from ..registry import TASKS
+from ..selection import select_tasks
+from .options import data_option, data_place, takes
+
+OWN = "lm_eval"
+"""The family of lm-eval's tasks, which it has already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathOptions:
+    """The words of the command line."""
+
+    words: tuple[str, ...]
+    data: str | None
+
+
+def run_path(options: PathOptions) -> int:
+    """Write the files of the tasks and print their folder."""
+    click.echo(str(write_tasks(options.words, options.data)))
+    return 0
+
+
+def write_tasks(words: tuple[str, ...], data: str | None) -> Path:
+    """Write the files of the tasks that `words` name, of every family's defaults where there are none."""
+    place = data_place(data, offline=False)
+    chosen = words or tuple(name for name in TASKS.names() if name != OWN)
+    tasks: list[Task] = select_tasks(list(chosen), [])
+    if any(task.spec.name.startswith(("lm-eval/", f"{OWN}/")) for task in tasks):
+        raise UsageError("lm-eval has its own tasks already", where="lm-eval-path")
+    return write_folder(tasks, data if place.folder is None else str(place.folder.resolve()))
+
+
+COMMAND = click.Command(
+    "lm-eval-path",
+    params=[click.Argument(["words"], nargs=-1, metavar="[FAMILY|TASK|GLOB]..."), data_option()],
+    callback=takes(PathOptions, run_path),
+    help="Write our tasks as files of lm-eval's and print their folder, for lm-eval --include_path.",
+    epilog='Example: lm-eval --model hf --tasks xlingual_xquad_zh --include_path "$(xlingual lm-eval-path --data DIR)"',
+)

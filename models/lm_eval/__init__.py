@@ -1,0 +1,45 @@
+"""Every backend that lm-eval registers as a model here: `lm-eval:BACKEND,key=value`, as after its `--model_args`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from xlingual.plugin import Model, ModelOptions
+from xlingual.records import ModelSpec, Request, Response
+from xlingual.registry import register_model
+
+from .arguments import Arguments, describe, read_arguments
+from .asking import ask
+from .loading import LanguageModel, load
+
+
+@dataclass(slots=True, kw_only=True)
+class LmEvalModel:
+    """A model of lm-eval's; it is made with the first answer and goes with `close`."""
+
+    spec: ModelSpec
+    arguments: Arguments
+    loaded: LanguageModel | None = field(default=None, init=False)
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:  # noqa: ARG002 - the protocol's
+        """Return None: lm-eval's models do not say, and cut what is too long from the left."""
+        return None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer every request, some dozens at a time; raises where the model cannot be made at all."""
+        if requests:
+            self.loaded = self.loaded or load(self.arguments)
+            yield from ask(self.loaded, requests, at_once=self.arguments.at_once)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self.loaded = None
+
+
+@register_model("lm_eval")
+def open_lm_eval(name: str, options: ModelOptions) -> Model:
+    """Open any backend of lm-eval's: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
+
+    Raises UsageError for an unknown backend and EnvironmentFault where lm-eval is not installed.
+    """
+    arguments = read_arguments(name, options)
+    return LmEvalModel(spec=describe(arguments), arguments=arguments)

@@ -1,0 +1,117 @@
+"""What the words of `lm-eval:BACKEND,key=value` mean, what of them may be shown, and what tells two models apart."""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlingual.data import hash_file
+from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.identity import Json, content_hash
+from xlingual.plugin import ModelOptions
+from xlingual.records import ModelSpec
+from xlingual.registry import did_you_mean
+
+VERSION = 1
+"""Of how requests are put and answers are read; goes up when an answer may change."""
+AT_ONCE = 64
+"""Requests of one call where the batch size is known: what a crash may lose."""
+HARMLESS = frozenset(
+    {"batch_size", "max_batch_size", "device", "num_concurrent", "max_retries", "timeout", "verify_certificate",
+     "offload_folder", "parallelize", "max_memory_per_gpu", "max_cpu_memory", "gpus"}
+)  # fmt: skip
+"""Arguments that change no answer."""
+MASK = "***"
+_SECRET = re.compile(r"(^|_)(api_?key|key|secret|password|credentials?|authorization|header|token)$", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(^|_)(bos|eos|pad|end|eot|unk)_token$", re.IGNORECASE)
+_USER = re.compile(r"(://)[^/\s@]*@")
+_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.json", "*.model", "*.txt", "*.jinja", "*.py")
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """A backend of lm-eval's and what it is made with."""
+
+    backend: str
+    named: Mapping[str, Value]
+    """As given, secrets included: never to be stored or shown."""
+
+    @property
+    def at_once(self) -> int | None:
+        """How many requests a call may hold; None: all, for the backend looks for its batch size in every call."""
+        return None if str(self.named.get("batch_size", "")).startswith("auto") else AT_ONCE
+
+    @property
+    def shown(self) -> dict[str, Value]:
+        """The arguments without their secrets."""
+        return {name: _hide(name, value) for name, value in sorted(self.named.items())}
+
+
+def read_arguments(name: str, options: ModelOptions) -> Arguments:
+    """Return what `name`, the words after `lm-eval:`, and the options of the command line say together."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
+    from lm_eval.models import MODEL_MAPPING  # noqa: PLC0415 - optional, and heavy
+    from lm_eval.utils import simple_parse_args_string  # noqa: PLC0415 - optional, and heavy
+
+    if options.revision is not None:  # what stands behind the last "@" of a word arrives so
+        name = f"{name}@{options.revision}"
+    backend, _, rest = name.partition(",")
+    if backend not in MODEL_MAPPING:
+        hint = did_you_mean(backend, MODEL_MAPPING) if backend else "lm-eval:hf,pretrained=org/name"
+        raise UsageError(f"lm-eval has no backend {backend!r}", where="lm-eval", hint=hint)
+    parts = [part for part in rest.split(",") if part]
+    if wrong := [part for part in parts if "=" not in part]:
+        raise UsageError(f"{wrong[0]!r} is no key=value", where=f"lm-eval:{backend}", hint="lm-eval:hf,pretrained=NAME")
+    named: dict[str, Value] = dict(simple_parse_args_string(",".join(parts)))
+    for key in ("dtype", "device", "batch_size"):
+        if (value := getattr(options, key)) is not None:
+            named.setdefault(key, value)
+    if options.trust_remote_code:
+        named.setdefault("trust_remote_code", True)
+    return Arguments(backend=backend, named=named)
+
+
+def describe(arguments: Arguments) -> ModelSpec:
+    """Return the spec of a model, which holds none of its secrets."""
+    shown = arguments.shown
+    label = next((str(shown[key]) for key in ("pretrained", "model", "engine") if shown.get(key)), "default")
+    words = "".join(f",{name}={value}" for name, value in shown.items())
+    context = shown.get("max_length")
+    return ModelSpec(
+        word=f"lm-eval:{arguments.backend}{words}",
+        backend="lm-eval",
+        name=f"{Path(label).name if Path(label).exists() else label} (lm-eval {arguments.backend})",
+        revision=str(shown["revision"]) if "revision" in shown else None,
+        fingerprint=content_hash(["lm-eval", VERSION, arguments.backend, _identity(shown)]),
+        dtype=str(shown["dtype"]) if "dtype" in shown else None,
+        template="chat" if "chat" in arguments.backend else "raw",
+        context_length=context if isinstance(context, int) and not isinstance(context, bool) else None,
+        parent=None,
+    )
+
+
+def _identity(shown: Mapping[str, Value]) -> list[Json]:
+    """Return all that can change an answer: what a folder holds counts, not where it is."""
+    found: list[Json] = []
+    for name, value in shown.items():
+        if name in HARMLESS or value == MASK:
+            continue
+        path = Path(value).expanduser() if isinstance(value, str) and value else None
+        if path is not None and path.is_dir():
+            files = sorted({each for pattern in _FILES for each in path.glob(pattern)})
+            found.append([name, [[each.name, hash_file(each)] for each in files]])
+        elif path is not None and path.is_file():
+            found.append([name, hash_file(path)])
+        else:
+            found.append([name, value])
+    return found
+
+
+def _hide(name: str, value: Value) -> Value:
+    if _SECRET.search(name) and not _NO_SECRET.search(name):
+        return MASK
+    return _USER.sub(rf"\1{MASK}@", value) if isinstance(value, str) else value

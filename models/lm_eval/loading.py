@@ -1,0 +1,67 @@
+"""lm-eval's models as they are used here, and how they are made."""
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from xlingual.errors import EnvironmentFault, ModelError, XlingualError
+
+from .arguments import Arguments
+
+
+class Recorder(Protocol):
+    """What lm-eval calls a cache hook."""
+
+    def add_partial(self, attr: str, req: Sequence[object], res: object) -> None:
+        """Be told of the answer `res` to the arguments `req` of the call `attr`."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """What is used of lm-eval's LM; each call takes Instances and answers in their order."""
+
+    def generate_until(self, requests: Sequence[object]) -> Sequence[object]:
+        """Return a text for each."""
+        ...
+
+    def loglikelihood(self, requests: Sequence[object]) -> Sequence[object]:
+        """Return (log-likelihood, whether greedy) for each."""
+        ...
+
+    def loglikelihood_rolling(self, requests: Sequence[object]) -> Sequence[object]:
+        """Return a log-likelihood for each."""
+        ...
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]]) -> object:
+        """Return the text of a chat, or what stands for it."""
+        ...
+
+    def set_cache_hook(self, cache_hook: Recorder) -> None:
+        """Tell `cache_hook` of every answer."""
+        ...
+
+
+def load(arguments: Arguments) -> LanguageModel:
+    """Make the model; EnvironmentFault where a package lacks, ModelError where lm-eval cannot make it."""
+    from lm_eval.api.registry import get_model  # noqa: PLC0415 - optional, and heavy
+
+    where = f"lm-eval:{arguments.backend}"
+    try:
+        made = get_model(arguments.backend).create_from_arg_obj(dict(arguments.named))
+    except XlingualError:
+        raise
+    except ImportError as error:
+        hint = "install what lm-eval's backend needs"
+        raise EnvironmentFault(f"a package is missing: {error}", where=where, hint=hint) from error
+    except Exception as error:
+        message = f"lm-eval cannot make the model: {type(error).__name__}: {_hidden(str(error), arguments)}"
+        raise ModelError(message, where=where) from error
+    return cast(LanguageModel, made)
+
+
+def _hidden(text: str, arguments: Arguments) -> str:
+    """Return `text` without the values of secret arguments."""
+    shown = arguments.shown
+    for name, value in arguments.named.items():
+        if shown[name] != value and value not in (None, ""):
+            text = text.replace(str(value), "***")
+    return text
