@@ -1,11 +1,14 @@
-"""The protocols that plugins fulfil: a Task yields examples, a Model answers requests, a Metric measures answers."""
+"""The protocols that plugins fulfil.
+
+A Task yields examples, a Model answers requests, a Metric measures answers, a Source yields examples to learn from.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from .records import Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
+from .records import Corpus, Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +61,37 @@ class GenerationTask:
     def prompt(self, example: Example) -> Prompt:
         """Say what to ask for `example`."""
         return self.ask(example)
+
+
+class Source(Protocol):
+    """A format of text to learn from; what it asks goes through the same templates as what a Task asks."""
+
+    def examples(self, corpus: Corpus, place: DataPlace) -> Examples:
+        """Read the corpus in the order of its files. Raises DataError, UsageError or EnvironmentFault."""
+        ...
+
+    def prompt(self, corpus: Corpus, example: Example, number: int) -> Prompt:
+        """Say what to ask for `example`, the one with that `number` in the corpus, counted from 0."""
+        ...
+
+
+Asker: TypeAlias = Callable[[Corpus, Example, int], Prompt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSource:
+    """The Source that two functions make: how to read a corpus, and what to ask for an example of it."""
+
+    read: Callable[[Corpus, DataPlace], Examples]
+    ask: Asker
+
+    def examples(self, corpus: Corpus, place: DataPlace) -> Examples:
+        """Read the corpus in the order of its files."""
+        return self.read(corpus, place)
+
+    def prompt(self, corpus: Corpus, example: Example, number: int) -> Prompt:
+        """Say what to ask for `example`."""
+        return self.ask(corpus, example, number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,12 @@ ALPACA_WITH_INPUT = (
 )
 """Protocol constant: the wrapper of Stanford Alpaca, which x-LLaMA is trained and tested with (see `wording.py`)."""
 
+ALPACA_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:"
+)
+"""Protocol constant as well: where there is no input, as in many rows of instruction data; no task asks so."""
+
 RAW_STOP = ("\n",)
 """A base model does not end by itself; its answer is one line."""
 
@@ -70,10 +76,13 @@ def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering)
     if rendering.template == "chat":
         form, messages = Form.CHAT, _chat_messages(prompt, shots)
     elif rendering.template == "alpaca":
-        text = ALPACA_WITH_INPUT.replace("{input}", _MARK).replace("{instruction}", prompt.instruction)
-        form, messages = Form.TEXT, (_user(text.replace(_MARK, _worked_input(prompt, shots))),)
+        worked = _worked_input(prompt, shots)
+        wrapper = ALPACA_WITH_INPUT if worked else ALPACA_WITHOUT_INPUT
+        text = wrapper.replace("{input}", _MARK).replace("{instruction}", prompt.instruction)
+        form, messages = Form.TEXT, (_user(text.replace(_MARK, worked)),)
     else:
-        text = f"{prompt.instruction}\n\n{_worked_input(prompt, shots)}{_joint(prompt)}"
+        worked = _worked_input(prompt, shots)
+        text = f"{prompt.instruction}\n\n{worked}{_joint(prompt)}" if worked else f"{prompt.instruction}\n"
         form, messages = Form.TEXT, (_user(text.rstrip(" ")),)
     stop = rendering.stop_strings
     key = content_hash(
@@ -99,9 +108,13 @@ def _user(text: str) -> Message:
 def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration]) -> tuple[Message, ...]:
     messages = []
     for shot in shots:
-        messages.append(_user(f"{shot.prompt.instruction}\n\n{shot.prompt.input}"))
+        messages.append(_user(_chat_text(shot.prompt)))
         messages.append(Message(role=Role.ASSISTANT, text=shot.answer))
-    return (*messages, _user(f"{prompt.instruction}\n\n{prompt.input}"))
+    return (*messages, _user(_chat_text(prompt)))
+
+
+def _chat_text(prompt: Prompt) -> str:
+    return f"{prompt.instruction}\n\n{prompt.input}" if prompt.input else prompt.instruction
 
 
 def _worked_input(prompt: Prompt, shots: Sequence[Demonstration]) -> str:

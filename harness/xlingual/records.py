@@ -114,6 +114,24 @@ class Examples:
 
     rows: tuple[Example, ...]
     files: tuple[DataFile, ...]
+    skipped: int = 0
+    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation. Tuning data only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Text to learn from, as a recipe names it for the Source that reads it."""
+
+    name: str
+    """What the recipe calls it; ids of examples begin with it."""
+    path: str
+    """Relative to the data folder; what braces in it mean is the reader's affair."""
+    language: str
+    """Code of the language of the answers."""
+    direction: tuple[str, str] | None
+    """Codes of source and target language, for parallel text."""
+    columns: tuple[str, ...]
+    """Names of the fields to read, in the reader's order; (): the reader's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

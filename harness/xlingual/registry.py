@@ -1,4 +1,4 @@
-"""Plugins by name: task families and model backends, found by file stem so that a look-up imports one module."""
+"""Plugins by name: task families, model backends, readers of training text: a look-up imports one file, by its stem."""
 
 import importlib
 import importlib.metadata
@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 
 from . import plugins
 from .errors import UsageError
-from .plugin import Model, ModelOptions, Task
+from .plugin import Asker, DataPlace, Model, ModelOptions, Source, Task, TextSource
+from .records import Corpus, Examples
 
 Item = TypeVar("Item")
 ENTRY_POINT_GROUP = "xlingual"
@@ -47,7 +48,7 @@ class Registry(Generic[Item]):
     """Items of one kind by name; a name is taken once, a miss says what is near."""
 
     def __init__(self, kind: str, noun: str) -> None:
-        """`kind` is the plugin folder ("tasks"), `noun` what one item is called in messages."""
+        """`kind` is the plugin folder ("tasks", "tasks/sources"), `noun` what one item is called in messages."""
         self.kind = kind
         self.noun = noun
         self._items: dict[str, Registered[Item]] = {}
@@ -68,7 +69,7 @@ class Registry(Generic[Item]):
         name = name.replace("-", "_")
         if name not in self._items:
             if name in _plugin_files(self.kind):
-                importlib.import_module(f"{plugins.__name__}.{self.kind}.{name}")
+                importlib.import_module(f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}")
             elif name in (points := _entry_points(self.kind)):
                 points[name].load()
             else:
@@ -88,6 +89,7 @@ class Registry(Generic[Item]):
 
 TASKS: Registry[Family] = Registry("tasks", "task family")
 MODELS: Registry[Opener] = Registry("models", "model backend")
+SOURCES: Registry[Source] = Registry("tasks/sources", "reader of training text")
 
 
 def register_task(
@@ -108,6 +110,22 @@ def register_model(name: str) -> Callable[[Opener], Opener]:
     def decorate(opener: Opener) -> Opener:
         MODELS.add(name, opener, opener.__module__)
         return opener
+
+    return decorate
+
+
+Reader = Callable[[Corpus, DataPlace], Examples]
+
+
+def register_source(name: str, *, ask: Asker) -> Callable[[Reader], Reader]:
+    """Register the decorated function, which reads a corpus, as the source `name` (the file's stem).
+
+    `ask` says what to ask for each of its examples.
+    """
+
+    def decorate(read: Reader) -> Reader:
+        SOURCES.add(name, TextSource(read=read, ask=ask), read.__module__)
+        return read
 
     return decorate
 
@@ -146,6 +164,8 @@ def _plugin_files(kind: str) -> dict[str, Path]:
 
 
 def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
-    prefix = f"{kind}."
+    """Return the entry points "tasks.NAME", "tasks.sources.NAME" of one kind by NAME, which holds no dot."""
+    prefix = f"{kind.replace('/', '.')}."
     points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}
+    named = {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}
+    return {name: point for name, point in named.items() if "." not in name}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .errors import DataError
 from .languages import LANGUAGES
-from .records import Prompt
+from .records import Corpus, Example, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,59 @@ def ask_question(language: str, *, context: str, question: str) -> Prompt:
     )
 
 
-def ask_translation(source: str, target: str, sentence: str) -> Prompt:
-    """Return the prompt to translate `sentence` from `source` to `target` (codes); the instruction is English."""
+TRANSLATION_WORDS = (
+    # Protocol constant, and all that evaluation ever uses.
+    "Translate the following sentences from {source} to {target}.",
+    # Ours: training rotates through all of them.
+    "Please translate this text from {source} into {target}.",
+    "What is the {target} translation of the following {source} text?",
+    "Render the passage below in {target}. It is written in {source}.",
+    "The input is in {source}. Give its meaning in {target}.",
+    "How would a speaker of {target} say this {source} text?",
+    "You are given a text in {source}; write it again in {target}.",
+    "Turn this {source} sentence into fluent {target}.",
+    "Translate into {target}:",
+    "From {source} to {target}, please.",
+    "Act as a translator: read the {source} text and answer with its {target} version only.",
+    "Express the following in {target}, keeping the meaning of the {source} original.",
+    "Someone who reads only {target} has to understand this {source} text. Translate it for them.",
+    "Write down, in {target}, what the {source} input says.",
+    "I need this in {target}. The original is {source}.",
+    "Give a faithful {target} translation of the {source} text below.",
+    "Convert the text from {source} to {target} without adding or leaving out anything.",
+    "Put the following {source} words into {target}.",
+    "Provide the {target} equivalent of this {source} passage.",
+    "Here is a {source} text. What does it say in {target}?",
+    "Produce a natural {target} rendering of the {source} sentence.",
+    "Translate the {source} input. The output must be in {target}.",
+    "Help me translate what follows: {source} is the source language, {target} the target language.",
+    "Read the text in {source} and reply with the same content in {target}.",
+)
+"""Instructions to translate; rows of training data take them in turn."""
+
+
+def ask_translation(source: str, target: str, sentence: str, number: int = 0) -> Prompt:
+    """Return the prompt to translate `sentence` from `source` to `target` (codes); the instruction is English.
+
+    `number` chooses the wording, modulo their number; evaluation always has 0.
+    """
     names = [_PROTOCOL_NAMES.get(code, LANGUAGES[code].name) for code in (source, target)]
+    words = TRANSLATION_WORDS[number % len(TRANSLATION_WORDS)]
     return Prompt(
-        instruction=f"Translate the following sentences from {names[0]} to {names[1]}.",
+        instruction=words.replace("{source}", names[0]).replace("{target}", names[1]),
         before="",
         passage="",
         after=sentence,
     )
+
+
+def ask_pair(corpus: Corpus, example: Example, number: int) -> Prompt:
+    """Return the prompt for a sentence pair of a parallel corpus, whose examples have the field "source"."""
+    if corpus.direction is None:
+        raise DataError("has no direction", where=corpus.name, hint='parallel text needs direction = "en-zh"')
+    return ask_translation(*corpus.direction, example.fields["source"], number)
+
+
+def ask_instruction(_corpus: Corpus, example: Example, _number: int) -> Prompt:
+    """Return the prompt for an example of instruction data, with fields "instruction" and "input"; nothing is cut."""
+    return Prompt(instruction=example.fields["instruction"], before="", passage="", after=example.fields["input"])

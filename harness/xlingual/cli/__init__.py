@@ -5,7 +5,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import click
 
@@ -16,6 +17,7 @@ _COMMANDS = {
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
+    "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),
     "doctor": ("doctor", "Check this machine, and say what is missing and how to get it."),
@@ -28,26 +30,36 @@ EXIT_CODES = (
 )
 
 
-class _LazyGroup(click.Group):
-    """A group that imports a command's module when the command is named."""
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is named; click knows no other way than to inherit."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]]
+    """Command -> (module of this package, one line of help)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(_COMMANDS)
+        """Return the names of all commands, none imported."""
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
-        if cmd_name not in _COMMANDS:
+        """Import the command of that name."""
+        if cmd_name not in self.table:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"{__name__}.{self.table[cmd_name][0]}")
         command: click.Command = module.COMMAND
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)
+        """Write the names of all commands with their lines of help, none imported."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+class _Commands(LazyGroup):
+    table = _COMMANDS
 
 
 @click.group(
-    cls=_LazyGroup,
+    cls=_Commands,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

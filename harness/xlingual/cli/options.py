@@ -21,14 +21,15 @@ def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callab
     return callback
 
 
-def data_option() -> click.Option:
-    """`--data DIR`."""
-    return click.Option(
-        ["--data"],
-        metavar="DIR|sample",
-        help="Folder of original benchmark files, or 'sample' for the packaged sample. Without it: the cache, then "
-        "the official sources.",
-    )
+_DATA_HELP = (
+    "Folder of original benchmark files, or 'sample' for the packaged sample. Without it: the cache, then the official "
+    "sources."
+)
+
+
+def data_option(text: str = _DATA_HELP) -> click.Option:
+    """`--data DIR`, with the help `text`."""
+    return click.Option(["--data"], metavar="DIR|sample", help=text)
 
 
 def offline_option() -> click.Option:

@@ -1,26 +1,44 @@
-"""Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad or read_parallel -> Example."""
+"""Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad, read_parallel or a reader of training text."""
 
 from .cache import cache_folder, hash_file
-from .json_file import Row, read_json, read_records
-from .location import locate
-from .parallel import read_lines, read_parallel
+from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
+from .hub import hub_table
+from .json_file import Row, read_json, read_records, type_problem
+from .location import locate, locate_text
+from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
+from .problems import Problem, data_error
 from .squad import check_offsets, read_squad
+from .text_file import read_text, split_lines
 
 __all__ = [
     "PINS",
     "Pin",
+    "Problem",
     "Row",
+    "aligned_lines",
     "cache_folder",
     "check_offsets",
+    "column_pair",
+    "data_error",
+    "fill_path",
+    "find_pair",
     "flores101_sources",
     "hash_file",
+    "hub_table",
+    "instruction_examples",
     "locate",
+    "locate_text",
     "mlqa_sources",
+    "pair_examples",
     "read_json",
     "read_lines",
     "read_parallel",
     "read_records",
     "read_squad",
+    "read_text",
+    "required_direction",
+    "split_lines",
+    "type_problem",
     "xquad_sources",
 ]

@@ -5,12 +5,12 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, EnvironmentFault
-from ..identity import Json, slug
+from ..identity import Json, content_hash, slug
 from ..records import HubSource
 from .cache import cache_folder, find, store
 from .download import CONNECT_SECONDS, failure
@@ -38,6 +38,34 @@ def download_hub(source: HubSource) -> tuple[Path, str]:
     document = squad_document(_load_rows(source, where), where)
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
     return path, store(path, [text.encode("utf-8", "replace")], lambda _: None)
+
+
+def hub_table(source: HubSource, columns: Sequence[str], *, offline: bool) -> tuple[Path, str]:
+    """Return the path and SHA-256 of a JSONL file in the cache that holds `columns` of a data set, fetched if need be.
+
+    Errors as of `download_hub`; EnvironmentFault where it is not cached and `offline`; DataError for a missing column.
+    """
+    tops = list(dict.fromkeys(name.partition(".")[0] for name in columns))
+    path = _path(source).with_suffix(f".{content_hash(tops)[:8]}.jsonl")
+    digest = find(path, None)
+    where = _where(source)
+    if digest is not None:
+        return path, digest
+    if offline or hub_is_offline():
+        hint = "run once with a network, or keep the data as local files for the reader alpaca or tsv"
+        raise EnvironmentFault(f"not in the cache ({cache_folder()}), and offline", where=where, hint=hint)
+    _reach_hub(where)
+    return path, store(path, table_lines(_load_rows(source, where), tops, where), lambda _: None)
+
+
+def table_lines(rows: Iterable[Mapping[str, object]], columns: Sequence[str], where: str) -> Iterator[bytes]:
+    """Yield each row as a line of JSON with `columns` only; DataError naming the row that lacks one."""
+    for number, row in enumerate(rows, start=1):
+        if missing := [name for name in columns if name not in row]:
+            what = f"column {missing[0]!r} is missing (has: {', '.join(row)})"
+            raise DataError(what, where=f"{where}: row {number}", hint="name the columns in the recipe")
+        kept = {name: row[name] for name in columns}
+        yield (json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
 
 
 def hub_is_offline() -> bool:

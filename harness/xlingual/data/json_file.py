@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -46,10 +46,11 @@ def read_json(path: Path) -> Json:
     return value
 
 
-def read_records(path: Path, fields: Mapping[str, type]) -> tuple[Row, ...]:
+def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection[str] = ()) -> tuple[Row, ...]:
     """Return the objects of a JSONL file, each with `fields`: their names and types.
 
-    A type is str, int, float, bool, list, dict or list[str]; a name with dots reaches into objects ("answers.text").
+    Those that are `optional` may be missing, and are then not in the row. A type is str, int, float, bool, list, dict
+    or list[str]; a name with dots reaches into objects ("answers.text").
     A field called "id" must differ from row to row. Other fields in the file are allowed and left out.
     Raises one DataError that lists every bad line.
     """
@@ -62,7 +63,7 @@ def read_records(path: Path, fields: Mapping[str, type]) -> tuple[Row, ...]:
     problems: list[Problem] = []
     seen: dict[Json, int] = {}
     for number, line in enumerate(lines, start=1):
-        row, wrong = _read_row(line, number, fields, ends_file=number == len(lines))
+        row, wrong = _read_row(line, number, _Wanted(fields, optional), ends_file=number == len(lines))
         if not wrong and "id" in fields:
             first = seen.setdefault(cast(str, row.values["id"]), number)
             if first != number:
@@ -86,7 +87,13 @@ def type_problem(value: Json, kind: type) -> str | None:
     return None if type(value) is kind else f"must be {_NAMES.get(kind, 'an object')}, got {_type_name(value)}"
 
 
-def _read_row(line: str, number: int, fields: Mapping[str, type], *, ends_file: bool) -> tuple[Row, list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    fields: Mapping[str, type]
+    optional: Collection[str]
+
+
+def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tuple[Row, list[Problem]]:
     if not line.strip():
         return Row(number, {}), [Problem(f":{number}", "blank line")]
     record, problems = _parse(line, number, ends_file=ends_file)
@@ -95,12 +102,13 @@ def _read_row(line: str, number: int, fields: Mapping[str, type], *, ends_file: 
     if problems:
         return Row(number, {}), problems
     values: dict[str, Json] = {}
-    for name, kind in fields.items():
+    for name, kind in wanted.fields.items():
         value: Json = record
         for part in name.split("."):
             if not isinstance(value, dict) or part not in value:
-                has = ", ".join(cast(dict[str, Json], record))
-                problems.append(Problem(f":{number}", f"field {name!r} is missing (has: {has})"))
+                if name not in wanted.optional:
+                    has = ", ".join(cast(dict[str, Json], record))
+                    problems.append(Problem(f":{number}", f"field {name!r} is missing (has: {has})"))
                 break
             value = value[part]
         else:

@@ -31,6 +31,16 @@ def locate(ref: DatasetRef, place: DataPlace) -> DataFile:
     return _download(ref, offline=place.offline)
 
 
+def locate_text(path: str, place: DataPlace) -> DataFile:
+    """Return the file of training text at `path` below the data folder or the packaged sample; it has no other home.
+
+    Errors as of `locate`; UsageError where `place` names neither.
+    """
+    if not place.sample and place.folder is None:
+        raise UsageError("say where the training data are", where=path, hint="--data DIR, or --data sample")
+    return locate(DatasetRef(name=path, candidates=(path,), sample=path, remotes=()), place)
+
+
 def _find_sample(ref: DatasetRef) -> DataFile:
     if ref.sample is not None:
         for folder in _sample_folders():

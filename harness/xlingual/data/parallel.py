@@ -1,5 +1,6 @@
 """Line-aligned text files, as Flores-101 has them, to examples."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import DataError
@@ -28,7 +29,22 @@ def read_parallel(source: DataFile, target: DataFile, language: str, name: str) 
     Ids are "NAME-0001" and on, whatever the languages, so that one sentence has one id in all directions.
     Raises DataError with both counts for files of unequal length.
     """
-    sources, targets = read_lines(source), read_lines(target)
+    rows = []
+    for number, (line, translation) in enumerate(_align(source, target, read_lines), start=1):
+        key = f"{name}-{number:04}"
+        rows.append(
+            Example(id=key, language=language, group=key, cluster=key, fields={"source": line}, targets=(translation,))
+        )
+    return tuple(rows)
+
+
+def aligned_lines(source: DataFile, target: DataFile) -> list[tuple[str, str]]:
+    """Return line N of `source` with line N of `target`, blank lines too; DataError for files of unequal length."""
+    return _align(source, target, lambda file: split_lines(read_text(Path(file.path))))
+
+
+def _align(source: DataFile, target: DataFile, read: Callable[[DataFile], Sequence[str]]) -> list[tuple[str, str]]:
+    sources, targets = read(source), read(target)
     if len(sources) != len(targets):
         shorter = min(len(sources), len(targets))
         what = f"{len(sources)} lines, but {len(targets)} in {target.path}"
@@ -37,10 +53,4 @@ def read_parallel(source: DataFile, target: DataFile, language: str, name: str) 
             where=source.path,
             hint="both files must be whole and of the same split",
         )
-    rows = []
-    for number, (line, translation) in enumerate(zip(sources, targets, strict=True), start=1):
-        key = f"{name}-{number:04}"
-        rows.append(
-            Example(id=key, language=language, group=key, cluster=key, fields={"source": line}, targets=(translation,))
-        )
-    return tuple(rows)
+    return list(zip(sources, targets, strict=True))

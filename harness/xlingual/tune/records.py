@@ -50,6 +50,8 @@ class SourceUse:
     """Code of the language of the answers."""
     direction: tuple[str, str] | None
     """Codes of source and target language, for parallel text."""
+    columns: tuple[str, ...]
+    """Names of the fields to read, in the reader's order; (): the reader's own."""
     amount: Amount
     max_epochs: float
     """A row is drawn at most so often in one epoch of the mix, rounded up."""
@@ -186,11 +188,29 @@ class SourceReport:
     truncated: int
     """Of the distinct rows."""
     dropped: int
+    """Rows that are too long, or whose prompt alone leaves no room for an answer."""
+    skipped: int
+    """Rows with nothing to ask or to learn: an empty side."""
     duplicates: int
     contaminated: int
     """Rows refused because a leaderboard tests on them."""
     characters_per_token: float | None
     """Of the answers; None without any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkCheck:
+    """A benchmark that leaderboards test on, and whether the mix could be compared with it."""
+
+    family: str
+    languages: tuple[str, ...]
+    """Codes of the mix's languages in which it was compared, or in which it could not be."""
+    origins: tuple[str, ...]
+    """Where its test data came from: local, cache, sample; () where it is not on this machine."""
+    texts: int
+    """Distinct passages, questions with passage, and sentences that were compared."""
+    rows: int
+    """Rows of the mix that hold one of them, and so are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +223,7 @@ class MixPlan:
     recipe: Recipe
     base: ModelSpec
     sources: tuple[SourceReport, ...]
+    checks: tuple[BenchmarkCheck, ...]
     rows: int
     """Of one epoch, repeats counted."""
     tokens: int

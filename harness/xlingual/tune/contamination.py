@@ -1,0 +1,199 @@
+"""What leaderboards test on is never learnt: test data are refused by file and by exact text, and it is said what
+could be compared.
+
+Texts are compared without case, white space, punctuation and Unicode form. Of a question-answering benchmark these are
+passages and questions with their passage, of a translation benchmark the sentences of both sides; an answer ("1823") or
+a question alone proves nothing.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
+
+from ..data import PINS
+from ..errors import DataError, EnvironmentFault
+from ..languages import LANGUAGES
+from ..plugin import DataPlace, Task
+from ..records import DataFile, Example, Examples, Origin
+from ..registry import TASKS, Family, plugin_folders
+from ..text import for_scoring
+from .records import BenchmarkCheck
+from .toml_table import read_toml
+
+PIVOT = "en"
+"""The language that parallel benchmarks are read with, besides those of the mix."""
+
+
+class _Folding(dict[int, str | None]):
+    """Characters to what is left of them; found out when first met."""
+
+    def __missing__(self, code: int) -> str | None:
+        left = None if unicodedata.category(chr(code))[0] in "PZCS" else chr(code)
+        self[code] = left
+        return left
+
+
+_FOLDING = _Folding()
+
+
+def fold(text: str) -> str:
+    """Return `text` as it is compared: NFC, without case, white space, punctuation, symbols and control characters."""
+    return for_scoring(text).casefold().translate(_FOLDING)
+
+
+@dataclass(slots=True)
+class TestData:
+    """The test data that a mix is compared with, and what was found so far."""
+
+    checks: list[BenchmarkCheck] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
+    """Folded text -> place of its check."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of known test files -> their name."""
+    found: dict[int, int] = field(default_factory=dict)
+    """Place of a check -> rows of the mix that hold one of its texts."""
+
+    def refuse_files(self, files: Sequence[DataFile], name: str) -> None:
+        """Raise DataError where one of the `files` of the source `name` is a file of test data."""
+        for file in files:
+            if test := self.files.get(file.sha256):
+                what = f"{file.path} is {test}, which leaderboards test on"
+                raise DataError(what, where=f"source {name}", hint="train on something else, such as a dev split")
+
+    def holds(self, example: Example) -> bool:
+        """Return whether a text of `example` is tested on, and count it."""
+        fields = [fold(text) for text in example.fields.values()]
+        candidates = [*fields, "".join(fields), *(fold(text) for text in example.targets)]
+        place = next((self.texts[each] for each in candidates if each in self.texts), None)
+        if place is None:
+            return False
+        self.found[place] = self.found.get(place, 0) + 1
+        return True
+
+    def report(self) -> tuple[BenchmarkCheck, ...]:
+        """Return the checks with what they found."""
+        return tuple(replace(check, rows=self.found.get(place, 0)) for place, check in enumerate(self.checks))
+
+
+def gather_test_data(languages: Iterable[str], place: DataPlace) -> TestData:
+    """Read the test data of every benchmark on any leaderboard in `languages`, as far as it is on this machine.
+
+    Looked for in the data folder, then in the cache; the packaged sample is always compared with. No network.
+    """
+    data = TestData(files={pin.sha256: pin.name for pin in PINS if pin.sha256 and (pin.url or "").endswith(".json")})
+    tested = re.compile("|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)")
+    wanted = tuple(dict.fromkeys(languages))
+    for name in TASKS.names():
+        family = TASKS.get(name)
+        tasks = [task for task in family.tasks() if tested.fullmatch(task.spec.name)]
+        _gather_family(data, family, tasks, wanted, place)
+    return data
+
+
+def _board_patterns() -> Iterator[str]:
+    for folder in plugin_folders("leaderboards"):
+        for path in sorted(folder.glob("*.toml")):
+            yield from read_toml(path).texts("tasks")
+
+
+def _gather_family(
+    data: TestData, family: Family, tasks: Sequence[Task], languages: Sequence[str], place: DataPlace
+) -> None:
+    """Read a family in its real form and as the packaged sample, and note the languages that it is not here in."""
+    spoken = {task.spec.name: _languages_of(task) for task in tasks}
+    covered = [code for code in languages if any(code in each for each in spoken.values())]
+    real = DataPlace(folder=None, sample=False, offline=True)
+    homes = [[DataPlace(folder=None, sample=True, offline=True)]]
+    if not place.sample:
+        homes.insert(0, [replace(place, offline=True), real] if place.folder is not None else [real])
+    for home in homes:
+        reading = _Reading(family.name)
+        for task in _needed(tasks, spoken, covered):
+            if reading.take(task, home):
+                reading.languages.update(spoken[task.spec.name])
+        for code in covered:  # a language whose tasks need another one that is not here
+            for task in tasks if code not in reading.languages else ():
+                if code in spoken[task.spec.name] and reading.take(task, home):
+                    reading.languages.update(spoken[task.spec.name])
+                    break
+        _add_checks(data, reading, covered, is_sample=home[0].sample)
+
+
+def _needed(tasks: Sequence[Task], spoken: dict[str, frozenset[str]], languages: Sequence[str]) -> list[Task]:
+    known = {*languages, PIVOT}
+    return [task for task in tasks if spoken[task.spec.name] <= known and spoken[task.spec.name] & {*languages}]
+
+
+def _languages_of(task: Task) -> frozenset[str]:
+    """Return the languages in a task's name ("flores101/en-zh"), else that of its answers."""
+    parts = task.spec.name.partition("/")[2].split("-")
+    return frozenset(parts) if all(part in LANGUAGES for part in parts) else frozenset([task.spec.language])
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The test data of one family from one kind of place."""
+
+    family: str
+    texts: dict[str, None] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    origins: set[Origin] = field(default_factory=set)
+    languages: set[str] = field(default_factory=set)
+    folded: dict[str, str] = field(default_factory=dict)
+
+    def take(self, task: Task, places: Sequence[DataPlace]) -> bool:
+        """Read the test split of `task` from the first place that has it; False where none has."""
+        for place in places:
+            try:
+                found = task.examples(task.spec.split, place)
+            except (DataError, EnvironmentFault):
+                continue
+            self._add(task, found)
+            return True
+        return False
+
+    def _add(self, task: Task, found: Examples) -> None:
+        for file in found.files:
+            self.files[file.sha256] = file.name
+            self.origins.add(file.origin)
+        for example in found.rows:
+            self.texts.update(dict.fromkeys(self._texts_of(task, example)))
+
+    def _texts_of(self, task: Task, example: Example) -> Iterator[str]:
+        context, question = example.fields.get("context"), example.fields.get("question")
+        if context is not None and question is not None:
+            passage, asked = self._fold(context), self._fold(question)
+            yield from (passage, passage + asked, asked + passage, fold(task.prompt(example).input))
+            return
+        for text in (*example.fields.values(), *example.targets):
+            yield self._fold(text)
+
+    def _fold(self, text: str) -> str:
+        if text not in self.folded:
+            self.folded[text] = fold(text)
+        return self.folded[text]
+
+
+def _add_checks(data: TestData, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
+    here = tuple(code for code in languages if code in reading.languages)
+    absent = tuple(code for code in languages if code not in reading.languages)
+    if here:
+        place = len(data.checks)
+        reading.texts.pop("", None)
+        data.checks.append(
+            BenchmarkCheck(
+                family=reading.family,
+                languages=here,
+                origins=tuple(sorted(origin.value for origin in reading.origins)),
+                texts=len(reading.texts),
+                rows=0,
+            )
+        )
+        for text in reading.texts:
+            data.texts.setdefault(text, place)
+        for sha256, name in reading.files.items():
+            data.files.setdefault(sha256, name)
+    if absent and not is_sample:
+        data.checks.append(BenchmarkCheck(family=reading.family, languages=absent, origins=(), texts=0, rows=0))

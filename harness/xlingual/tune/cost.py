@@ -1,0 +1,134 @@
+"""What a training would cost on a GPU: arithmetic with published peaks and rates, before a GPU is touched.
+
+Full tuning takes 6 floating-point operations for each weight in a matrix product and token, an adapter 4 (no gradients
+of the frozen weights), and attention 12 x layers x width x (mean row length) / 2. Memory is 16 bytes a trained weight
+(fp32 master, gradient and Adam's two moments), shared among the GPUs, 2 bytes a frozen one, and 34 bytes x width for
+each token and layer of a pack, without activation checkpointing.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ..errors import UsageError
+from ..identity import Json
+from ..registry import did_you_mean
+from .records import MixPlan, Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One kind of GPU."""
+
+    peak: float
+    """Dense bf16 FLOP/s."""
+    memory: float
+    """Bytes."""
+    utilization: float
+    """Share of the peak that a good training run reaches, in useful tokens."""
+
+
+_GB = 1e9
+GPUS = {
+    "A100": Gpu(312e12, 80 * _GB, 0.50),
+    "A100-40": Gpu(312e12, 40 * _GB, 0.50),
+    "A10": Gpu(125e12, 24 * _GB, 0.45),
+    "H100": Gpu(989e12, 80 * _GB, 0.40),
+    "H200": Gpu(989e12, 141 * _GB, 0.40),
+    "L4": Gpu(121e12, 24 * _GB, 0.40),
+    "L40S": Gpu(362e12, 48 * _GB, 0.40),
+    "RTX3090": Gpu(71e12, 24 * _GB, 0.50),
+    "RTX4090": Gpu(165e12, 24 * _GB, 0.50),
+}
+"""SXM variants where there are several; peaks from the vendor's data sheets, utilization from published runs with
+packed rows (50% on A100 and 40% on H100 are good, 60% and 46% excellent)."""
+
+_WORD = re.compile(r"(?:(\d+)\s*[xX*]\s*)?([A-Za-z0-9-]+)")
+_SHAPE = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a decoder in the manner of Llama."""
+
+    width: int
+    layers: int
+    matrices: int
+    """Weights in matrix products, the output layer included."""
+    weights: int
+    """All weights."""
+    per_linear_rank: int
+    """Adapter weights of rank 1 on every linear layer of the blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The estimate."""
+
+    gpus: str
+    tokens_per_second: float
+    """Of all GPUs together."""
+    hours: float
+    memory: float
+    """Bytes on each GPU at the peak."""
+    fits: bool
+    utilization: float
+
+
+def find_gpu(word: str) -> tuple[int, str]:
+    """Return how many GPUs of which kind `word` means: "H100", "8xA100"; UsageError with close names."""
+    found = _WORD.fullmatch(word.strip())
+    count, name = (int(found[1] or 1), found[2].upper()) if found else (0, word)
+    if name not in GPUS or count < 1:
+        raise UsageError(f"no such GPU: {word!r}", where="--gpu", hint=did_you_mean(name, GPUS))
+    return count, name
+
+
+def read_shape(folder: Path) -> Shape | None:
+    """Return the sizes that `config.json` in `folder` says, None where it is not of a decoder like Llama."""
+    try:
+        config = cast(dict[str, Json], json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+    config = cast(dict[str, Json], config.get("text_config") or config)
+    if not all(type(config.get(name)) is int for name in _SHAPE):
+        return None
+    width, layers, inner, heads, vocabulary = (cast(int, config[name]) for name in _SHAPE)
+    head = cast(int, config.get("head_dim") or width // heads)
+    kept = cast(int, config.get("num_key_value_heads") or heads) * head
+    linear = ((width, heads * head), (width, kept), (width, kept), (heads * head, width), *(((width, inner),) * 3))
+    block = sum(rows * columns for rows, columns in linear)
+    embeddings = vocabulary * width
+    tied = config.get("tie_word_embeddings", True) is not False
+    return Shape(
+        width=width,
+        layers=layers,
+        matrices=layers * block + embeddings,
+        weights=layers * (block + 2 * width) + width + embeddings * (1 if tied else 2),
+        per_linear_rank=layers * sum(rows + columns for rows, columns in linear),
+    )
+
+
+def estimate_cost(plan: MixPlan, shape: Shape, gpu: str) -> Cost:
+    """Return what `plan` costs on the GPUs that the word `gpu` names."""
+    count, name = find_gpu(gpu)
+    kind = GPUS[name]
+    method = plan.recipe.method
+    is_full = method.kind is Tuning.FULL
+    mean_length = plan.tokens / plan.rows
+    attention = 12 * shape.layers * shape.width * mean_length / 2
+    operations = (6 if is_full else 4) * shape.matrices + (attention if is_full else attention * 2 / 3)
+    rate = count * kind.peak * kind.utilization / operations
+    trained = shape.weights if is_full else shape.per_linear_rank * method.rank
+    states = (16 * trained + (0 if is_full else 2 * shape.weights)) / count
+    memory = states + 34 * shape.width * shape.layers * plan.pack_length
+    return Cost(
+        gpus=f"{count} x {name}",
+        tokens_per_second=rate,
+        hours=plan.tokens * plan.recipe.schedule.epochs / rate / 3600,
+        memory=memory,
+        fits=memory < 0.92 * kind.memory,
+        utilization=kind.utilization,
+    )

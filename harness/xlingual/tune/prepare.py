@@ -1,0 +1,121 @@
+"""From a recipe and a base to a plan and its rows in a folder: all that a training needs, before any weight is loaded.
+
+OUT/RECIPE-xxxxxxxx/
+plan.json            the MixPlan; the folder's name ends in the first digits of its id
+rows/*.npy           the EncodedRows, one array a file
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ..errors import DataError, ModelError
+from ..identity import slug
+from ..plugin import DataPlace, Model, ModelOptions, Trainable
+from ..registry import SOURCES
+from ..selection import open_model
+from ..serial import from_json, to_json
+from ..store import prepare_folder, pretty_json, read_json, write_atomically
+from .contamination import gather_test_data
+from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
+from .plan import draw, identify, join, make_plan
+from .records import EncodedRows, MixPlan, Recipe
+from .rows_file import AGAIN, read_rows, write_rows
+
+PLAN = "plan.json"
+ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What is to be trained."""
+
+    plan: MixPlan
+    rows: EncodedRows
+    folder: Path | None
+    """Where both are stored; None where nothing was written."""
+
+
+def open_base(word: str, *, offline: bool) -> Model:
+    """Open the base that a recipe or the user names, in float32 on the CPU, so that every machine sees the same model.
+
+    Raises ModelError where it cannot be tuned.
+    """
+    return trainable(open_model(word, ModelOptions(dtype="float32", device="cpu", offline=offline)))
+
+
+def trainable(model: Model) -> TrainableModel:
+    """Return `model` as one that can be tuned; ModelError where it cannot."""
+    if not isinstance(model, Trainable):
+        raise ModelError("cannot be tuned", where=model.spec.word, hint="name a local folder or hf:org/name")
+    return cast(TrainableModel, model)
+
+
+def plan_mix(
+    recipe: Recipe,
+    model: Model,
+    place: DataPlace,
+    *,
+    pack_length: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Read, check and encode the sources of `recipe` for the base `model`, and lay out its training; write nothing.
+
+    `pack_length` in tokens; `note` is told what is being done. Raises DataError, UsageError, ModelError or
+    EnvironmentFault where recipe, data or model are unusable.
+    """
+    base = trainable(model)
+    languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
+    note(
+        f"reading {len(recipe.sources)} sources, and what leaderboards test on in {' '.join(dict.fromkeys(languages))}"
+    )
+    readers = [SOURCES.get(use.reader) for use in recipe.sources]
+    read = [reader.examples(corpus_of(use), place) for reader, use in zip(readers, recipe.sources, strict=True)]
+    test_data = gather_test_data(languages, place)
+    encoder = Encoder(recipe, base, test_data)
+    sources: list[SourceRows] = []
+    for use, reader, found in zip(recipe.sources, readers, read, strict=True):
+        test_data.refuse_files(found.files, use.name)
+        note(f"{use.name}: encoding {len(found.rows):,} rows")
+        sources.append(encoder.encode(use, reader, found))
+    drawn = draw(sources, recipe)
+    rows = join(drawn)
+    plan = make_plan(recipe, base.spec, drawn, rows, test_data.report(), pack_length)
+    return Prepared(plan=plan, rows=rows, folder=None)
+
+
+def plan_folder(plan: MixPlan, out: Path) -> Path:
+    """Return the folder of a plan below `out`."""
+    return out / slug(plan.recipe.name, plan.id)
+
+
+def store_plan(prepared: Prepared, out: Path) -> Prepared:
+    """Write plan and rows below `out`, the plan last: where it stands, the rows do. EnvironmentFault on failure."""
+    folder = plan_folder(prepared.plan, out)
+    prepare_folder(folder)
+    write_rows(prepared.rows, folder / ROWS)
+    write_atomically(folder / PLAN, pretty_json(to_json(prepared.plan)))
+    return Prepared(plan=prepared.plan, rows=prepared.rows, folder=folder)
+
+
+def load_plan(folder: Path) -> Prepared:
+    """Read plan and rows, the rows mapped into memory; DataError where rows or recipe are not the plan's own."""
+    plan = from_json(MixPlan, read_json(folder / PLAN), where=str(folder / PLAN))
+    rows = read_rows(folder / ROWS)
+    if identify(plan.recipe, plan.base, rows) != plan.id:
+        raise DataError("rows, recipe or base are not those of the plan's id", where=str(folder), hint=AGAIN)
+    return Prepared(plan=plan, rows=rows, folder=folder)
+
+
+def prepare(
+    recipe: Recipe,
+    model: Model,
+    place: DataPlace,
+    out: Path,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Plan, store, and return what was stored as every rank will read it."""
+    stored = store_plan(plan_mix(recipe, model, place, note=note), out)
+    return load_plan(plan_folder(stored.plan, out))

@@ -1,0 +1,109 @@
+"""Catalogues of gettext (.po): English messages and their translations, the interface texts of free software.
+
+Learnt are singular entries that are translated, not fuzzy, and have the same placeholders on both sides; the others are
+counted as skipped: plural forms are half sentences, and a lost %s would teach to lose it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xlingual import DataFile, DataPlace, Examples
+from xlingual.data import (
+    Problem,
+    data_error,
+    fill_path,
+    locate_text,
+    pair_examples,
+    read_text,
+    required_direction,
+    split_lines,
+)  # fmt: skip
+from xlingual.errors import UsageError
+from xlingual.records import Corpus
+from xlingual.registry import register_source
+from xlingual.wording import ask_pair
+
+MESSAGES = "en"
+"""The language of the messages themselves."""
+_LINE = re.compile(r'(?:(msgctxt|msgid|msgid_plural|msgstr(?:\[\d+\])?)\s+)?("(?:[^"\\]|\\.)*")')
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|%%|\{\w*\}")
+
+
+@register_source("po", ask=ask_pair)
+def read(corpus: Corpus, place: DataPlace) -> Examples:
+    """Read the catalogue of the side that is not English."""
+    direction = required_direction(corpus)
+    if MESSAGES not in direction:
+        raise UsageError("the messages of a catalogue are English", where=corpus.name, hint='direction = "en-zh"')
+    other = direction[1] if direction[0] == MESSAGES else direction[0]
+    file = locate_text(fill_path(corpus, other), place)
+    pairs = [entry.pair() for entry in _entries(file)]
+    if direction[0] != MESSAGES:
+        pairs = [(translation, message) for message, translation in pairs]
+    return pair_examples(corpus, pairs, (file,))
+
+
+@dataclass(slots=True)
+class _Entry:
+    line: int
+    fuzzy: bool = False
+    texts: dict[str, str] = field(default_factory=dict)
+    """Keyword -> text: msgid, msgstr, msgstr[0], ..."""
+
+    def pair(self) -> tuple[str, str]:
+        """Return message and translation; an empty pair where it is not fit to learn from."""
+        message, translation = self.texts.get("msgid", ""), self.texts.get("msgstr", "")
+        fit = not self.fuzzy and "msgid_plural" not in self.texts and message != translation
+        same = Counter(_PLACEHOLDER.findall(message)) == Counter(_PLACEHOLDER.findall(translation))
+        return (message, translation) if fit and same else ("", "")
+
+
+def _entries(file: DataFile) -> Iterator[_Entry]:
+    """Yield every entry but the header; DataError that lists each line which is none and each message that is twice."""
+    entries, problems = _parse(split_lines(read_text(Path(file.path))))
+    seen: dict[tuple[str | None, str], int] = {}
+    for entry in entries:
+        key = (entry.texts.get("msgctxt"), entry.texts.get("msgid", ""))
+        first = seen.setdefault(key, entry.line)
+        if first != entry.line:
+            problems.append(Problem(f":{entry.line}", f"message {key[1][:40]!r} is on line {first} too"))
+    if problems:
+        raise data_error(file.path, problems, hint="msgfmt --check FILE says more")
+    yield from (entry for entry in entries if entry.texts.get("msgid"))
+
+
+def _parse(lines: list[str]) -> tuple[list[_Entry], list[Problem]]:
+    entries: list[_Entry] = []
+    problems: list[Problem] = []
+    fuzzy, keyword = False, ""
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            fuzzy = bool(line) and (fuzzy or (line.startswith("#,") and "fuzzy" in line))
+            keyword = ""
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None or not (found[1] or keyword):
+            problems.append(Problem(f":{number}", "not a line of a catalogue"))
+            continue
+        begins = found[1] == "msgctxt" or (found[1] == "msgid" and keyword != "msgctxt")
+        if begins:
+            entries.append(_Entry(number, fuzzy))
+            fuzzy = False
+        keyword = found[1] or keyword
+        if not entries:
+            problems.append(Problem(f":{number}", f"{keyword} before any msgid"))
+            continue
+        texts = entries[-1].texts
+        if found[1] and keyword in texts:
+            problems.append(Problem(f":{number}", f"a second {keyword} in one entry"))
+        texts[keyword] = texts.get(keyword, "") + _ESCAPE.sub(_unescape, found[2][1:-1])
+    return entries, problems
+
+
+def _unescape(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[1], found[1])
