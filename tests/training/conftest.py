@@ -53,6 +53,7 @@ def make_plan(rows: EncodedRows, steps: int = 8, norm: Norm = Norm.TOKEN, kind: 
     sources = tuple(
         SourceUse(
             name=name, reader="alpaca", path=f"{name}.json", language=language, direction=None,
+            columns=(),
             amount=Amount(unit=Unit.ALL, value=None), max_epochs=1.0,
         )
         for name, language in (("first", "en"), ("second", "zh"))
@@ -71,7 +72,7 @@ def make_plan(rows: EncodedRows, steps: int = 8, norm: Norm = Norm.TOKEN, kind: 
         template="raw", context_length=256, parent=None,
     )  # fmt: skip
     return MixPlan(
-        schema=1, id="1" * 64, recipe=recipe, base=spec, sources=(), rows=int(rows.draws.sum()), tokens=0,
+        schema=1, id="1" * 64, recipe=recipe, base=spec, sources=(), checks=(), rows=int(rows.draws.sum()), tokens=0,
         supervised=0, steps=steps, pack_length=64, packs=0, fill=1.0,
     )  # fmt: skip
 
