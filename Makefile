@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 
 # Names come from users: they pass through the environment as they are and are never pasted into a shell line.
 export XLINGUAL_MAKE_MODEL := $(value MODEL)
+export XLINGUAL_MAKE_RECIPE := $(value RECIPE)
+export XLINGUAL_MAKE_BASE := $(value BASE)
 export XLINGUAL_MAKE_TASKS := $(value TASKS)
 export XLINGUAL_MAKE_LANGS := $(value LANGS)
 export XLINGUAL_MAKE_LIMIT := $(value LIMIT)
@@ -16,7 +18,7 @@ export XLINGUAL_MAKE_DATA := $(value DATA)
 export XLINGUAL_MAKE_OUT := $(value OUT)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval board test test-slow check clean
+.PHONY: install eval tune board test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -31,6 +33,10 @@ install: $(STAMP)
 # With nothing set: the packaged model on the packaged sample. With MODEL: that model on the real benchmarks.
 eval: $(STAMP)
 	@$(BIN)/python -m xlingual.cli.make_eval
+
+# With nothing set: x-LLaMA in small on the packaged sample. With RECIPE: that recipe, on the text in DATA.
+tune: $(STAMP)
+	@$(BIN)/python -m xlingual.cli.make_tune
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"

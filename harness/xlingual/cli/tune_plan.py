@@ -126,12 +126,12 @@ def _size_lines(plan: MixPlan) -> list[str]:
 def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
     if cost is None:
         return [f"cost on {gpu}: not estimated, the base is not shaped like Llama"]
-    time = f"{cost.hours:,.1f} hours" if cost.hours >= 1 else f"{60 * cost.hours:,.1f} minutes"
+    minutes = 60 * cost.hours
+    time = "under 1 minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
+    time = time if minutes < 60 else f"about {cost.hours:,.1f} hours"
     room = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
-    return [
-        f"cost: about {time} on {cost.gpus} at {100 * cost.utilization:.0f}% of its peak "
-        f"({cost.tokens_per_second:,.0f} tokens/s), {cost.memory / 1e9:,.1f} GB on each{room}"
-    ]
+    rate = f"{100 * cost.utilization:.0f}% of its peak ({cost.tokens_per_second:,.0f} tokens/s)"
+    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{room}"]
 
 
 def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..plugin import DataPlace
 from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
-from ..registry import plugin_folders
+from ..registry import did_you_mean, plugin_folders
 from .cache import cache_folder, hash_file, safe_path
 from .download import cached_url, download_hash, download_url
 from .hub import cached_hub, download_hub, hub_is_offline
@@ -38,7 +38,17 @@ def locate_text(path: str, place: DataPlace) -> DataFile:
     """
     if not place.sample and place.folder is None:
         raise UsageError("say where the training data are", where=path, hint="--data DIR, or --data sample")
+    if place.folder is not None and place.folder.is_dir() and not (wanted := safe_path(place.folder, path)).is_file():
+        raise DataError("no such file of training text", where=str(wanted), hint=_near(wanted, place.folder))
     return locate(DatasetRef(name=path, candidates=(path,), sample=path, remotes=()), place)
+
+
+def _near(wanted: Path, folder: Path) -> str:
+    """Return a hint for a file that is not there: the nearest folder that is, and what it holds that looks like it."""
+    present = next(parent for parent in wanted.parents if parent.is_dir())
+    missing = wanted.relative_to(present).parts[0]
+    near = did_you_mean(missing, sorted(each.name for each in present.iterdir()))
+    return f"paths of a recipe are below --data {folder}; in {present}: {near}"
 
 
 def _find_sample(ref: DatasetRef) -> DataFile:

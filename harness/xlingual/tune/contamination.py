@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from functools import lru_cache
 
 from ..data import PINS
 from ..errors import DataError, EnvironmentFault
@@ -44,7 +45,7 @@ def fold(text: str) -> str:
 
 
 @dataclass(slots=True)
-class TestData:
+class HeldOut:
     """The test data that a mix is compared with, and what was found so far."""
 
     checks: list[BenchmarkCheck] = field(default_factory=list)
@@ -77,19 +78,24 @@ class TestData:
         return tuple(replace(check, rows=self.found.get(place, 0)) for place, check in enumerate(self.checks))
 
 
-def gather_test_data(languages: Iterable[str], place: DataPlace) -> TestData:
+def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
     """Read the test data of every benchmark on any leaderboard in `languages`, as far as it is on this machine.
 
     Looked for in the data folder, then in the cache; the packaged sample is always compared with. No network.
     """
-    data = TestData(files={pin.sha256: pin.name for pin in PINS if pin.sha256 and (pin.url or "").endswith(".json")})
-    tested = re.compile("|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)")
+    data = HeldOut(files={pin.sha256: pin.name for pin in PINS if pin.sha256 and (pin.url or "").endswith(".json")})
+    tested = "|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)"
     wanted = tuple(dict.fromkeys(languages))
     for name in TASKS.names():
-        family = TASKS.get(name)
-        tasks = [task for task in family.tasks() if tested.fullmatch(task.spec.name)]
-        _gather_family(data, family, tasks, wanted, place)
+        _gather_family(data, name, _tested_tasks(TASKS.get(name), tested), wanted, place)
     return data
+
+
+@lru_cache(maxsize=64)
+def _tested_tasks(family: Family, tested: str) -> tuple[tuple[Task, frozenset[str]], ...]:
+    """Return the tasks whose names match `tested`, with their languages; kept, since Flores-101 has ten thousand."""
+    pattern = re.compile(tested)
+    return tuple((task, _languages_of(task)) for task in family.tasks() if pattern.fullmatch(task.spec.name))
 
 
 def _board_patterns() -> Iterator[str]:
@@ -99,31 +105,30 @@ def _board_patterns() -> Iterator[str]:
 
 
 def _gather_family(
-    data: TestData, family: Family, tasks: Sequence[Task], languages: Sequence[str], place: DataPlace
+    data: HeldOut,
+    family: str,
+    tasks: Sequence[tuple[Task, frozenset[str]]],
+    languages: Sequence[str],
+    place: DataPlace,
 ) -> None:
     """Read a family in its real form and as the packaged sample, and note the languages that it is not here in."""
-    spoken = {task.spec.name: _languages_of(task) for task in tasks}
-    covered = [code for code in languages if any(code in each for each in spoken.values())]
+    covered = [code for code in languages if any(code in spoken for _, spoken in tasks)]
+    known = {*covered, PIVOT}
+    needed = [(task, spoken) for task, spoken in tasks if spoken <= known and not spoken.isdisjoint(covered)]
     real = DataPlace(folder=None, sample=False, offline=True)
     homes = [[DataPlace(folder=None, sample=True, offline=True)]]
     if not place.sample:
         homes.insert(0, [replace(place, offline=True), real] if place.folder is not None else [real])
     for home in homes:
-        reading = _Reading(family.name)
-        for task in _needed(tasks, spoken, covered):
+        reading = _Reading(family)
+        for task, spoken in needed:
             if reading.take(task, home):
-                reading.languages.update(spoken[task.spec.name])
-        for code in covered:  # a language whose tasks need another one that is not here
-            for task in tasks if code not in reading.languages else ():
-                if code in spoken[task.spec.name] and reading.take(task, home):
-                    reading.languages.update(spoken[task.spec.name])
-                    break
+                reading.languages.update(spoken)
+        for code in covered:  # the texts of a language may stand beside any other's
+            others = (pair for pair in tasks if code in pair[1] and code not in reading.languages)
+            if found := next((spoken for task, spoken in others if reading.take(task, home)), None):
+                reading.languages.update(found)
         _add_checks(data, reading, covered, is_sample=home[0].sample)
-
-
-def _needed(tasks: Sequence[Task], spoken: dict[str, frozenset[str]], languages: Sequence[str]) -> list[Task]:
-    known = {*languages, PIVOT}
-    return [task for task in tasks if spoken[task.spec.name] <= known and spoken[task.spec.name] & {*languages}]
 
 
 def _languages_of(task: Task) -> frozenset[str]:
@@ -176,7 +181,7 @@ class _Reading:
         return self.folded[text]
 
 
-def _add_checks(data: TestData, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
+def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
     here = tuple(code for code in languages if code in reading.languages)
     absent = tuple(code for code in languages if code not in reading.languages)
     if here:

@@ -10,7 +10,7 @@ from ..errors import ModelError
 from ..plugin import Model, Source, Trainable
 from ..prompt import Rendering, render
 from ..records import Corpus, DataFile, Example, Examples, Failure, Request
-from .contamination import TestData
+from .contamination import HeldOut
 from .records import IntArray, OnLong, Recipe, SourceUse
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Encoder:
 
     recipe: Recipe
     model: TrainableModel
-    test_data: TestData
+    held_out: HeldOut
     seen: set[bytes] = field(default_factory=set, init=False)
     """Hashes of the prompts with answers so far."""
     rendering: Rendering = field(init=False)
@@ -99,7 +99,7 @@ class Encoder:
             if not answer.strip():
                 left.skipped += 1
                 continue
-            if self.test_data.holds(example):
+            if self.held_out.holds(example):
                 left.contaminated += 1
                 continue
             request = render(source.prompt(corpus, example, place), (), self.rendering)

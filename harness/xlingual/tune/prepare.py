@@ -17,7 +17,7 @@ from ..registry import SOURCES
 from ..selection import open_model
 from ..serial import from_json, to_json
 from ..store import prepare_folder, pretty_json, read_json, write_atomically
-from .contamination import gather_test_data
+from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
 from .plan import draw, identify, join, make_plan
 from .records import EncodedRows, MixPlan, Recipe
@@ -72,16 +72,16 @@ def plan_mix(
     )
     readers = [SOURCES.get(use.reader) for use in recipe.sources]
     read = [reader.examples(corpus_of(use), place) for reader, use in zip(readers, recipe.sources, strict=True)]
-    test_data = gather_test_data(languages, place)
-    encoder = Encoder(recipe, base, test_data)
+    held_out = gather_held_out(languages, place)
+    encoder = Encoder(recipe, base, held_out)
     sources: list[SourceRows] = []
     for use, reader, found in zip(recipe.sources, readers, read, strict=True):
-        test_data.refuse_files(found.files, use.name)
+        held_out.refuse_files(found.files, use.name)
         note(f"{use.name}: encoding {len(found.rows):,} rows")
         sources.append(encoder.encode(use, reader, found))
     drawn = draw(sources, recipe)
     rows = join(drawn)
-    plan = make_plan(recipe, base.spec, drawn, rows, test_data.report(), pack_length)
+    plan = make_plan(recipe, base.spec, drawn, rows, held_out.report(), pack_length)
     return Prepared(plan=plan, rows=rows, folder=None)
 
 

@@ -63,6 +63,6 @@ def read_rows(folder: Path) -> EncodedRows:
             arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
         except OSError as error:
             raise disk_fault(error, path) from error
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise DataError(f"no array ({error})", where=str(path), hint=AGAIN) from error
     return EncodedRows(*arrays)

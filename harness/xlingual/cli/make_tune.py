@@ -1,0 +1,42 @@
+"""What `make tune` runs: `xlingual tune run` with the words of make, through the environment as in `make eval`.
+
+Nothing set is x-LLaMA in small; a recipe in small trains on the packaged sample unless DATA says otherwise.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+
+import click
+
+from . import run_command
+
+DEMO = "x-llama-zh-mini"
+SMALL = "-mini"
+"""Ends the names of recipes whose paths are those of the packaged sample."""
+
+
+def build_arguments(environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments of `xlingual` for the values of RECIPE, BASE, DATA, OUT and ARGS."""
+
+    def word(name: str) -> str:
+        return environment.get(f"XLINGUAL_MAKE_{name}", "")
+
+    recipe = word("RECIPE") or DEMO
+    data = word("DATA") or ("sample" if recipe.endswith(SMALL) else "")
+    arguments = ["tune", "run", "--out", word("OUT") or "runs"]
+    for option, value in (("--base", word("BASE")), ("--data", data)):
+        arguments += [option, value] if value else []
+    return [*arguments, *shlex.split(word("ARGS")), "--", recipe]
+
+
+def main() -> int:
+    """Train."""
+    arguments = build_arguments(os.environ)
+    click.echo(f"xlingual {shlex.join(arguments)}", err=True)
+    return run_command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
