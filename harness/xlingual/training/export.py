@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,9 +130,10 @@ def write_merged(job: Job, record: TuneRecord) -> Path:
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
     dtype = AutoConfig.from_pretrained(job.weights, local_files_only=True).dtype or torch.float32
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
         plain = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
-    merged = PeftModel.from_pretrained(plain, str(job.adapter_folder)).merge_and_unload()
+        merged = PeftModel.from_pretrained(plain, str(job.adapter_folder)).merge_and_unload()
 
     def write(folder: Path) -> None:
         _save(merged.to(dtype), folder, dtype, None)

@@ -1,5 +1,6 @@
 """A base model to a module that can be trained: its weights, its attention, adapters where the method has them."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,7 +124,9 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
         use_dora=method.kind is Tuning.DORA,
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
+        adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
     return cast("PeftModel", adapted)
 
 

@@ -74,7 +74,7 @@ def train(job: Job, world: World, observer: Observer, stop: Stop) -> TuneRecord:
     tuned exactly or the loss is no number any more.
     """
     watcher = observer if world.is_first else SilentObserver()
-    training = _prepare(job, world, watcher)
+    training = prepare(job, world, watcher)
     plan, settings = job.plan, job.settings
     words = str(world.dtype).removeprefix("torch.")
     watcher.begin(Setting(plan=plan, start=training.done, world_size=world.size, device=str(world.device), dtype=words))
@@ -84,7 +84,7 @@ def train(job: Job, world: World, observer: Observer, stop: Stop) -> TuneRecord:
             if signal := world.largest(stop() or 0):
                 _checkpoint(training)
                 raise Interrupted(signal)
-            _take_step(training, training.calendar.step(number))
+            take_step(training, training.calendar.step(number))
             last = training.done == plan.steps
             due = training.done % settings.checkpoint_every == 0 or last
             if due or training.done % settings.log_every == 0:
@@ -96,7 +96,7 @@ def train(job: Job, world: World, observer: Observer, stop: Stop) -> TuneRecord:
         watcher.end()
 
 
-def _prepare(job: Job, world: World, observer: Observer) -> Training:
+def prepare(job: Job, world: World, observer: Observer) -> Training:
     """Load, shard and restore: all that comes before the first step."""
     torch.manual_seed(job.plan.recipe.seed)  # the same adapter on every rank and in every sitting
     loaded = load(job)
@@ -161,7 +161,7 @@ def _resume(training: Training) -> None:
     training.ledger.epoch_tokens = list(standing.epoch_tokens)
 
 
-def _take_step(training: Training, step: Step) -> None:
+def take_step(training: Training, step: Step) -> None:
     """Learn the rows of one step: forward and backward over its passes, then the optimizer."""
     job, world, model = training.job, training.world, training.loaded.model
     recipe = job.plan.recipe
