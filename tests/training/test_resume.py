@@ -2,8 +2,6 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -23,20 +21,6 @@ def _plan(kind: Tuning = Tuning.FULL) -> MixPlan:
     return make_plan(make_rows(), steps=STEPS, kind=kind)
 
 
-def _kill_after(bench: Bench, pids: list[int], lines: int, number: int) -> None:
-    """Send a signal to all ranks when so many steps are logged."""
-    _wait_until(lambda: len(bench.steps()) >= lines)
-    for pid in pids:
-        os.kill(pid, number)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def _expect_one_line_a_step(bench: Bench) -> None:
     assert column(bench.steps(), "step") == list(range(1, STEPS + 1))
 
@@ -44,9 +28,8 @@ def _expect_one_line_a_step(bench: Bench) -> None:
 def test_a_kill_during_a_step_loses_nothing(bench: MakeBench) -> None:
     never, killed = bench("never", _plan()), bench("killed", _plan())
     never.run(1)
-    pids = killed.start(1, pause=0.15)
-    _kill_after(killed, pids, 5, signal.SIGKILL)
-    assert killed.wait(pids) == [-signal.SIGKILL]
+    assert killed.wait(killed.start(1, hit=[0, 6, signal.SIGKILL])) == [-signal.SIGKILL]
+    assert len(killed.steps()) == 5
     assert killed.checkpoints() == ["step-00000003"]
     killed.run(1)
     _expect_one_line_a_step(killed)
@@ -73,12 +56,10 @@ def test_a_signal_stores_and_more_ranks_go_on(bench: MakeBench) -> None:
     """Pitfall 10: the only state of the order is the number of the step."""
     never, stopped = bench("one", _plan()), bench("two-then-four", _plan())
     expected = never.run(2)
-    pids = stopped.start(2, pause=0.15)
-    _wait_until(lambda: len(stopped.steps()) >= 4)
-    os.kill(pids[1], signal.SIGTERM)  # one rank is told, all stop at the same step
-    assert stopped.wait(pids) == [143, 143]
-    [name] = stopped.checkpoints()[-1:]
-    assert int(name.removeprefix("step-")) == len(stopped.steps()) < STEPS
+    # One rank is told in its fifth step; all of them end that step, store it and stop.
+    assert stopped.wait(stopped.start(2, hit=[1, 5, signal.SIGTERM])) == [143, 143]
+    assert stopped.checkpoints()[-1] == "step-00000005"
+    assert len(stopped.steps()) == 5
     found = stopped.run(4)
     _expect_one_line_a_step(stopped)
     assert column(found, "loss") == pytest.approx(column(expected, "loss"), rel=1e-6)
@@ -88,9 +69,7 @@ def test_a_signal_stores_and_more_ranks_go_on(bench: MakeBench) -> None:
 def test_an_adapter_with_dropout_resumes(bench: MakeBench) -> None:
     never, stopped = bench("adapter", _plan(Tuning.LORA)), bench("adapter-stopped", _plan(Tuning.LORA))
     expected = never.run(1, merge=True)
-    pids = stopped.start(1, pause=0.15)
-    _kill_after(stopped, pids, 4, signal.SIGKILL)
-    stopped.wait(pids)
+    assert stopped.wait(stopped.start(1, hit=[0, 5, signal.SIGKILL])) == [-signal.SIGKILL]
     assert column(stopped.run(1, merge=True), "loss") == column(expected, "loss")
     assert largest_difference(never.weights(), stopped.weights()) == 0.0
 

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 import warnings
 from pathlib import Path
@@ -36,7 +35,7 @@ def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(order["ranks"])}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     folder, base, words = Path(order["folder"]), Path(order["base"]), order["words"]
-    pause, die_in_save = words.pop("pause", 0.0), words.pop("die_in_save", None)
+    hit, die_in_save = words.pop("hit", None), words.pop("die_in_save", None)
     plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
@@ -46,9 +45,10 @@ def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
 
     def stop() -> int | None:
-        time.sleep(pause)
         return received[0] if received else None
 
+    if hit is not None and hit[0] == rank:
+        _hit_in_step(hit[1], hit[2])
     if die_in_save is not None:
         _die_in_save(die_in_save)
     try:
@@ -57,6 +57,20 @@ def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
     except Interrupted as error:
         return 128 + error.signal_number
     return 0
+
+
+def _hit_in_step(step: int, number: int) -> None:
+    """Send this process a signal between the backward pass of `step` and the optimizer."""
+    name = "clip_gradients"
+    clip = getattr(loop, name)
+    calls = iter(range(1, step + 1))
+
+    def clip_and_hit(*arguments: object) -> object:
+        if next(calls, None) == step:
+            os.kill(os.getpid(), number)
+        return clip(*arguments)
+
+    setattr(loop, name, clip_and_hit)
 
 
 def _die_in_save(step: int) -> None:
