@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -77,9 +78,9 @@ def make_plan(rows: EncodedRows, steps: int = 8, norm: Norm = Norm.TOKEN, kind: 
     )  # fmt: skip
 
 
-def make_llama(folder: Path, *, tied: bool = False) -> Path:
+def make_llama(folder: Path, *, tied: bool = False, vocabulary: int = VOCABULARY) -> Path:
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=tied, initializer_range=0.2,
         bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
@@ -157,6 +158,12 @@ class Bench:
 
     def weights(self) -> dict[str, torch.Tensor]:
         return load_file(self.folder / "tiny" / "model.safetensors")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 MakeBench = Callable[..., Bench]

@@ -195,6 +195,7 @@ def test_the_trial_finds_what_we_do_not_compute() -> None:
     [
         (MixtralConfig(**SHAPE), "experts"),
         (LlamaConfig(**SHAPE, attention_dropout=0.1), "dropout of attention"),
+        (LlamaConfig(**SHAPE, quantization_config={"quant_method": "bitsandbytes"}), "quantized"),
         (LlamaConfig(**{**SHAPE, "max_position_embeddings": 16}), "16 positions"),
         (
             LlamaConfig(

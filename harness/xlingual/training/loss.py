@@ -14,8 +14,8 @@ from .batches import Batch
 
 FEWEST_ROWS = 64
 """Of a chunk, however large the vocabulary."""
-CHUNK_SCORES = 2**25
-"""Scores computed at once, 128 MB in float32: a chunk has so many of them by the size of the vocabulary."""
+CHUNK_SCORES = 2**26
+"""Scores computed at once, 256 MB in float32: a chunk has so many of them by the size of the vocabulary."""
 
 
 class Hidden(Protocol):
