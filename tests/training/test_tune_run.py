@@ -43,7 +43,7 @@ path = "rows.zh.json"
 language = "zh"
 use = "all"
 [method]
-kind = "{kind}"
+{method}
 [schedule]
 epochs = {epochs}
 rows_per_step = 8
@@ -76,9 +76,10 @@ def place(tmp_path: Path, lettered: Path) -> Path:
         word = {"en": "yes", "zh": "好"}[code]
         rows = [{"instruction": f"{code} {n}", "input": "", "output": f"{word} {n}"} for n in range(count)]
         (tmp_path / f"rows.{code}.json").write_text(json.dumps(rows), encoding="utf-8")
-    for kind in ("full", "lora"):
+    methods = {"full": 'kind = "full"', "lora": 'kind = "lora"\nrank = 4\nalpha = 8.0'}
+    for kind, method in methods.items():
         (tmp_path / kind).mkdir()
-        text = RECIPE.format(base=lettered, kind=kind, epochs=2)
+        text = RECIPE.format(base=lettered, method=method, epochs=2)
         (tmp_path / kind / "mine.toml").write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -168,7 +169,7 @@ def _start(*words: str) -> "subprocess.Popen[str]":
 
 def test_a_signal_stores_and_says_how_to_go_on(place: Path) -> None:
     recipe = place / "full" / "mine.toml"
-    recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 2000"), encoding="utf-8")
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 900"), encoding="utf-8")
     words = _words(place, "full", "--checkpoint-every", "100000", "--progress", "plain")
     process = _start("-m", "xlingual", *words)
     end = time.monotonic() + 120

@@ -81,8 +81,13 @@ def run_tune(options: RunOptions) -> int:
             if place is None:
                 raise EnvironmentFault("the first rank has shared nothing", where="torchrun")
             job = _job(options, place, world)
-        with _held(job.folder, world, observer):
-            record = _read_record(job) if place.finished else _train(job, world, observer, hint)
+        try:
+            with _held(job.folder, world, observer):
+                record = _read_record(job) if place.finished else _train(job, world, observer)
+        except Interrupted as error:
+            if world.is_first:
+                raise Interrupted(error.signal_number, hint=hint) from error
+            return 128 + error.signal_number
         if world.is_first:
             _show(job, record, options)
     return 0
@@ -180,14 +185,11 @@ def _held(folder: Path, world: "World", observer: Observer) -> Iterator[None]:
         yield
 
 
-def _train(job: Job, world: "World", observer: Observer, hint: str) -> TuneRecord:
+def _train(job: Job, world: "World", observer: Observer) -> TuneRecord:
     from ..training.loop import train  # noqa: PLC0415 (torch)
 
     with noted_signals() as stop:
-        try:
-            return train(job, world, observer, stop)
-        except Interrupted as error:
-            raise Interrupted(error.signal_number, hint=hint) from error
+        return train(job, world, observer, stop)
 
 
 def _read_record(job: Job) -> TuneRecord:
