@@ -15,10 +15,8 @@ from .conftest import make_plan, make_rows
 
 
 def _report(step: int, loss: float = 2.0) -> StepReport:
-    sources = {
-        name: Part(loss=value, supervised=count)
-        for name, value, count in (("a", 1.0, 10), ("b", loss, 30), ("c", 4.0, 60))
-    }
+    losses, counts = {"a": 1.0, "b": loss, "c": 4.0}, {"a": 10, "b": 30, "c": 60}
+    sources = {name: Part(loss=losses[name], supervised=counts[name]) for name in losses}
     languages = {"en": Part(loss=1.0, supervised=10), "zh": Part(loss=3.0, supervised=90)}
     return StepReport(
         step=step, epoch=0, loss=loss, gradient_norm=1.0, learning_rate=1e-3, rows=4, tokens=300, supervised=100,

@@ -34,7 +34,7 @@ def cut_back(path: Path, step: int) -> None:
 
 
 def append(path: Path, reports: Sequence[StepReport], pace: Pace) -> None:
-    """Add the steps of a log."""
+    """Add the steps of a log; on disk before any checkpoint that comes after them."""
     lines = []
     for each in reports:
         line = to_json(each)
@@ -45,6 +45,8 @@ def append(path: Path, reports: Sequence[StepReport], pace: Pace) -> None:
     try:
         with path.open("ab") as file:
             file.write("".join(lines).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise disk_fault(error, path) from error
 
