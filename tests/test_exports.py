@@ -24,7 +24,13 @@ def test_public_names_are_few_sorted_and_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-c", "import xlingual"], ["-m", "xlingual", "--help"], ["-m", "xlingual", "tasks"]]
+    "arguments",
+    [
+        ["-c", "import xlingual"],
+        ["-m", "xlingual", "--help"],
+        ["-m", "xlingual", "tasks"],
+        ["-m", "xlingual", "tune", "plan", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     finished = subprocess.run(

@@ -35,6 +35,9 @@ def test_the_wheel_carries_plugins_and_sample(wheel: Path) -> None:
         "models/hf/__init__.py",
         "models/smollm2.py",
         "leaderboards/paper.toml",
+        "tasks/sources/alpaca.py",
+        "tasks/sample/tune/alpaca.zh.jsonl",
+        "models/recipes/x-llama.toml",
     ):
         assert f"xlingual/plugins/{each}" in names
 

@@ -18,10 +18,10 @@ COLUMNS = ("instruction", "input", "output")
 @register_source("alpaca", ask=ask_instruction)
 def read(corpus: Corpus, place: DataPlace) -> Examples:
     """Read one file; rows without an instruction or an output are counted and left out."""
-    file = locate_text(fill_path(corpus, corpus.language), place)
     columns = corpus.columns or COLUMNS
     if len(columns) != len(COLUMNS):
         raise UsageError("columns must name instruction, input and output", where=corpus.name)
+    file = locate_text(fill_path(corpus, corpus.language), place)
     return instruction_examples(corpus, _rows(file, columns), file)
 
 

@@ -82,6 +82,19 @@ def test_what_is_stored_is_what_is_read(workshop: Workshop, recipe: Recipe, tmp_
     assert before == {path: path.read_bytes() for path in prepared.folder.rglob("*") if path.is_file()}
 
 
+def test_packs_drop_and_cut_nothing(workshop: Workshop, recipe: Recipe) -> None:
+    """Pitfall 4: what becomes of a long row is the recipe's word, and no matter of how rows lie in packs."""
+    wide = plan_mix(recipe, workshop.model, workshop.place)
+    longest = int(wide.rows.lengths.max())
+    narrow = plan_mix(replace(recipe, length=longest), workshop.model, workshop.place, pack_length=1)
+    assert narrow.plan.pack_length == longest  # never under the longest row
+    assert narrow.plan.packs == 12  # a row each
+    assert narrow.plan.sources == wide.plan.sources
+    assert np.array_equal(narrow.rows.tokens, wide.rows.tokens)
+    other = plan_mix(recipe, workshop.model, workshop.place, pack_length=20_000)
+    assert (other.plan.id, other.plan.steps) == (wide.plan.id, wide.plan.steps)
+
+
 def test_changed_rows_are_not_taken(workshop: Workshop, recipe: Recipe, tmp_path: Path) -> None:
     folder = store_plan(workshop.plan(recipe), tmp_path / "runs").folder
     assert folder is not None
@@ -114,8 +127,7 @@ def test_the_id_is_of_what_is_learnt_and_how(workshop: Workshop, recipe: Recipe,
         return identify(changed, base, rows)
 
     renamed = replace(recipe, base="letters:elsewhere", description="in other words")
-    other = MODELS.get("letters")("elsewhere", ModelOptions(dtype="float32"))
-    assert identify(renamed, other.spec, rows) == planned.plan.id
+    assert identify(renamed, replace(base, word="letters:elsewhere", name="elsewhere"), rows) == planned.plan.id
     schedule = recipe.schedule
     changes = [
         replace(recipe, seed=1),
@@ -143,6 +155,14 @@ def test_the_norm_is_in_the_stored_plan(workshop: Workshop, recipe: Recipe, tmp_
 def test_a_model_that_cannot_be_tuned(workshop: Workshop, recipe: Recipe) -> None:
     with pytest.raises(ModelError, match="cannot be tuned"):
         plan_mix(recipe, MODELS.get("echo")("", ModelOptions()), workshop.place)
+
+
+def test_where_all_rows_went_is_said(workshop: Workshop, recipe: Recipe) -> None:
+    with pytest.raises(DataError) as caught:
+        workshop.plan(replace(recipe, length=20))
+    assert caught.value.where == "source a"
+    assert caught.value.what == "no row is left to learn from: 0 skipped, 0 contaminated, 0 duplicates, 9 dropped"
+    assert caught.value.hint == "a row has room for 20 tokens: raise length"
 
 
 def test_data_must_be_said(workshop: Workshop, recipe: Recipe) -> None:

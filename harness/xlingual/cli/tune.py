@@ -9,6 +9,7 @@ from . import EXIT_CODES, LazyGroup
 _COMMANDS = {
     "plan": ("tune_plan", "Show what a recipe would train: the mix, steps, hours, and what it was compared with."),
     "preview": ("tune_preview", "Show rows as the model would see them, the part that is learnt marked."),
+    "recipes": ("tune_recipes", "List the recipes."),
     "run": ("tune_run", "Train exactly the plan; the same command again resumes."),
 }
 

@@ -145,7 +145,7 @@ def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:
                 f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {languages}: {found}"
             )
         else:
-            lines.append(f"  {check.family}: NOT compared in {languages}: its test data are not on this machine")
+            lines.append(f"  {check.family}: NOT compared in {languages}: no test data here, or none that can be read")
     return lines
 
 

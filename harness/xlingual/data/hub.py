@@ -59,12 +59,12 @@ def hub_table(source: HubSource, columns: Sequence[str], *, offline: bool) -> tu
 
 
 def table_lines(rows: Iterable[Mapping[str, object]], columns: Sequence[str], where: str) -> Iterator[bytes]:
-    """Yield each row as a line of JSON with `columns` only; DataError naming the row that lacks one."""
+    """Yield each row as a line of JSON with `columns` only, null as ""; DataError naming the row that lacks one."""
     for number, row in enumerate(rows, start=1):
         if missing := [name for name in columns if name not in row]:
             what = f"column {missing[0]!r} is missing (has: {', '.join(row)})"
             raise DataError(what, where=f"{where}: row {number}", hint="name the columns in the recipe")
-        kept = {name: row[name] for name in columns}
+        kept = {name: "" if row[name] is None else row[name] for name in columns}
         yield (json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
 
 

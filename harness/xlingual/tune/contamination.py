@@ -8,13 +8,13 @@ a question alone proves nothing.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
 
 from ..data import PINS
-from ..errors import DataError, EnvironmentFault
+from ..errors import DataError, EnvironmentFault, UsageError
 from ..languages import LANGUAGES
 from ..plugin import DataPlace, Task
 from ..records import DataFile, Example, Examples, Origin
@@ -87,8 +87,20 @@ def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
     tested = "|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)"
     wanted = tuple(dict.fromkeys(languages))
     for name in TASKS.names():
-        _gather_family(data, name, _tested_tasks(TASKS.get(name), tested), wanted, place)
+        _gather_family(data, name, _tested_tasks(_load_family(name), tested), wanted, place)
     return data
+
+
+def _load_family(name: str) -> Family:
+    """Return a task family; a broken plugin must not let its test data be learnt."""
+    try:
+        return TASKS.get(name)
+    except (ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"cannot be loaded ({type(error).__name__}: {error}), so nothing can be compared with its test data",
+            where=f"task family {name}",
+            hint="mend the plugin, or take its folder out of XLINGUAL_PLUGINS",
+        ) from error
 
 
 @lru_cache(maxsize=64)
@@ -164,21 +176,28 @@ class _Reading:
             self.files[file.sha256] = file.name
             self.origins.add(file.origin)
         for example in found.rows:
-            self.texts.update(dict.fromkeys(self._texts_of(task, example)))
-
-    def _texts_of(self, task: Task, example: Example) -> Iterator[str]:
-        context, question = example.fields.get("context"), example.fields.get("question")
-        if context is not None and question is not None:
-            passage, asked = self._fold(context), self._fold(question)
-            yield from (passage, passage + asked, asked + passage, fold(task.prompt(example).input))
-            return
-        for text in (*example.fields.values(), *example.targets):
-            yield self._fold(text)
+            self.texts.update(dict.fromkeys(compared_texts(task, example, self._fold)))
 
     def _fold(self, text: str) -> str:
         if text not in self.folded:
             self.folded[text] = fold(text)
         return self.folded[text]
+
+
+def compared_texts(task: Task, example: Example, folding: Callable[[str], str] = fold) -> Iterator[str]:
+    """Yield the folded texts of a test example that may not be learnt.
+
+    These are the passage, and question with passage in any order or as the task asks; both sides of a sentence pair;
+    of any other example all that it gives, together.
+    """
+    context, question = example.fields.get("context"), example.fields.get("question")
+    if context is not None and question is not None:
+        passage, asked = folding(context), folding(question)
+        yield from (passage, passage + asked, asked + passage, fold(task.prompt(example).input))
+    elif "source" in example.fields:
+        yield from map(folding, (*example.fields.values(), *example.targets))
+    else:
+        yield "".join(map(folding, example.fields.values()))
 
 
 def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:

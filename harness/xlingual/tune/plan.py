@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import DataError
 from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
@@ -37,6 +38,9 @@ class Drawn:
 
 def draw(sources: Sequence[SourceRows], recipe: Recipe) -> list[Drawn]:
     """Choose the rows of each source and how often each comes; DataError where amounts or budget cannot be met."""
+    for source in sources:
+        if not len(source.places):
+            raise _nothing_left(source, recipe)
     orders = [_taking_order(source, recipe.seed) for source in sources]
     stocks = [Stock(source.use, source.lengths[order]) for source, order in zip(sources, orders, strict=True)]
     drawn = []
@@ -44,6 +48,19 @@ def draw(sources: Sequence[SourceRows], recipe: Recipe) -> list[Drawn]:
         draws = draws_per_row(count, len(order))
         drawn.append(_in_file_order(source, order[draws > 0], draws[draws > 0]))
     return drawn
+
+
+def _nothing_left(source: SourceRows, recipe: Recipe) -> DataError:
+    left = source.left
+    reasons = (
+        f"{left.skipped:,} skipped, {left.contaminated:,} contaminated, "
+        f"{left.duplicates:,} duplicates, {left.dropped:,} dropped"
+    )
+    return DataError(
+        f"no row is left to learn from: {reasons}",
+        where=f"source {source.use.name}",
+        hint=f"a row has room for {recipe.length:,} tokens: raise length" if left.dropped else "",
+    )
 
 
 def _taking_order(source: SourceRows, seed: int) -> IntArray:

@@ -73,10 +73,11 @@ def plan_mix(
     readers = [SOURCES.get(use.reader) for use in recipe.sources]
     read = [reader.examples(corpus_of(use), place) for reader, use in zip(readers, recipe.sources, strict=True)]
     held_out = gather_held_out(languages, place)
+    for use, found in zip(recipe.sources, read, strict=True):
+        held_out.refuse_files(found.files, use.name)
     encoder = Encoder(recipe, base, held_out)
     sources: list[SourceRows] = []
     for use, reader, found in zip(recipe.sources, readers, read, strict=True):
-        held_out.refuse_files(found.files, use.name)
         note(f"{use.name}: encoding {len(found.rows):,} rows")
         sources.append(encoder.encode(use, reader, found))
     drawn = draw(sources, recipe)

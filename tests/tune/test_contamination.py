@@ -1,0 +1,177 @@
+"""What leaderboards test on is refused: whole files, and texts whatever their case, spaces, punctuation and form."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from xlingual.errors import DataError, UsageError
+from xlingual.plugin import DataPlace, GenerationTask
+from xlingual.records import Example, Examples, Prompt
+from xlingual.selection import select_tasks
+from xlingual.tune.contamination import compared_texts, fold, gather_held_out
+from xlingual.tune.prepare import plan_mix
+
+from .conftest import Workshop
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "tasks" / "sample"
+REAL = ROOT.parent / "shared" / "data"
+DEV_QUESTIONS = 6
+"""In `dev-context-zh-question-zh.json` of the packaged sample."""
+PAIR = '[sources.t]\nreader = "parallel"\npath = "t.{language}"\ndirection = "en-zh"\n'
+ALPACA = '[sources.a]\nreader = "alpaca"\npath = "a.jsonl"\nlanguage = "zh"\n'
+
+
+def lines(name: str) -> list[str]:
+    return (SAMPLE / "flores101" / name).read_text(encoding="utf-8").splitlines()
+
+
+def question(language: str) -> tuple[str, str, str]:
+    document = json.loads((SAMPLE / "xquad" / f"xquad.{language}.json").read_text(encoding="utf-8"))
+    paragraph = document["data"][0]["paragraphs"][0]
+    asked = paragraph["qas"][0]
+    return paragraph["context"], asked["question"], asked["answers"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("A  Cat, sat.", "a cat sat"),
+        ("“Straße”", "strasse"),
+        ("一、二。", "一二"),
+        ("हिन्दी में", "हिन्दीमें"),
+        (unicodedata.normalize("NFD", "Việt Nam"), "việtnam"),
+        ("\ufeffa\u200bb\tc\n", "abc"),
+    ],
+)
+def test_what_is_compared(text: str, same: str) -> None:
+    assert fold(text) == fold(same) == same.replace(" ", "")
+
+
+def test_vowel_signs_are_letters() -> None:
+    assert fold("कि") != fold("का")
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts"),
+    [
+        ({"context": "A b.", "question": "C?"}, {"ab", "abc", "cab", "xab"}),
+        ({"source": "A b."}, {"ab", "hanoi"}),
+        ({"question": "Capital?", "country": "Viet Nam"}, {"capitalvietnam"}),  # and no answer that is one word
+    ],
+)
+def test_what_of_an_example_may_not_be_learnt(fields: dict[str, str], texts: set[str]) -> None:
+    def ask(example: Example) -> Prompt:
+        return Prompt(instruction="", before="x ", passage=example.fields["context"], after="")
+
+    example = Example(id="1", language="en", group="1", cluster="1", fields=fields, targets=("Hanoi",))
+    spec = select_tasks(["xquad/en"], [])[0].spec
+    task = GenerationTask(spec=spec, read=lambda split, place: Examples(rows=(), files=()), ask=ask)
+    assert set(compared_texts(task, example)) == texts
+
+
+def test_a_file_of_test_data_is_refused(workshop: Workshop) -> None:
+    for code, name in (("en", "eng"), ("zh", "zho_simpl")):
+        workshop.write(f"t.{code}", (SAMPLE / f"flores101/devtest/{name}.devtest").read_text(encoding="utf-8"))
+    with pytest.raises(DataError, match=r"flores101/devtest/.*which leaderboards test on") as caught:
+        workshop.plan(workshop.recipe(PAIR))
+    assert caught.value.where == "source t"
+
+
+def test_sentences_are_found_and_left_out(workshop: Workshop) -> None:
+    english, chinese = lines("devtest/eng.devtest"), lines("devtest/zho_simpl.devtest")
+    sources = [f"  {english[0].upper()} ", english[1], "A harmless line.", "Another one."]
+    targets = ["无害。", "无害的。", chinese[2].replace("，", ", "), "没有关系。"]
+    workshop.write("t.en", "\n".join(sources) + "\n")
+    workshop.write("t.zh", "\n".join(targets) + "\n")
+    plan = workshop.plan(workshop.recipe(PAIR)).plan
+    assert (plan.sources[0].contaminated, plan.sources[0].available) == (3, 1)
+    found = {check.family: check for check in plan.checks if check.origins == ("sample",)}
+    assert (found["flores101"].texts, found["flores101"].rows) == (48, 3)
+    assert found["xquad"].rows == found["mlqa"].rows == 0
+
+
+def test_passages_are_found_and_answers_are_not(workshop: Workshop) -> None:
+    context, asked, answer = question("zh")
+    rows = [
+        ("总结。", context, "好。"),
+        ("阅读并回答。", f"{context}\n{asked}", "好。"),
+        ("请根据以下段落，回答问题", f"段落: {context}\n问题: {asked}\n答案: ", answer),
+        (asked, "", "不知道。"),
+        ("说一个词。", "", answer),
+    ]
+    workshop.instructions("a.jsonl", rows)
+    plan = workshop.plan(workshop.recipe(ALPACA)).plan
+    assert (plan.sources[0].contaminated, plan.sources[0].available) == (3, 2)
+
+
+def test_dev_splits_may_be_learnt_and_test_splits_not(workshop: Workshop) -> None:
+    place = DataPlace(folder=None, sample=True, offline=True)
+
+    def plan(path: str, language: str) -> int:
+        table = f'[sources.d]\nreader = "task"\npath = "{path}"\nlanguage = "{language}"\n'
+        return plan_mix(workshop.recipe(table), workshop.model, place).plan.rows
+
+    assert plan("flores101/en-zh@dev", "zh") == 8
+    assert plan("mlqa/zh@dev", "zh") == DEV_QUESTIONS
+    for path, error in (
+        ("flores101/en-zh@devtest", "is tested on its devtest split"),
+        ("mlqa/zh@test", "is tested on its test split"),
+        ("xquad/zh@test", "is tested on its test split"),
+        ("xquad/zh@dev", "has no split 'dev' to learn from"),
+        ("xquad/zh", "has no split ''"),
+        ("xquad/zz@dev", "no such task: 'xquad/zz'"),
+    ):
+        with pytest.raises(UsageError, match=error):
+            plan(path, "zh")
+
+
+def test_benchmarks_on_the_hub_are_refused(workshop: Workshop) -> None:
+    table = f'[sources.h]\nreader = "hub"\npath = "google/xquad@{"0" * 40}:xquad.zh/validation"\nlanguage = "zh"\n'
+    with pytest.raises(DataError, match="leaderboards test on google/xquad"):
+        workshop.plan(workshop.recipe(table))
+
+
+def test_what_is_not_here_is_said(workshop: Workshop) -> None:
+    workshop.write("t.en", "One.\n")
+    workshop.write("t.zh", "一。\n")
+    plan = workshop.plan(workshop.recipe(PAIR)).plan
+    absent = {check.family: check.languages for check in plan.checks if not check.origins}
+    assert absent == {"flores101": ("en", "zh"), "mlqa": ("en", "zh"), "xquad": ("en", "zh")}
+
+
+def test_only_the_languages_of_the_mix_are_read() -> None:
+    place = DataPlace(folder=None, sample=True, offline=True)
+    greek = {check.family: check for check in gather_held_out(["el"], place).checks}
+    assert greek["xquad"].languages == ("el",)
+    assert greek["flores101"].texts == 48  # the Greek lines, and the English ones beside them
+    assert "mlqa" not in greek  # it has no Greek
+    english = {check.family: check.languages for check in gather_held_out(["en"], place).checks}
+    assert english == {"flores101": ("en",), "mlqa": ("en",), "xquad": ("en",)}
+
+
+def test_the_packaged_training_text_is_not_tested_on() -> None:
+    codes = ["ar", "el", "hi", "tr", "vi", "zh"]
+    place = DataPlace(folder=None, sample=True, offline=True)
+    data = gather_held_out(["en", *codes], place)
+    texts = 0
+    for path in sorted((SAMPLE / "tune").iterdir()):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for text in json.loads(line).values() if path.suffix == ".jsonl" else [line]:
+                assert fold(text) not in data.texts, (path, line)
+                texts += 1
+    assert texts == 7 * 60 + (60 + 6 * 20) * 3
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
+def test_real_test_data_are_found(workshop: Workshop) -> None:
+    place = DataPlace(folder=REAL, sample=False, offline=True)
+    data = gather_held_out(["en", "zh"], place)
+    counts = {check.family: check.texts for check in data.checks if check.origins == ("local",)}
+    assert counts["flores101"] == 2 * 1012
+    flores = (REAL / "flores101/devtest/zho_simpl.devtest").read_text(encoding="utf-8").split("\n")[:-1]
+    assert all(fold(line) in data.texts for line in flores)
+    dev = (REAL / "parallel/flores-dev-510/zho_simpl.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    assert not any(fold(line) in data.texts for line in dev)

@@ -1,0 +1,90 @@
+"""Sizes of published models, and the arithmetic of the estimate by hand."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xlingual.errors import UsageError
+from xlingual.tune.cost import Shape, estimate_cost, find_gpu, read_shape
+from xlingual.tune.recipe import find_recipe
+from xlingual.tune.records import Method, MixPlan, Tuning
+
+from .conftest import Workshop
+
+LLAMA_7B = {
+    "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 11008, "num_attention_heads": 32,
+    "vocab_size": 32000, "tie_word_embeddings": False,
+}  # fmt: skip
+SMOLLM2_135M = {
+    "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+def shape_of(folder: Path, config: Mapping[str, object]) -> Shape:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    shape = read_shape(folder)
+    assert shape is not None
+    return shape
+
+
+def test_published_sizes(tmp_path: Path) -> None:
+    llama = shape_of(tmp_path, LLAMA_7B)
+    assert llama.weights == 6_738_415_616  # as its model card has it
+    assert llama.matrices == 6_607_077_376
+    assert shape_of(tmp_path, SMOLLM2_135M).weights == 134_515_008
+    assert shape_of(tmp_path, {"text_config": LLAMA_7B}) == llama
+
+
+def test_other_shapes_are_not_guessed(tmp_path: Path) -> None:
+    assert read_shape(tmp_path) is None
+    (tmp_path / "config.json").write_text('{"n_embd": 768}', encoding="utf-8")
+    assert read_shape(tmp_path) is None
+
+
+@pytest.fixture
+def plan(workshop: Workshop) -> MixPlan:
+    workshop.write("b.en", "One.\n")
+    workshop.write("b.zh", "一。\n")
+    made = workshop.plan(
+        workshop.recipe('[sources.b]\nreader = "parallel"\npath = "b.{language}"\ndirection = "en-zh"\n')
+    )
+    # x-LLaMA (zh): 1.0065 M rows of 155 tokens, three epochs.
+    recipe = find_recipe("x-llama-zh")
+    return replace(made.plan, recipe=recipe, rows=1_006_500, tokens=1_006_500 * 155, pack_length=8192)
+
+
+def test_a_7b_model_on_8_a100(plan: MixPlan, tmp_path: Path) -> None:
+    cost = estimate_cost(plan, shape_of(tmp_path, LLAMA_7B), "8xA100")
+    operations = 6 * 6_607_077_376 + 12 * 32 * 4096 * 155 / 2
+    assert operations == pytest.approx(39.76e9, rel=1e-3)
+    assert cost.tokens_per_second == pytest.approx(8 * 312e12 * 0.5 / operations)
+    assert cost.tokens_per_second / 8 == pytest.approx(3_923, abs=1)
+    assert cost.hours == pytest.approx(4.14, abs=0.01)
+    assert cost.memory == pytest.approx(16 * 6_738_415_616 / 8 + 34 * 4096 * 32 * 8192)
+    assert cost.fits
+    assert cost.gpus == "8 x A100"
+
+
+def test_one_gpu_does_not_hold_all_states_but_an_adapter(plan: MixPlan, tmp_path: Path) -> None:
+    shape = shape_of(tmp_path, LLAMA_7B)
+    assert not estimate_cost(plan, shape, "h100").fits
+    lora = Method(kind=Tuning.LORA, rank=8, alpha=16.0, dropout=0.0, targets=("all-linear",))
+    adapter = estimate_cost(replace(plan, recipe=replace(plan.recipe, method=lora)), shape, "H100")
+    assert adapter.fits
+    assert adapter.memory == pytest.approx(2 * 6_738_415_616 + 16 * 8 * 2_498_560 + 34 * 4096 * 32 * 8192)
+    assert adapter.tokens_per_second == pytest.approx(0.4 * 989e12 / (4 * 6_607_077_376 + 12 * 32 * 4096 * 155 / 3))
+
+
+@pytest.mark.parametrize(("word", "found"), [("H100", (1, "H100")), ("8xa100", (8, "A100")), ("2 x L40S", (2, "L40S"))])
+def test_names(word: str, found: tuple[int, str]) -> None:
+    assert find_gpu(word) == found
+
+
+@pytest.mark.parametrize("word", ["H10", "0xH100", "", "8x", "-1xH100"])
+def test_no_such_gpu(word: str) -> None:
+    with pytest.raises(UsageError, match="no such GPU"):
+        find_gpu(word)
