@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import EnvironmentFault, Interrupted, ModelError
+from ..errors import EnvironmentFault, Interrupted
 from ..plugin import Model
 from ..serial import from_json, to_json
 from ..store import EARLIER, LOCK, lock_folder, pretty_json, read_json
@@ -95,18 +95,10 @@ def run_tune(options: RunOptions) -> int:
 
 def _prepare(options: RunOptions, observer: Observer) -> _Place:
     """Plan, store, and fetch the base: what only the first rank does."""
-    folder = Path(options.recipe)
-    if (folder / PLAN).is_file():
-        prepared = load_plan(folder)
-        model = open_base(options.base or prepared.plan.recipe.base, offline=options.offline)
-        if model.spec.fingerprint != prepared.plan.base.fingerprint:
-            raise ModelError(
-                "is not the base of this plan", where=model.spec.word, hint=f"it was made for {prepared.plan.base.name}"
-            )
-    else:
-        words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-        planned, model = plan_words(words)
-        prepared = store_plan(planned, Path(options.out).expanduser())
+    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    prepared, model = plan_words(words)
+    if prepared.folder is None:
+        prepared = store_plan(prepared, Path(options.out).expanduser())
     if prepared.folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)
     with lock_folder(prepared.folder) as note:
