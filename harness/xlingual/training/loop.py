@@ -182,7 +182,7 @@ def take_step(training: Training, step: Step) -> None:
         (losses * batch.weights).sum().backward()
         training.ledger.add(batch, losses)
         began = time.perf_counter()
-    norm = clip_gradients(model, recipe.schedule.clip)
+    norm = clip_gradients(model, recipe.schedule.clip, world)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     training.done = step.number + 1
