@@ -18,7 +18,7 @@ export XLINGUAL_MAKE_DATA := $(value DATA)
 export XLINGUAL_MAKE_OUT := $(value OUT)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval tune board test test-slow check clean
+.PHONY: install eval tune board test test-slow bench-tune check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -47,6 +47,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# Useful tokens a second of `tune run` against transformers' Trainer. ARGS="--data DIR --layers 12 --steps 6"
+bench-tune: $(STAMP)
+	@$(BIN)/python bench/tuning.py $$XLINGUAL_MAKE_ARGS
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,11 +2,15 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from ..errors import Interrupted
+
+SAME_WAVE = 2.0
+"""Seconds: a terminal and torchrun both pass one Ctrl-C on, which is not to be taken for two."""
 
 
 @contextmanager
@@ -23,6 +27,24 @@ def orderly_signals(hint: str) -> Iterator[None]:
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noted_signals() -> Iterator[Callable[[], int | None]]:
+    """Note SIGINT and SIGTERM and yield what tells the first of them; a later one ends the process at once."""
+    received: list[tuple[int, float]] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if received and time.monotonic() - received[0][1] > SAME_WAVE:
+            os._exit(128 + number)
+        received.append((number, time.monotonic()))
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0][0] if received else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

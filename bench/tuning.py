@@ -1,0 +1,256 @@
+"""Useful tokens a second of `xlingual tune run` against transformers' Trainer with its default padded batches.
+
+    python bench/tuning.py [--data DIR] [--model WORD] [--layers N] [--rows 16] [--steps 5]
+
+Both train the same model on the same rows step by step, in one process and in turns: a step of theirs, a step of ours.
+The mix is that of CoIT: instructions in English and Chinese and, as many as both, sentence pairs. The first step is
+not counted. Trainer has its defaults (8 rows a pass, fused AdamW, SDPA) and a collator that pads to the longest row.
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from xlingual.plugin import DataPlace
+from xlingual.training.loop import Training, prepare, take_step
+from xlingual.training.observing import SilentObserver
+from xlingual.training.parallel import join_world
+from xlingual.training.settings import Job, TrainSettings
+from xlingual.tune.prepare import open_base, plan_mix, trainable
+from xlingual.tune.recipe import find_recipe
+
+LENGTH = 512
+PASS_ROWS = 8
+"""Trainer's default."""
+MIX = """
+name = "bench"
+description = "instructions in English and Chinese, and as many sentence pairs as both"
+base = "smollm2"
+template = "alpaca"
+seed = 0
+length = {length}
+on_long = "cut"
+[budget]
+rows = {rows}
+[sources.alpaca-en]
+reader = "alpaca"
+path = "{english}"
+language = "en"
+use = "25%"
+[sources.alpaca-zh]
+reader = "alpaca"
+path = "{chinese}"
+language = "zh"
+use = "25%"
+[sources.translation]
+reader = "parallel"
+path = "{pairs}"
+direction = "en-zh"
+use = "50%"
+max_epochs = 100
+[method]
+kind = "full"
+[schedule]
+epochs = 1
+rows_per_step = {step}
+learning_rate = 2e-5
+warmup = 0.0
+weight_decay = 0.0
+clip = 1.0
+norm = "token"
+"""
+REAL = {
+    "english": "alpaca/alpaca_data.en.json",
+    "chinese": "alpaca/alpaca_data.zh.json",
+    "pairs": "parallel/tatoeba/eng-cmn_Hans/tatoeba-test-v2021-08-07.{en:eng,zh:cmn_Hans}",
+}
+SAMPLE = {
+    "english": "tune/alpaca.en.jsonl",
+    "chinese": "tune/alpaca.zh.jsonl",
+    "pairs": "tune/everyday.{language}",
+}
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of original files; without it the packaged sample")
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--layers", type=int, help="only the first layers of the model, so that it takes less time")
+    parser.add_argument("--rows", type=int, default=16, help="of a step")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--pack-length", type=int, default=2048)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def make_job(options: argparse.Namespace, folder: Path) -> Job:
+    """Plan the mix, and lay the base out, cut to its first layers where asked to."""
+    text = MIX.format(
+        length=LENGTH, rows=options.rows * options.steps, step=options.rows, **(REAL if options.data else SAMPLE)
+    )
+    (folder / "bench.toml").write_text(text, encoding="utf-8")
+    model = open_base(options.model, offline=True)
+    place = DataPlace(folder=options.data, sample=options.data is None, offline=True)
+    planned = plan_mix(find_recipe(str(folder / "bench.toml")), model, place, pack_length=options.pack_length)
+    weights = trainable(model).weights()
+    if options.layers:
+        from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415
+
+        config = AutoConfig.from_pretrained(weights)
+        config.num_hidden_layers = options.layers
+        AutoModelForCausalLM.from_pretrained(weights, config=config).save_pretrained(folder / "cut")
+        weights = folder / "cut"
+    return Job(
+        plan=planned.plan,
+        rows=planned.rows,
+        weights=weights,
+        tokenizer=weights,
+        folder=folder,
+        settings=TrainSettings(pack_length=options.pack_length, device="cpu"),
+    )
+
+
+class Rows(Dataset[dict[str, list[int]]]):
+    """The rows of all steps in their order, prompts masked in the labels."""
+
+    def __init__(self, training: Training, steps: int) -> None:
+        """Lay the steps out."""
+        self.rows = training.job.rows
+        self.order = [int(row) for step in range(steps) for row in training.calendar.step(step).rows]
+
+    def __len__(self) -> int:
+        """Rows of all steps."""
+        return len(self.order)
+
+    def __getitem__(self, place: int) -> dict[str, list[int]]:
+        """One row."""
+        row = self.order[place]
+        ids = self.rows.tokens[self.rows.offsets[row] : self.rows.offsets[row + 1]].tolist()
+        start = int(self.rows.answer_starts[row])
+        return {"input_ids": ids, "labels": [-100] * start + ids[start:]}
+
+
+def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    """Pad to the longest row, as DataCollatorForSeq2Seq does."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def padded(name: str, value: int) -> torch.Tensor:
+        return torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in rows])
+
+    mask = torch.tensor([[1] * len(row["labels"]) + [0] * (longest - len(row["labels"])) for row in rows])
+    return {"input_ids": padded("input_ids", 0), "labels": padded("labels", -100), "attention_mask": mask}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a step took."""
+
+    wall: float
+    processor: float
+    loss: float
+
+
+@dataclass(slots=True)
+class Clock:
+    """Wall and processor seconds since it was set."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+
+    def set(self) -> None:
+        """Begin."""
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def read(self, loss: float) -> Cost:
+        """Return what has passed."""
+        wall, processor = time.perf_counter() - self.wall, time.process_time() - self.processor
+        return Cost(wall=wall, processor=processor, loss=loss)
+
+
+LINE = "{:>5}{:>8}{:>8}{:>12}{:>12}{:>12}{:>11}{:>8}{:>11}"
+
+
+def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> list[tuple[int, Cost, Cost]]:
+    """Let Trainer train; after each of its steps, take one of ours, outside of its time. Print a line for each pair."""
+    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments  # noqa: PLC0415
+    from transformers.trainer_callback import PrinterCallback  # noqa: PLC0415
+
+    found: list[tuple[int, Cost, Cost]] = []
+
+    class Turns(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+        clock = Clock()
+
+        def on_train_begin(self, *_: object, **__: object) -> None:
+            self.clock.set()
+
+        def on_step_end(self, *_: object, **__: object) -> None:
+            self.theirs = self.clock.read(0.0)
+
+        def on_log(self, _arguments: object, state: Any, *_: object, logs: dict[str, float], **__: object) -> None:  # noqa: ANN401
+            if "loss" in logs:
+                theirs = replace(self.theirs, loss=float(logs["loss"]))
+                step = training.calendar.step(state.global_step - 1)
+                self.clock.set()
+                take_step(training, step)
+                found.append((step.number, theirs, self.clock.read(training.ledger.read()[0].loss)))
+                print(describe(training, *found[-1]), flush=True)
+                self.clock.set()
+
+    arguments = TrainingArguments(
+        output_dir=str(folder / "theirs"), max_steps=options.steps, learning_rate=2e-5, lr_scheduler_type="cosine",
+        per_device_train_batch_size=PASS_ROWS, gradient_accumulation_steps=max(options.rows // PASS_ROWS, 1),
+        logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, seed=0,
+        train_sampling_strategy="sequential", remove_unused_columns=False,
+    )  # fmt: skip
+    theirs = AutoModelForCausalLM.from_pretrained(training.job.weights, attn_implementation="sdpa", dtype=torch.float32)
+    trainer = Trainer(
+        model=theirs, args=arguments, train_dataset=Rows(training, options.steps), data_collator=collate,
+        callbacks=[Turns()],
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return found
+
+
+def describe(training: Training, number: int, theirs: Cost, ours: Cost) -> str:
+    """Return the line of a step."""
+    lengths = training.lengths[training.calendar.step(number).rows].tolist()
+    tokens = sum(lengths)
+    chunks = [lengths[at : at + PASS_ROWS] for at in range(0, len(lengths), PASS_ROWS)]
+    pads = 1 - tokens / sum(max(chunk) * len(chunk) for chunk in chunks)
+    speeds = (f"{tokens / theirs.wall:.1f}", f"{tokens / ours.wall:.1f}")
+    losses = (f"{theirs.loss:.5f}", f"{ours.loss:.5f}")
+    ratios = (f"{theirs.wall / ours.wall:.2f}x", f"{theirs.processor / ours.processor:.2f}x")
+    return LINE.format(number + 1, tokens, f"{100 * pads:.0f}%", *speeds, *losses, *ratios)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as name, join_world("cpu", "float32") as world:
+        folder = Path(name)
+        job = make_job(options, folder)
+        job = replace(job, plan=replace(job.plan, steps=options.steps))
+        training = prepare(job, world, SilentObserver())
+        plan = training.job.plan
+        print(f"{plan.recipe.base}, {options.layers or 'all'} layers, {options.rows} rows a step, ", end="")
+        print(f"{100 * plan.supervised / plan.tokens:.0f}% of the tokens supervised, {options.threads} threads")
+        names = ("step", "tokens", "pads", "their tok/s", "our tok/s", "their loss", "our loss", "wall", "processor")
+        print(LINE.format(*names), flush=True)
+        found = run_turns(training, options, folder)[1:]
+    wall = median(theirs.wall / ours.wall for _, theirs, ours in found)
+    processor = median(theirs.processor / ours.processor for _, theirs, ours in found)
+    print(f"medians without the first step: {wall:.2f}x by wall clock, {processor:.2f}x by processor time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Checkpoints: written beside, forced to disk, renamed; training goes on from the newest complete one, on any ranks.
+
+    RUN/checkpoints/step-00000100/
+        .metadata, __0_0.distcp, ...   weights that are trained and the optimizer's state, a file for each rank
+        state.json                     where the training stood
+        COMPLETE                       the size of every other file
+
+Nothing random is stored: rows and dropout follow from the number of the step.
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save as save_shards
+
+from ..errors import DataError, XlingualError
+from ..identity import canonical_json
+from ..serial import from_json, to_json
+from ..store import disk_fault, read_json, write_atomically
+from .parallel import World
+
+FOLDER: Final = "checkpoints"
+MARKER: Final = "COMPLETE"
+STATE: Final = "state.json"
+UNFINISHED: Final = ".saving-"
+OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True, strict=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a training stands: all that is not weights or optimizer."""
+
+    plan: str
+    """Id of the plan."""
+    step: int
+    """How many are done."""
+    epoch: int
+    epoch_loss: tuple[float, ...]
+    epoch_tokens: tuple[int, ...]
+    seconds: float
+    """That the steps took, over all sittings."""
+    useful_tokens: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a checkpoint holds besides the standing."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def save(run: Path, trained: Trained, standing: Standing, keep: int, world: World) -> Path:
+    """Write a checkpoint, then remove all but the newest `keep`; every rank must call. Returns its folder.
+
+    A kill at any moment leaves the earlier ones as they are.
+    """
+    target = run / FOLDER / f"step-{standing.step:08d}"
+    unfinished = target.with_name(f"{UNFINISHED}{standing.step:08d}")
+    try:
+        if world.is_first:
+            target.parent.mkdir(exist_ok=True)
+            for each in target.parent.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(each)
+            unfinished.mkdir()
+        world.barrier()
+        weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
+        with _quiet():
+            save_shards(
+                {"model": weights, "optimizer": optimizer},
+                storage_writer=FileSystemWriter(unfinished, sync_files=True),
+                no_dist=not world.sharded,
+            )
+        world.barrier()
+        if world.is_first:
+            _finish(unfinished, target, standing)
+            _remove_old(target.parent, keep)
+        world.barrier()
+    except OSError as error:
+        raise disk_fault(error, target) from error
+    return target
+
+
+def _finish(unfinished: Path, target: Path, standing: Standing) -> None:
+    write_atomically(unfinished / STATE, canonical_json(to_json(standing)) + "\n")
+    sizes = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
+    sync(unfinished)
+    write_atomically(unfinished / MARKER, canonical_json(sizes) + "\n")
+    if target.exists():  # of an earlier sitting that was told to go back before it
+        shutil.rmtree(target)
+    unfinished.rename(target)
+    sync(target.parent)
+
+
+def _remove_old(folder: Path, keep: int) -> None:
+    for each in sorted(folder.glob("step-*"))[:-keep]:
+        (each / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(each)
+
+
+def sync(folder: Path) -> None:
+    """Force the files of a folder, and its list of them, to disk."""
+    for path in [*(each for each in folder.iterdir() if each.is_file()), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The newest complete checkpoint of a run, and what was passed over."""
+
+    folder: Path | None
+    standing: Standing | None
+    notes: tuple[str, ...]
+
+
+def find(run: Path, plan: str) -> Found:
+    """Return the newest complete checkpoint of the run; DataError where it is of another plan."""
+    notes: list[str] = []
+    for folder in sorted((run / FOLDER).glob("step-*"), reverse=True):
+        problem = _problem(folder)
+        if problem is not None:
+            notes.append(f"{folder.name} is passed over: {problem}")
+            continue
+        standing = from_json(Standing, read_json(folder / STATE), where=str(folder / STATE))
+        if standing.plan != plan:
+            raise DataError(
+                f"is a checkpoint of plan {standing.plan[:8]}, not of {plan[:8]}",
+                where=str(folder),
+                hint="choose another --out, or --fresh",
+            )
+        return Found(folder=folder, standing=standing, notes=tuple(notes))
+    return Found(folder=None, standing=None, notes=tuple(notes))
+
+
+def _problem(folder: Path) -> str | None:
+    """Return why a checkpoint cannot be used, None where it can."""
+    if not (folder / MARKER).is_file():
+        return "it is not complete"
+    try:
+        sizes = read_json(folder / MARKER)
+    except XlingualError as error:
+        return str(error)
+    if not isinstance(sizes, dict):
+        return f"{MARKER} is no list of files"
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            return f"{name} is missing or cut off"
+    return None
+
+
+def restore(folder: Path, trained: Trained, world: World) -> None:
+    """Load weights and the optimizer's state; every rank must call."""
+    weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
+    try:
+        with _quiet():
+            load(
+                {"model": weights, "optimizer": optimizer},
+                storage_reader=FileSystemReader(folder),
+                no_dist=not world.sharded,
+            )
+    except (OSError, RuntimeError, ValueError, LookupError, EOFError, CheckpointException) as error:
+        raise DataError(f"the checkpoint cannot be read: {error}", where=str(folder), hint="delete it") from error
+    left = set_state_dict(
+        trained.model,
+        trained.optimizer,
+        model_state_dict=weights,
+        optim_state_dict=optimizer,
+        options=OPTIONS,
+    )
+    _expect_whole(trained.model, left.missing_keys, left.unexpected_keys, folder)
+
+
+def _expect_whole(model: nn.Module, missing: Sequence[str], unexpected: Sequence[str], folder: Path) -> None:
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
+    if wrong := sorted((trained & set(missing)) | set(unexpected)):
+        raise DataError(f"does not fit the model: {wrong[0]}", where=str(folder), hint="delete it")
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
+    """Leave out torch's remarks on checkpoints of a single process."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.distributed\.checkpoint")

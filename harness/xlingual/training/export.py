@@ -1,0 +1,180 @@
+"""The finished model in the transformers layout, with its provenance; written beside and renamed."""
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from ..serial import to_json
+from ..store import disk_fault, pretty_json, write_atomically
+from ..tune.records import TuneRecord
+from .checkpoints import sync
+from .loading import Loaded, quiet
+from .settings import Job
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+SCHEMA = 1
+"""Of `provenance.json`."""
+PROVENANCE = "provenance.json"
+TOKENIZER_FILES = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model",
+    "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
+)  # fmt: skip
+SHARD = "4GB"
+VERSIONED = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a training came to."""
+
+    steps: int
+    loss: Mapping[str, float]
+    """Of the last epoch, by source."""
+    useful_tokens_per_second: float
+    world_size: int
+    dtype: str
+
+
+def record_of(job: Job, outcome: Outcome) -> TuneRecord:
+    """Return the record of a finished training."""
+    plan = job.plan
+    base = plan.base
+    files = {each.name: each.sha256 for source in plan.sources for each in source.files}
+    return TuneRecord(
+        schema=SCHEMA,
+        plan=plan,
+        parent=f"{base.name}@{base.revision}" if base.revision else base.name,
+        template=plan.recipe.template,
+        data=files,
+        steps=outcome.steps,
+        loss=outcome.loss,
+        useful_tokens_per_second=outcome.useful_tokens_per_second,
+        world_size=outcome.world_size,
+        dtype=outcome.dtype,
+        versions=_versions(),
+        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def gather(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the trained weights, whole and on the processor, on the first rank; every rank must call."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
+    state = get_model_state_dict(model, options=options)
+    return {name.removeprefix("lm."): each for name, each in state.items() if isinstance(each, torch.Tensor)}
+
+
+def write_model(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+    """Write the whole model of a full tuning."""
+    lm = loaded.model.lm
+    first: dict[int, str] = {}
+    tied = set()
+    for name, each in lm.named_parameters(remove_duplicate=False):
+        if first.setdefault(id(each), name) != name:
+            tied.add(name)
+    state = {name: each.to(loaded.dtype) for name, each in weights.items() if name not in tied}
+
+    def write(folder: Path) -> None:
+        _save(lm, folder, loaded.dtype, state)
+        _accompany(job, folder, record)
+
+    return _replace(job.model_folder, write)
+
+
+def write_adapter(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+    """Write the adapter in peft's layout."""
+    from peft import get_peft_model_state_dict  # noqa: PLC0415 - slow to import
+    from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
+
+    adapter = cast("PeftModel", loaded.adapter)
+    state = get_peft_model_state_dict(adapter, {f"base_model.model.{name}": each for name, each in weights.items()})
+    config = adapter.peft_config["default"]
+    base = job.plan.base
+    config.base_model_name_or_path = base.name if base.revision else str(job.weights)
+    config.revision = base.revision
+    config.inference_mode = True
+
+    def write(folder: Path) -> None:
+        save_file({name: each.contiguous() for name, each in state.items()}, folder / "adapter_model.safetensors")
+        config.save_pretrained(str(folder))
+        _accompany(job, folder, record)
+
+    return _replace(job.adapter_folder, write)
+
+
+def write_merged(job: Job, record: TuneRecord) -> Path:
+    """Add the written adapter to a fresh base and write the whole model."""
+    from peft import PeftModel  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+
+    dtype = AutoConfig.from_pretrained(job.weights, local_files_only=True).dtype or torch.float32
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
+        plain = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
+        merged = PeftModel.from_pretrained(plain, str(job.adapter_folder)).merge_and_unload()
+
+    def write(folder: Path) -> None:
+        _save(merged.to(dtype), folder, dtype, None)
+        _accompany(job, folder, record)
+
+    return _replace(job.model_folder, write)
+
+
+def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, torch.Tensor] | None) -> None:
+    save = cast(Callable[..., None], lm.save_pretrained)
+    with quiet():
+        save(folder, state_dict=state, max_shard_size=SHARD)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    write_atomically(folder / "config.json", pretty_json(config))
+    (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own goes with it, where it has one
+
+
+def _accompany(job: Job, folder: Path, record: TuneRecord) -> None:
+    for source in dict.fromkeys((job.weights, job.tokenizer)):
+        for path in sorted({path for pattern in TOKENIZER_FILES for path in source.glob(pattern)}):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+    write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
+
+
+def _replace(target: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a folder that takes the place of `target` when it is whole and on disk."""
+    unfinished = target.with_name(f".writing-{target.name}")
+    old = target.with_name(f".old-{target.name}")
+    try:
+        for each in (unfinished, old):
+            shutil.rmtree(each, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        sync(unfinished)
+        if target.exists():
+            target.rename(old)
+        unfinished.rename(target)
+        sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise disk_fault(error, target) from error
+    return target

@@ -1,0 +1,172 @@
+"""A base model to a module that can be trained: its weights, its attention, adapters where the method has them."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+
+from ..errors import EnvironmentFault, ModelError, XlingualError
+from ..tune.records import Method, Tuning
+from .attention import NAME, lay_out, register
+from .batches import Batch
+from .loss import Supervised
+from .settings import Job
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+ALL_LINEAR = "all-linear"
+BOUND_TO_TEXT = ("dynamic", "longrope")
+"""Rotary embeddings whose angles depend on the longest text of a pass."""
+LAYERS = ("full_attention", "sliding_attention")
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+"""Nats: how far the loss of a token may lie from transformers' own."""
+PROBES = (19, 8, 13)
+"""Tokens of the documents of the trial."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model as it is trained."""
+
+    model: Supervised
+    adapter: "PeftModel | None"
+    """The same weights as peft sees them; None in full tuning."""
+    dtype: torch.dtype
+    """Of the base model's files, and of what is written in the end."""
+
+
+def load(job: Job) -> Loaded:
+    """Load the base of a job on the processor; ModelError for an architecture that cannot be trained exactly."""
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+
+    where = job.plan.base.name
+    try:
+        config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
+        refuse_unknown(config, job.plan.recipe.length, where)
+        with quiet():
+            lm = AutoModelForCausalLM.from_pretrained(
+                job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
+            )
+    except XlingualError:
+        raise
+    except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+            ValueError) as error:  # fmt: skip
+        raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error
+    highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
+    if highest >= lm.get_input_embeddings().weight.shape[0]:
+        raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
+    dtype = lm.dtype
+    register()
+    lm.set_attn_implementation(NAME)
+    adapter = None
+    if job.plan.recipe.method.kind is not Tuning.FULL:
+        adapter = add_adapter(lm, job.plan.recipe.method, where)
+        lm = adapter.get_base_model()
+    return Loaded(model=Supervised(lm).train(), adapter=adapter, dtype=dtype)
+
+
+def refuse_unknown(config: object, length: int, where: str) -> None:
+    """Raise ModelError for a configuration with something that packs or our loss do not have."""
+    problem = next(_problems(config, length), None)
+    if problem is not None:
+        raise ModelError(f"this architecture cannot be tuned here: it has {problem}", where=where)
+
+
+def _problems(config: object, length: int) -> Iterator[str]:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    if getattr(config, "is_encoder_decoder", False):
+        yield "an encoder"
+    if text is not config:
+        yield "parts beside the language model"
+    if odd := [each for each in getattr(config, "layer_types", None) or () if each not in LAYERS]:
+        yield f"layers of the type {odd[0]}"
+    if getattr(config, "attention_dropout", 0.0):
+        yield "dropout of attention"
+    for name in ("num_local_experts", "num_experts", "n_routed_experts"):
+        if getattr(config, name, None):
+            yield f"experts with a loss of their own ({name})"
+    if getattr(config, "quantization_config", None):
+        yield "quantized weights"
+    known = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if isinstance(known, int) and length > known:
+        yield f"{known} positions, and the recipe's length is {length}"
+    original = rope.get("original_max_position_embeddings") or known
+    if rope.get("rope_type") in BOUND_TO_TEXT and isinstance(original, int) and length > original:
+        yield f"rotary embeddings ({rope['rope_type']}) that depend on the longest text beyond {original} tokens"
+
+
+def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
+    """Put a trainable adapter into `lm` and freeze the rest; ModelError for targets that it does not have."""
+    try:
+        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - slow to import
+    except ImportError as error:
+        hint = "pip install 'xlingual[tune]'"
+        raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
+    head = cast(nn.Module, lm.get_output_embeddings())  # type: ignore[operator]  # of transformers
+    names = {name for name, each in lm.named_modules() if isinstance(each, nn.Linear) and each is not head}
+    endings = {name.rpartition(".")[2] for name in names}
+    wanted = method.targets
+    if unknown := [each for each in wanted if each != ALL_LINEAR and each not in endings]:
+        hint = f"choose of {', '.join(sorted(endings))}, or {ALL_LINEAR}"
+        raise ModelError(f"no linear layer is named {unknown[0]!r}", where=f"{where}: method.targets", hint=hint)
+    config = LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,  # type: ignore[arg-type]  # peft scales by a float as well
+        lora_dropout=method.dropout,
+        target_modules=ALL_LINEAR if ALL_LINEAR in wanted else list(wanted),
+        use_dora=method.kind is Tuning.DORA,
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
+        adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
+    return cast("PeftModel", adapted)
+
+
+def agrees(model: Supervised, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether short documents in one pack get the losses that the model's own way gives each alone.
+
+    What a configuration does not tell shows here: scores scaled, attention of another kind, experts, anything.
+    """
+    vocabulary = model.language_model.config.vocab_size
+    lengths = [*PROBES]
+    ids = torch.tensor([(11 + 7 * place) % vocabulary for place in range(sum(lengths))], device=device)
+    positions = torch.cat([torch.arange(length, device=device) for length in lengths])
+    places = (positions[1:] > 0).nonzero()[:, 0]
+    ones = torch.ones(len(places), device=device)
+    batch = Batch(
+        ids=ids[None], positions=positions[None], documents=lay_out(lengths, device), places=places,
+        targets=ids[places + 1], weights=ones, sources=torch.zeros_like(places),
+    )  # fmt: skip
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        ours = model(batch)
+        model.language_model.set_attn_implementation("eager")
+        theirs = model(batch, plainly=True)
+        model.language_model.set_attn_implementation(NAME)
+    if isinstance(model, FSDPModule):
+        model.reshard()  # else the weights beside the layers would stay whole until the first backward pass
+    model.train(was_training)
+    return bool((ours - theirs).abs().max() <= TOLERANCE[dtype] * max(1.0, float(theirs.abs().max())))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' own progress bars, which would break ours."""
+    from transformers.utils import logging  # noqa: PLC0415 - slow to import
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()

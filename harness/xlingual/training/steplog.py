@@ -1,0 +1,58 @@
+"""`steps.jsonl`: one line a step, appended; a resumed training goes on after its checkpoint, so no step comes twice."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import DataError
+from ..identity import canonical_json
+from ..serial import to_json
+from ..store import disk_fault
+from .observing import Pace, StepReport
+
+NAME = "steps.jsonl"
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drop the lines of steps after `step`, and a last one that a kill had torn."""
+    try:
+        if not path.exists():
+            return
+        data = path.read_bytes()
+        kept = 0
+        for line in data.split(b"\n")[:-1]:
+            if _step_of(line, path) > step:
+                break
+            kept += len(line) + 1
+        if kept < len(data):
+            with path.open("r+b") as file:
+                file.truncate(kept)
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_fault(error, path) from error
+
+
+def append(path: Path, reports: Sequence[StepReport], pace: Pace) -> None:
+    """Add the steps of a log; on disk before any checkpoint that comes after them."""
+    lines = []
+    for each in reports:
+        line = to_json(each)
+        if isinstance(line, dict):
+            line["useful_tokens_per_second"] = round(pace.useful_tokens_per_second, 1)
+            line["mfu"] = pace.mfu
+        lines.append(canonical_json(line) + "\n")
+    try:
+        with path.open("ab") as file:
+            file.write("".join(lines).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_fault(error, path) from error
+
+
+def _step_of(line: bytes, path: Path) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError("not a line of a step log", where=str(path), hint="move the file away") from None

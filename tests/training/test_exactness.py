@@ -1,0 +1,218 @@
+"""A pack has the loss and the gradients that transformers gives the same rows as a padded batch, family by family."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from xlingual.errors import ModelError
+from xlingual.training import attention, loss
+from xlingual.training.batches import Batch, build_batch, weigh
+from xlingual.training.loading import agrees, refuse_unknown
+from xlingual.training.loss import Supervised
+from xlingual.tune.records import EncodedRows, Norm
+
+CPU = torch.device("cpu")
+SHAPE: dict[str, Any] = {
+    "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "initializer_range": 0.12, "bos_token_id": 1,
+    "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+FAMILIES: dict[str, Callable[[], PreTrainedConfig]] = {
+    "llama": lambda: LlamaConfig(**SHAPE),
+    "llama, tied": lambda: LlamaConfig(**SHAPE, tie_word_embeddings=True),
+    "llama, scaled rotary": lambda: LlamaConfig(
+        **SHAPE, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
+    ),
+    "qwen2": lambda: Qwen2Config(**SHAPE),
+    "qwen2, sliding": lambda: Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+    "qwen3": lambda: Qwen3Config(**SHAPE, head_dim=8),
+    "mistral, sliding": lambda: MistralConfig(**SHAPE, sliding_window=6),
+    "gemma2": lambda: Gemma2Config(
+        **SHAPE, head_dim=8, query_pre_attn_scalar=8, sliding_window=5, attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+    ),
+    "gemma3": lambda: Gemma3TextConfig(**SHAPE, head_dim=8, query_pre_attn_scalar=8, sliding_window=5),
+}  # fmt: skip
+
+
+def _model(config: PreTrainedConfig, implementation: str) -> Any:  # noqa: ANN401 - of transformers
+    torch.manual_seed(5)
+    return AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation=implementation)
+
+
+def _ours(config: PreTrainedConfig) -> Supervised:
+    attention.register()
+    return Supervised(_model(config, attention.NAME))
+
+
+def _rows() -> EncodedRows:
+    lengths = np.array([9, 17, 4, 12, 23])
+    return EncodedRows(
+        tokens=np.random.default_rng(2).integers(3, 96, lengths.sum()).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        answer_starts=np.array([4, 6, 3, 0, 20]),
+        sources=np.array([0, 1, 0, 1, 1]),
+        draws=np.ones(5, dtype=np.int64),
+    )
+
+
+def _padded(rows: EncodedRows) -> dict[str, torch.Tensor]:
+    """The same rows as the default collator of transformers makes them: padded on the right, prompts masked."""
+    longest = int(rows.lengths.max())
+    ids, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full((len(rows), longest), -100)
+    for row in range(len(rows)):
+        piece = torch.from_numpy(rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].astype(np.int64))
+        ids[row, : len(piece)], mask[row, : len(piece)] = piece, 1
+        labels[row, rows.answer_starts[row] : len(piece)] = piece[rows.answer_starts[row] :]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def _batch(rows: EncodedRows, chosen: list[int], norm: Norm = Norm.TOKEN) -> Batch:
+    counts = [5, 11, 1, 11, 3]
+    return build_batch(rows, chosen, weigh(counts, norm, 2), CPU)
+
+
+def _backward(model: torch.nn.Module, losses: list[torch.Tensor]) -> tuple[float, dict[str, torch.Tensor]]:
+    total = torch.stack(losses).sum()
+    torch.autograd.backward(total)
+    return float(total.detach()), {
+        name.removeprefix("lm."): each.grad for name, each in model.named_parameters() if each.grad is not None
+    }
+
+
+def _expect_equal(ours: tuple[float, dict[str, torch.Tensor]], theirs: tuple[float, dict[str, torch.Tensor]]) -> None:
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-6, rel=1e-6)
+    assert ours[1].keys() == theirs[1].keys()
+    assert max(float(each.abs().max()) for each in theirs[1].values()) > 0.05
+    for name, gradient in theirs[1].items():
+        assert float((ours[1][name] - gradient).abs().max()) <= 1e-6, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loss_and_gradients_are_those_of_a_padded_batch(family: str) -> None:
+    rows, config = _rows(), FAMILIES[family]()
+    oracle = _model(config, "eager")
+    given = _padded(rows)
+    supervised = int((given["labels"][:, 1:] != -100).sum())
+    assert supervised == 31
+    expected = oracle(**given, num_items_in_batch=supervised, use_cache=False).loss
+    model = _ours(config)
+    found = []
+    for chosen in ([3, 0, 2], [1, 4]):  # two packs, as on two ranks or in two passes
+        batch = _batch(rows, chosen)
+        found.append((model(batch) * batch.weights).sum())
+    _expect_equal(_backward(model, found), _backward(oracle, [expected]))
+
+
+def test_the_norm_by_rows_is_the_mean_of_the_rows_means() -> None:
+    rows, config = _rows(), FAMILIES["llama"]()
+    oracle, model = _model(config, "sdpa"), _ours(config)
+    given = _padded(rows)
+    means = [oracle(**{name: each[row : row + 1] for name, each in given.items()}).loss / 5 for row in range(5)]
+    batch = _batch(rows, [0, 1, 2, 3, 4], Norm.ROW)
+    _expect_equal(_backward(model, [(model(batch) * batch.weights).sum()]), _backward(oracle, means))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_chunks_change_nothing(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _rows()
+    batch = _batch(rows, [0, 1, 2, 3, 4])
+    whole, parts = _ours(FAMILIES[family]()), _ours(FAMILIES[family]())
+    expected = _backward(whole, [(whole(batch) * batch.weights).sum()])
+    monkeypatch.setattr(loss, "CHUNK_SCORES", 1)
+    monkeypatch.setattr(loss, "FEWEST_ROWS", 7)
+    _expect_equal(_backward(parts, [(parts(batch) * batch.weights).sum()]), expected)
+
+
+def test_what_stands_beside_a_document_changes_nothing() -> None:
+    """Pitfall 1: transformers' packing leaks by 0.86 in a logit where a mask or the cache is on."""
+    rows, model = _rows(), _ours(FAMILIES["llama"]()).eval()
+    with torch.no_grad():
+        alone = torch.cat([model(_batch(rows, [row])) for row in (3, 0, 4)])
+        together = model(_batch(rows, [3, 0, 4]))
+    assert float((alone - together).abs().max()) < 2e-6
+    leaking = _model(FAMILIES["llama"](), "sdpa")
+    batch = _batch(rows, [3, 0, 4])
+    mask = torch.ones_like(batch.ids)
+    with torch.no_grad():
+        scores = leaking(input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask).logits
+    leaked = torch.nn.functional.cross_entropy(scores[0, batch.places], batch.targets, reduction="none")
+    assert float((leaked - together).abs().max()) > 0.01  # the test can fail
+
+
+@pytest.mark.parametrize("chosen", [[], [4]])
+def test_a_pack_with_nothing_to_learn_has_no_gradient(chosen: list[int]) -> None:
+    """Pitfall 11: empty packs keep ranks in lock-step."""
+    rows, model = _rows(), _ours(FAMILIES["gemma3"]())
+    rows.answer_starts[4] = 23
+    batch = build_batch(rows, chosen, weigh([3], Norm.TOKEN, 2), CPU)
+    assert batch.sources.tolist() == [2]
+    total, gradients = _backward(model, [(model(batch) * batch.weights).sum()])
+    assert total == 0.0
+    assert gradients
+    assert all(float(each.abs().max()) == 0.0 for each in gradients.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_trial_passes(family: str) -> None:
+    assert agrees(_ours(FAMILIES[family]()), CPU, torch.float32)
+
+
+def test_the_trial_finds_what_we_do_not_compute() -> None:
+    """Scores with a bound that the model itself does not have, and documents that see each other."""
+    model = _ours(FAMILIES["llama"]())
+    model.language_model.config.final_logit_softcapping = 1.0  # type: ignore[attr-defined]  # of Gemma
+    assert not agrees(model, CPU, torch.float32)
+    leaking = _ours(FAMILIES["llama"]())
+    decoder: Any = leaking.language_model.get_decoder()
+
+    def leak(documents: attention.Documents | None = None, **others: object) -> object:
+        whole = attention.lay_out([documents.bounds[-1]], CPU) if documents else None
+        return type(decoder).forward(decoder, documents=whole, **others)
+
+    decoder.forward = leak
+    assert not agrees(leaking, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        (MixtralConfig(**SHAPE), "experts"),
+        (LlamaConfig(**SHAPE, attention_dropout=0.1), "dropout of attention"),
+        (LlamaConfig(**SHAPE, quantization_config={"quant_method": "bitsandbytes"}), "quantized"),
+        (LlamaConfig(**{**SHAPE, "max_position_embeddings": 16}), "16 positions"),
+        (
+            LlamaConfig(
+                **SHAPE,
+                rope_parameters={
+                    "rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4, "original_max_position_embeddings": 16,
+                },
+            ),
+            "rotary",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_exact_is_refused(config: PreTrainedConfig, what: str) -> None:
+    with pytest.raises(ModelError, match=what):
+        refuse_unknown(config, 32, "here")
+
+
+def test_plain_configurations_are_not_refused() -> None:
+    for make in FAMILIES.values():
+        refuse_unknown(make(), 64, "here")

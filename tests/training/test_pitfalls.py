@@ -1,0 +1,99 @@
+"""What is easily lost without a number changing: reads from the device, masks, the kernel of a GPU.
+
+docs/tuning-pitfalls.md says which test holds which of the eighteen pitfalls.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AttentionInterface
+
+from xlingual.training import attention
+from xlingual.training.loop import Training, prepare, take_step
+from xlingual.training.observing import SilentObserver
+from xlingual.training.parallel import join_world
+from xlingual.training.settings import Job, TrainSettings
+
+from .conftest import make_plan, make_rows
+
+READS = ("item", "tolist", "__float__", "__int__", "__bool__", "numpy", "cpu")
+
+
+@pytest.fixture
+def training(tiny: Path, tmp_path: Path) -> Iterator[Training]:
+    """A training before its first step, in this process."""
+    rows = make_rows()
+    plan = replace(make_plan(rows), id="3" * 64)
+    settings = TrainSettings(pack_length=64, device="cpu")
+    job = Job(plan=plan, rows=rows, weights=tiny, tokenizer=tiny, folder=tmp_path, settings=settings)
+    with join_world("cpu", "float32") as world:
+        yield prepare(job, world, SilentObserver())
+
+
+@contextmanager
+def _counted(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Count the calls that would wait for a GPU."""
+    calls: list[str] = []
+
+    def counting(name: str) -> Callable[..., object]:
+        own = getattr(torch.Tensor, name)
+
+        def read(*arguments: object, **names: object) -> object:
+            calls.append(name)
+            return own(*arguments, **names)
+
+        return read
+
+    with patch.context() as patched:
+        for name in READS:
+            patched.setattr(torch.Tensor, name, counting(name))
+        yield calls
+
+
+def test_a_step_reads_nothing_from_the_device(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _counted(monkeypatch) as calls:
+        for number in range(3):
+            take_step(training, training.calendar.step(number))
+        assert calls == []
+        reports = training.ledger.read()
+        assert len(calls) == 2  # the sums and the norms of all three steps
+    assert [each.step for each in reports] == [1, 2, 3]
+
+
+def test_no_square_mask_is_built(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks: list[tuple[int, ...]] = []
+
+    def attend(module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **names: Any) -> Any:  # noqa: ANN401
+        masks.append(tuple(mask.shape))
+        return attention.attend(module, query, key, value, mask, **names)
+
+    AttentionInterface.register(attention.NAME, attend)
+    try:
+        take_step(training, training.calendar.step(0))
+    finally:
+        attention.register()
+    assert masks
+    assert set(masks) == {(1, 1, 1, 1)}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("window", [None, 5])
+def test_the_kernel_of_a_gpu_agrees(window: int | None) -> None:
+    device = torch.device("cuda")
+    torch.manual_seed(0)
+    query = torch.randn(1, 4, 60, 64, device=device)
+    key, value = (torch.randn(1, 2, 60, 64, device=device) for _ in range(2))
+    documents = attention.lay_out([23, 1, 36], device)
+
+    class Layer:
+        layer_idx = 0
+
+    exact, _ = attention.attend(Layer(), query, key, value, None, documents=documents, sliding_window=window)
+    query, key, value = query.bfloat16(), key.bfloat16(), value.bfloat16()
+    fast, _ = attention.attend(Layer(), query, key, value, None, documents=documents, sliding_window=window)
+    assert float((exact - fast.float()).abs().max()) < 0.03

@@ -1,0 +1,200 @@
+"""`xlingual tune run` on a small base with a tokenizer: what it writes, says, refuses, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+
+from xlingual.cli import run_command
+from xlingual.plugin import ModelOptions
+from xlingual.registry import MODELS
+from xlingual.serial import from_json
+from xlingual.store import lock_folder
+from xlingual.training.steplog import NAME as STEPS
+from xlingual.tune.records import TuneRecord
+
+from .conftest import THREADS, free_port, largest_difference, make_llama
+
+RECIPE = """\
+name = "mine"
+description = "a recipe of the tests"
+base = "hf:{base}"
+template = "alpaca"
+length = 220
+on_long = "cut"
+seed = 5
+[sources.english]
+reader = "alpaca"
+path = "rows.en.json"
+language = "en"
+use = "all"
+[sources.chinese]
+reader = "alpaca"
+path = "rows.zh.json"
+language = "zh"
+use = "all"
+[method]
+{method}
+[schedule]
+epochs = {epochs}
+rows_per_step = 8
+learning_rate = 1e-3
+warmup = 0.1
+"""
+
+
+@pytest.fixture(scope="session")
+def lettered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small base whose tokens are bytes, with sampling defaults of its own."""
+    folder = make_llama(tmp_path_factory.mktemp("bases") / "lettered", vocabulary=300)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=259, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    trained.train_from_iterator(["a"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    GenerationConfig(eos_token_id=2, bos_token_id=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, lettered: Path) -> Path:
+    """A data folder with recipes beside it."""
+    for code, count in (("en", 20), ("zh", 12)):
+        word = {"en": "yes", "zh": "好"}[code]
+        rows = [{"instruction": f"{code} {n}", "input": "", "output": f"{word} {n}"} for n in range(count)]
+        (tmp_path / f"rows.{code}.json").write_text(json.dumps(rows), encoding="utf-8")
+    methods = {"full": 'kind = "full"', "lora": 'kind = "lora"\nrank = 4\nalpha = 8.0'}
+    for kind, method in methods.items():
+        (tmp_path / kind).mkdir()
+        text = RECIPE.format(base=lettered, method=method, epochs=2)
+        (tmp_path / kind / "mine.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def _words(place: Path, kind: str, *more: str, out: str = "out") -> list[str]:
+    recipe = str(place / kind / "mine.toml")
+    words = ["tune", "run", recipe, "--data", str(place), "--out", str(place / out), "--offline", "--log-every", "1"]
+    return [*words, "--device", "cpu", *more]
+
+
+def _run_folder(place: Path, out: str = "out") -> Path:
+    [folder] = (place / out).iterdir()
+    return folder
+
+
+def test_a_model_comes_out_that_eval_takes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(_words(place, "full", "--checkpoint-every", "3")) == 0
+    said = capsys.readouterr()
+    folder = _run_folder(place)
+    model = folder / "mine"
+    assert f"next: xlingual eval --model {model}" in said.out
+    assert "loss" in said.err
+    assert "tok/s" in said.err
+    steps = [json.loads(line) for line in (folder / STEPS).read_text(encoding="utf-8").splitlines()]
+    assert [each["step"] for each in steps] == list(range(1, 9))
+    assert set(steps[0]["by_source"]) <= {"english", "chinese"}
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    spec = MODELS.get("hf")(str(model), ModelOptions(device="cpu")).spec
+    assert (spec.name, spec.parent, spec.template) == ("mine", "lettered", "alpaca")
+    record = from_json(TuneRecord, json.loads((model / "provenance.json").read_text(encoding="utf-8")))
+    assert record.plan.id.startswith(folder.name.rpartition("-")[2])
+    assert sorted(record.data) == ["rows.en.json", "rows.zh.json"]
+    assert record.loss.keys() == {"english", "chinese"}
+    loaded = AutoModelForCausalLM.from_pretrained(model)
+    assert loaded.config._attn_implementation == "sdpa"
+    assert AutoTokenizer.from_pretrained(model).eos_token == "</s>"
+    assert json.loads((model / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"] == 2
+    assert not (folder / "lock").exists()
+    before = (model / "model.safetensors").stat().st_mtime_ns
+    assert run_command([*_words(place, "full"), "--json"]) == 0  # pitfall 10: what is finished is said to be
+    assert json.loads(capsys.readouterr().out)["record"]["steps"] == 8
+    assert (model / "model.safetensors").stat().st_mtime_ns == before
+    assert run_command(["tune", "run", str(folder), "--fresh", "--out", str(place / "out"), "--offline"]) == 0
+    assert [path.name for path in folder.glob("before-*/mine")] == ["mine"]
+    [old] = folder.glob("before-*/mine/model.safetensors")
+    assert largest_difference(load_file(old), load_file(model / "model.safetensors")) == 0.0
+
+
+def test_an_adapter_and_then_the_whole_model(place: Path, capsys: pytest.CaptureFixture[str], lettered: Path) -> None:
+    assert run_command(_words(place, "lora")) == 0
+    folder = _run_folder(place)
+    assert "--merge writes the whole model" in capsys.readouterr().out
+    config = json.loads((folder / "mine-adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == str(lettered)
+    assert not (folder / "mine").exists()
+    assert run_command(_words(place, "lora", "--merge")) == 0  # from the last checkpoint: nothing is trained again
+    assert len((folder / STEPS).read_text(encoding="utf-8").splitlines()) == 8
+    merged = load_file(folder / "mine" / "model.safetensors")
+    base = load_file(lettered / "model.safetensors")
+    assert torch.equal(merged["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+    assert largest_difference(base, merged) > 1e-4
+
+
+def test_unknown_targets_are_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = place / "lora" / "mine.toml"
+    text = recipe.read_text(encoding="utf-8").replace('kind = "lora"', 'kind = "lora"\ntargets = ["q_proj", "k_prj"]')
+    recipe.write_text(text, encoding="utf-8")
+    assert run_command(_words(place, "lora")) == 3
+    assert "no linear layer is named 'k_prj'" in capsys.readouterr().err
+
+
+def test_a_live_run_is_not_disturbed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(_words(place, "full")) == 0
+    folder = _run_folder(place)
+    with lock_folder(folder):
+        assert run_command(_words(place, "full", "--fresh")) == 5
+    assert "in use by pid" in capsys.readouterr().err
+    assert (folder / "mine").is_dir()
+
+
+def _start(*words: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, **THREADS, "PYTHONWARNINGS": "error"}
+    return subprocess.Popen(
+        [sys.executable, *words], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_a_signal_stores_and_says_how_to_go_on(place: Path) -> None:
+    recipe = place / "full" / "mine.toml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 900"), encoding="utf-8")
+    words = _words(place, "full", "--checkpoint-every", "100000", "--progress", "plain")
+    process = _start("-m", "xlingual", *words)
+    end = time.monotonic() + 120
+    while not list(place.glob(f"out/*/{STEPS}")) and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "error: stopped by signal 15\nhint: the same command again resumes: xlingual tune run" in errors
+    folder = _run_folder(place)
+    done = len((folder / STEPS).read_text(encoding="utf-8").splitlines())
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]
+    assert not (folder / "lock").exists()
+
+
+def test_torchrun_trains_to_the_same_result(place: Path) -> None:
+    assert run_command(_words(place, "full", out="one")) == 0
+    port = str(free_port())
+    process = _start(
+        "-W", "default", "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
+        "--master-port", port, "-m", "xlingual", *_words(place, "full", out="two"),
+    )  # fmt: skip
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert out.count("next: xlingual eval") == 1  # one rank speaks
+    one, two = (load_file(_run_folder(place, out=name) / "mine" / "model.safetensors") for name in ("one", "two"))
+    assert largest_difference(one, two) < 2e-5

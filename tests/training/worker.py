@@ -1,0 +1,123 @@
+"""Ranks of trainings that tests lay out, each a process of its own, forked from one that has imported torch already.
+
+Reads a JSON object a line. {"ranks": 2, "folder": ..., "base": ..., "words": {...}} starts a training and is answered
+by the pids of its ranks; {"wait": PID} is answered by how that process ended: its exit code, or -SIGNAL.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
+
+from xlingual.errors import Interrupted
+from xlingual.serial import from_json
+from xlingual.training import checkpoints, loop
+from xlingual.training.observing import SilentObserver
+from xlingual.training.parallel import join_world
+from xlingual.training.settings import Job, TrainSettings
+from xlingual.tune.records import EncodedRows, MixPlan
+
+with contextlib.suppress(ImportError):
+    import peft  # noqa: F401 - before the forks
+
+
+def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
+    """Train; 0 at the end, 128 + signal where one came."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(order["ranks"])}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    folder, base, words = Path(order["folder"]), Path(order["base"]), order["words"]
+    hit, die_in_save = words.pop("hit", None), words.pop("die_in_save", None)
+    plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+    with np.load(folder / "rows.npz") as arrays:
+        rows = EncodedRows(**arrays)
+    settings = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **words})
+    job = Job(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=settings)
+    received: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+
+    def stop() -> int | None:
+        return received[0] if received else None
+
+    if hit is not None and hit[0] == rank:
+        _hit_in_step(hit[1], hit[2])
+    if die_in_save is not None:
+        _die_in_save(die_in_save)
+    try:
+        with join_world("cpu", settings.dtype) as world:
+            loop.train(job, world, SilentObserver(), stop)
+    except Interrupted as error:
+        return 128 + error.signal_number
+    return 0
+
+
+def _hit_in_step(step: int, number: int) -> None:
+    """Send this process a signal between the backward pass of `step` and the optimizer."""
+    name = "clip_gradients"
+    clip = getattr(loop, name)
+    calls = iter(range(1, step + 1))
+
+    def clip_and_hit(*arguments: object) -> object:
+        if next(calls, None) == step:
+            os.kill(os.getpid(), number)
+        return clip(*arguments)
+
+    setattr(loop, name, clip_and_hit)
+
+
+def _die_in_save(step: int) -> None:
+    """Kill this process when everything of the checkpoint of `step` is written but its marker."""
+    name = "write_atomically"
+    write = getattr(checkpoints, name)
+
+    def write_or_die(path: Path, text: str) -> None:
+        if path.name == checkpoints.MARKER and path.parent.name.endswith(f"{step:08d}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, text)
+
+    setattr(checkpoints, name, write_or_die)
+
+
+def start(order: dict[str, Any]) -> list[int]:
+    """Fork the ranks of a training."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    pids = []
+    for rank in range(order["ranks"]):
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                warnings.simplefilter("error")
+                code = run_rank(order, rank, port)
+            except BaseException:  # noqa: BLE001 - the end of the process
+                traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(code)
+        pids.append(pid)
+    return pids
+
+
+def serve() -> None:
+    """Answer until the input ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            answer: object = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            answer = start(order)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
