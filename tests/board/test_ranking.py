@@ -64,10 +64,11 @@ def test_averages_that_differ_by_rounding_only_share_a_rank() -> None:
     assert [(row.model, row.rank) for row in only_table(board_of(*records)).rows] == [("a", 1), ("b", 1), ("c", 3)]
 
 
-def test_a_metric_of_failures_ranks_the_lowest_first() -> None:
-    spec = make_spec(xquad=("empty",))
-    many = dataclasses.replace(make_run("many", "xquad/ar", 1), estimates=(make_estimate("empty", 9.0),))
-    few = dataclasses.replace(make_run("few", "xquad/ar", 1), estimates=(make_estimate("empty", 3.0),))
+@pytest.mark.parametrize("metric", ["empty", "lm-eval:word_perplexity:weighted_perplexity:lower"])
+def test_a_metric_of_failures_ranks_the_lowest_first(metric: str) -> None:
+    spec = make_spec(xquad=(metric,))
+    many = dataclasses.replace(make_run("many", "xquad/ar", 1), estimates=(make_estimate(metric, 9.0),))
+    few = dataclasses.replace(make_run("few", "xquad/ar", 1), estimates=(make_estimate(metric, 3.0),))
     table = only_table(build_board(spec, collect(many, few)))
     assert not table.higher_is_better
     assert [(row.model, row.rank) for row in table.rows] == [("few", 1), ("many", 2)]

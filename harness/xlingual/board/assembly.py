@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..metrics import FOREIGN_LOWER
 from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
@@ -188,7 +189,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         left_out += sorted_out.left_out
         for fingerprint, run in sorted_out.column.items():
             shown.setdefault(fingerprint, {})[task] = run
-    higher_is_better = metric not in context.spec.lower_is_better
+    higher_is_better = metric not in context.spec.lower_is_better and not metric.endswith(FOREIGN_LOWER)
     cells = {
         fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
         for fingerprint, found in shown.items()

@@ -32,6 +32,8 @@ _MODULES = {
 
 FOREIGN = "lm-eval:"
 """Begins the names of lm-eval's metrics: see `foreign.py`."""
+FOREIGN_LOWER = ":lower"
+"""Ends the names of those that are the better the lower they are."""
 
 METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
 """Every metric: of answers, of translations, then the diagnostics of any generated text, then of choices."""

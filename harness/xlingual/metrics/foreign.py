@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from ..plugin import FloatArray
 from ..records import Example, Response, Statistics
+from . import FOREIGN_LOWER
 from .bleu_counts import combine_counts
 from .chrf_plus_plus import combine_orders
 from .mean import combine_means
@@ -90,6 +91,6 @@ class ForeignMetric:
 def read_name(name: str) -> ForeignMetric:
     """Return the metric that `name` describes; UsageError where it describes none."""
     parts = name.split(":")
-    if len(parts) not in (3, 4) or not all(parts) or parts[3:] not in ([], ["lower"]):
+    if len(parts) not in (3, 4) or not all(parts) or parts[3:] not in ([], [FOREIGN_LOWER[1:]]):
         raise UsageError(f"no such metric: {name!r}", hint="lm-eval:NAME:AGGREGATION[:lower]")
     return ForeignMetric(name=name, aggregation=parts[2], higher_is_better=len(parts) == 3)
