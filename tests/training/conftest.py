@@ -115,8 +115,8 @@ class Workshop:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(timeout=20)
         self.process.stdout.close()
+        self.process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")

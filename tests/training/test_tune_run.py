@@ -170,7 +170,7 @@ def _start(*words: str) -> "subprocess.Popen[str]":
 def test_a_signal_stores_and_says_how_to_go_on(place: Path) -> None:
     recipe = place / "full" / "mine.toml"
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 900"), encoding="utf-8")
-    words = _words(place, "full", "--checkpoint-every", "100000", "--progress", "plain")
+    words = _words(place, "full", "--checkpoint-every", "100000", "--fresh", "--progress", "plain")
     process = _start("-m", "xlingual", *words)
     end = time.monotonic() + 120
     while not list(place.glob(f"out/*/{STEPS}")) and process.poll() is None:
@@ -180,6 +180,7 @@ def test_a_signal_stores_and_says_how_to_go_on(place: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "error: stopped by signal 15\nhint: the same command again resumes: xlingual tune run" in errors
+    assert "--fresh" not in errors
     folder = _run_folder(place)
     done = len((folder / STEPS).read_text(encoding="utf-8").splitlines())
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]

@@ -121,3 +121,4 @@ def serve() -> None:
 
 if __name__ == "__main__":
     serve()
+    os._exit(0)  # nothing is left to be done, and torch takes its time over it

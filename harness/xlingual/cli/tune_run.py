@@ -73,9 +73,7 @@ def run_tune(options: RunOptions) -> int:
     with join_world(options.device, options.dtype) as world:
         mode = "none" if options.as_json else options.progress
         observer = choose_watcher(mode) if world.is_first else SilentObserver()
-        hint = "the same command again resumes"
-        if world.size == 1:
-            hint += ": " + shlex.join(["xlingual", *sys.argv[1:]])
+        hint = _how_to_go_on(options, alone=world.size == 1)
         with orderly_signals(hint):
             place = world.share(_prepare(options, observer) if world.is_first else None)
             if place is None:
@@ -91,6 +89,14 @@ def run_tune(options: RunOptions) -> int:
         if world.is_first:
             _show(job, record, options)
     return 0
+
+
+def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
+    """Return what resumes this training; with --fresh it would begin once more."""
+    if alone:
+        words = [word for word in sys.argv[1:] if word != "--fresh"]
+        return "the same command again resumes: " + shlex.join(["xlingual", *words])
+    return "the same command again resumes" + (", without --fresh" if options.fresh else "")
 
 
 def _prepare(options: RunOptions, observer: Observer) -> _Place:
