@@ -150,24 +150,12 @@ def test_errors(arguments: list[str], code: int, error: str, hint: str, xlingual
 
 
 def test_make_tune() -> None:
-    assert build_arguments({}) == ["tune", "run", "--out", "runs", "--data", "sample", "--", "x-llama-zh-mini"]
+    begun = ["tune", "run", "--merge"]
+    assert build_arguments({}) == [*begun, "--out", "runs", "--data", "sample", "--", "x-llama-zh-mini"]
     words = {"RECIPE": "x-llama-zh", "BASE": "hf:a/b", "DATA": "d", "OUT": "o", "ARGS": "--fresh --x 'y z'"}
     arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
-    expected = [
-        "tune",
-        "run",
-        "--out",
-        "o",
-        "--base",
-        "hf:a/b",
-        "--data",
-        "d",
-        "--fresh",
-        "--x",
-        "y z",
-        "--",
-        "x-llama-zh",
-    ]
+    chosen = ["--out", "o", "--base", "hf:a/b", "--data", "d", "--fresh", "--x", "y z"]
+    expected = [*begun, *chosen, "--", "x-llama-zh"]
     assert arguments == expected
     assert "--data" not in build_arguments({"XLINGUAL_MAKE_RECIPE": "x-llama-zh"})
 

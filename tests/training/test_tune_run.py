@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,31 @@ def test_torchrun_trains_to_the_same_result(place: Path) -> None:
     assert out.count("next: xlingual eval") == 1  # one rank speaks
     one, two = (load_file(_run_folder(place, out=name) / "mine" / "model.safetensors") for name in ("one", "two"))
     assert largest_difference(one, two) < 2e-5
+
+
+def test_a_tracked_training_leaves_an_archive_and_no_secret(place: Path) -> None:
+    pytest.importorskip("comet_ml", reason="needs the extra `tracking`")
+    canary = "canary-comet-0123456789abcdef"
+    finished = subprocess.run(
+        [sys.executable, "-m", "xlingual", *_words(place, "full", "--track", "comet-ml")],
+        env={**os.environ, "COMET_API_KEY": canary, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    [archive] = (place / "out" / "tracking").iterdir()
+    with zipfile.ZipFile(archive) as opened:
+        contents = {name: opened.read(name) for name in opened.namelist()}
+    messages = [json.loads(line)["payload"] for line in contents["messages.json"].decode().splitlines()]
+    params = {each["param"]["paramName"]: each["param"]["paramValue"] for each in messages if each.get("param")}
+    assert (params["recipe"], params["steps"], params["schedule/learning_rate"]) == ("mine", 8, 1e-3)
+    metrics = [each["metric"] for each in messages if each.get("metric")]
+    logged = {each["step"]: each["metricValue"] for each in metrics if each["metricName"] == "loss"}
+    [folder] = (each for each in (place / "out").iterdir() if each.name != "tracking")
+    steps = [json.loads(line) for line in (folder / STEPS).read_text(encoding="utf-8").splitlines()]
+    assert logged == pytest.approx({each["step"]: each["loss"] for each in steps})
+    assert {each["metricName"] for each in metrics} >= {"loss/language/zh", "useful_tokens_per_second"}
+    names = [each["additional_params"]["fileName"] for each in messages if "file_path" in each]
+    assert names == ["model/provenance.json"]
+    written = [path.read_bytes() for path in (place / "out").rglob("*") if path.is_file()]
+    for held in (*contents.values(), *written, finished.stdout.encode(), finished.stderr.encode()):
+        assert canary.encode() not in held

@@ -152,7 +152,8 @@ def _model_options(options: EvalOptions) -> ModelOptions:
 
 
 def _command_line() -> str:
-    return shlex.join(["xlingual", *sys.argv[1:]])
+    """Return the command that goes on with this run; with --fresh it would begin once more."""
+    return shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
 
 
 def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_json: bool) -> None:

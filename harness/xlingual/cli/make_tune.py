@@ -1,5 +1,6 @@
 """What `make tune` runs: `xlingual tune run` with the words of make, through the environment as in `make eval`.
 
+The whole model of an adapter is written, too, for `make eval` to take.
 Nothing set is x-LLaMA in small; a recipe in small trains on the packaged sample unless DATA says otherwise.
 """
 
@@ -25,7 +26,7 @@ def build_arguments(environment: Mapping[str, str]) -> list[str]:
 
     recipe = word("RECIPE") or DEMO
     data = word("DATA") or ("sample" if recipe.endswith(SMALL) else "")
-    arguments = ["tune", "run", "--out", word("OUT") or "runs"]
+    arguments = ["tune", "run", "--merge", "--out", word("OUT") or "runs"]
     for option, value in (("--base", word("BASE")), ("--data", data)):
         arguments += [option, value] if value else []
     return [*arguments, *shlex.split(word("ARGS")), "--", recipe]

@@ -15,7 +15,7 @@ from ..errors import EnvironmentFault, Interrupted
 from ..plugin import Model
 from ..serial import from_json, to_json
 from ..store import EARLIER, LOCK, lock_folder, pretty_json, read_json
-from ..training.observing import Observer, SilentObserver
+from ..training.observing import Observer, Observers, SilentObserver
 from ..training.settings import Job, TrainSettings
 from ..tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
 from ..tune.records import TuneRecord, Tuning
@@ -54,6 +54,7 @@ class RunOptions:
     fresh: bool
     as_json: bool
     progress: str
+    track: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,7 @@ def run_tune(options: RunOptions) -> int:
     from ..training.parallel import join_world  # noqa: PLC0415 (torch)
 
     with join_world(options.device, options.dtype) as world:
-        mode = "none" if options.as_json else options.progress
-        observer = choose_watcher(mode) if world.is_first else SilentObserver()
+        observer = _choose_observer(options) if world.is_first else SilentObserver()
         hint = _how_to_go_on(options, alone=world.size == 1)
         with orderly_signals(hint):
             place = world.share(_prepare(options, observer) if world.is_first else None)
@@ -97,6 +97,18 @@ def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
         words = [word for word in sys.argv[1:] if word != "--fresh"]
         return "the same command again resumes: " + shlex.join(["xlingual", *words])
     return "the same command again resumes" + (", without --fresh" if options.fresh else "")
+
+
+def _choose_observer(options: RunOptions) -> Observer:
+    """Return who watches on the first rank: progress, and a tracker where one is asked for."""
+    watcher = choose_watcher("none" if options.as_json else options.progress)
+    if options.track is None:
+        return watcher
+    from ..tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
+    from ..training.tracked import TrackedObserver  # noqa: PLC0415 (torch)
+
+    folder = Path(options.out).expanduser() / "tracking"
+    return Observers([watcher, TrackedObserver(open_tracker(options.track, folder, options.recipe, watcher.note))])
 
 
 def _prepare(options: RunOptions, observer: Observer) -> _Place:
@@ -246,6 +258,13 @@ _OPTIONS: list[click.Parameter] = [
     json_option(),
     click.Option(
         ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
+    ),
+    click.Option(
+        ["--track"],
+        default=None,
+        metavar="comet-ml[:online]",
+        help="Mirror settings, losses by step and the record to Comet ML: an offline archive below OUT/tracking, or "
+        "sent at once.",
     ),
 ]
 
