@@ -8,6 +8,7 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
+from .adapters import give_back
 from .engine import generate_packed
 from .generation import Engine, RowLimit, failed, generate, release_memory
 from .loading import Description, describe, load
@@ -59,6 +60,7 @@ class HfModel:
     def close(self) -> None:
         """Free the weights."""
         if self.engine is not None:
+            give_back(self.engine.model)
             self.engine = None
             release_memory()
 
