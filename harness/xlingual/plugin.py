@@ -145,6 +145,10 @@ class ModelOptions:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     """Runs code of the model's repository; only together with a 40-hex revision."""
+    server_python: str | None = None
+    """The interpreter of the environment that an inference server is installed in."""
+    server_args: tuple[str, ...] = ()
+    """Further arguments of the server that is started for the model."""
 
 
 class Model(Protocol):

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xlingual.errors import UsageError
+from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
+from .adapters import give_back
 from .checkpoints import weights_folder
 from .choices import Reader, Weighed, weigh
 from .engine import generate_packed
@@ -95,7 +96,13 @@ class HfModel:
         return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def weights(self) -> Path:
-        """Return the folder of the weights, converted or downloaded first where need be."""
+        """Return the folder of the weights, converted or downloaded first where need be; ModelError with an adapter."""
+        if self.description.adapter is not None:
+            raise ModelError(
+                "an adapter on a base has no weights of its own",
+                where=self.spec.name,
+                hint="merge it into a model first",
+            )
         return weights_folder(self.description.checkpoint, self.options)
 
     def tokenizer_files(self) -> Path:
@@ -105,6 +112,7 @@ class HfModel:
     def close(self) -> None:
         """Free the weights."""
         if self.engine is not None:
+            give_back(self.engine.model)
             self.engine = None
             release_memory()
 

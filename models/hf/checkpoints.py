@@ -120,7 +120,7 @@ def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:
             )
     if checkpoint.snapshot is None:
         for path in safe_files(checkpoint.folder):
-            _check_safetensors(path)
+            check_safetensors(path)
 
 
 def safe_files(folder: Path) -> list[Path]:
@@ -136,7 +136,7 @@ def safe_files(folder: Path) -> list[Path]:
     return paths
 
 
-def _check_safetensors(path: Path) -> None:
+def check_safetensors(path: Path) -> None:
     """Raise ModelError if a file is shorter or longer than its header says."""
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -166,7 +166,7 @@ def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
     pickled = not any(name.endswith(".safetensors") for name in checkpoint.snapshot.files)
     folder = fetch_weights(checkpoint.snapshot, offline=options.offline, pickled=pickled)
     for path in safe_files(folder):
-        _check_safetensors(path)
+        check_safetensors(path)
     return folder
 
 

@@ -32,16 +32,19 @@ class Snapshot:
     """Whether the hub itself listed the files."""
 
 
-def resolve(repository: str, revision: str | None, *, offline: bool, code: bool) -> Snapshot:
+def resolve(
+    repository: str, revision: str | None, *, offline: bool, code: bool, marker: str = "config.json"
+) -> Snapshot:
     """Return the commit that `revision` (a branch, tag or commit; None: main) stands for, and its description files.
 
-    Without network the hub's cache answers. `code` fetches Python files too. Raises UsageError for an unknown name or
+    Without network the hub's cache answers, which is asked for the file `marker`.
+    `code` fetches Python files too. Raises UsageError for an unknown name or
     revision, AuthError for a gated model, EnvironmentFault where neither network nor cache has it.
     """
     from huggingface_hub import HfApi, constants, snapshot_download  # noqa: PLC0415 - slow to import
 
     if offline or constants.HF_HUB_OFFLINE:
-        return _cached(repository, revision, "offline as asked")
+        return _cached(repository, revision, "offline as asked", marker)
     try:
         with hub_errors(repository, revision):
             info = HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
@@ -49,7 +52,7 @@ def resolve(repository: str, revision: str | None, *, offline: bool, code: bool)
             wanted = [*DESCRIPTION_FILES, *(["*.py"] if code else [])]
             folder = snapshot_download(repository, revision=commit, allow_patterns=wanted)
     except EnvironmentFault as error:
-        return _cached(repository, revision, error.what)
+        return _cached(repository, revision, error.what, marker)
     files = tuple(each.rfilename for each in info.siblings or ())
     return Snapshot(repository=repository, commit=commit, folder=Path(folder), files=files, listed=True)
 
@@ -65,13 +68,24 @@ def fetch_weights(snapshot: Snapshot, *, offline: bool, pickled: bool) -> Path:
         return Path(snapshot_download(snapshot.repository, revision=snapshot.commit, allow_patterns=patterns))
 
 
-def _cached(repository: str, revision: str | None, why: str) -> Snapshot:
+def fetch_adapter(snapshot: Snapshot, *, offline: bool) -> Path:
+    """Download an adapter's configuration and safetensors and return their folder."""
+    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - slow to import
+
+    if offline or constants.HF_HUB_OFFLINE:
+        return snapshot.folder
+    patterns = [*DESCRIPTION_FILES, "adapter_model.safetensors"]
+    with hub_errors(snapshot.repository, snapshot.commit):
+        return Path(snapshot_download(snapshot.repository, revision=snapshot.commit, allow_patterns=patterns))
+
+
+def _cached(repository: str, revision: str | None, why: str, marker: str) -> Snapshot:
     """Return the snapshot in the hub's cache; EnvironmentFault, with why the hub was not asked, if there is none."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - slow to import
 
     try:
-        config = try_to_load_from_cache(repository, "config.json", revision=revision)
+        config = try_to_load_from_cache(repository, marker, revision=revision)
     except HFValidationError as error:
         raise _no_such(repository) from error
     if not isinstance(config, str):

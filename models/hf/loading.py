@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -14,6 +14,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.registry import did_you_mean
 
+from .adapters import Adapter, find_adapter, split_word, take_model
 from .checkpoints import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files, weights_folder
 from .conversion import CONVERTER, quiet
 from .generation import Engine, LanguageModel
@@ -52,6 +53,8 @@ class Description:
     device: str
     trusted: bool
     """Whether the model's own Python code may run."""
+    adapter: Adapter | None = None
+    """What is merged into the weights."""
 
 
 def describe(name: str, options: ModelOptions) -> Description:
@@ -60,6 +63,8 @@ def describe(name: str, options: ModelOptions) -> Description:
     Raises UsageError for a name that is none, ModelError for a model that will not load, AuthError and
     EnvironmentFault as the hub answers.
     """
+    if (parts := split_word(name, options)) is not None:
+        return _describe_adapted(name, *parts)
     device = _device(options.device)
     if options.dtype is not None and options.dtype not in DTYPES:
         raise UsageError(f"no such dtype: {options.dtype!r}", where="--dtype", hint=did_you_mean(options.dtype, DTYPES))
@@ -95,8 +100,38 @@ def describe(name: str, options: ModelOptions) -> Description:
     )
 
 
+def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
+    base = describe(base_name, options)
+    adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
+    template = _provenance(adapter.folder, "template")
+    spec = replace(
+        base.spec,
+        word=f"hf:{name}",
+        name=f"{base.spec.name}+{adapter.label}",
+        revision=adapter.commit,
+        fingerprint=content_hash(["adapter", base.spec.fingerprint, adapter.identity]),
+        template=template if template in ("alpaca", "chat", "raw") else base.spec.template,
+        parent=base.spec.name,
+    )
+    return replace(base, spec=spec, adapter=adapter)
+
+
 def load(description: Description, options: ModelOptions) -> Engine:
-    """Load the weights; ModelError naming what is wrong with them."""
+    """Load the weights, with what is to be merged into them; ModelError naming what is wrong with them."""
+    adapter = description.adapter
+    base = description.spec.fingerprint if adapter is None else adapter.base
+    model = take_model(base, description.device, adapter, lambda: _load_weights(description, options))
+    return Engine(
+        model=model,
+        tokenizer=description.tokenizer,
+        device=description.device,
+        end_ids=description.end_ids,
+        pad_id=description.pad_id,
+        context_length=description.spec.context_length,
+    )
+
+
+def _load_weights(description: Description, options: ModelOptions) -> LanguageModel:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415 - heavy
 
     checkpoint = description.checkpoint
@@ -120,14 +155,7 @@ def load(description: Description, options: ModelOptions) -> Engine:
         )
     # What a model ships as sampling defaults (repetition penalty, temperature, ...) would leak into greedy answers.
     model.generation_config = type(model.generation_config)()
-    return Engine(
-        model=cast(LanguageModel, model),
-        tokenizer=description.tokenizer,
-        device=description.device,
-        end_ids=description.end_ids,
-        pad_id=description.pad_id,
-        context_length=description.spec.context_length,
-    )
+    return cast(LanguageModel, model)
 
 
 def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer, object]:

@@ -17,6 +17,7 @@ from xlingual.plugin import ExampleAware, Model, ModelOptions
 from xlingual.records import Choice, Example, Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
+from .fake_environment import make_environment
 from .fault_server import Asked, Reply, document, error, serve
 
 TEXTS = (
@@ -28,6 +29,8 @@ LONGEST = 24
 NOT_HERE = {
     "lm_eval": "says neither tokens nor endings: test_lm_eval.py",
     "smollm2": "the hf adapter under another name, with a model of a hundred megabytes",
+    "sglang": "the vllm adapter with another command line",
+    "serve": "the vllm adapter with another command line",
 }
 
 
@@ -171,8 +174,37 @@ def open_oracle(folder: Path) -> Iterator[Subject]:
     yield example_model("oracle")
 
 
+@contextmanager
+def open_ray(folder: Path) -> Iterator[Subject]:
+    """The model of `open_openai`, asked by two workers."""
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    with open_openai(folder) as plain:
+        word = plain.model.spec.word
+        model = MODELS.get("ray")(f"2:{word}", ModelOptions(offline=True))
+        yield replace(plain, model=model, silent=(model, plain.silent[1]))
+        model.close()
+
+
+@contextmanager
+def open_vllm(folder: Path) -> Iterator[Subject]:
+    """A server process of its own, which answers as the loopback server does and reads tokens as the hf model."""
+    pytest.importorskip("openai", reason="needs the extra `openai`")
+    with open_hf(folder) as plain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAKE_VLLM_NOTES", str(folder))
+        options = ModelOptions(dtype="float32", server_python=str(make_environment(folder / "made")))
+        model = MODELS.get("vllm")(str(folder / "plain"), options)
+        yield replace(
+            plain,
+            model=model,
+            silent=(model, make_request("silent")),
+            exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
+        )
+        model.close()
+
+
 ADAPTERS = {
-    "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "scripted": open_scripted,
+    "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "ray": open_ray,
+    "scripted": open_scripted, "vllm": open_vllm,
 }  # fmt: skip
 
 

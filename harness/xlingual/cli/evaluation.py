@@ -60,6 +60,8 @@ class EvalOptions:
     dry_run: bool
     as_json: bool
     progress: str
+    server_python: str | None
+    server_arg: tuple[str, ...]
     track: str | None
     track_samples: bool
 
@@ -148,6 +150,8 @@ def _model_options(options: EvalOptions) -> ModelOptions:
         offline=options.offline,
         allow_pickle=options.allow_pickle,
         trust_remote_code=options.trust_remote_code,
+        server_python=options.server_python,
+        server_args=options.server_arg,
     )
 
 
@@ -269,6 +273,18 @@ _OPTIONS: list[click.Parameter] = [
     json_option(),
     click.Option(
         ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
+    ),
+    click.Option(
+        ["--server-python", "--vllm-python"],
+        default=None,
+        metavar="PATH",
+        help="Interpreter of the environment that has vLLM, SGLang or transformers serve.",
+    ),
+    click.Option(
+        ["--server-arg"],
+        multiple=True,
+        metavar="ARG",
+        help="Passed to the server that is started: --server-arg=--tensor-parallel-size=2. Repeatable.",
     ),
     click.Option(
         ["--track"],

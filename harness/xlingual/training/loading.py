@@ -118,7 +118,7 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
         raise ModelError(f"no linear layer is named {unknown[0]!r}", where=f"{where}: method.targets", hint=hint)
     config = LoraConfig(
         r=method.rank,
-        lora_alpha=method.alpha,  # type: ignore[arg-type]  # peft scales by a float as well
+        lora_alpha=method.alpha,
         lora_dropout=method.dropout,
         target_modules=ALL_LINEAR if ALL_LINEAR in wanted else list(wanted),
         use_dora=method.kind is Tuning.DORA,

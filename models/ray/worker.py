@@ -1,0 +1,58 @@
+"""What runs in a worker process: the model, asked one chunk at a time."""
+
+import os
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+from xlingual import open_model
+from xlingual.errors import XlingualError
+from xlingual.plugin import ExampleAware, Model, ModelOptions
+from xlingual.records import Example, Request, Response
+
+
+class Worker:
+    """A model in a process of its own; what it raises travels as a value, since Ray would wrap it."""
+
+    def __init__(self, word: str, options: ModelOptions, threads: int) -> None:
+        """Nothing is opened yet: `hello` does, so that its errors can be told."""
+        # Ray gives a worker one thread; this comes before torch is imported.
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
+        self.word = word
+        self.options = options
+        self.model: Model | None = None
+        self.one_at_a_time = threading.Lock()
+        self.last_stopped = 0
+
+    def hello(self) -> str | XlingualError:
+        """Open the model and return its fingerprint."""
+        try:
+            self.model = open_model(self.word, self.options)
+        except XlingualError as error:
+            return error
+        return self.model.spec.fingerprint
+
+    def answer(
+        self, number: int, requests: Sequence[Request], examples: Mapping[str, Example]
+    ) -> Iterator[Response | XlingualError]:
+        """Answer chunk `number`, each response as soon as it is known."""
+        with self.one_at_a_time:
+            if self.model is None or number <= self.last_stopped:
+                return
+            if isinstance(self.model, ExampleAware):
+                self.model.see(examples)
+            responses = self.model.answer(requests)
+            try:
+                for response in responses:
+                    yield response
+                    if number <= self.last_stopped:
+                        break
+            except XlingualError as error:
+                yield error
+            finally:
+                if isinstance(responses, Generator):
+                    responses.close()
+
+    def stop(self, number: int) -> None:
+        """Give up all chunks up to `number` after the answer at hand."""
+        self.last_stopped = max(self.last_stopped, number)

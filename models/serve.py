@@ -1,0 +1,40 @@
+"""`transformers serve`, `serve:NAME`: the server that comes with transformers, for models that nothing else serves."""
+
+from xlingual.plugin import Model, ModelOptions
+from xlingual.registry import register_model
+
+from ._served import open_served
+from ._served.engine import Engine, Launch
+
+
+def _command(launch: Launch) -> list[str]:
+    return [
+        *(launch.python, "-m", "transformers.cli.transformers", "serve", str(launch.model)),
+        *("--host", "127.0.0.1", "--port", str(launch.port), "--dtype", launch.dtype),
+        *("--device", launch.device or "auto"),
+        *(("--trust-remote-code",) if launch.trust_remote_code else ()),
+        *launch.more,
+    ]
+
+
+NEUTRAL = """
+--continuous-batching --cb-block-size --cb-num-blocks --cb-max-batch-tokens --cb-max-memory-percent
+--log-level --model-timeout
+"""
+"""How a model is spread and how much memory it takes, which does not make it another one."""
+ENGINE = Engine(
+    name="serve",
+    package="uvicorn",
+    requirements=("transformers[serving]>=5", "torch>=2.6"),
+    command=_command,
+    named_by_path=True,
+    dtype=None,
+    neutral=frozenset(NEUTRAL.split()),
+    most=4,
+)
+
+
+@register_model("serve")
+def open_serve(name: str, options: ModelOptions) -> Model:
+    """Open a model for a `transformers serve` process that is started, watched and ended here."""
+    return open_served(ENGINE, name, options)

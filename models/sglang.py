@@ -1,0 +1,42 @@
+"""SGLang in its own environment, `sglang:NAME`; its radix cache shares prefixes by default."""
+
+from xlingual.plugin import Model, ModelOptions
+from xlingual.registry import register_model
+
+from ._served import open_served
+from ._served.engine import Engine, Launch
+
+
+def _command(launch: Launch) -> list[str]:
+    return [
+        *(launch.python, "-m", "sglang.launch_server", "--model-path", str(launch.model)),
+        *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
+        *("--dtype", launch.dtype, "--random-seed", "0"),
+        # Else what a model ships as sampling defaults (repetition penalty, ...) leaks into greedy answers.
+        *("--sampling-defaults", "openai"),
+        *(("--trust-remote-code",) if launch.trust_remote_code else ()),
+        *launch.more,
+    ]
+
+
+NEUTRAL = """
+--tensor-parallel-size --tp-size --tp --data-parallel-size --dp-size --dp --mem-fraction-static
+--max-running-requests --chunked-prefill-size --log-level
+"""
+"""How a model is spread and how much memory it takes, which does not make it another one."""
+ENGINE = Engine(
+    name="sglang",
+    package="sglang",
+    requirements=("sglang[all]>=0.5",),
+    command=_command,
+    named_by_path=False,
+    dtype="bfloat16",
+    neutral=frozenset(NEUTRAL.split()),
+    most=256,
+)
+
+
+@register_model("sglang")
+def open_sglang(name: str, options: ModelOptions) -> Model:
+    """Open a model for an SGLang server that is started, watched and ended here; --server-arg reaches the server."""
+    return open_served(ENGINE, name, options)

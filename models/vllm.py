@@ -1,0 +1,43 @@
+"""vLLM in its own environment, `vllm:NAME`: its wheel pins other versions of torch and transformers than ours."""
+
+from xlingual.plugin import Model, ModelOptions
+from xlingual.registry import register_model
+
+from ._served import open_served
+from ._served.engine import Engine, Launch
+
+
+def _command(launch: Launch) -> list[str]:
+    return [
+        *(launch.python, "-m", "vllm.entrypoints.cli.main", "serve", str(launch.model)),
+        *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
+        *("--dtype", launch.dtype, "--seed", "0", "--enable-prefix-caching"),
+        # Else what a model ships as sampling defaults (repetition penalty, ...) leaks into greedy answers.
+        *("--generation-config", "vllm"),
+        *(("--trust-remote-code",) if launch.trust_remote_code else ()),
+        *launch.more,
+    ]
+
+
+NEUTRAL = """
+--tensor-parallel-size -tp --data-parallel-size -dp --pipeline-parallel-size -pp --gpu-memory-utilization
+--max-num-seqs --max-num-batched-tokens --swap-space --cpu-offload-gb --enforce-eager
+--distributed-executor-backend --disable-log-stats
+"""
+"""How a model is spread and how much memory it takes, which does not make it another one."""
+ENGINE = Engine(
+    name="vllm",
+    package="vllm",
+    requirements=("vllm==0.33.0",),
+    command=_command,
+    named_by_path=False,
+    dtype="bfloat16",
+    neutral=frozenset(NEUTRAL.split()),
+    most=256,
+)
+
+
+@register_model("vllm")
+def open_vllm(name: str, options: ModelOptions) -> Model:
+    """Open a model for a vLLM server that is started, watched and ended here; --server-arg reaches the server."""
+    return open_served(ENGINE, name, options)

@@ -1,0 +1,61 @@
+"""Which requests go to one worker together, and what becomes of those that a dead one had."""
+
+import importlib
+import random
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from xlingual.records import Form, Message, Request, Role
+
+
+def part(name: str) -> Any:  # noqa: ANN401 - a module of the plugin, which is none of the public names
+    return importlib.import_module(f"xlingual.plugins.models.ray.{name}")
+
+
+def request(text: str) -> Request:
+    message = Message(role=Role.USER, text=text)
+    return Request(key=text, form=Form.TEXT, messages=(message,), stop=(), max_new_tokens=8)
+
+
+def drain(queue: Any) -> list[list[str]]:  # noqa: ANN401 - see above
+    chunks = []
+    while (chunk := queue.next()) is not None:
+        chunks.append(list(chunk.requests))
+    return chunks
+
+
+@pytest.mark.parametrize(("count", "workers"), [(1, 4), (7, 2), (100, 1), (100, 3), (1190, 8), (5000, 2)])
+def test_everything_is_given_out_once_in_order_and_in_ever_smaller_parts(count: int, workers: int) -> None:
+    texts = [f"{each:05}" for each in range(count)]
+    shuffled = [request(text) for text in texts]
+    random.Random(1).shuffle(shuffled)
+    chunks = drain(part("chunks").line_up(shuffled, workers))
+    assert [text for chunk in chunks for text in chunk] == texts
+    assert max(map(len, chunks)) <= part("chunks").MOST * 1.25
+    assert len(chunks[-1]) <= part("chunks").LEAST * 1.25 or count < 16
+    if count >= 100 and workers > 1:
+        assert len(chunks) >= 2 * workers
+
+
+def test_a_paragraph_is_not_torn_where_that_can_be_helped() -> None:
+    passages = [f"{passage} " * 30 for passage in "abcdefghijklmnopqrst"]
+    texts = [f"{passage}question {each}" for passage in passages for each in range(5)]
+    chunks = drain(part("chunks").line_up([request(text) for text in texts], 2))
+    assert len(chunks) >= 4
+    torn = [chunk for chunk, after in pairwise(chunks) if chunk[-1][0] == after[0][0]]
+    assert len(torn) <= 2  # the last chunks are too small to have a choice
+
+
+def test_what_a_dead_worker_had_comes_back_in_quarters_until_one_is_left_alone() -> None:
+    texts = [chr(0x4E00 + each) for each in range(64)]  # nothing in common, so that the sizes are round
+    queue = part("chunks").line_up([request(text) for text in texts], 1)
+    chunk = queue.next()
+    sizes = [len(chunk.requests)]
+    while queue.put_back(chunk) is None:
+        chunk = queue.next()
+        sizes.append(len(chunk.requests))
+    assert sizes == [32, 8, 2, 1, 1, 1]
+    left = [text for part_ in drain(queue) for text in part_]
+    assert sorted([*left, *chunk.requests]) == texts
