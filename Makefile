@@ -14,9 +14,10 @@ export XLINGUAL_MAKE_LANGS := $(value LANGS)
 export XLINGUAL_MAKE_LIMIT := $(value LIMIT)
 export XLINGUAL_MAKE_DATA := $(value DATA)
 export XLINGUAL_MAKE_OUT := $(value OUT)
+export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval board test test-slow check clean
+.PHONY: install eval board bench test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -34,6 +35,10 @@ eval: $(STAMP)
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
+
+# About half an hour of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
+bench: $(STAMP)
+	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"

@@ -4,12 +4,12 @@ The package is made for another program, whose own requirements are not wanted h
 """
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.plugin import Model, ModelOptions
+from xlingual.plugin import Model, ModelOptions, Noting
 from xlingual.records import ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
 
@@ -32,6 +32,11 @@ class NamedModel:
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request."""
         return self.inner.answer(requests)
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Hand on who takes notes."""
+        if isinstance(self.inner, Noting):
+            self.inner.tell(note)
 
     def close(self) -> None:
         """Free the weights."""

@@ -73,6 +73,10 @@ class ModelOptions:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     """Runs code of the model's repository; only together with a 40-hex revision."""
+    engine: str | None = None
+    """How a local model generates: packed, static or paged."""
+    deterministic: bool = False
+    """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
 
 
 class Model(Protocol):
@@ -102,6 +106,15 @@ class ExampleAware(Protocol):
 
     def see(self, examples: Mapping[str, Example]) -> None:
         """Take the example of each request key; called before `answer`."""
+        ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A model that has things to tell while it answers: that memory was short, that a device was lost."""
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Take the function that takes notes; called before `answer`."""
         ...
 
 

@@ -1,10 +1,13 @@
 """Which models the engine may run: by their configuration, then by a short text that must come out the same."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xlingual.records import Form, Request
 
+from .columns import in_columns
 from .decoders import decoder_of, our_attention, score_pack, score_step, shape_of
 from .generation import Engine, attempt
 from .prefixes import SHORTEST, arrange
@@ -22,9 +25,28 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.05
 
 
-def is_supported(engine: Engine, longest: int) -> bool:
-    """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
-    return _is_plain(decoder_of(engine).config, longest) and attempt(lambda: _agrees(engine)) is True
+def prepare(engine: Engine, longest: int) -> Engine | None:
+    """Return `engine` with the fastest forward pass that computes what the model does, or None if there is none.
+
+    Asked for texts of up to `longest` tokens.
+    """
+    if not _is_plain(decoder_of(engine).config, longest):
+        return None
+    for candidate in _candidates(engine):
+        if attempt(partial(_agrees, candidate)) is True:
+            return candidate
+    return None
+
+
+def _candidates(engine: Engine) -> Iterator[Engine]:
+    import torch  # noqa: PLC0415 - heavy
+
+    is_plain_cpu = engine.device.startswith("cpu") and decoder_of(engine).dtype == torch.float32
+    if engine.columns is not None:
+        yield engine
+    elif is_plain_cpu and (columns := in_columns(engine.model)) is not None:
+        yield replace(engine, columns=columns)
+    yield replace(engine, columns=None)
 
 
 def _is_plain(config: object, longest: int) -> bool:
