@@ -42,7 +42,7 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
         "# Benchmarks",
         "",
         "The engine against its peers: same prompts, model, dtype and threads, each run a process of its own, loading",
-        "not counted. Wall and processor seconds are medians of the runs. HFLM gets the batch size of 8, 16 and 32 that",
+        "not counted. Wall and processor seconds are medians of the runs. HFLM gets the batch size of 8, 16, 32 that",
         "is its best, and only that one more than one run. Written by `make bench DOCS=1`.",
         "",
         f"- Machine: {_processor()}, {threads} threads, {_memory_gib():.0f} GiB, {platform.platform(terse=True)}",

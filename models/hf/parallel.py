@@ -146,13 +146,15 @@ def _hear(worker: Worker, message: Message, note: Callable[[str], None]) -> Iter
 
 def split(prompts: Sequence[Rendered], count: int) -> list[list[Rendered]]:
     """Return the prompts in at most `count` shares of like work; cuts avoid to part prompts that share a prefix."""
+    if not prompts:
+        return []
     ordered = sorted(prompts, key=lambda prompt: prompt.ids)
     shared = [0] + [common(a.ids, b.ids) for a, b in pairwise(ordered)]
     work = [len(each.ids) - known + each.request.max_new_tokens for each, known in zip(ordered, shared, strict=True)]
     sums = list(accumulate(work))
     cuts = [0]
     for place in range(1, count):
-        near = next((at for at, total in enumerate(sums) if total * count >= sums[-1] * place), len(ordered))
+        near = 1 + next(at for at, total in enumerate(sums) if total * count >= sums[-1] * place)
         leeway = len(ordered) // count // LEEWAY
         around = range(max(cuts[-1] + 1, near - leeway), min(len(ordered), near + leeway + 1))
         if around:
