@@ -13,31 +13,37 @@ SECONDS = 1.0
 """For each rate: long enough for the clock of a processor to settle."""
 
 
-def count_work(loaded: Loaded, requests: Sequence[Request], answers: Mapping[str, str | None]) -> Json:
+def count_weights(loaded: Loaded) -> tuple[int, int]:
+    """Return the numbers that each token is multiplied with, and those of the head; before the engine joins them."""
+    from torch import nn
+
+    head = loaded.engine.model.get_output_embeddings()
+    linear = [each for each in loaded.engine.model.modules() if isinstance(each, nn.Linear) and each is not head]
+    return sum(each.weight.numel() for each in linear), head.weight.numel()
+
+
+def count_work(
+    loaded: Loaded, weights: tuple[int, int], requests: Sequence[Request], answers: Mapping[str, str | None]
+) -> Json:
     """Count what no way of answering can do without: each distinct token of a prompt once, each answer token once.
 
     Attention is left out; prefixes are counted once, drafts not at all.
     """
-    from torch import nn
-
     description = loaded.description
     prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
     rows = part("prefixes").arrange(prompts)
     prefixes = {each for row in rows for each in part("prefixes").chain(row.prefix)}
     distinct = sum(each.end - each.start for each in prefixes) + sum(len(row.tail) for row in rows)
     lengths = [_count(description.tokenizer, answers.get(each.key)) for each in requests]
-    head = loaded.engine.model.get_output_embeddings()
-    linear = [each for each in loaded.engine.model.modules() if isinstance(each, nn.Linear) and each is not head]
-    body = sum(each.weight.numel() for each in linear)
-    weights = body + head.weight.numel()
+    body, head = weights
     return {
         "prompt_tokens": sum(len(each.ids) for each in prompts),
         "distinct_tokens": distinct,
         "answer_tokens": sum(lengths),
-        "operations": 2.0 * body * (distinct + sum(lengths)) + 2.0 * head.weight.numel() * (len(rows) + sum(lengths)),
-        "weight_bytes": weights * head.weight.element_size(),
+        "operations": 2.0 * body * (distinct + sum(lengths)) + 2.0 * head * (len(rows) + sum(lengths)),
+        "weight_bytes": (body + head) * loaded.engine.model.dtype.itemsize,
         "lengths": lengths,
-        "operations_per_token": 2.0 * weights,
+        "operations_per_token": 2.0 * (body + head),
     }
 
 
@@ -52,7 +58,9 @@ def measure_rates() -> dict[str, float]:
     square = torch.randn(2048, 2048)
     weights = [torch.randn(3072, 576) for _ in range(40)]
     big = torch.randn(64 * 2**20)
-    rates = {"product": 2 * 2048**3 / _best(lambda: square @ square)}
+    packed = part("products").pack(square, None)
+    quickest = min(_best(lambda: square @ square), _best(lambda: packed(square)))
+    rates = {"product": 2 * 2048**3 / quickest}
     for rows in (1, 16, 64, 512):
         columns = torch.randn(576, rows)
         taken = _best(lambda columns=columns: [each @ columns for each in weights])  # type: ignore[misc]  # bound now

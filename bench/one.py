@@ -14,7 +14,7 @@ from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.selection import open_model
 
-from .floor import count_work
+from .floor import count_weights, count_work
 from .ways import WAYS, Loaded, part
 from .workloads import WORKLOADS, requests_of
 
@@ -32,6 +32,7 @@ def measure(order: dict[str, str | None]) -> Json:
     description = getattr(opened, "inner", opened).description  # type: ignore[union-attr]  # of the backend hf
     loaded = Loaded(description=description, engine=part("loading").load(description, choice))
     torch.set_num_threads(int(order["threads"] or torch.get_num_threads()))
+    weights = count_weights(loaded)
     wall, busy = time.perf_counter(), time.process_time()
     answers = WAYS[way](loaded, requests, int(rows or 0))
     wall, busy = time.perf_counter() - wall, time.process_time() - busy
@@ -43,7 +44,7 @@ def measure(order: dict[str, str | None]) -> Json:
         "processor": busy,
         "peak": peak,
         "answers": answers,
-        "work": count_work(loaded, requests, answers) if way == "xlingual" else None,
+        "work": count_work(loaded, weights, requests, answers) if way == "xlingual" else None,
     }
 
 

@@ -201,8 +201,8 @@ def forward(
     import torch  # noqa: PLC0415 - heavy
 
     with torch.inference_mode():
-        if engine.columns is not None:
-            return engine.columns.scores(ids, positions, keep, plan)
+        if engine.lean is not None:
+            return engine.lean.scores(ids, positions, keep, plan)
         decoder = decoder_of(engine)
         output = decoder(
             input_ids=torch.tensor([ids], device=engine.device),

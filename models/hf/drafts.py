@@ -11,8 +11,10 @@ from .prefixes import Row
 LONGEST_MATCH = 4
 """Tokens: of the end of an answer that is looked up; all longer ones are as good."""
 LONGEST_DRAFT = 16
-STEP_COST = 24
+STEP_COST = 10
 """How many tokens a pass over none would cost as much as: weights are read, whatever is computed with them."""
+ROW_COST = 0.25
+"""And each of its rows, whose keys and values are read however many tokens it has."""
 BELIEF = (0.6, 4.0)
 """The share of good tokens before any was tried, and how many trials that counts for."""
 MEMORY = 200.0
@@ -38,7 +40,7 @@ class Drafts:
         if not self.on:
             return [[] for _ in rows]
         # A token more is worth its time if it is good more often than the tokens of the pass are dear.
-        price = len(rows) / (len(rows) + STEP_COST)
+        price = len(rows) / (len(rows) * (1 + ROW_COST) + STEP_COST)
         most = [0] + [_most(self._share(length), price) for length in range(1, LONGEST_MATCH + 1)]
         return [[] if row.alone else self._look_up(row, most) for row in rows]
 

@@ -16,7 +16,7 @@ from .rendering import Rendered, Tokenizer
 if TYPE_CHECKING:
     import torch
 
-    from .columns import Columns
+    from .lean import Lean
 
 PADDED_TOKENS = 16384
 """Most prompt tokens of one batch, padding included: bounds the memory of a batch of long prompts."""
@@ -52,8 +52,8 @@ class Engine:
     pad_id: int
     """Fills rows up to the longest; always masked, so any token will do."""
     context_length: int | None
-    columns: "Columns | None" = None
-    """The model in columns, where it has been seen to compute what the model does."""
+    lean: "Lean | None" = None
+    """The model in lean form, where it has been seen to compute what the model does."""
 
 
 def take_no_note(_message: str) -> None:

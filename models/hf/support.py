@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from xlingual.records import Form, Request
 
-from .columns import in_columns
 from .decoders import decoder_of, our_attention, score_pack, score_step, shape_of
 from .generation import Engine, attempt
+from .lean import lean_of
 from .prefixes import SHORTEST, arrange
 from .rendering import Rendered
 from .slots import new_slots, packs_of, pieces_of
@@ -38,15 +38,20 @@ def prepare(engine: Engine, longest: int) -> Engine | None:
     return None
 
 
+def is_supported(engine: Engine, longest: int) -> bool:
+    """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
+    return prepare(engine, longest) is not None
+
+
 def _candidates(engine: Engine) -> Iterator[Engine]:
     import torch  # noqa: PLC0415 - heavy
 
     is_plain_cpu = engine.device.startswith("cpu") and decoder_of(engine).dtype == torch.float32
-    if engine.columns is not None:
+    if engine.lean is not None:
         yield engine
-    elif is_plain_cpu and (columns := in_columns(engine.model)) is not None:
-        yield replace(engine, columns=columns)
-    yield replace(engine, columns=None)
+    elif is_plain_cpu and (lean := lean_of(engine.model)) is not None:
+        yield replace(engine, lean=lean)
+    yield replace(engine, lean=None)
 
 
 def _is_plain(config: object, longest: int) -> bool:

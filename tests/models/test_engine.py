@@ -62,12 +62,12 @@ class Loaded:
         return None
 
 
-@pytest.fixture(scope="module", params=["columns", "transformers"])
+@pytest.fixture(scope="module", params=["lean", "transformers"])
 def loaded(request: pytest.FixtureRequest, tiny_llama: Path) -> Loaded:
     model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
     engine = part("support").prepare(part("loading").load(model.description, model.options), 250)
-    assert engine.columns is not None
-    return Loaded(engine if request.param == "columns" else replace(engine, columns=None), {})
+    assert engine.lean is not None
+    return Loaded(engine if request.param == "lean" else replace(engine, lean=None), {})
 
 
 def prompt_of(ids: Sequence[int], key: str, *, stop: tuple[str, ...] = (), limit: int = 8) -> Any:  # noqa: ANN401 - of the plugin

@@ -72,7 +72,7 @@ def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(
     found = part("support").prepare(engine, 250)
     assert (found is not None) == supported or supported is None
     # Qwen3's norms of queries and keys are not Llama's; its layers go through transformers.
-    assert (found is not None and found.columns is not None) == (name in ("qwen2", "mistral-255"))
+    assert (found is not None and found.lean is not None) == (name in ("qwen2", "mistral-255"))
     words = ["the lazy dog jumps over the quick brown fox " * 3 + each for each in ("now", "then", "here and there")]
     requests = [text_request(each, max_new_tokens=9) for each in words]
     packed = {response.key: response for response in opened.answer(requests)}
