@@ -5,6 +5,7 @@ By itself it knows no stop strings, logs errors instead of raising them, and lea
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol, cast
 
 from xlingual.records import Failure, Response
@@ -13,6 +14,10 @@ from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, failed, find_o
 from .rendering import Rendered
 from .stops import is_stopped
 
+PAGE = 256
+"""Tokens of a block."""
+BATCH_TOKENS = 512
+"""Most tokens of a forward pass on a CPU."""
 PATIENCE = 1.0
 """Seconds between looks at whether the other thread still lives."""
 
@@ -60,7 +65,8 @@ def generate_paged(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit)
         else:
             yield overflow
     while waiting:
-        manager = attempt(lambda: _start(engine))
+        longest = max(len(each.ids) + each.request.max_new_tokens for each in waiting.values())
+        manager = attempt(partial(_start, engine, longest, min(limit.rows, len(waiting))))
         before = len(waiting)
         if not isinstance(manager, Failure):
             with manager as running:
@@ -75,14 +81,22 @@ def generate_paged(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit)
 _DEATH = "continuous batching stopped before it answered"
 
 
-def _start(engine: Engine) -> AbstractContextManager[Manager]:
-    from transformers import GenerationConfig  # noqa: PLC0415 - heavy
+def _start(engine: Engine, longest: int, rows: int) -> AbstractContextManager[Manager]:
+    """Start a manager for texts of up to `longest` tokens, `rows` at once."""
+    from transformers import ContinuousBatchingConfig, GenerationConfig  # noqa: PLC0415 - heavy
 
+    on_gpu = engine.device.startswith("cuda")
+    # Left alone, it takes nearly all free memory; on a CPU that is everybody's.
+    sizes = None
+    if not on_gpu:
+        sizes = ContinuousBatchingConfig(num_blocks=rows * (longest // PAGE + 1) + 1, max_batch_tokens=BATCH_TOKENS)
     settings = GenerationConfig(
         do_sample=False, eos_token_id=list(engine.end_ids) or None, pad_token_id=engine.pad_id, use_cache=True
     )
     open_manager = getattr(engine.model, "continuous_batching_context_manager")  # noqa: B009 - not in the protocol
-    return cast(AbstractContextManager[Manager], open_manager(settings, warmup=engine.device.startswith("cuda")))
+    return cast(
+        AbstractContextManager[Manager], open_manager(settings, continuous_batching_config=sizes, warmup=on_gpu)
+    )
 
 
 def _serve(engine: Engine, manager: Manager, waiting: dict[str, Rendered], limit: RowLimit) -> Iterator[Response]:

@@ -115,7 +115,7 @@ mixes = given(
     seed=st.integers(0, 10**6), count=st.integers(1, 14), rows=st.integers(1, 9), pack=st.sampled_from([5, 64, 1024])
 )
 few = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -172,7 +172,8 @@ class faults:  # noqa: N801 - reads as a word
 def test_the_limit_is_halved_for_good_and_answers_go_on_where_they_were(loaded: Loaded) -> None:
     loaded = Loaded(replace(loaded.engine, end_ids=()), {})
     prompts = [prompt_of(range(10 + place, 30), str(place), limit=6) for place in range(7)]
-    limit = part("generation").RowLimit(rows=8)
+    notes: list[str] = []
+    limit = part("generation").RowLimit(rows=8, note=notes.append)
     steps: list[int] = []
 
     def full(ids: Sequence[int]) -> bool:
@@ -186,6 +187,8 @@ def test_the_limit_is_halved_for_good_and_answers_go_on_where_they_were(loaded: 
     # Seven rows had three tokens each when the memory was full, and three more were wanted of each.
     assert hits[0] == 7
     assert limit.rows == 1
+    told = "out of memory: {} prompts are answered together from now on, not {}"
+    assert notes == [told.format(3, 8), told.format(1, 3)]
     assert sum(each == 7 for each in steps) == 3
 
 
