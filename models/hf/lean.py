@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
 from .attention import PackPlan, StepPlan, attend_pack, attend_step
+from .mapped import let_go, mapped_files
 from .products import Dense, Packed, Product, join, packing_pays
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def lean_of(model: object) -> Lean | None:
     heads, key_heads = attention.q_proj.out_features // size, attention.k_proj.out_features // size
     packed = packing_pays(mlp.up_proj.weight.detach())
     if packed:
-        _let_go_of_the_file(model)
+        _leave_the_file(model)
     # The head's weights may be those of the embedding as well, so they stay where they are.
     kind = Packed if packed else Dense
     return Lean(
@@ -142,11 +143,14 @@ def lean_of(model: object) -> Lean | None:
     )
 
 
-def _let_go_of_the_file(model: "nn.Module") -> None:
-    """Copy what will not be packed: weights are views of the mapped file, which stays in memory as long as one does."""
+def _leave_the_file(model: "nn.Module") -> None:
+    """Copy what will not be packed: weights are views of the mapped file, which stays open as long as one does."""
+    files = mapped_files()
     for name, parameter in model.named_parameters():
         if "_proj." not in name:
-            parameter.data = parameter.data.clone()
+            old = parameter.data
+            parameter.data = old.clone()
+            let_go(old, files)
 
 
 def _is_linear(module: object) -> "TypeGuard[nn.Linear]":

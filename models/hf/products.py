@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from .mapped import let_go, mapped_files
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -106,6 +108,10 @@ def join(parent: "nn.Module", names: Sequence[str], *, packed: bool) -> Product:
     biases = [each.bias.detach() for each in single if each.bias is not None]
     bias = torch.cat(biases) if biases else None
     product = pack(weight, bias) if packed else Dense(weight, bias)
+    if packed:
+        files = mapped_files()
+        for each in single:
+            let_go(each.weight, files)
     first = 0
     for name, each in zip(names, single, strict=True):
         last = first + each.out_features
