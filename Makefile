@@ -36,7 +36,7 @@ eval: $(STAMP)
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
 
-# About half an hour of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
+# About 45 minutes of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
 bench: $(STAMP)
 	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
 

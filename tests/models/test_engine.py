@@ -118,6 +118,9 @@ few = settings(
     max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
+# Every exhausted memory costs a collection of garbage.
+fewer = settings(few, max_examples=6)
+
 
 @few
 @mixes
@@ -130,7 +133,7 @@ def test_any_mix_is_answered_as_one_by_one(loaded: Loaded, seed: int, count: int
         check(loaded, prompts, answer(loaded, prompts, rows, guess=False))
 
 
-@few
+@fewer
 @mixes
 def test_running_out_of_memory_at_any_step_loses_and_changes_nothing(
     loaded: Loaded, seed: int, count: int, rows: int, pack: int
