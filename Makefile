@@ -16,9 +16,10 @@ export XLINGUAL_MAKE_LANGS := $(value LANGS)
 export XLINGUAL_MAKE_LIMIT := $(value LIMIT)
 export XLINGUAL_MAKE_DATA := $(value DATA)
 export XLINGUAL_MAKE_OUT := $(value OUT)
+export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval tune board test test-slow bench-tune check clean
+.PHONY: install eval tune board bench bench-tune test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -40,6 +41,10 @@ tune: $(STAMP)
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
+
+# About 45 minutes of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
+bench: $(STAMP)
+	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
 
 # Models of two layers are slower on several threads than on one, and far slower beside other work.
 test: $(STAMP)

@@ -102,7 +102,7 @@ def make_job(options: argparse.Namespace, folder: Path) -> Job:
     planned = plan_mix(find_recipe(str(folder / "bench.toml")), model, place, pack_length=options.pack_length)
     weights = trainable(model).weights()
     if options.layers:
-        from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415
+        from transformers import AutoConfig, AutoModelForCausalLM
 
         config = AutoConfig.from_pretrained(weights)
         config.num_hidden_layers = options.layers
@@ -180,8 +180,8 @@ LINE = "{:>5}{:>8}{:>8}{:>12}{:>12}{:>12}{:>11}{:>8}{:>11}"
 
 def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> list[tuple[int, Cost, Cost]]:
     """Let Trainer train; after each of its steps, take one of ours, outside of its time. Print a line for each pair."""
-    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments  # noqa: PLC0415
-    from transformers.trainer_callback import PrinterCallback  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
 
     found: list[tuple[int, Cost, Cost]] = []
 

@@ -4,13 +4,13 @@ The package is made for another program, whose own requirements are not wanted h
 """
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.plugin import Model, ModelOptions, Trainable
+from xlingual.plugin import Model, ModelOptions, Noting, Trainable
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
 
@@ -57,6 +57,11 @@ class NamedModel:
     def tokenizer_files(self) -> Path:
         """Return the folder of the converted tokenizer."""
         return self.inner.tokenizer_files()
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Hand on who takes notes."""
+        if isinstance(self.inner, Noting):
+            self.inner.tell(note)
 
     def close(self) -> None:
         """Free the weights."""

@@ -1,7 +1,8 @@
 """Whole runs with the models for tests: resume, failures, sharing, records."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -250,3 +251,16 @@ def test_examples_of_the_oracle_are_those_of_the_plan(settings: RunSettings) -> 
 
     _run(Watcher(FORGETFUL), "xquad/en", settings)
     assert sorted(example.id for example in shown.values()) == sorted(_ids(settings))
+
+
+def test_what_a_model_tells_is_shown_and_kept_in_every_run(settings: RunSettings) -> None:
+    class Teller(Forgetful):
+        def tell(self, note: Callable[[str], None]) -> None:
+            note("out of memory")
+
+    recorder = Recorder()
+    _run(Teller(FORGETFUL), "xquad/en,xquad/zh", settings, recorder)
+    assert recorder.notes == ["out of memory"]
+    kept = [path.read_text(encoding="utf-8") for path in settings.out.rglob("notes.log")]
+    assert len(kept) == 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z out of memory\n", text) for text in kept)

@@ -149,6 +149,10 @@ class ModelOptions:
     """The interpreter of the environment that an inference server is installed in."""
     server_args: tuple[str, ...] = ()
     """Further arguments of the server that is started for the model."""
+    engine: str | None = None
+    """How a local model generates: packed, static or paged."""
+    deterministic: bool = False
+    """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
 
 
 class Model(Protocol):
@@ -209,6 +213,15 @@ class Trainable(Protocol):
 
     def tokenizer_files(self) -> Path:
         """Return the folder of the tokenizer's files, chat template included."""
+        ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A model that has things to tell while it answers: that memory was short, that a device was lost."""
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Take the function that takes notes; called before `answer`."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from .identity import Json, canonical_json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, Task
+from .plugin import ExampleAware, Model, Noting, Task
 from .records import Counts, Example, Failure, Request, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import to_json
@@ -18,6 +18,8 @@ from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_fo
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
+NOTES = "notes.log"
+"""What a model told while it answered, a line each."""
 VERSIONED = (
     "xlingual",
     "torch",
@@ -160,6 +162,8 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
         return
     if isinstance(model, ExampleAware):
         model.see(examples)
+    if isinstance(model, Noting):
+        model.tell(lambda message: _take_note(opened, observer, message))
     allowed = max_errors if max_errors is not None else max(20, len(requests) // 20)
     failed = 0
     for response in model.answer(list(requests.values())):
@@ -170,6 +174,14 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
         if failed > allowed:
             observer.note(f"stopped after {failed} failed samples; the last: {response.failure}")
             break
+
+
+def _take_note(opened: Sequence[OpenPlan], observer: Observer, message: str) -> None:
+    """Show what a model tells, and keep it in the folder of every run that is being answered."""
+    observer.note(message)
+    for each in opened:
+        with (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n")
 
 
 def _overflow(request: Request) -> Response:

@@ -1,27 +1,32 @@
 """Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
-from xlingual.registry import register_model
+from xlingual.registry import did_you_mean, register_model
 
 from .adapters import give_back
 from .checkpoints import weights_folder
 from .choices import Reader, Weighed, weigh
+from .determinism import deterministic
 from .engine import generate_packed
-from .generation import Engine, RowLimit, failed, generate, release_memory
+from .generation import Engine, RowLimit, failed, generate, release_memory, take_no_note
 from .likelihood import score_packed
-from .loading import Description, describe, load
+from .loading import ENGINES, Description, describe, load
 from .padded import score_padded
+from .paged import generate_paged
+from .parallel import ParallelModel, devices_of
 from .rendering import Rendered, encode_answers, render
-from .support import is_supported
+from .support import prepare
 
 BATCH_SIZE = 32
-"""Rows answered together when the user does not say."""
+"""Rows of a static batch when the user does not say."""
+PACKED_ROWS = 128
+"""Most rows that the packed engine answers together when the user does not say; it takes no more than memory holds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,15 +35,21 @@ class HfModel:
 
     description: Description
     options: ModelOptions
-    limit: RowLimit
-    packed: bool = True
-    """Whether the engine without padding is to be used for the models that it supports."""
     engine: Engine | None = field(default=None, init=False)
+    limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
+    """Of each way of generating that was used."""
+    note: Callable[[str], None] = field(default=take_no_note, init=False)
 
     @property
     def spec(self) -> ModelSpec:
         """Which model."""
         return self.description.spec
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Take the function that is told when memory is short."""
+        self.note = note
+        for limit in self.limits.values():
+            limit.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
@@ -61,26 +72,38 @@ class HfModel:
             else:
                 prompts.append(rendered)
         if prompts:
-            engine = self._load()
-            longest = max(len(each.ids) + each.request.max_new_tokens for each in prompts)
-            is_packed = self.packed and is_supported(engine, longest)
-            yield from (generate_packed if is_packed else generate)(engine, prompts, self.limit)
-        yield from self._score([request for request in requests if request.choices is not None])
-
-    def _score(self, requests: Sequence[Request]) -> Iterator[Response]:
+            yield from self._generate(prompts)
+        chosen = [request for request in requests if request.choices is not None]
         weighed: list[Weighed] = []
-        for request, each in zip(requests, self._weigh(requests), strict=True):
+        for request, each in zip(chosen, self._weigh(chosen), strict=True):
             if isinstance(each, Failure):
                 yield failed(request, each)
             else:
                 weighed.append(each)
         if weighed:
-            engine = self._load()
-            longest = max(len(each.ids) for one in weighed for choice in one.passages for each in choice)
-            if self.packed and is_supported(engine, longest):
-                yield from score_packed(engine, weighed)
-            else:
-                yield from score_padded(engine, weighed, self.limit)
+            yield from self._score(weighed)
+
+    def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
+        if self.options.deterministic:
+            with deterministic():
+                yield from generate(self._load(), prompts, RowLimit(rows=1))
+            return
+        way = self.options.engine or "packed"
+        if way == "packed" and not self._is_ready(max(len(each.ids) + each.request.max_new_tokens for each in prompts)):
+            way = "static"
+        limit = self._limit(way, BATCH_SIZE if way == "static" else PACKED_ROWS)
+        yield from WAYS[way](self._load(), prompts, limit)
+
+    def _score(self, weighed: Sequence[Weighed]) -> Iterator[Response]:
+        if self.options.deterministic:
+            with deterministic():
+                yield from score_padded(self._load(), weighed, RowLimit(rows=1))
+            return
+        longest = max(len(each.ids) for one in weighed for choice in one.passages for each in choice)
+        if self.options.engine != "static" and self._is_ready(longest):
+            yield from score_packed(self._load(), weighed)
+        else:
+            yield from score_padded(self._load(), weighed, self._limit("static", BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
@@ -121,6 +144,12 @@ class HfModel:
             self.engine = load(self.description, self.options)
         return self.engine
 
+    def _is_ready(self, longest: int) -> bool:
+        """Return whether the packed engine takes texts of up to `longest` tokens; it is made ready where it does."""
+        ready = prepare(self._load(), longest)
+        self.engine = ready or self.engine
+        return ready is not None
+
     def _weigh(self, requests: Sequence[Request]) -> list[Weighed | Failure]:
         description = self.description
         reader = Reader(
@@ -130,8 +159,18 @@ class HfModel:
         )
         return weigh(reader, requests)
 
+    def _limit(self, way: str, rows: int) -> RowLimit:
+        return self.limits.setdefault(way, RowLimit(rows=self.options.batch_size or rows, note=self.note))
+
     def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
         return render(self.description.tokenizer, requests, self.description.vocabulary)
+
+
+WAYS: dict[str, Callable[[Engine, Sequence[Rendered], RowLimit], Iterator[Response]]] = {
+    "packed": generate_packed,
+    "static": generate,
+    "paged": generate_paged,
+}
 
 
 @register_model("hf")
@@ -139,7 +178,14 @@ def open_hf(name: str, options: ModelOptions) -> Model:
     """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
     if not name:
         raise UsageError("no model is named", where="hf", hint="hf:FOLDER, hf:FILE.gguf or hf:org/name[@revision]")
-    rows = BATCH_SIZE if options.batch_size is None else options.batch_size
-    if rows < 1:
-        raise UsageError(f"must be at least 1, got {rows}", where="--batch-size")
-    return HfModel(description=describe(name, options), options=options, limit=RowLimit(rows=rows))
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"must be at least 1, got {options.batch_size}", where="--batch-size")
+    if options.engine is not None and options.engine not in ENGINES:
+        hint = did_you_mean(options.engine, ENGINES)
+        raise UsageError(f"no such engine: {options.engine!r}", where="--engine", hint=hint)
+    devices = devices_of(options.device)
+    if len(devices) > 1:
+        first = describe(name, replace(options, device=devices[0]))
+        return ParallelModel(name=name, description=first, options=options, devices=devices)
+    options = replace(options, device=devices[0] if devices else None)
+    return HfModel(description=describe(name, options), options=options)

@@ -145,6 +145,11 @@ def take_model(fingerprint: str, device: str, adapter: Adapter | None, load: Cal
     return model
 
 
+def is_shared(model: object) -> bool:
+    """Return whether other adapters may still be merged into `model`: its modules must stay as they are."""
+    return model is SHARED.model
+
+
 def give_back(model: object) -> None:
     """Take the adapter out of a model that `take_model` returned; nothing happens to a model that is not shared."""
     if model is SHARED.model and SHARED.lent:

@@ -58,7 +58,7 @@ class PackPlan:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The rows `first` to `last` below a prefix that holds tokens `start` to `end`."""
+    """The tokens `first` to `last` of a step, of rows below a prefix that holds tokens `start` to `end`."""
 
     first: int
     last: int
@@ -69,21 +69,28 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A forward pass over the newest token of each row; rows stand in the order of the trie."""
+    """A forward pass over the newest tokens of each row; rows stand in the order of the trie.
+
+    Slots are read by cells, as many for each slot as the row with the most tokens needs.
+    """
 
     pool: "torch.Tensor"
-    """Keys and values of the slots, (layers, 2, slots, key heads, tokens, head size)."""
+    """Keys and values of the slots, (layers, 2, slots, key heads, tokens, head size); the rows fill the first."""
     slots: "torch.Tensor"
-    """The slot of each row; the rows fill the first slots."""
-    rows: "torch.Tensor"
-    """The row of each slot."""
+    """The slot of each token."""
     places: "torch.Tensor"
-    """Where in its slot each row's token goes."""
+    """Where in its slot each token goes."""
+    tokens: "torch.Tensor"
+    """The token of each cell, slot by slot; any token in a cell too many."""
+    cells: "torch.Tensor"
+    """The cell of each token."""
+    depth: int
+    """Cells of a slot."""
     spans: tuple[Span, ...]
     scores: "torch.Tensor"
-    """(key heads, rows, heads of a group, prefix tokens + slot tokens) in float32, minus infinity at the start."""
+    """(key heads, tokens, heads of a group, prefix tokens + slot tokens) in float32, minus infinity at the start."""
     mask: "torch.Tensor"
-    """(rows, 1, slot tokens), added to the scores of the slots."""
+    """(tokens, 1, slot tokens), added to the scores of the slots."""
 
 
 def register() -> None:
@@ -108,9 +115,9 @@ def attend(  # noqa: PLR0913 - transformers' signature
     layer = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(plan, PackPlan):
-        return _attend_pack(plan, layer, query * scale, key[0], value[0]), None
+        return attend_pack(plan, layer, query[0] * scale, key[0], value[0])[None], None
     if isinstance(plan, StepPlan):
-        return _attend_step(plan, layer, query[0] * scale, key[0], value[0]), None
+        return attend_step(plan, layer, query[0] * scale, key[0], value[0])[None], None
     raise TypeError(f"{NAME} attention needs a plan")
 
 
@@ -130,9 +137,10 @@ def pack_mask(past: int, lengths: "tuple[int, ...]", like: "torch.Tensor", heads
     return mask.repeat(heads, 1).to(like.device)
 
 
-def _attend_pack(
+def attend_pack(
     plan: PackPlan, layer: int, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor"
 ) -> "torch.Tensor":
+    """Return the attention of scaled `query`, (heads, tokens, head size), as (tokens, heads, head size)."""
     import torch  # noqa: PLC0415 - heavy
     from torch.nn.functional import scaled_dot_product_attention  # noqa: PLC0415 - heavy
 
@@ -141,40 +149,42 @@ def _attend_pack(
         end = each.offset + each.last - each.first
         each.store[layer, 0][:, each.offset : end] = key[:, each.first : each.last]
         each.store[layer, 1][:, each.offset : end] = value[:, each.first : each.last]
-    out = torch.empty_like(query)
-    key_heads, size = key.shape[0], key.shape[-1]
+    heads, tokens, size = query.shape
+    out = query.new_empty(tokens, heads, size)
+    key_heads = key.shape[0]
     for part in plan.read:
         own = slice(part.first, part.last)
         if part.mask is None:
-            out[:, :, own] = scaled_dot_product_attention(
-                query[:, :, own], key[None, :, own], value[None, :, own], is_causal=True, scale=1.0, enable_gqa=True
+            answer = scaled_dot_product_attention(
+                query[None, :, own], key[None, :, own], value[None, :, own], is_causal=True, scale=1.0, enable_gqa=True
             )
-            continue
-        keys = torch.cat([*(store[layer, 0] for store in part.past), key[:, own]], dim=1)
-        values = torch.cat([*(store[layer, 1] for store in part.past), value[:, own]], dim=1)
-        # The heads that share a key head are laid behind each other, so that keys are not repeated.
-        folded = query[0, :, own].reshape(1, key_heads, -1, size)
-        answer = scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=part.mask, scale=1.0)
-        out[0, :, own] = answer.reshape(query.shape[1], -1, size)
-    return out.transpose(1, 2)
+        else:
+            keys = torch.cat([*(store[layer, 0] for store in part.past), key[:, own]], dim=1)
+            values = torch.cat([*(store[layer, 1] for store in part.past), value[:, own]], dim=1)
+            # The heads that share a key head are laid behind each other, so that keys are not repeated.
+            folded = query[:, own].reshape(1, key_heads, -1, size)
+            answer = scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=part.mask, scale=1.0)
+        out[own] = answer.reshape(heads, -1, size).transpose(0, 1)
+    return out
 
 
-def _attend_step(
+def attend_step(
     plan: StepPlan, layer: int, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor"
 ) -> "torch.Tensor":
-    heads, rows, size = query.shape
+    """Return the attention of scaled `query`, (heads, tokens, head size), as (tokens, heads, head size)."""
+    heads, tokens, size = query.shape
     key_heads = key.shape[0]
     group = heads // key_heads
     keys, values = plan.pool[layer, 0], plan.pool[layer, 1]
     keys[plan.slots, :, plan.places] = key.transpose(0, 1)
     values[plan.slots, :, plan.places] = value.transpose(0, 1)
+    rows = len(plan.tokens) // plan.depth
     length = plan.mask.shape[-1]
     shared = plan.scores.shape[-1] - length
-    by_head = query.view(key_heads, group, rows, size).transpose(1, 2).contiguous()
-    by_slot = by_head.transpose(0, 1).index_select(0, plan.rows)
-    own = by_slot @ keys[:rows, :, :length].transpose(2, 3)
+    by_head = query.reshape(key_heads, group, tokens, size).transpose(1, 2).contiguous()
+    own = _to_slots(plan, by_head.transpose(0, 1)) @ keys[:rows, :, :length].transpose(2, 3)
     scores = plan.scores
-    scores[..., shared:] = (own.index_select(0, plan.slots) + plan.mask[:, None]).transpose(0, 1)
+    scores[..., shared:] = (_to_tokens(plan, own) + plan.mask[:, None]).transpose(0, 1)
     for span in plan.spans:
         asked = by_head[:, span.first : span.last].reshape(key_heads, -1, size)
         found = asked @ span.store[layer, 0].transpose(1, 2)
@@ -182,13 +192,28 @@ def _attend_step(
             key_heads, -1, group, span.end - span.start
         )
     weights = scores.softmax(-1).to(query.dtype)
-    of_slots = weights[..., shared:].transpose(0, 1).index_select(0, plan.rows)
-    out = (of_slots @ values[:rows, :, :length]).index_select(0, plan.slots).transpose(0, 1).contiguous()
+    out = _to_tokens(plan, _to_slots(plan, weights[..., shared:].transpose(0, 1)) @ values[:rows, :, :length])
     for span in plan.spans:
         part = weights[:, span.first : span.last, :, span.start : span.end]
         found = part.reshape(key_heads, -1, span.end - span.start) @ span.store[layer, 1]
-        out[:, span.first : span.last] += found.view(key_heads, -1, group, size)
-    return out.transpose(0, 1).reshape(1, rows, heads, size)
+        out[span.first : span.last] += found.view(key_heads, -1, group, size).transpose(0, 1)
+    return out.reshape(tokens, heads, size)
+
+
+def _to_slots(plan: StepPlan, values: "torch.Tensor") -> "torch.Tensor":
+    """Bring (tokens, key heads, heads of a group, n) to (slots, key heads, cells x heads of a group, n)."""
+    cells = values.index_select(0, plan.tokens)
+    if plan.depth == 1:
+        return cells
+    return cells.view(-1, plan.depth, *cells.shape[1:]).transpose(1, 2).flatten(2, 3)
+
+
+def _to_tokens(plan: StepPlan, values: "torch.Tensor") -> "torch.Tensor":
+    """Bring (slots, key heads, cells x heads of a group, n) back to (tokens, key heads, heads of a group, n)."""
+    if plan.depth > 1:
+        slots, key_heads, _, last = values.shape
+        values = values.view(slots, key_heads, plan.depth, -1, last).transpose(1, 2).flatten(0, 1)
+    return values.index_select(0, plan.cells)
 
 
 def _no_mask(*_places: object, **_names: object) -> None:

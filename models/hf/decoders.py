@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 from .attention import NAME, PackPlan, StepPlan, register
 from .generation import Engine
 from .prefixes import Row
-from .slots import Piece, Shape, Slots, plan_pack, plan_step
+from .slots import Piece, Shape, Slots, lay_out, plan_pack, plan_step
 
 if TYPE_CHECKING:
     import torch
+
+
+BLOCK = 64
+"""Tokens of the vocabulary whose scores are searched at once."""
 
 
 class Output(Protocol):
@@ -141,27 +145,51 @@ def score_pack(engine: Engine, shape: Shape, pack: Sequence[Piece]) -> "tuple[li
         if piece.row is not None:
             rows.append(piece.row)
             ends.append(seen - 1)
-    return rows, _scores(engine, ids, positions, keep=ends or [0], plan=plan_pack(shape, pack))
+    return rows, forward(engine, ids, positions, keep=ends or [0], plan=plan_pack(shape, pack))
 
 
-def score_step(engine: Engine, slots: Slots) -> "tuple[list[Row], torch.Tensor]":
-    """Compute the newest token of every row; return the rows and the scores of their next ones, (rows, vocabulary)."""
-    layout, plan = plan_step(slots)
-    rows = [slots.rows[slot] for slot in layout.order]
-    positions = [row.start + slots.lengths[slot] for row, slot in zip(rows, layout.order, strict=True)]
-    scores = _scores(engine, [row.new[-1] for row in rows], positions, keep=None, plan=plan)
+def score_step(
+    engine: Engine, slots: Slots, drafts: Sequence[Sequence[int]] | None = None
+) -> "tuple[list[Row], torch.Tensor]":
+    """Compute the newest token of every row and the draft behind it; `drafts` stand in the order of the layout.
+
+    Returns the row of each token and the scores of what comes after it, (tokens, vocabulary).
+    """
+    rows = [slots.rows[slot] for slot in lay_out(slots).order]
+    asked = [[row.new[-1], *draft] for row, draft in zip(rows, drafts or [()] * len(rows), strict=True)]
+    plan = plan_step(slots, [len(each) for each in asked])
+    starts = [row.start + slots.lengths[slot] for row, slot in zip(rows, lay_out(slots).order, strict=True)]
+    ids = [token for each in asked for token in each]
+    positions = [start + place for start, each in zip(starts, asked, strict=True) for place in range(len(each))]
+    scores = forward(engine, ids, positions, keep=None, plan=plan)
     slots.lengths = [length + 1 for length in slots.lengths]
-    return rows, scores
+    return [row for row, each in zip(rows, asked, strict=True) for _ in each], scores
 
 
 def choose(rows: Sequence[Row], scores: "torch.Tensor") -> list[Scored]:
     """Return the best token of each row; NaN and infinity both come through the maximum."""
-    best = scores.max(dim=-1)
-    tokens, finite = best.indices.tolist(), best.values.isfinite().tolist()
+    best = scores.amax(dim=-1)
+    tokens, finite = _argmax(scores).tolist(), best.isfinite().tolist()
     return [Scored(*each) for each in zip(rows, tokens, finite, strict=False)]
 
 
-def _scores(
+def _argmax(scores: "torch.Tensor") -> "torch.Tensor":
+    """Return the best token of each row of (rows, vocabulary), the first one of equals."""
+    import torch  # noqa: PLC0415 - heavy
+
+    if scores.is_contiguous():
+        return scores.argmax(dim=-1)
+    # Down long columns the library's search is slow, but not its maximum: of blocks first, then within the best one.
+    columns = scores.t()
+    size = min(BLOCK, len(columns))
+    count = len(columns) // size
+    blocks = columns[: count * size].view(count, size, -1)
+    best = torch.cat([blocks.amax(1), columns[count * size :]]).argmax(0)
+    inside = blocks[best.clamp(max=count - 1), :, torch.arange(len(scores))].argmax(1)
+    return torch.where(best < count, best * size + inside, best - count + count * size)
+
+
+def forward(
     engine: Engine,
     ids: Sequence[int],
     positions: Sequence[int],
@@ -169,10 +197,13 @@ def _scores(
     keep: Sequence[int] | None,
     plan: PackPlan | StepPlan,
 ) -> "torch.Tensor":
+    """Compute a forward pass; returns the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
     import torch  # noqa: PLC0415 - heavy
 
-    decoder = decoder_of(engine)
     with torch.inference_mode():
+        if engine.lean is not None:
+            return engine.lean.scores(ids, positions, keep, plan)
+        decoder = decoder_of(engine)
         output = decoder(
             input_ids=torch.tensor([ids], device=engine.device),
             position_ids=torch.tensor([positions], device=engine.device),

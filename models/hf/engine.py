@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from xlingual.records import Failure, Response
-from xlingual.text import find_stop
 
 from .decoders import Scored, choose, our_attention, score_pack, score_step, shape_of
-from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, decode, failed, find_overflow, respond
+from .drafts import Drafts
+from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, failed, find_overflow, respond
 from .prefixes import Prefix, Row, arrange, chain, release
 from .rendering import Rendered
-from .slots import Slots, missing, new_slots, packs_of, pieces_of
+from .slots import Slots, lay_out, missing, new_slots, packs_of, pieces_of
+from .stops import is_stopped
 
-PACK = 1024
+PACK = 512
 """Most tokens of a forward pass on a CPU, where large temporaries are slow."""
 PACK_ELSEWHERE = 8192
 SHARE_OF_MEMORY = 0.5
@@ -36,6 +37,7 @@ class Session:
     """The number of slots."""
     room: int
     """Tokens of prefixes that the memory is trusted to hold."""
+    drafts: Drafts
     again: list[Row] = field(default_factory=list)
     """Rows that were not finite beside others."""
 
@@ -49,12 +51,13 @@ class Trouble:
 
 
 def generate_packed(
-    engine: Engine, prompts: Sequence[Rendered], limit: RowLimit, *, share: bool = True
+    engine: Engine, prompts: Sequence[Rendered], limit: RowLimit, *, share: bool = True, guess: bool = True
 ) -> Iterator[Response]:
     """Answer every prompt, in the order of the trie of their tokens, and yield each response as soon as it is done.
 
     Where the memory does not hold the rows, `limit` is halved for good and all rows go on after the tokens that they
-    have. Another error is narrowed down to the row that causes it, which gets a Failure.
+    have. Another error is narrowed down to the row that causes it, which gets a Failure. `share` and `guess` turn
+    shared prefixes and drafts off, for comparisons.
     """
     fitting: list[Rendered] = []
     for prompt in prompts:
@@ -63,11 +66,12 @@ def generate_packed(
         else:
             yield overflow
     work = [arrange(fitting, share=share)]
+    drafts = Drafts(on=guess)
     with our_attention(engine):
         while work:
             if not (rows := work.pop()):
                 continue
-            session = attempt(partial(_open, engine, rows, limit))
+            session = attempt(partial(_open, engine, rows, limit, drafts))
             if isinstance(session, Failure):
                 trouble, rest = Trouble(session, rows[: limit.rows]), rows
             else:
@@ -82,7 +86,7 @@ def generate_packed(
             yield from _split(trouble, rest, work, limit)
 
 
-def _open(engine: Engine, rows: Sequence[Row], limit: RowLimit) -> Session:
+def _open(engine: Engine, rows: Sequence[Row], limit: RowLimit, drafts: Drafts) -> Session:
     """Make slots as long as these rows can get, as many as the limit and the memory allow."""
     shape = shape_of(engine)
     longest = max(row.longest for row in rows)
@@ -95,6 +99,7 @@ def _open(engine: Engine, rows: Sequence[Row], limit: RowLimit) -> Session:
         slots=new_slots(shape, count, longest),
         count=count,
         room=tokens - count * longest,
+        drafts=drafts,
     )
 
 
@@ -118,8 +123,8 @@ def _run(session: Session) -> Generator[Response, None, Trouble | None]:
             is_memory = scored.kind == OUT_OF_MEMORY
             return Trouble(scored, busy + entering if is_memory else entering or busy)
         for each in scored:
-            response = _advance(session, each)
-            if response is not None:
+            # Tokens of a draft may come after the end of an answer.
+            if each.row in session.unfinished and (response := _advance(session, each)) is not None:
                 yield response
     return None
 
@@ -153,7 +158,21 @@ def _prefill(session: Session, rows: Sequence[Row]) -> list[Scored]:
 
 
 def _decode(session: Session) -> list[Scored]:
-    return choose(*score_step(session.engine, session.slots))
+    """Compute a step; returns for each row its next token and those of its draft that the model agrees with."""
+    slots = session.slots
+    rows = [slots.rows[slot] for slot in lay_out(slots).order]
+    drafts = session.drafts.propose(rows)
+    scored = iter(choose(*score_step(session.engine, slots, drafts)))
+    kept: list[Scored] = []
+    for row, draft in zip(rows, drafts, strict=True):
+        judged = [next(scored) for _ in range(len(draft) + 1)]
+        good = 0
+        while good < len(draft) and judged[good].finite and judged[good].token == draft[good]:
+            good += 1
+        session.drafts.learn(row, draft, good)
+        slots.lengths[slots.rows.index(row)] += good
+        kept += judged[: good + 1]
+    return kept
 
 
 def _advance(session: Session, scored: Scored) -> Response | None:
@@ -173,7 +192,7 @@ def _advance(session: Session, scored: Scored) -> Response | None:
         row.new.append(scored.token)
         request = row.prompt.request
         is_end = scored.token in engine.end_ids
-        if not is_end and _is_stopped(engine, row):
+        if not is_end and is_stopped(engine.tokenizer, row.new, request.stop):
             stopped = len(row.new)
         elif not is_end and len(row.new) < request.max_new_tokens:
             return None
@@ -184,27 +203,8 @@ def _advance(session: Session, scored: Scored) -> Response | None:
 
 def _leave(session: Session, row: Row) -> None:
     session.slots.remove(row)
+    session.drafts.forget(row)
     del session.unfinished[row]
-
-
-def _is_stopped(engine: Engine, row: Row) -> bool:
-    """Return whether the newest token completes a stop string; only the last tokens are decoded to rule it out.
-
-    They reach back over the longest stop string, for every token but a special one is at least a byte of text.
-    """
-    stop = row.prompt.request.stop
-    if not any(stop):
-        return False
-    longest = max(len(each.encode()) for each in stop)
-    reach = longest + 2
-    while reach < len(row.new):
-        newest, text = decode(engine.tokenizer, row.new[-1:]), decode(engine.tokenizer, row.new[-reach:])
-        if any(each in text for each in stop if each):
-            break
-        if len(text) > longest + len(newest):
-            return False
-        reach *= 2
-    return find_stop(decode(engine.tokenizer, row.new), stop) is not None
 
 
 def _split(trouble: Trouble, rest: list[Row], work: list[list[Row]], limit: RowLimit) -> Iterator[Response]:
@@ -218,7 +218,7 @@ def _split(trouble: Trouble, rest: list[Row], work: list[list[Row]], limit: RowL
         work.append(others)
         yield failed(row.prompt.request, failure, prompt_tokens=len(row.prompt.ids))
     elif failure.kind == OUT_OF_MEMORY:
-        limit.rows = min(limit.rows, half)
+        limit.lower(half)
         work.append(rest)
     else:
         work += [others, rows[half:], rows[:half]]

@@ -16,6 +16,8 @@ from .rendering import Rendered, Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from .lean import Lean
+
 PADDED_TOKENS = 16384
 """Most prompt tokens of one batch, padding included: bounds the memory of a batch of long prompts."""
 OUT_OF_MEMORY = "OutOfMemoryError"
@@ -50,13 +52,29 @@ class Engine:
     pad_id: int
     """Fills rows up to the longest; always masked, so any token will do."""
     context_length: int | None
+    shared: bool = False
+    """Whether other models of this process use the same modules, which must then stay as they are."""
+    lean: "Lean | None" = None
+    """The model in lean form, where it has been seen to compute what the model does."""
+
+
+def take_no_note(_message: str) -> None:
+    """Where nobody takes notes."""
 
 
 @dataclass(slots=True)
 class RowLimit:
-    """Most rows of a batch; halved for good when the memory does not hold them."""
+    """Most rows of a batch; lowered for good when the memory does not hold them."""
 
     rows: int
+    note: Callable[[str], None] = take_no_note
+    """Told of every change."""
+
+    def lower(self, rows: int) -> None:
+        """Allow no more than `rows` from now on."""
+        if rows < self.rows:
+            self.note(f"out of memory: {rows} prompts are answered together from now on, not {self.rows}")
+            self.rows = rows
 
 
 def generate(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
@@ -83,7 +101,7 @@ def generate(engine: Engine, prompts: Sequence[Rendered], limit: RowLimit) -> It
             else:
                 half = len(batch) // 2
                 if outcome.kind == OUT_OF_MEMORY:
-                    limit.rows = min(limit.rows, half)
+                    limit.lower(half)
                 batches += [batch[half:], batch[:half]]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xlingual.records import Failure, Likelihood, Response
 
 from .choices import Passage, Weighed
-from .decoders import decoder_of, our_attention, shape_of
+from .decoders import decoder_of, forward, our_attention, shape_of
 from .generation import OUT_OF_MEMORY, Engine, attempt, failed
 from .prefixes import Prefix, Row, arrange, chain, release
 from .rendering import Rendered
@@ -275,22 +275,10 @@ def _wanted_of(session: Session, pack: Sequence[Piece], parts: "dict[int, Prefix
 
 def _run(session: Session, pack: Sequence[Piece], wanted: Sequence[tuple[int, Wanted]]) -> None:
     """Compute a pack, fill the stores of its pieces, and note the likelihoods that are wanted of it."""
-    import torch  # noqa: PLC0415 - heavy
-
-    engine, decoder = session.engine, decoder_of(session.engine)
     kept = sorted({position for position, _ in wanted})
     ranks = {position: rank for rank, position in enumerate(kept)}
     ids = [token for piece in pack for token in piece.ids]
     positions = [piece.position + place for piece in pack for place in range(len(piece.ids))]
-    with torch.inference_mode():
-        output = decoder(
-            input_ids=torch.tensor([ids], device=engine.device),
-            position_ids=torch.tensor([positions], device=engine.device),
-            # A mask of four dimensions is taken as it is: the model makes none of its own.
-            attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=engine.device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(kept or [0], device=engine.device),
-            plan=plan_pack(session.shape, pack),
-        )
-        if wanted:
-            score_positions(output.logits[0], [(ranks[position], each) for position, each in wanted])
+    scores = forward(session.engine, ids, positions, keep=kept or [0], plan=plan_pack(session.shape, pack))
+    if wanted:
+        score_positions(scores, [(ranks[position], each) for position, each in wanted])

@@ -14,13 +14,16 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.registry import did_you_mean
 
-from .adapters import Adapter, find_adapter, split_word, take_model
+from .adapters import Adapter, find_adapter, is_shared, split_word, take_model
 from .checkpoints import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files, weights_folder
 from .conversion import CONVERTER, quiet
 from .generation import Engine, LanguageModel
 from .rendering import Tokenizer
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
+ENGINES = ("packed", "static", "paged")
+ENGINE_VERSION = 2
+"""Goes up when the order of the engine's sums changes: beyond float32 that can change answers."""
 ALPACA_MODELS = ("x-llama", "m-llama", "alpaca")
 """Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and no chat template: those of
 the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment counts from the start of a word."""
@@ -81,7 +84,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, tokenizer, dtype, end_ids),
+        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options)),
         dtype=dtype,
         template=_template(checkpoint, tokenizer),
         context_length=_context_length(config, tokenizer),
@@ -128,6 +131,7 @@ def load(description: Description, options: ModelOptions) -> Engine:
         end_ids=description.end_ids,
         pad_id=description.pad_id,
         context_length=description.spec.context_length,
+        shared=is_shared(model),
     )
 
 
@@ -247,7 +251,18 @@ def _provenance(folder: Path, field: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _fingerprint(checkpoint: Checkpoint, tokenizer: Tokenizer, dtype: str, end_ids: Sequence[int]) -> str:
+def _arithmetic(dtype: str, options: ModelOptions) -> dict[str, Json]:
+    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype."""
+    if dtype == "float32":
+        return {"dtype": dtype}
+    if options.deterministic:
+        return {"dtype": dtype, "deterministic": True}
+    return {"dtype": dtype, "engine": options.engine or "packed", "engine_version": ENGINE_VERSION}
+
+
+def _fingerprint(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, end_ids: Sequence[int], arithmetic: dict[str, Json]
+) -> str:
     if checkpoint.snapshot is not None:
         weights: Json = [checkpoint.label, checkpoint.snapshot.commit]
     elif checkpoint.gguf_sha256 is not None:
@@ -264,7 +279,7 @@ def _fingerprint(checkpoint: Checkpoint, tokenizer: Tokenizer, dtype: str, end_i
             "weights": weights,
             "files": [] if hub or checkpoint.gguf else [[path.name, hash_file(path)] for path in files],
             "chat_template": template if template is None or isinstance(template, str) else dict(template),
-            "dtype": dtype,
             "end_ids": list(end_ids),
+            **arithmetic,
         }
     )

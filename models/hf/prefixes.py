@@ -100,24 +100,24 @@ def release(prefix: Prefix | None) -> None:
 
 def _grow(rows: Sequence[Row]) -> None:
     """Set the longest shared prefix of each row; a stack of ranges instead of recursion, for chains may be long."""
-    common = [0] + [_common(a.prompt.ids, b.prompt.ids) for a, b in pairwise(rows)]
+    lengths = [0] + [common(a.prompt.ids, b.prompt.ids) for a, b in pairwise(rows)]
     ranges: list[tuple[int, int, Prefix | None]] = [(0, len(rows), None)]
     while ranges:
         low, high, parent = ranges.pop()
         top = parent.end if parent else 0
         first = low
         for place in range(low + 1, high + 1):
-            if place < high and common[place] - top >= SHORTEST:
+            if place < high and lengths[place] - top >= SHORTEST:
                 continue
             if place - first > 1:
-                prefix = Prefix(rows[first].prompt.ids, top, min(common[first + 1 : place]), parent)
+                prefix = Prefix(rows[first].prompt.ids, top, min(lengths[first + 1 : place]), parent)
                 for row in rows[first:place]:
                     row.prefix = prefix
                 ranges.append((first, place, prefix))
             first = place
 
 
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
+def common(left: Sequence[int], right: Sequence[int]) -> int:
     """Return how many first tokens two prompts share; each keeps a token of its own to be scored."""
     most = min(len(left), len(right)) - 1
     return next((place for place in range(most) if left[place] != right[place]), most)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .attention import PackPlan, Read, Span, StepPlan, Written, pack_mask
@@ -91,9 +92,8 @@ class Layout:
 
     order: tuple[int, ...]
     """The slot of each row of the step."""
-    slots: "torch.Tensor"
-    rows: "torch.Tensor"
-    spans: tuple[Span, ...]
+    ranges: tuple[tuple[Prefix, int, int], ...]
+    """Each prefix and the rows below it, first and last."""
     shared: int
     """Prefix tokens of the longest."""
 
@@ -202,48 +202,54 @@ def _reads(shape: Shape, groups: Sequence[Sequence[Piece]]) -> list[Read]:
     return reads
 
 
-def plan_step(slots: Slots) -> tuple[Layout, StepPlan]:
-    """Return the order of the rows and who reads what in a forward pass over the newest token of each."""
+def lay_out(slots: Slots) -> Layout:
+    """Return the order of the rows in the decoding steps until they change."""
+    if slots.layout is None:
+        order = sorted(range(len(slots.rows)), key=lambda slot: slots.rows[slot].order)
+        places: dict[Prefix, list[int]] = {}
+        for place, slot in enumerate(order):
+            for prefix in chain(slots.rows[slot].prefix):
+                places.setdefault(prefix, []).append(place)
+        slots.layout = Layout(
+            order=tuple(order),
+            ranges=tuple((prefix, found[0], found[-1] + 1) for prefix, found in places.items()),
+            shared=max((prefix.end for prefix in places), default=0),
+        )
+    return slots.layout
+
+
+def plan_step(slots: Slots, counts: Sequence[int]) -> StepPlan:
+    """Return who reads what in a forward pass over the newest tokens of each row, `counts` of them."""
     import torch  # noqa: PLC0415 - heavy
 
-    layout = slots.layout or _lay_out(slots)
-    slots.layout = layout
-    shape, count = slots.shape, len(slots.rows)
-    lengths = torch.tensor([slots.lengths[slot] for slot in layout.order])
-    longest = min(-(-(int(lengths.max()) + 1) // STEP) * STEP, slots.pool.shape[4])
-    hidden = torch.arange(longest)[None] > lengths[:, None]
-    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
-    size = (shape.key_heads, count, shape.heads // shape.key_heads, layout.shared + longest)
-    plan = StepPlan(
-        pool=slots.pool,
-        slots=layout.slots,
-        rows=layout.rows,
-        places=lengths.to(shape.device),
-        spans=layout.spans,
-        scores=torch.full(size, float("-inf"), device=shape.device),
-        mask=mask[:, None],
-    )
-    return layout, plan
-
-
-def _lay_out(slots: Slots) -> Layout:
-    import torch  # noqa: PLC0415 - heavy
-
-    order = sorted(range(len(slots.rows)), key=lambda slot: slots.rows[slot].order)
-    places: dict[Prefix, list[int]] = {}
-    for place, slot in enumerate(order):
-        for prefix in chain(slots.rows[slot].prefix):
-            places.setdefault(prefix, []).append(place)
+    layout, shape = lay_out(slots), slots.shape
+    starts = list(accumulate(counts, initial=0))
+    depth = max(counts)
+    owners = [slot for slot, count in zip(layout.order, counts, strict=True) for _ in range(count)]
+    places = [
+        slots.lengths[slot] + each for slot, count in zip(layout.order, counts, strict=True) for each in range(count)
+    ]
+    cells = [slot * depth + each for slot, count in zip(layout.order, counts, strict=True) for each in range(count)]
+    tokens = [0] * (len(counts) * depth)
+    for token, cell in enumerate(cells):
+        tokens[cell] = token
     spans = [
-        Span(found[0], found[-1] + 1, prefix.start, prefix.end, prefix.store)
-        for prefix, found in places.items()
+        Span(starts[first], starts[last], prefix.start, prefix.end, prefix.store)
+        for prefix, first, last in layout.ranges
         if prefix.store is not None
     ]
-    rows = sorted(range(len(order)), key=order.__getitem__)
-    return Layout(
-        order=tuple(order),
-        slots=torch.tensor(order, device=slots.shape.device),
-        rows=torch.tensor(rows, device=slots.shape.device),
+    longest = min(-(-(max(places) + 1) // STEP) * STEP, slots.pool.shape[4])
+    hidden = torch.arange(longest)[None] > torch.tensor(places)[:, None]
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
+    size = (shape.key_heads, len(owners), shape.heads // shape.key_heads, layout.shared + longest)
+    return StepPlan(
+        pool=slots.pool,
+        slots=torch.tensor(owners, device=shape.device),
+        places=torch.tensor(places, device=shape.device),
+        tokens=torch.tensor(tokens, device=shape.device),
+        cells=torch.tensor(cells, device=shape.device),
+        depth=depth,
         spans=tuple(spans),
-        shared=max((span.end for span in spans), default=0),
+        scores=torch.full(size, float("-inf"), device=shape.device),
+        mask=mask[:, None],
     )

@@ -1,12 +1,15 @@
 """Which models the engine may run: by their configuration, then by a short text that must come out the same."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xlingual.records import Form, Request
 
 from .decoders import decoder_of, our_attention, score_pack, score_step, shape_of
 from .generation import Engine, attempt
+from .lean import lean_of
 from .prefixes import SHORTEST, arrange
 from .rendering import Rendered
 from .slots import new_slots, packs_of, pieces_of
@@ -22,9 +25,34 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.05
 
 
+def prepare(engine: Engine, longest: int) -> Engine | None:
+    """Return `engine` with the fastest forward pass that computes what the model does, or None if there is none.
+
+    Asked for texts of up to `longest` tokens.
+    """
+    if not _is_plain(decoder_of(engine).config, longest):
+        return None
+    for candidate in _candidates(engine):
+        if attempt(partial(_agrees, candidate)) is True:
+            return candidate
+    return None
+
+
 def is_supported(engine: Engine, longest: int) -> bool:
     """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
-    return _is_plain(decoder_of(engine).config, longest) and attempt(lambda: _agrees(engine)) is True
+    return prepare(engine, longest) is not None
+
+
+def _candidates(engine: Engine) -> Iterator[Engine]:
+    import torch  # noqa: PLC0415 - heavy
+
+    # In lean form a model's modules are parts of others, which no adapter can be merged into any more.
+    may_change = not engine.shared and engine.device.startswith("cpu") and decoder_of(engine).dtype == torch.float32
+    if engine.lean is not None:
+        yield engine
+    elif may_change and (lean := lean_of(engine.model)) is not None:
+        yield replace(engine, lean=lean)
+    yield replace(engine, lean=None)
 
 
 def _is_plain(config: object, longest: int) -> bool:

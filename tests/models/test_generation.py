@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -53,9 +53,7 @@ def opened(
     tokenizer.save_pretrained(folder)
 
     def make(rows: int) -> Model:
-        model: Any = MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu"))
-        model.packed = way == "packed"
-        return cast(Model, model)
+        return MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu", engine=way))
 
     return make
 
@@ -179,9 +177,7 @@ def hook(
 ) -> None:
     """Call `before` with the input of every forward pass of the loaded model, which is real."""
     model.engine = part("loading").load(model.description, model.options)
-    model.engine.model.register_forward_pre_hook(
-        lambda _module, _args, named: before(named["input_ids"]), with_kwargs=True
-    )
+    model.engine.model.get_input_embeddings().register_forward_pre_hook(lambda _module, args: before(args[0]))
 
 
 @pytest.mark.parametrize("way", ["static"], indirect=True)
@@ -200,7 +196,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_is_lost(
     model: Any = opened(8)
     hook(model, full_beyond_two)
     assert {key: response.text for key, response in answers(model, requests).items()} == expected
-    assert model.limit.rows == 2
+    assert model.limits["static"].rows == 2
     assert [size for size in sizes if size > 2] == [8, 4, 4]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..tracking import Tracker
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
+ENGINES = ("packed", "static", "paged")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -52,6 +53,8 @@ class EvalOptions:
     dtype: str | None
     device: str | None
     batch_size: int | None
+    engine: str | None
+    deterministic: bool
     allow_pickle: bool
     trust_remote_code: bool
     max_errors: int | None
@@ -152,6 +155,8 @@ def _model_options(options: EvalOptions) -> ModelOptions:
         trust_remote_code=options.trust_remote_code,
         server_python=options.server_python,
         server_args=options.server_arg,
+        engine=options.engine,
+        deterministic=options.deterministic,
     )
 
 
@@ -260,8 +265,18 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--dtype"], type=click.Choice(DTYPES), default=None, help="Default: float32 on CPU, bfloat16 on GPU."
     ),
-    click.Option(["--device"], default=None, help="cpu, cuda, cuda:1, mps."),
+    click.Option(["--device"], default=None, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 or cuda:all shares the work."),
     click.Option(["--batch-size"], type=click.IntRange(1), default=None, help="Prompts answered together."),
+    click.Option(
+        ["--engine"],
+        type=click.Choice(ENGINES),
+        default=None,
+        help="How local models generate: packed (ours, the default), static (batches of transformers), paged (its "
+        "continuous batching).",
+    ),
+    click.Option(
+        ["--deterministic"], is_flag=True, help="Every answer by itself, in any dtype the same in every run; slow."
+    ),
     click.Option(["--allow-pickle"], is_flag=True, help="Load .bin weights, which can run code."),
     click.Option(["--trust-remote-code"], is_flag=True, help="Run a model's own code; needs a 40-hex --revision."),
     click.Option(["--max-errors"], type=click.IntRange(0), default=None, help="Stop after this many failed samples."),

@@ -1,0 +1,45 @@
+"""What is measured: some prompts of a task, rendered as a run renders them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlingual.planning import RunSettings, parse_limit, plan_task
+from xlingual.plugin import DataPlace, Model
+from xlingual.records import Request
+from xlingual.selection import select_tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """The first `count` examples of a task, one line each."""
+
+    name: str
+    about: str
+    task: str
+    count: int
+    shots: int
+    max_new_tokens: int
+
+
+WORKLOADS = (
+    Workload(name="en", about="XQuAD en, 0-shot", task="xquad/en", count=128, shots=0, max_new_tokens=48),
+    Workload(name="zh", about="XQuAD zh, 0-shot", task="xquad/zh", count=20, shots=0, max_new_tokens=48),
+    Workload(name="en2", about="XQuAD en, 2-shot", task="xquad/en", count=40, shots=2, max_new_tokens=48),
+    Workload(name="en5", about="XQuAD en, 5-shot", task="xquad/en", count=20, shots=5, max_new_tokens=48),
+    Workload(name="ende", about="Flores-101 en-de", task="flores101/en-de", count=64, shots=0, max_new_tokens=96),
+)
+NAMES = tuple(each.name for each in WORKLOADS)
+
+
+def requests_of(workload: Workload, model: Model, data: Path | None) -> list[Request]:
+    """Return the requests of `workload`; without `data` those of the packaged sample."""
+    [task] = select_tasks([workload.task], [])
+    settings = RunSettings(
+        place=DataPlace(folder=data, sample=data is None, offline=True),
+        out=Path("unused"),
+        shots=workload.shots,
+        max_new_tokens=workload.max_new_tokens,
+        stop=("\n",),
+        limit=parse_limit(str(workload.count)),
+    )
+    return [each.request for each in plan_task(task, model, settings).fitted]

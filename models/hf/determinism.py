@@ -1,0 +1,28 @@
+"""`--deterministic`: one prompt a batch, and only kernels that always add up in the same order.
+
+Then an answer depends on its prompt, the model, the device and the versions of the software (on a CPU, on the number of
+threads too), and on no other prompt, on no batch size, and not on where an interrupted run goes on, in any dtype.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""cuBLAS promises the same results only with a workspace of its own; it reads this when it is first used."""
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Let torch refuse kernels whose results vary, and choose none by their speed; as before afterwards."""
+    import torch  # noqa: PLC0415 - heavy
+
+    os.environ.setdefault(WORKSPACE, ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

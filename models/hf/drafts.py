@@ -1,0 +1,87 @@
+"""Drafts of the next tokens of an answer, looked up in its own prompt: answers quote. The model then judges them.
+
+A draft that the model would not have said is dropped, so that drafts change how long an answer takes and nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .prefixes import Row
+
+LONGEST_MATCH = 4
+"""Tokens: of the end of an answer that is looked up; all longer ones are as good."""
+LONGEST_DRAFT = 16
+STEP_COST = 10
+"""How many tokens a pass over none would cost as much as: weights are read, whatever is computed with them."""
+ROW_COST = 0.25
+"""And each of its rows, whose keys and values are read however many tokens it has."""
+BELIEF = (0.6, 4.0)
+"""The share of good tokens before any was tried, and how many trials that counts for."""
+MEMORY = 200.0
+"""Trials after which older ones fade, for the prompts to come may be of another kind."""
+
+
+@dataclass(slots=True)
+class Drafts:
+    """Looks drafts up, and learns from the model's judgement how long they may be."""
+
+    on: bool = True
+    tried: list[float] = field(default_factory=lambda: [0.0] * (LONGEST_MATCH + 1))
+    """Tokens that the model judged, by the length of the match that they followed."""
+    good: list[float] = field(default_factory=lambda: [0.0] * (LONGEST_MATCH + 1))
+    texts: dict[Row, str] = field(default_factory=dict)
+    """Prompt and answer of each row, a character for a token."""
+    matched: dict[Row, int] = field(default_factory=dict)
+    """How long the match of each row's newest draft was."""
+
+    def propose(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Return a draft for each row, empty where a longer pass would not pay."""
+        self.matched.clear()
+        if not self.on:
+            return [[] for _ in rows]
+        # A token more is worth its time if it is good more often than the tokens of the pass are dear.
+        price = len(rows) / (len(rows) * (1 + ROW_COST) + STEP_COST)
+        most = [0] + [_most(self._share(length), price) for length in range(1, LONGEST_MATCH + 1)]
+        return [[] if row.alone else self._look_up(row, most) for row in rows]
+
+    def learn(self, row: Row, draft: Sequence[int], good: int) -> None:
+        """Note that the model agreed with the first `good` tokens of `draft`."""
+        if draft:
+            length = self.matched[row]
+            fade = MEMORY / max(MEMORY, self.tried[length])
+            self.good[length] = self.good[length] * fade + good
+            self.tried[length] = self.tried[length] * fade + min(good + 1, len(draft))
+
+    def forget(self, row: Row) -> None:
+        """Drop what is kept for a row that is done."""
+        self.texts.pop(row, None)
+
+    def _share(self, length: int) -> float:
+        share, weight = BELIEF
+        return (self.good[length] + share * weight) / (self.tried[length] + weight)
+
+    def _look_up(self, row: Row, most: Sequence[int]) -> list[int]:
+        left = row.prompt.request.max_new_tokens - len(row.new) - 1
+        if left <= 0 or not any(most):
+            return []
+        text = self.texts.get(row) or "".join(map(chr, row.prompt.ids))
+        done = len(text) - len(row.prompt.ids)
+        text += "".join(map(chr, row.new[done:]))
+        self.texts[row] = text
+        # Only the answer is looked up: the end of the prompt is the same in every example that it shows.
+        for length in range(min(LONGEST_MATCH, len(row.new)), 0, -1):
+            place = text.rfind(text[-length:], 0, -1)
+            if place >= 0:
+                first = place + length
+                self.matched[row] = length
+                return [ord(each) for each in text[first : first + min(most[length], left)]]
+        return []
+
+
+def _most(share: float, price: float) -> int:
+    """Return how many tokens of a draft are each good with a probability above `price`: all before it must be too."""
+    count, chance = 0, share
+    while chance > price and count < LONGEST_DRAFT:
+        count += 1
+        chance *= share
+    return count

@@ -1,0 +1,139 @@
+"""Products of tokens with weights on a CPU: which kernel is fast depends on the machine, so it is measured.
+
+Joint weights make fewer and larger products of several modules'; the modules themselves go on as parts of them.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from .mapped import let_go, mapped_files
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+TRIAL = 32
+"""Tokens of the products that are measured: decoding has so many."""
+TRIALS = 5
+MARGIN = 0.95
+"""Packed weights must take less of the time than this, to be worth their packing."""
+THIN = 8
+"""Up to so many tokens a product of the library takes longer than reading its weights, unless it is turned around."""
+WIDE = 32
+"""From so many on as well, where threads share the work better."""
+
+
+class Product(Protocol):
+    """Weights as they lie best in memory."""
+
+    def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """Return the product of (tokens, in) with the weights, (tokens, out)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Weights as they are, (out, in)."""
+
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None"
+
+    def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """Return the product; columns instead of rows where that is faster."""
+        import torch  # noqa: PLC0415 - heavy
+        from torch.nn.functional import linear  # noqa: PLC0415 - heavy
+
+        if THIN < len(tokens) < WIDE:
+            return linear(tokens, self.weight, self.bias)
+        out = torch.mm(self.weight, tokens.t()).t()
+        return out if self.bias is None else out.add_(self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Weights in the blocks that oneDNN's kernels read, or left as they are for kernels that block them as they go."""
+
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None"
+
+    def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """Return the product."""
+        import torch  # noqa: PLC0415 - heavy
+
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            tokens.contiguous(), self.weight, self.bias, "none", [], ""
+        )
+        return found
+
+
+def pack(weight: "torch.Tensor", bias: "torch.Tensor | None") -> Packed:
+    """Return weights (out, in) in blocks; a copy."""
+    import torch  # noqa: PLC0415 - heavy
+
+    with torch.no_grad():
+        return Packed(torch.ops.mkldnn._reorder_linear_weight(weight, TRIAL), bias)
+
+
+def packing_pays(weight: "torch.Tensor") -> bool:
+    """Return whether products with packed weights are faster on this machine, with the threads that torch has now."""
+    import torch  # noqa: PLC0415 - heavy
+
+    if not torch._C._has_mkldnn:
+        return False
+    tokens = torch.ones(TRIAL, weight.shape[1])
+    return _best_time(pack(weight, None), tokens) < MARGIN * _best_time(Dense(weight, None), tokens)
+
+
+def _best_time(product: Product, tokens: "torch.Tensor") -> float:
+    import torch  # noqa: PLC0415 - heavy
+
+    times: list[float] = []
+    with torch.inference_mode():
+        for _ in range(TRIALS):
+            start = time.perf_counter()
+            product(tokens)
+            times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def join(parent: "nn.Module", names: Sequence[str], *, packed: bool) -> Product:
+    """Return the joint product of the linear modules `names` of `parent`; they go on as views or parts of it."""
+    import torch  # noqa: PLC0415 - heavy
+    from torch import nn  # noqa: PLC0415 - heavy
+
+    single = [getattr(parent, name) for name in names]
+    weight = torch.cat([each.weight.detach() for each in single]) if len(single) > 1 else single[0].weight.detach()
+    biases = [each.bias.detach() for each in single if each.bias is not None]
+    bias = torch.cat(biases) if biases else None
+    product = pack(weight, bias) if packed else Dense(weight, bias)
+    if packed:
+        files = mapped_files()
+        for each in single:
+            let_go(each.weight, files)
+    first = 0
+    for name, each in zip(names, single, strict=True):
+        last = first + each.out_features
+        if packed:
+            setattr(parent, name, part_of(product, first, last))
+        else:
+            each.weight = nn.Parameter(weight[first:last], requires_grad=False)
+        first = last
+    return product
+
+
+def part_of(product: Product, first: int, last: int) -> "nn.Module":
+    """Return the module that a model calls instead of one whose weights went into `product`."""
+    import torch  # noqa: PLC0415 - heavy
+    from torch import nn  # noqa: PLC0415 - heavy
+
+    class Part(nn.Module):
+        """Rows `first` to `last` of a joint product."""
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            """Return the product of (..., in), (..., out)."""
+            found = product(tokens.reshape(-1, tokens.shape[-1]))[:, first:last]
+            return found.reshape(*tokens.shape[:-1], last - first)
+
+    return Part()
