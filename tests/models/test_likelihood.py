@@ -63,11 +63,21 @@ class Loaded:
         )
 
 
+def load(folder: Path, *, lean: bool) -> Loaded:
+    """A model whose forward passes are its own modules', where faults can be put in, or lean ones."""
+    adapter: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
+    adapter.engine = replace(part("loading").load(adapter.description, adapter.options), shared=not lean)
+    return Loaded(adapter, adapter.engine, adapter.description.tokenizer)
+
+
 @pytest.fixture(scope="module")
 def loaded(tiny_llama: Path) -> Loaded:
-    adapter: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
-    adapter.engine = part("loading").load(adapter.description, adapter.options)
-    return Loaded(adapter, adapter.engine, adapter.description.tokenizer)
+    return load(tiny_llama, lean=False)
+
+
+@pytest.fixture(scope="module")
+def lean(tiny_llama: Path) -> Loaded:
+    return load(tiny_llama, lean=True)
 
 
 def ask(context: str, *choices: str | Choice, form: Form = Form.TEXT) -> Request:
@@ -96,11 +106,8 @@ def random_requests(seed: int, count: int) -> list[Request]:
 
 
 def answer(loaded: Loaded, requests: Sequence[Request], *, packed: bool = True) -> dict[str, Response]:
-    loaded.adapter.packed = packed
-    try:
-        responses = list(loaded.adapter.answer(requests))
-    finally:
-        loaded.adapter.packed = True
+    loaded.adapter.options = replace(loaded.adapter.options, engine=None if packed else "static")
+    responses = list(loaded.adapter.answer(requests))
     found = {response.key: response for response in responses}
     assert len(found) == len(responses) == len(requests)
     return found
@@ -145,6 +152,21 @@ def test_any_mix_is_scored_as_by_a_plain_forward_pass(
         check(loaded, requests, answer(loaded, requests, packed=False))
 
 
+@few
+@mixes
+def test_the_lean_pass_scores_the_same(
+    loaded: Loaded, lean: Loaded, seed: int, count: int, pack: int, positions: int
+) -> None:
+    requests = random_requests(seed, count)
+    vocabulary = loaded.engine.model.config.vocab_size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part("likelihood"), "PACK", pack)
+        patch.setattr(part("likelihood"), "SCORE_BYTES", positions * 8 * vocabulary)
+        found = answer(lean, requests)
+    assert lean.adapter.engine.lean is not None
+    check(loaded, requests, found)
+
+
 class faults:  # noqa: N801 - reads as a word
     """Raise an error from the forward passes whose input ids meet a condition; lists their shapes."""
 
@@ -172,7 +194,7 @@ def test_running_out_of_memory_loses_and_changes_nothing(loaded: Loaded, seed: i
     generator = random.Random(seed)
     assert part("support").is_supported(loaded.engine, WINDOW)
     with pytest.MonkeyPatch.context() as patch, faults(loaded, lambda _ids: generator.random() < 0.4) as hits:
-        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "is_supported", lambda *_: True)
+        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "prepare", lambda engine, _: engine)
         found = answer(loaded, requests, packed=packed)
     lost = [request for request in requests if found[request.key].failure is not None]
     assert len(lost) <= len(hits)
@@ -218,7 +240,7 @@ def test_what_stands_before_the_choices_is_computed_once(loaded: Loaded) -> None
     sizes: list[int] = []
     assert part("support").is_supported(loaded.engine, WINDOW)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "is_supported", lambda *_: True)
+        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "prepare", lambda engine, _: engine)
         with faults(loaded, lambda ids: bool(sizes.append(ids.shape[1]))):  # type: ignore[func-returns-value]  # False
             found = answer(loaded, requests)
     check(loaded, requests, found)
