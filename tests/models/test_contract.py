@@ -198,6 +198,7 @@ def open_vllm(folder: Path) -> Iterator[Subject]:
             model=model,
             silent=(model, make_request("silent")),
             exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
+            weighs=False,
         )
         model.close()
 
