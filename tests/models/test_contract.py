@@ -382,7 +382,12 @@ def test_choices_have_likelihoods_or_failures(subject: Subject) -> None:
     generated = answers(subject.model, mixed)
     assert all((generated[request.key].text is None) == (request.choices is not None) for request in mixed)
     counts = subject.model.count_tokens(mixed)
-    assert counts is None or counts == [generated[request.key].prompt_tokens for request in mixed]
+    told = [generated[request.key].prompt_tokens for request in mixed]
+    if counts is not None:
+        assert [count for count, seen in zip(counts, told, strict=True) if seen is not None] == [
+            seen for seen in told if seen is not None
+        ]
+    assert subject.weighs is False or None not in told or counts is None
 
 
 def test_closing_twice_is_safe_and_the_model_can_be_asked_again(subject: Subject) -> None:
