@@ -3,7 +3,7 @@
     python -m bench [--data DIR] [--workloads en zh ...] [--repetitions 3] [--write docs/benchmarks.md]
 
 Every way answers each workload once; then the engine and HFLM at the batch size that was its best take turns until
-both have `--repetitions` runs: about 45 minutes on two quiet cores. Each run is a process of its own; loading is not
+both have `--repetitions` runs: about an hour on two quiet cores. Each run is a process of its own; loading is not
 counted. Ways: `xlingual`, `hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `paged` (transformers'
 continuous batching).
 """
