@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from xlingual.errors import DataError, UsageError, XlingualError
 from xlingual.scaling.fit import FitOptions, fit_laws
 from xlingual.scaling.points import Point, points_csv, read_points
-from xlingual.scaling.sweep import SweepPoint, nested_subset, read_sweep, run_sweep, sweep_points
+from xlingual.scaling.sweep import SweepPoint, SweepSpec, read_sweep, run_sweep, sweep_points
 
 from .simulation import TRUTHS
 
@@ -31,6 +30,9 @@ limit = 200
 zh = 10815
 hi = 4000
 """
+
+
+ORIGIN = "a sweep of the tests"
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ class SimulatedScorer:
 
 def test_the_points_of_a_sweep(sweep_file: Path) -> None:
     spec = read_sweep(sweep_file)
-    points = sweep_points(spec)
+    points = sweep_points(spec, ORIGIN)
     assert len(points) == 2 * 4 * 2
     assert [point.pairs for point in points] == sorted(point.pairs for point in points)
     assert {(point.language, point.source) for point in points} == {("zh", "news-zh"), ("hi", "news-hi")}
@@ -78,18 +80,28 @@ def test_the_points_of_a_sweep(sweep_file: Path) -> None:
 
 
 def test_what_must_be_the_same_has_one_origin(sweep_file: Path) -> None:
-    origin = read_sweep(sweep_file).origin
+    origin = _origin(read_sweep(sweep_file))
     for old, new, same in (
         ("[500, 1000, 2000, 4000]", "[500, 1000]", True),
         ("seeds = [0, 1]", "seeds = [0, 1, 2]", True),
         ("limit = 200", "limit = 100", False),
+        ("limit = 200", "limit = 200\nmax_new_tokens = 64", False),
         ('"chrf++"', '"bleu"', False),
     ):
         sweep_file.write_text(SWEEP.replace(old, new), encoding="utf-8")
-        assert (read_sweep(sweep_file).origin == origin) == same
+        assert (_origin(read_sweep(sweep_file)) == origin) == same
     sweep_file.write_text(SWEEP, encoding="utf-8")
     (sweep_file.parent / "x-mini.toml").write_text('name = "x-mini"\nlength = 256\n', encoding="utf-8")
-    assert read_sweep(sweep_file).origin != origin
+    assert _origin(read_sweep(sweep_file)) != origin
+
+
+def test_points_on_another_base_or_other_data_are_not_of_one_law(sweep_file: Path) -> None:
+    spec = read_sweep(sweep_file)
+    assert len({_origin(spec), spec.origin("base 2", sample=False), spec.origin("base 1", sample=True)}) == 3
+
+
+def _origin(spec: SweepSpec) -> str:
+    return spec.origin("base 1", sample=False)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +110,8 @@ def test_what_must_be_the_same_has_one_origin(sweep_file: Path) -> None:
         ("metric =", "metrics =", 3, "'metrics' is not a key of a sweep"),
         ('"chrf++"', "4", 3, "'metric' must be a text"),
         ('metric = "chrf++"\n', "", None, "'metric' is missing"),
-        ('"x-mini.toml"', '"none.toml"', 1, "'recipe' no such file"),
+        ('"x-mini.toml"', '"none.toml"', 1, "'recipe' no such recipe: none.toml"),
+        ('"x-mini.toml"', '"none"', 1, "'recipe' no such recipe: none"),
         ('"hin"', '"zzz"', 4, "'languages' names no such language: 'zzz'"),
         ('"hin"', '"zho_simpl"', 4, "'languages' names a language twice"),
         ("[500, 1000, 2000, 4000]", "[1000, 500]", 5, "'sizes' must rise"),
@@ -123,24 +136,11 @@ def test_bad_sweeps(sweep_file: Path, old: str, new: str, line: int | None, what
 def test_more_than_there_is(sweep_file: Path) -> None:
     sweep_file.write_text(SWEEP.replace("hi = 4000", "hi = 3999"), encoding="utf-8")
     with pytest.raises(UsageError, match="3999 pairs of hi are fewer than the largest size, 4000"):
-        sweep_points(read_sweep(sweep_file))
-
-
-def test_subsets_are_nested_random_and_the_seed_s_own() -> None:
-    sizes = (500, 1000, 2000, 4000)
-    subsets = [nested_subset(10_000, size, 3) for size in sizes]
-    for small, large in pairwise(subsets):
-        assert list(large[: len(small)]) == list(small)
-    assert len(set(subsets[-1])) == 4000
-    assert subsets[-1].mean() == pytest.approx(5_000, abs=150)
-    assert set(subsets[0]) != set(nested_subset(10_000, 500, 4))
-    assert len(set(subsets[0]) & set(range(500))) < 60, "not the first rows of a sorted corpus"
-    with pytest.raises(UsageError, match="5 rows are asked for, and there are 4"):
-        nested_subset(4, 5, 0)
+        sweep_points(read_sweep(sweep_file), ORIGIN)
 
 
 def test_a_broken_sweep_goes_on_where_it_was_and_its_law_is_found(sweep_file: Path, tmp_path: Path) -> None:
-    points, table = sweep_points(read_sweep(sweep_file)), tmp_path / "points.csv"
+    points, table = sweep_points(read_sweep(sweep_file), ORIGIN), tmp_path / "points.csv"
     with pytest.raises(XlingualError, match="the machine broke"):
         list(run_sweep(points, table, SimulatedScorer(breaks_at=5)))
     assert len(read_points(table)) == 5
@@ -154,7 +154,7 @@ def test_a_broken_sweep_goes_on_where_it_was_and_its_law_is_found(sweep_file: Pa
 
 
 def test_points_of_another_origin_are_kept_and_not_taken_for_ours(sweep_file: Path, tmp_path: Path) -> None:
-    points, table = sweep_points(read_sweep(sweep_file))[:2], tmp_path / "points.csv"
+    points, table = sweep_points(read_sweep(sweep_file), ORIGIN)[:2], tmp_path / "points.csv"
     foreign = [SimulatedScorer().score(replace(points[0], origin="elsewhere"))]
     table.write_text(points_csv(foreign), encoding="utf-8")
     assert len(list(run_sweep(points, table, SimulatedScorer()))) == 2

@@ -22,6 +22,7 @@ from ..serial import from_json, to_json
 from ..store import pretty_json, read_json, write_atomically
 from .options import json_option, takes
 from .scale_similarity import COMMAND as SIMILARITY
+from .scale_sweep import COMMAND as SWEEP
 from .scale_tables import show_allocation, show_fit
 
 Value = TypeVar("Value")
@@ -280,6 +281,6 @@ _ALLOCATE = click.Command(
 )
 COMMAND = click.Group(
     "scale",
-    commands=[SIMILARITY, _FIT, _ALLOCATE],
+    commands=[SIMILARITY, SWEEP, _FIT, _ALLOCATE],
     help="How good does a language get with so much translation data, and how is a budget best split over languages?",
 )

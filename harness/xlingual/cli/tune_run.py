@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..plugin import Model
 from ..serial import from_json, to_json
 from ..store import EARLIER, LOCK, lock_folder, pretty_json, read_json
 from ..training.observing import Observer, Observers, SilentObserver
-from ..training.settings import Job, TrainSettings
+from ..training.settings import PROVENANCE, Job, TrainSettings
 from ..tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
 from ..tune.records import TuneRecord, Tuning
 from . import printable
@@ -69,6 +69,20 @@ class _Place:
 
 def run_tune(options: RunOptions) -> int:
     """Prepare, train, and say where the model is."""
+    done = train_here(options)
+    if isinstance(done, int):
+        return done
+    _show(*done, options)
+    return 0
+
+
+def run_options(words: Sequence[str]) -> RunOptions:
+    """Return the options of `tune run WORDS`."""
+    return RunOptions(**COMMAND.make_context("run", list(words)).params)
+
+
+def train_here(options: RunOptions) -> tuple[Job, TuneRecord] | int:
+    """Prepare and train, or read what has been trained; on other ranks than the first, return the exit code."""
     from ..training.parallel import join_world  # noqa: PLC0415 (torch)
 
     with join_world(options.device, options.dtype) as world:
@@ -86,9 +100,7 @@ def run_tune(options: RunOptions) -> int:
             if world.is_first:
                 raise Interrupted(error.signal_number, hint=hint) from error
             return 128 + error.signal_number
-        if world.is_first:
-            _show(job, record, options)
-    return 0
+        return (job, record) if world.is_first else 0
 
 
 def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
@@ -204,7 +216,7 @@ def _train(job: Job, world: "World", observer: Observer) -> TuneRecord:
 
 def _read_record(job: Job) -> TuneRecord:
     folder = job.model_folder if job.model_folder.is_dir() else job.adapter_folder
-    path = folder / "provenance.json"
+    path = folder / PROVENANCE
     return from_json(TuneRecord, read_json(path), where=str(path))
 
 

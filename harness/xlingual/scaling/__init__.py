@@ -7,7 +7,7 @@ from .budget import BudgetOptions, Goal, allocate
 from .fit import FitOptions, fit_laws
 from .points import Point, Unit, points_csv, read_points
 from .records import Allocation, LawFit
-from .sweep import PointScorer, SweepPoint, nested_subset, read_sweep, run_sweep, sweep_points
+from .sweep import PointScorer, SweepPoint, read_sweep, run_sweep, sweep_points
 
 __all__ = [
     "Allocation",
@@ -21,7 +21,6 @@ __all__ = [
     "Unit",
     "allocate",
     "fit_laws",
-    "nested_subset",
     "points_csv",
     "read_points",
     "read_sweep",

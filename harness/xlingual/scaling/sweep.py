@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..data.text_file import read_text
 from ..errors import DataError, UsageError, XlingualError
 from ..identity import content_hash
 from ..languages import find_language
 from ..registry import did_you_mean
 from ..store import lock_folder, write_atomically
+from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
+from ..tune.records import Recipe
+from ..tune.toml_table import read_toml
 from .points import Point, points_csv, read_points
 
-_KEYS = ("recipe", "source", "metric", "languages", "sizes", "seeds", "limit", "available")
+_KEYS = ("recipe", "source", "metric", "languages", "sizes", "seeds", "limit", "max_new_tokens", "available")
 _LANGUAGE = "{language}"
 
 
@@ -36,11 +36,18 @@ class SweepSpec:
     seeds: tuple[int, ...]
     limit: int | None
     """Only the first sentences of the development set; None: all."""
+    max_new_tokens: int | None
+    """Longest translation; None: the task's own."""
     available: Mapping[str, int]
     """Pairs there are, where the file says so; no size above is measured."""
-    origin: str
-    """Hash of the recipe, the source, the metric and the limit: what must be the same for points of one law. Languages,
-    sizes and seeds can be added to a sweep that has begun."""
+
+    def origin(self, base: str, *, sample: bool) -> str:
+        """Return the hash of what must be the same for points of one law; `base` is the fingerprint of the base model.
+
+        Languages, sizes and seeds can be added to a sweep that has begun.
+        """
+        same = [read_text(self.recipe), self.source, self.metric, self.limit, self.max_new_tokens, base, sample]
+        return content_hash(list(same))[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +86,12 @@ def read_sweep(path: Path) -> SweepSpec:
     for key in table:
         if key not in _KEYS:
             raise reader.fault(key, "is not a key of a sweep", hint=did_you_mean(key, _KEYS))
-    recipe = path.parent / reader.text("recipe")
-    if not recipe.is_file():
-        raise reader.fault("recipe", f"no such file: {recipe}", hint="a path relative to the sweep's file")
     source, metric = reader.text("source"), reader.text("metric")
-    limit = None if "limit" not in table else reader.whole("limit", table["limit"], least=1)
     languages = reader.languages("languages")
-    if len(languages) > 1 and _LANGUAGE not in source:
-        raise reader.fault("source", f"must hold {_LANGUAGE}, for there are {len(languages)} languages")
+    recipe = reader.recipe("recipe", path.parent)
+    if len(languages) > 1 and _LANGUAGE not in source and not read_toml(recipe).has("x"):
+        what = f"must hold {_LANGUAGE}, for there are {len(languages)} languages"
+        raise reader.fault("source", what, hint="or take a recipe of one model for each language, with x = [...]")
     return SweepSpec(
         recipe=recipe,
         source=source,
@@ -94,14 +99,20 @@ def read_sweep(path: Path) -> SweepSpec:
         languages=languages,
         sizes=reader.wholes("sizes", least=1),
         seeds=reader.wholes("seeds", least=0),
-        limit=limit,
+        limit=reader.maybe_whole("limit"),
+        max_new_tokens=reader.maybe_whole("max_new_tokens"),
         available=reader.available("available", languages),
-        origin=content_hash([read_text(recipe), source, metric, limit])[:12],
     )
 
 
-def sweep_points(spec: SweepSpec) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep, smallest first, so that a table is of use from early on.
+def recipe_of(spec: SweepSpec, language: str) -> Recipe:
+    """Return the sweep's recipe for `language`; UsageError naming file, line and key for whatever is wrong in it."""
+    each = read_toml(spec.recipe).has("x")
+    return find_recipe(f"{spec.recipe}:{language}" if each else str(spec.recipe))
+
+
+def sweep_points(spec: SweepSpec, origin: str) -> tuple[SweepPoint, ...]:
+    """Return the points of a sweep with this origin, smallest first, so that a table is of use from early on.
 
     UsageError for a language with fewer pairs than its largest size.
     """
@@ -116,24 +127,12 @@ def sweep_points(spec: SweepSpec) -> tuple[SweepPoint, ...]:
             pairs=pairs,
             seed=seed,
             metric=spec.metric,
-            origin=spec.origin,
+            origin=origin,
         )
         for pairs in spec.sizes
         for language in spec.languages
         for seed in spec.seeds
     )
-
-
-def nested_subset(available: int, pairs: int, seed: int) -> NDArray[np.intp]:
-    """Return which rows of `available` a point trains on, shape (pairs,).
-
-    The rows of a smaller size are the first of those of a larger one with the same seed, so that sizes differ by what
-    was added and not by luck. They are drawn from all rows: corpora are often sorted.
-    """
-    if pairs > available:
-        raise UsageError(f"{pairs} rows are asked for, and there are {available}")
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(available)
-    return np.asarray(order[:pairs], dtype=np.intp)
 
 
 def run_sweep(points: Sequence[SweepPoint], table: Path, scorer: PointScorer) -> Iterator[Point]:
@@ -173,6 +172,17 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             raise self.fault(key, "must be a text" if key in self.table else "is missing")
         return value
+
+    def recipe(self, key: str, folder: Path) -> Path:
+        word = self.text(key)
+        path = folder / word if word.endswith(".toml") else shipped_recipe(word)
+        if path is None or not path.is_file():
+            hint = f"a path relative to the sweep's file, or one of {', '.join(shipped_recipes())}"
+            raise self.fault(key, f"no such recipe: {word}", hint=hint)
+        return path
+
+    def maybe_whole(self, key: str) -> int | None:
+        return self.whole(key, self.table[key], least=1) if key in self.table else None
 
     def whole(self, key: str, value: object, *, least: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -29,8 +29,8 @@ from ..identity import canonical_json
 from ..serial import from_json, to_json
 from ..store import disk_fault, read_json, write_atomically
 from .parallel import World
+from .settings import CHECKPOINTS
 
-FOLDER: Final = "checkpoints"
 MARKER: Final = "COMPLETE"
 STATE: Final = "state.json"
 UNFINISHED: Final = ".saving-"
@@ -66,7 +66,7 @@ def save(run: Path, trained: Trained, standing: Standing, keep: int, world: Worl
 
     A kill at any moment leaves the earlier ones as they are.
     """
-    target = run / FOLDER / f"step-{standing.step:08d}"
+    target = run / CHECKPOINTS / f"step-{standing.step:08d}"
     unfinished = target.with_name(f"{UNFINISHED}{standing.step:08d}")
     try:
         if world.is_first:
@@ -131,7 +131,7 @@ class Found:
 def find(run: Path, plan: str) -> Found:
     """Return the newest complete checkpoint of the run; DataError where it is of another plan."""
     notes: list[str] = []
-    for folder in sorted((run / FOLDER).glob("step-*"), reverse=True):
+    for folder in sorted((run / CHECKPOINTS).glob("step-*"), reverse=True):
         problem = _problem(folder)
         if problem is not None:
             notes.append(f"{folder.name} is passed over: {problem}")

@@ -20,14 +20,13 @@ from ..store import disk_fault, pretty_json, write_atomically
 from ..tune.records import TuneRecord
 from .checkpoints import sync
 from .loading import Loaded, quiet
-from .settings import Job
+from .settings import PROVENANCE, Job
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 SCHEMA = 1
 """Of `provenance.json`."""
-PROVENANCE = "provenance.json"
 TOKENIZER_FILES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model",
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",

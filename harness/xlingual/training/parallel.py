@@ -73,6 +73,11 @@ class World:
         return numbers
 
 
+def count_gpus() -> int:
+    """Return how many GPUs this machine has that torch can use."""
+    return torch.cuda.device_count()
+
+
 _HOST: list[distributed.ProcessGroup] = []
 
 

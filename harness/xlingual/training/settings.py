@@ -5,6 +5,11 @@ from pathlib import Path
 
 from ..tune.records import EncodedRows, MixPlan
 
+CHECKPOINTS = "checkpoints"
+"""Folder of a run that holds them."""
+PROVENANCE = "provenance.json"
+"""The TuneRecord beside the weights of a finished model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:

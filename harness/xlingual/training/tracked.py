@@ -6,8 +6,8 @@ from pathlib import Path
 from ..serial import to_json
 from ..tracking import Scalar, Tracker
 from ..tune.records import MixPlan
-from .export import PROVENANCE
 from .observing import Pace, Part, Setting, StepReport
+from .settings import PROVENANCE
 
 
 class TrackedObserver:

@@ -6,13 +6,14 @@ rows/*.npy           the EncodedRows, one array a file
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, ModelError
 from ..identity import slug
 from ..plugin import DataPlace, Model, ModelOptions, Trainable
+from ..records import ModelSpec
 from ..registry import SOURCES
 from ..selection import open_model
 from ..serial import from_json, to_json
@@ -20,7 +21,7 @@ from ..store import prepare_folder, pretty_json, read_json, write_atomically
 from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
 from .plan import draw, identify, join, make_plan
-from .records import EncodedRows, MixPlan, Recipe
+from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe
 from .rows_file import AGAIN, read_rows, write_rows
 
 PLAN = "plan.json"
@@ -52,6 +53,16 @@ def trainable(model: Model) -> TrainableModel:
     return cast(TrainableModel, model)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encoded:
+    """All usable rows of a recipe's sources, from which mixes of any amounts are drawn."""
+
+    base: ModelSpec
+    sources: tuple[SourceRows, ...]
+    """In the order of the recipe."""
+    checks: tuple[BenchmarkCheck, ...]
+
+
 def plan_mix(
     recipe: Recipe,
     model: Model,
@@ -65,6 +76,11 @@ def plan_mix(
     `pack_length` in tokens; `note` is told what is being done. Raises DataError, UsageError, ModelError or
     EnvironmentFault where recipe, data or model are unusable.
     """
+    return plan_encoded(recipe, encode_mix(recipe, model, place, note), pack_length)
+
+
+def encode_mix(recipe: Recipe, model: Model, place: DataPlace, note: Callable[[str], None]) -> Encoded:
+    """Read, check and encode the sources of `recipe`, all that they hold; the amounts do not matter yet."""
     base = trainable(model)
     languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
     note(
@@ -80,9 +96,15 @@ def plan_mix(
     for use, reader, found in zip(recipe.sources, readers, read, strict=True):
         note(f"{use.name}: encoding {len(found.rows):,} rows")
         sources.append(encoder.encode(use, reader, found))
+    return Encoded(base=base.spec, sources=tuple(sources), checks=held_out.report())
+
+
+def plan_encoded(recipe: Recipe, encoded: Encoded, pack_length: int | None = None) -> Prepared:
+    """Draw the rows of `recipe`, which differs from the one encoded in amounts, seed, name or schedule at most."""
+    sources = [replace(rows, use=use) for rows, use in zip(encoded.sources, recipe.sources, strict=True)]
     drawn = draw(sources, recipe)
     rows = join(drawn)
-    plan = make_plan(recipe, base.spec, drawn, rows, held_out.report(), pack_length)
+    plan = make_plan(recipe, encoded.base, drawn, rows, encoded.checks, pack_length)
     return Prepared(plan=plan, rows=rows, folder=None)
 
 

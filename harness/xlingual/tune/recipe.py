@@ -93,6 +93,16 @@ def read_recipe(top: Table, code: str | None) -> Recipe:
     )
 
 
+def shipped_recipe(stem: str) -> Path | None:
+    """Return the file of the plugin folders that is called so: "m-llama-mini"; None where there is none."""
+    return next((path for path in _recipe_files() if path.stem == stem), None)
+
+
+def shipped_recipes() -> list[str]:
+    """Return what the recipe files of the plugin folders are called, without ".toml", sorted."""
+    return sorted(path.stem for path in _recipe_files())
+
+
 def _recipe_files() -> list[Path]:
     found: dict[str, Path] = {}
     for folder in plugin_folders("models/recipes"):

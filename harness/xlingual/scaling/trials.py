@@ -1,0 +1,170 @@
+"""The points of a sweep on this machine: rows are encoded once, each point is planned, trained and scored."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..errors import DataError, ModelError, UsageError
+from ..planning import RunSettings
+from ..plugin import Model, ModelOptions, Task
+from ..records import RunRecord
+from ..registry import did_you_mean
+from ..run import Observer, evaluate
+from ..selection import open_model, select_tasks
+from ..training.settings import CHECKPOINTS, PROVENANCE
+from ..tune.prepare import Encoded, Prepared, encode_mix, open_base, plan_encoded, plan_folder, store_plan
+from ..tune.records import Amount, MixPlan, Recipe, SourceUse, Unit
+from .points import Point
+from .sweep import SweepPoint, SweepSpec, recipe_of
+
+BENCHMARK = "flores101"
+SPLIT = "dev"
+"""Of Flores-101; what a leaderboard tests on has no part in a law."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Trials:
+    """Trains and scores points; the PointScorer of a machine with data, a base and a trainer."""
+
+    spec: SweepSpec
+    base: str | None
+    """Model word, instead of the recipe's."""
+    settings: RunSettings
+    """Of the evaluation: where data come from, and the folder that everything of the sweep goes to."""
+    options: ModelOptions
+    """Of the tuned models."""
+    train: Callable[[Path], Path]
+    """From a run folder with a stored plan to the folder of the whole model."""
+    observer: Observer
+    _encoded: dict[str, tuple[Recipe, Encoded]] = field(default_factory=dict, init=False)
+    """By language."""
+    _model: Model | None = field(default=None, init=False)
+
+    def origin(self) -> str:
+        """Return the origin of this sweep's points."""
+        return self.spec.origin(self._open().spec.fingerprint, sample=self.settings.place.sample)
+
+    def check(self, points: Sequence[SweepPoint]) -> list[MixPlan]:
+        """Return the plan of every point; nothing is written.
+
+        So it is known before hours of training that all recipes, amounts, tasks and metrics hold.
+        """
+        for point in points:
+            task = self._task(point)
+            if point.metric not in task.spec.metrics:
+                hint = did_you_mean(point.metric, task.spec.metrics)
+                raise UsageError(f"{task.spec.name} has no metric {point.metric!r}", where="metric", hint=hint)
+        for task in {point.language: self._task(point) for point in points}.values():
+            task.examples(SPLIT, self.settings.place)
+        return [self._prepare(point).plan for point in points]
+
+    def score(self, point: SweepPoint) -> Point:
+        """Train the model of `point`, or find it trained, and score it."""
+        folder = store_plan(self._prepare(point), self.settings.out)
+        trained = self.train(_folder_of(folder))
+        settings = replace(self.settings, split=SPLIT)
+        model = open_model(str(trained), self.options)
+        try:
+            [record] = evaluate(model, [self._task(point)], settings, self.observer)
+        finally:
+            model.close()
+        return _point(point, record, folder.plan)
+
+    def forget(self, point: SweepPoint) -> None:
+        """Remove the whole model of a point that is in the table: plan, log, provenance, adapter and answers stay."""
+        folder = plan_folder(self._prepare(point).plan, self.settings.out)
+        model = folder / self._name(point)
+        if (model / PROVENANCE).is_file():
+            (model / PROVENANCE).replace(folder / PROVENANCE)
+        for weights in (model, folder / CHECKPOINTS):
+            shutil.rmtree(weights, ignore_errors=True)
+
+    def close(self) -> None:
+        """Free the base."""
+        if self._model is not None:
+            self._model.close()
+
+    def _open(self) -> Model:
+        if self._model is None:
+            word = self.base or recipe_of(self.spec, self.spec.languages[0]).base
+            self._model = open_base(word, offline=self.settings.place.offline)
+        return self._model
+
+    def _prepare(self, point: SweepPoint) -> Prepared:
+        recipe, encoded = self._encode(point.language)
+        use = _source(recipe, point, self.spec)
+        amount = replace(use, amount=Amount(unit=Unit.ROWS, value=float(point.pairs)), max_epochs=1.0)
+        chosen = replace(
+            recipe,
+            name=self._name(point),
+            seed=point.seed,
+            sources=tuple(amount if each is use else each for each in recipe.sources),
+        )
+        try:
+            return plan_encoded(chosen, encoded)
+        except DataError as error:
+            where = f"{point.language}, {point.pairs:,} pairs: {error.where}"
+            raise DataError(error.what, where=where, hint=error.hint) from error
+
+    def _name(self, point: SweepPoint) -> str:
+        return f"{recipe_of(self.spec, point.language).name}-{point.pairs}-seed{point.seed}"
+
+    def _encode(self, language: str) -> tuple[Recipe, Encoded]:
+        """Read and encode the rows of a language once for all of its points."""
+        if language not in self._encoded:
+            recipe = recipe_of(self.spec, language)
+            if self.base is not None:
+                recipe = replace(recipe, base=self.base)
+            encoded = encode_mix(recipe, self._open(), self.settings.place, self.observer.note)
+            self._encoded[language] = recipe, encoded
+        return self._encoded[language]
+
+    def _task(self, point: SweepPoint) -> Task:
+        """Return the translation task of the direction that the point's pairs go in."""
+        recipe = recipe_of(self.spec, point.language)
+        source, target = _source(recipe, point, self.spec).direction or ("", "")
+        [task] = select_tasks([f"{BENCHMARK}/{source}-{target}"], [])
+        return task
+
+
+def _source(recipe: Recipe, point: SweepPoint, spec: SweepSpec) -> SourceUse:
+    """Return the source whose amount varies; UsageError where there is none, or it holds no translations."""
+    names = [use.name for use in recipe.sources]
+    use = next((use for use in recipe.sources if use.name == point.source), None)
+    if use is None:
+        what = f"the recipe {recipe.name} has no source {point.source!r}"
+        raise UsageError(what, where=str(spec.recipe), hint=did_you_mean(point.source, names))
+    if use.direction is None or point.language not in use.direction:
+        what = f"the source {use.name!r} does not translate from or to {point.language}"
+        raise UsageError(what, where=str(spec.recipe), hint="a sweep varies a source with a direction")
+    return use
+
+
+def _folder_of(prepared: Prepared) -> Path:
+    if prepared.folder is None:
+        raise DataError("the plan was not stored", where=prepared.plan.recipe.name)
+    return prepared.folder
+
+
+def _point(point: SweepPoint, record: RunRecord, plan: MixPlan) -> Point:
+    """Return the measured point; ModelError where sentences have no translation or there is no score."""
+    unanswered = record.counts.failed + record.counts.missing
+    if unanswered:
+        what = f"{unanswered} of {record.protocol.n} sentences have no translation"
+        raise ModelError(what, where=record.model.name, hint="the same command again asks them")
+    estimate = next((each for each in record.estimates if each.metric == point.metric), None)
+    if estimate is None or estimate.value is None:
+        reason = "no such metric" if estimate is None else estimate.reason
+        raise ModelError(f"{point.metric} was not computed: {reason}", where=record.protocol.task)
+    return Point(
+        language=point.language,
+        pairs=point.pairs,
+        tokens=sum(each.supervised for each in plan.sources if each.name == point.source),
+        seed=point.seed,
+        metric=point.metric,
+        score=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        origin=point.origin,
+    )
