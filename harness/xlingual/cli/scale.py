@@ -16,14 +16,16 @@ from ..scaling.laws import Ties
 from ..scaling.plots import draw_allocation, draw_laws, save_picture
 from ..scaling.points import Unit, read_points
 from ..scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
-from ..scaling.records import FIT_SCHEMA, Allocation, LawFit
+from ..scaling.records import FIT_SCHEMA, LawFit
 from ..scaling.similarity import read_similarity
+from ..scaling.tables import allocation_tables, fit_tables
 from ..serial import from_json, to_json
 from ..store import pretty_json, read_json, write_atomically
+from ..tune.recipe import shipped_recipe
 from .options import json_option, takes
 from .scale_similarity import COMMAND as SIMILARITY
 from .scale_sweep import COMMAND as SWEEP
-from .scale_tables import show_allocation, show_fit
+from .scale_tables import show_tables
 
 Value = TypeVar("Value")
 
@@ -64,6 +66,7 @@ class AllocateCommand:
     recipe: str | None
     source: tuple[str, ...]
     write: str | None
+    keep: str | None
     plot: str | None
     as_json: bool
 
@@ -89,7 +92,9 @@ def run_fit(command: FitCommand) -> int:
     if command.as_json:
         click.echo(text, nl=False)
     else:
-        show_fit(fit)
+        show_tables(fit_tables(fit), fit.notes)
+        if not fit.extrapolation:
+            click.echo("no test on the largest size: too few sizes are left without it")
     return 0
 
 
@@ -100,7 +105,7 @@ def run_allocate(command: AllocateCommand) -> int:
     if command.source and command.recipe is None:
         raise UsageError("--source names sources of a recipe: give --recipe TEMPLATE too")
     fit = read_fit(Path(command.fit))
-    template = None if command.recipe is None else read_template(Path(command.recipe))
+    template = None if command.recipe is None else read_template(_recipe_file(command.recipe))
     named = _pairs("--source", command.source, str)
     codes = [law.language for law in fit.laws]
     slots = {} if template is None else find_slots(template, codes, named)
@@ -123,7 +128,13 @@ def run_allocate(command: AllocateCommand) -> int:
             click.echo(f"note: not in the fit, so left as they are, beyond the budget: {', '.join(alone)}", err=True)
     if command.plot is not None:
         _say_saved(save_picture(draw_allocation(allocation), Path(command.plot), "allocation"))
-    _show(allocation, as_json=command.as_json)
+    text = pretty_json(to_json(allocation))
+    if command.keep is not None:
+        _write(Path(command.keep), text)
+    if command.as_json:
+        click.echo(text, nl=False)
+    else:
+        show_tables(allocation_tables(allocation), allocation.notes)
     return 0
 
 
@@ -137,11 +148,10 @@ def read_fit(path: Path) -> LawFit:
     return from_json(LawFit, data, where=str(path))
 
 
-def _show(allocation: Allocation, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(pretty_json(to_json(allocation)), nl=False)
-    else:
-        show_allocation(allocation)
+def _recipe_file(word: str) -> Path:
+    """Return the file that `--recipe` names: a path, or a shipped recipe such as m-llama."""
+    shipped = None if word.endswith(".toml") else shipped_recipe(word)
+    return Path(word) if shipped is None else shipped
 
 
 def _fit_text(fit: LawFit) -> str:
@@ -266,9 +276,15 @@ _ALLOCATE = click.Command(
             help="How often the available pairs may be repeated; the law takes a repeated pair for a new one.",
         ),
         click.Option(["--tokens-per-pair"], multiple=True, metavar="zh=31.5,...", help="Instead of those measured."),
-        click.Option(["--recipe"], default=None, metavar="TEMPLATE.toml", help="Recipe whose amounts are to be set."),
+        click.Option(
+            ["--recipe"],
+            default=None,
+            metavar="TEMPLATE",
+            help="Recipe whose amounts are to be set: FILE.toml or a name.",
+        ),
         click.Option(["--source"], multiple=True, metavar="zh=NAME,...", help="Its source of a language's pairs."),
         click.Option(["--write", "-w"], default=None, metavar="RECIPE.toml", help="Where the new recipe goes."),
+        click.Option(["--keep"], default=None, metavar="SPLIT.json", help="Keep the split, for xlingual report."),
         _plot_option(),
         json_option(),
     ],

@@ -11,6 +11,7 @@ from ..planning import Limit, RunSettings
 from ..plugin import ModelOptions
 from ..scaling.points import Point, read_points
 from ..scaling.sweep import SweepPoint, SweepSpec, read_sweep, run_sweep, sweep_points
+from ..scaling.tables import point_table
 from ..scaling.trials import Trials
 from ..serial import to_json
 from ..store import pretty_json
@@ -19,6 +20,7 @@ from . import printable
 from .display import show_table
 from .options import data_option, data_place, json_option, offline_option, takes
 from .progress import MODES, choose_observer
+from .scale_tables import show_tables
 from .signals import orderly_signals
 from .training import Trainer, count_processes, processes_option
 
@@ -116,17 +118,7 @@ def _show(points: Sequence[Point], table: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(pretty_json({"schema": 1, "table": str(table), "points": to_json(tuple(points))}), nl=False)
         return
-    header = ["language", "pairs", "tokens", "seed", f"{points[0].metric} [95%]"]
-    rows = [
-        [
-            each.language,
-            f"{each.pairs:,}",
-            *("" if number is None else f"{number:,}" for number in (each.tokens, each.seed)),
-            _describe(each).rpartition(f"{each.metric} ")[2],
-        ]
-        for each in points
-    ]
-    show_table("points", header, rows)
+    show_tables([point_table(points)])
     click.echo(printable(f"\nnext: xlingual scale fit {table}"))
 
 

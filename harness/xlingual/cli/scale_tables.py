@@ -1,99 +1,17 @@
-"""Tables of a fit and of an allocation on stdout."""
+"""Tables of the scaling law on stdout, with what is to be noted about them."""
 
 from collections.abc import Sequence
 
 import click
 
-from ..scaling.records import Allocation, Bounded, LawFit, Rival, Share
+from ..scaling.tables import TextTable
 from . import printable
 from .display import show_table
 
-SHOWN = 5
-"""Variants of the law that are listed."""
-_GOALS = {"mean": "mean", "worst": "worst score"}
 
-
-def show_fit(fit: LawFit) -> None:
-    """Print the laws, the best variants, and the test on the largest size."""
-    title = f"{fit.metric}: S(X) = C - alpha * (gamma * X / {fit.unit_size:,}) ** -beta, X in {fit.unit}, 95% intervals"
-    header = ["language", "n", "measured at", "alpha", "beta", "C", "gamma", "noise", "R2"]
-    rows = [
-        [
-            law.language,
-            str(law.count),
-            f"{law.smallest:,} - {law.largest:,}",
-            *(_interval(each, digits) for each, digits in ((law.alpha, 2), (law.beta, 3), (law.ceiling, 1))),
-            f"{law.gamma:.3g}",
-            f"{law.noise:.2f}",
-            _number(law.r2, 4),
-        ]
-        for law in fit.laws
-    ]
-    show_table(title, header, rows)
-    header = ["variant", "parameters", "AICc", "rms", "error at the largest size"]
-    rows = [
-        [
-            each.variant,
-            str(each.parameters),
-            *(_number(number, 2) for number in (each.aicc, each.rms, each.extrapolation_error)),
-        ]
-        for each in fit.candidates[:SHOWN]
-    ]
-    left = len(fit.candidates) - SHOWN
-    show_table("variants, the chosen one first" + (f" ({left} more in the JSON)" if left > 0 else ""), header, rows)
-    if fit.extrapolation:
-        header = ["language", "size", "fitted up to", "measured", "predicted [95%]", "error"]
-        rows = [
-            [
-                each.language,
-                *(f"{size:,}" for size in (each.size, each.smaller)),
-                _number(each.measured, 1),
-                _interval(each.predicted, 1),
-                f"{each.error:+.2f}",
-            ]
-            for each in fit.extrapolation
-        ]
-        show_table("the largest size, predicted from the smaller ones", header, rows)
-    else:
-        click.echo("\nno test on the largest size: too few sizes are left without it")
-    _show_notes(fit.notes)
-
-
-def show_allocation(allocation: Allocation) -> None:
-    """Print what each language gets, and the other splits."""
-    goal = f"highest {_GOALS.get(allocation.goal, allocation.goal)} of {allocation.metric}"
-    budget = f"{allocation.budget:,} {allocation.budget_unit}"
-    title = f"{budget} for the {goal}: {_interval(allocation.score, 2)} predicted"
-    header = ["language", "rows", "95%", "tokens", "available", f"{allocation.metric} [95%]", "limit"]
-    show_table(title, header, [_share_row(each) for each in allocation.shares])
-    header = ["split", *(share.language for share in allocation.shares), allocation.metric, "gain [95%]", "verdict"]
-    show_table("against other splits", header, [_rival_row(each) for each in allocation.rivals])
-    _show_notes(allocation.notes)
-
-
-def _share_row(share: Share) -> list[str]:
-    interval = "" if share.low is None or share.high is None else f"{share.low:,.0f} - {share.high:,.0f}"
-    counts = ["" if each is None else f"{each:,}" for each in (share.tokens, share.available)]
-    marked = f"{_interval(share.score, 1)}{' *' if share.extrapolated else ''}"
-    return [share.language, f"{share.rows:,}", interval, *counts, marked, share.limit or ""]
-
-
-def _rival_row(rival: Rival) -> list[str]:
-    gain = f"{rival.gain.value:+.2f} [{_number(rival.gain.low, 2)}, {_number(rival.gain.high, 2)}]"
-    verdict = "within noise" if not rival.certain else "ahead of it" if rival.gain.value > 0 else "behind it"
-    return [rival.name, *(f"{each:,}" for each in rival.rows), _number(rival.score, 2), gain, verdict]
-
-
-def _interval(bounded: Bounded, digits: int) -> str:
-    if bounded.low is None or bounded.high is None:
-        return _number(bounded.value, digits)
-    return f"{bounded.value:.{digits}f} [{bounded.low:.{digits}f}, {bounded.high:.{digits}f}]"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _show_notes(notes: Sequence[str]) -> None:
+def show_tables(tables: Sequence[TextTable], notes: Sequence[str] = ()) -> None:
+    """Print tables, one below the other, and the notes."""
+    for table in tables:
+        show_table(table.title, table.header, table.rows)
     for note in notes:
         click.echo(f"note: {printable(note)}")
