@@ -16,10 +16,11 @@ export XLINGUAL_MAKE_LANGS := $(value LANGS)
 export XLINGUAL_MAKE_LIMIT := $(value LIMIT)
 export XLINGUAL_MAKE_DATA := $(value DATA)
 export XLINGUAL_MAKE_OUT := $(value OUT)
+export XLINGUAL_MAKE_SCALE := $(value SCALE)
 export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval tune board bench bench-tune test test-slow check clean
+.PHONY: install eval tune xllama board bench bench-tune test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -38,6 +39,10 @@ eval: $(STAMP)
 # With nothing set: x-LLaMA in small on the packaged sample. With RECIPE: that recipe, on the text in DATA.
 tune: $(STAMP)
 	@$(BIN)/python -m xlingual.cli.make_tune
+
+# The whole story in small: base, Alpaca, x-models, m-model, law, budget, one page. SCALE=paper BASE=... for GPUs.
+xllama: $(STAMP)
+	@$(BIN)/python -m xlingual.cli.make_xllama
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"

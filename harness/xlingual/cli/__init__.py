@@ -19,6 +19,8 @@ _COMMANDS = {
     "board": ("board", "Make a leaderboard from runs."),
     "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
     "scale": ("scale", "Fit the translation scaling law, and split a budget of data by it."),
+    "report": ("report", "Write a page of an experiment: models, gains, leaderboard, law, budget."),
+    "xllama": ("xllama", "The whole story: tune x- and m-models, evaluate, fit the law, split a budget, report."),
     "track": ("track", "Send offline archives of runs to a tracker."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),

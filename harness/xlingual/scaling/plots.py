@@ -38,6 +38,8 @@ _TAIL = 2.5
 class Picture:
     """One plot in both formats."""
 
+    title: str
+    """What it shows, for those who do not see it."""
     svg: bytes
     png: bytes
 
@@ -58,7 +60,8 @@ def draw_laws(fit: LawFit) -> Picture:
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, frameon=False, fontsize=7, loc="outside upper center", ncols=len(names))
 
-    return _render(draw, (_PANEL[0] * columns, _PANEL[1] * rows))
+    title = f"{fit.metric} by amount of translation data, measured and fitted"
+    return render_picture(title, draw, (_PANEL[0] * columns, _PANEL[1] * rows))
 
 
 def draw_allocation(allocation: Allocation) -> Picture:
@@ -83,7 +86,8 @@ def draw_allocation(allocation: Allocation) -> Picture:
         panel.set_title(f"{goal} of {allocation.metric}, {allocation.budget:,} {allocation.budget_unit}")
         figure.legend(frameon=False, fontsize=7, loc="outside right upper")
 
-    return _render(draw, (max(4.5, 0.5 * len(codes) + 2.0), 3.4))
+    title = "translation pairs by language, allocated and by other splits"
+    return render_picture(title, draw, (max(4.5, 0.5 * len(codes) + 2.0), 3.4))
 
 
 def save_picture(picture: Picture, folder: Path, name: str) -> tuple[Path, Path]:
@@ -129,7 +133,8 @@ def _size(point: Point, unit: Unit) -> int:
     return point.pairs if unit is Unit.PAIRS else point.tokens or 0
 
 
-def _render(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Picture:
+def render_picture(title: str, draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Picture:
+    """Return what `draw` puts on a figure of that size; EnvironmentFault where matplotlib is not installed."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 (only a plot needs matplotlib)
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
@@ -155,4 +160,4 @@ def _render(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Pi
         files = {kind: io.BytesIO() for kind in ("svg", "png")}
         figure.savefig(files["svg"], format="svg", metadata={"Date": None, "Creator": "xlingual"})
         figure.savefig(files["png"], format="png", metadata={"Software": "xlingual"})
-    return Picture(svg=files["svg"].getvalue(), png=files["png"].getvalue())
+    return Picture(title=title, svg=files["svg"].getvalue(), png=files["png"].getvalue())

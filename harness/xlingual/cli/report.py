@@ -1,0 +1,119 @@
+"""`xlingual report`: one HTML page of an experiment, from its runs, its tuned models, its law and its budget."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..board import board_names, build_board, collect_runs, find_board
+from ..errors import DataError, UsageError
+from ..report import Experiment, experiment_page, render_page
+from ..scaling.records import ALLOCATION_SCHEMA, Allocation
+from ..serial import from_json
+from ..store import read_json, write_atomically
+from ..training.settings import PROVENANCE
+from ..tune.records import TuneRecord
+from . import printable
+from .options import takes
+from .scale import read_fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """The words of the command line."""
+
+    runs: tuple[str, ...]
+    board: str
+    baseline: str | None
+    include_limited: bool
+    tuned: tuple[str, ...]
+    fit: str | None
+    allocation: str | None
+    commands: str | None
+    title: str
+    write: str
+
+
+def run_report(options: ReportOptions) -> int:
+    """Read everything and write the page."""
+    target = Path(options.write)
+    write_atomically(target, render_page(experiment_page(_read(options))))
+    click.echo(printable(f"report: {target}"))
+    return 0
+
+
+def _read(options: ReportOptions) -> Experiment:
+    roots = [_folder(word) for word in options.runs or ("runs",)]
+    limited = options.include_limited
+    collection = collect_runs(roots, include_limited=limited)
+    spec = find_board(options.board)
+    words = ["xlingual", "board", *options.runs, "--board", options.board]
+    return Experiment(
+        title=options.title,
+        board=build_board(spec, collection, baseline=options.baseline, include_limited=limited),
+        board_command=shlex.join(words + (["--baseline", options.baseline] if options.baseline else [])),
+        tuned=_read_tuned([_folder(word) for word in options.tuned]),
+        fit=None if options.fit is None else read_fit(Path(options.fit)),
+        allocation=None if options.allocation is None else read_allocation(Path(options.allocation)),
+        commands=() if options.commands is None else tuple(_lines(Path(options.commands))),
+    )
+
+
+def read_allocation(path: Path) -> Allocation:
+    """Read what `scale allocate --keep` wrote; DataError for anything else."""
+    data = read_json(path)
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != ALLOCATION_SCHEMA:
+        hint = "write one: xlingual scale allocate FIT.json --budget N --keep SPLIT.json"
+        raise DataError(f"is not a split of schema {ALLOCATION_SCHEMA}", where=str(path), hint=hint)
+    return from_json(Allocation, data, where=str(path))
+
+
+def _read_tuned(folders: list[Path]) -> tuple[TuneRecord, ...]:
+    """Return the records of all tuned models below `folders`, in the order of their training, each plan once."""
+    found: dict[str, TuneRecord] = {}
+    for path in sorted(path for folder in folders for path in folder.rglob(PROVENANCE)):
+        record = from_json(TuneRecord, read_json(path), where=str(path))
+        found[record.plan.id] = record
+    return tuple(sorted(found.values(), key=lambda each: each.finished_at))
+
+
+def _folder(word: str) -> Path:
+    folder = Path(word).expanduser()
+    if not folder.is_dir():
+        raise UsageError("no such folder", where=word, hint="name a folder that xlingual wrote with --out")
+    return folder
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot be read: {error}", where=str(path)) from error
+
+
+COMMAND = click.Command(
+    "report",
+    params=[
+        click.Argument(["runs"], nargs=-1, metavar="[RUNS]..."),
+        click.Option(
+            ["--board", "-b"],
+            default="paper",
+            show_default=True,
+            help=f"Which leaderboard: {', '.join(board_names())}, or a TOML file.",
+        ),
+        click.Option(["--baseline"], default=None, help="Model that relative gains are measured against."),
+        click.Option(["--include-limited"], is_flag=True, help="Show limited runs too, marked and unranked."),
+        click.Option(["--tuned"], multiple=True, metavar="DIR", help="Folder of tune run; repeatable."),
+        click.Option(["--fit"], default=None, metavar="FIT.json", help="What scale fit --write wrote."),
+        click.Option(["--allocation"], default=None, metavar="SPLIT.json", help="What scale allocate --keep wrote."),
+        click.Option(["--commands"], default=None, metavar="FILE", help="Commands that made it all, a line each."),
+        click.Option(["--title"], default="Models across languages", show_default=True),
+        click.Option(["--write", "-w"], default="report.html", show_default=True, metavar="FILE.html"),
+    ],
+    callback=takes(ReportOptions, run_report),
+    help="Write one HTML page of an experiment: what was trained, relative gains, the leaderboard, the scaling law and "
+    "the split of the budget, with their plots. It needs nothing but a browser.",
+    epilog="Example: xlingual report runs --baseline alpaca-en --tuned runs --fit fit.json --write report.html",
+)

@@ -1,0 +1,119 @@
+"""`xlingual xllama`: the whole story on a small base; killed at every stage, it ends like one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xlingual.cli import run_command
+from xlingual.cli.make_xllama import build_arguments
+from xlingual.cli.xllama import SCALES
+from xlingual.tune.recipe import recipe_names
+
+from ..small_base import make_small_base
+
+STAGES = 15
+"""For one language: evaluate 5 models, tune 4, measure, fit, split, report; the base is no training."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_base(tmp_path_factory.mktemp("bases") / "small")
+
+
+def _words(base: Path, out: Path) -> list[str]:
+    words = ["xllama", "--base", str(base), "--langs", "tr", "--out", str(out), "--limit", "4"]
+    return [*words, "--progress", "none", "--processes", "1"]
+
+
+def _folder(out: Path) -> Path:
+    [folder] = out.iterdir()
+    return folder
+
+
+def _scores(folder: Path) -> dict[str, object]:
+    """Return the estimates of every evaluation by model and task."""
+    found = {}
+    for path in folder.glob("runs/*/*/results*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found[f"{record['model']['name']} {record['protocol']['task']}"] = record["estimates"]
+    return found
+
+
+def test_the_story_is_told_and_told_again_at_no_cost(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(_words(base, tmp_path)) == 0
+    first = capsys.readouterr()
+    folder = _folder(tmp_path)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    models = ["small", "alpaca-en-mini", "x-llama-tr-mini", "m-llama-mini", "m-llama-mini-allocated"]
+    for word in (*models, "Gains over alpaca-en-mini", "The scaling law", "The budget", "How it was made"):
+        assert word in page
+    assert page.count("<img ") == 3
+    assert sorted(_scores(folder)) == sorted(
+        f"{model} {task}" for model in models for task in ("xquad/en", "xquad/tr", "flores101/en-tr")
+    )
+    commands = (folder / "commands.txt").read_text(encoding="utf-8").splitlines()
+    assert all(f"\n{command}\n" in first.err for command in commands[:-1])
+    scores = _scores(folder)
+    assert run_command(_words(base, tmp_path)) == 0
+    again = capsys.readouterr().err
+    assert "training " not in again
+    assert "4 points, 0 to measure" in again
+    assert _scores(folder) == scores
+
+
+@pytest.mark.slow
+def test_killed_at_every_stage_it_ends_like_one_that_was_not(base: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "xlingual", *_words(base, tmp_path / "killed")]
+    for stage in range(1, STAGES + 1):
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            begun = 0
+            for line in process.stderr:
+                begun += line.startswith(b"== ")
+                if begun == stage:
+                    os.kill(process.pid, signal.SIGKILL)
+                    break
+            process.communicate()
+        if process.returncode == 0:
+            break
+    else:
+        pytest.fail("there are more stages than the test knows")
+    assert stage == STAGES
+    assert run_command(_words(base, tmp_path / "whole")) == 0
+    killed, whole = _folder(tmp_path / "killed"), _folder(tmp_path / "whole")
+    assert _scores(killed) == _scores(whole)
+    assert (killed / "sweep" / "points.csv").read_bytes() == (whole / "sweep" / "points.csv").read_bytes()
+    for name in ("fit.json", "split.json", "m-llama-mini-allocated.toml"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_words_become_options() -> None:
+    words = {"SCALE": "paper", "BASE": "a b", "LANGS": "zh", "DATA": "d", "OUT": "o", "ARGS": "--processes 4"}
+    arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
+    expected = "xllama --scale paper --base|a b|--langs zh --data d --out o --processes 4"
+    assert arguments == [word for part in expected.split("|") for word in ([part] if part == "a b" else part.split())]
+    assert build_arguments({}) == ["xllama"]
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_every_scale_has_its_recipes(name: str) -> None:
+    scale = SCALES[name]
+    names = recipe_names()
+    wanted = ["alpaca-en", "m-llama", *(f"x-llama-{code}" for code in scale.languages)]
+    assert [each for each in wanted if f"{each}{scale.suffix}" not in names] == []
+
+
+def test_a_language_without_a_recipe_is_refused_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["xllama", "--langs", "de", "--out", str(tmp_path)]) == 2
+    assert "no such recipe: 'x-llama-de-mini'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
