@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.errors import DataError
-from xlingual.scaling.points import Point, points_csv, read_points
+from xlingual.errors import DataError, UsageError
+from xlingual.scaling.points import Point, choose_origin, points_csv, read_points
 from xlingual.scaling.similarity import read_similarity
 
 from .simulation import make_point, simulate
@@ -101,3 +101,16 @@ def test_similarity_tables(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_similarity(_write(tmp_path, text))
         assert what in str(caught.value)
+
+
+def test_points_of_different_origins_are_one_law_only_where_somebody_says_so() -> None:
+    plain = make_point("zh", 1_000, 40.0)
+    points = [plain, replace(plain, pairs=2_000, origin="a"), replace(plain, pairs=4_000, origin="a")]
+    assert choose_origin(points[1:], None) == tuple(points[1:])
+    assert choose_origin(points, "a") == tuple(points[1:])
+    assert choose_origin(points, "none") == (plain,)
+    assert choose_origin(points, "all") == tuple(points)
+    with pytest.raises(UsageError, match="points of 2 origins: none, a"):
+        choose_origin(points, None)
+    with pytest.raises(UsageError, match="no point is of 'b'"):
+        choose_origin(points, "b")

@@ -14,7 +14,7 @@ from ..scaling.budget import BudgetOptions, Goal, allocate
 from ..scaling.fit import RESAMPLES, FitOptions, fit_laws
 from ..scaling.laws import Ties
 from ..scaling.plots import draw_allocation, draw_laws, save_picture
-from ..scaling.points import Unit, read_points
+from ..scaling.points import Unit, choose_origin, read_points
 from ..scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
 from ..scaling.records import FIT_SCHEMA, LawFit
 from ..scaling.similarity import read_similarity
@@ -38,6 +38,7 @@ class FitCommand:
 
     points: str
     metric: str | None
+    origin: str | None
     unit: str
     alpha: str | None
     beta: str | None
@@ -83,7 +84,7 @@ def run_fit(command: FitCommand) -> int:
         resamples=command.resamples,
         seed=command.seed,
     )
-    fit = fit_laws(read_points(Path(command.points)), options)
+    fit = fit_laws(choose_origin(read_points(Path(command.points)), command.origin), options)
     text = _fit_text(fit)
     if command.write is not None:
         _write(Path(command.write), text)
@@ -219,6 +220,7 @@ _FIT = click.Command(
     params=[
         click.Argument(["points"], metavar="POINTS.csv"),
         click.Option(["--metric"], default=None, help="Where the table has several."),
+        click.Option(["--origin"], default=None, help="Where the table has several; all: take them for one law."),
         click.Option(
             ["--unit"],
             type=click.Choice([each.value for each in Unit]),

@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from ..data.problems import Problem, data_error
+from ..errors import UsageError
+from ..registry import did_you_mean
 from .table import TableRow, language_code, number, read_table, whole_number
 
 
@@ -46,6 +48,7 @@ class Point:
 
 
 COLUMNS = ("language", "pairs", "tokens", "seed", "metric", "score", "low", "high", "origin")
+_ALL, _UNNAMED = "all", "none"
 REQUIRED = ("language", "pairs", "metric", "score")
 """The other columns may be left out; an empty cell of theirs is unset."""
 
@@ -71,6 +74,22 @@ def read_points(path: Path) -> tuple[Point, ...]:
     if problems:
         raise data_error(str(path), problems)
     return tuple(points)
+
+
+def choose_origin(points: Sequence[Point], word: str | None) -> tuple[Point, ...]:
+    """Return the points of the origin `word`, "all" for every one; for None those of the only origin.
+
+    Raises UsageError where there are several and none is named, or none like that.
+    """
+    origins = list(dict.fromkeys(point.origin or _UNNAMED for point in points))
+    if word == _ALL or (word is None and len(origins) < 2):
+        return tuple(points)
+    if word is None:
+        what = f"the table has points of {len(origins)} origins: {', '.join(origins)}"
+        raise UsageError(what, where="--origin", hint=f"name one, or {_ALL} to take them for points of one law")
+    if word not in origins:
+        raise UsageError(f"no point is of {word!r}", where="--origin", hint=did_you_mean(word, [*origins, _ALL]))
+    return tuple(point for point in points if (point.origin or _UNNAMED) == word)
 
 
 def points_csv(points: Iterable[Point]) -> str:
