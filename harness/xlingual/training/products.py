@@ -5,7 +5,7 @@ What computes a layer follows from its type, never from a timing: a resumed trai
 """
 
 from functools import partial
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -29,11 +29,22 @@ def _forward(module: nn.Linear, given: torch.Tensor) -> torch.Tensor:
     return cast(torch.Tensor, _Product.apply(given, weight, bias))  # type: ignore[no-untyped-call]  # of torch
 
 
+class Context(Protocol):
+    """What is used of the context of a function that has a gradient."""
+
+    needs_input_grad: tuple[bool, bool, bool]
+    saved_tensors: tuple[torch.Tensor, torch.Tensor]
+
+    def save_for_backward(self, *tensors: torch.Tensor | None) -> None:
+        """Keep tensors for the gradient."""
+        ...
+
+
 class _Product(torch.autograd.Function):
     """given @ weight.T + bias."""
 
     @staticmethod
-    def forward(ctx: Any, given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:  # noqa: ANN401 - of torch
+    def forward(ctx: Context, given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Compute, and keep what the gradients need."""
         by_given, by_weight, _ = ctx.needs_input_grad
         ctx.save_for_backward(given if by_weight else None, weight if by_given else None)
@@ -41,7 +52,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401 - of torch
+    def backward(ctx: Context, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients that are asked for."""
         given, weight = ctx.saved_tensors
         by_given, by_weight, by_bias = ctx.needs_input_grad
