@@ -309,7 +309,7 @@ class ModelSpec:
     context_length: int | None
     """Tokens of prompt and answer together; None where unknown."""
     parent: str | None
-    """The base model, where this one was tuned by us."""
+    """The base model, where this one was tuned by us, with the recipe and the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         dtype=dtype,
         template=_template(checkpoint, tokenizer),
         context_length=_context_length(config, tokenizer),
-        parent=_provenance(checkpoint.folder, "parent"),
+        parent=_parent(checkpoint.folder),
     )
     vocabulary = int(_text_config(config).vocab_size)
     return Description(
@@ -114,7 +114,7 @@ def _describe_adapted(name: str, base_name: str, adapter_name: str, options: Mod
         revision=adapter.commit,
         fingerprint=content_hash(["adapter", base.spec.fingerprint, adapter.identity]),
         template=template if template in ("alpaca", "chat", "raw") else base.spec.template,
-        parent=base.spec.name,
+        parent=_parent(adapter.folder) or base.spec.name,
     )
     return replace(base, spec=spec, adapter=adapter)
 
@@ -249,6 +249,17 @@ def _provenance(folder: Path, field: str) -> str | None:
     path = folder / "provenance.json"
     value = read_json(path).get(field) if path.is_file() else None
     return value if isinstance(value, str) else None
+
+
+def _parent(folder: Path) -> str | None:
+    """Return from what our tuning made a model, and how: the base, the recipe and the run's id."""
+    base, path = _provenance(folder, "parent"), folder / "provenance.json"
+    if base is None:
+        return None
+    match read_json(path):
+        case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
+            return f"{base} (recipe {recipe}, plan {run[:8]})"
+    return base
 
 
 def _arithmetic(dtype: str, options: ModelOptions) -> dict[str, Json]:

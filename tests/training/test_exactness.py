@@ -24,6 +24,7 @@ from xlingual.training import attention, loss
 from xlingual.training.batches import Batch, build_batch, weigh
 from xlingual.training.loading import agrees, refuse_unknown
 from xlingual.training.loss import Supervised
+from xlingual.training.products import quicken
 from xlingual.tune.records import EncodedRows, Norm
 
 CPU = torch.device("cpu")
@@ -57,7 +58,9 @@ def _model(config: PreTrainedConfig, implementation: str) -> Any:  # noqa: ANN40
 
 def _ours(config: PreTrainedConfig) -> Supervised:
     attention.register()
-    return Supervised(_model(config, attention.NAME))
+    model = Supervised(_model(config, attention.NAME))
+    quicken(model)
+    return model
 
 
 def _rows() -> EncodedRows:

@@ -109,7 +109,8 @@ def test_a_model_comes_out_that_eval_takes(place: Path, capsys: pytest.CaptureFi
     assert set(steps[0]["by_source"]) <= {"english", "chinese"}
     assert steps[-1]["loss"] < steps[0]["loss"]
     spec = MODELS.get("hf")(str(model), ModelOptions(device="cpu")).spec
-    assert (spec.name, spec.parent, spec.template) == ("mine", "lettered", "alpaca")
+    parent = f"lettered (recipe mine, plan {folder.name.rpartition('-')[2]})"
+    assert (spec.name, spec.parent, spec.template) == ("mine", parent, "alpaca")
     record = from_json(TuneRecord, json.loads((model / "provenance.json").read_text(encoding="utf-8")))
     assert record.plan.id.startswith(folder.name.rpartition("-")[2])
     assert sorted(record.data) == ["rows.en.json", "rows.zh.json"]

@@ -96,6 +96,9 @@ def run_evaluation(options: EvalOptions) -> int:
         click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
     else:
         show_records(records)
+        for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
+            if parent is not None:
+                click.echo(printable(f"{name}: tuned from {parent}"), err=True)
         click.echo(f"runs: {settings.out}", err=True)
     return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
 

@@ -112,12 +112,11 @@ def _attend_apart(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: Documents, sight: _Sight
 ) -> torch.Tensor:
     """One document after the other: exact in every precision, on every device."""
-    bounds = documents.bounds
-    outs = [
-        _attend_document(query[:, :, start:end], key[:, :, start:end], value[:, :, start:end], sight)
-        for start, end in pairwise(bounds)
-    ]
-    return torch.cat(outs, dim=2).transpose(1, 2)
+    lengths = [end - start for start, end in pairwise(documents.bounds)]
+    # The gradient of a split is one concatenation; those of slices would each be as large as the pack.
+    queries, keys, values = (torch.split(each, lengths, dim=2) for each in (query, key, value))
+    outs = [_attend_document(*part, sight).transpose(1, 2) for part in zip(queries, keys, values, strict=True)]
+    return torch.cat(outs, dim=1)
 
 
 def _attend_document(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sight: _Sight) -> torch.Tensor:

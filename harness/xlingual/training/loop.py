@@ -19,6 +19,7 @@ from .ledger import Entry, Ledger
 from .loading import Loaded, agrees, load
 from .observing import Observer, Pace, Setting, SilentObserver
 from .parallel import World, clip_gradients, settle, wrap_layers
+from .products import quicken
 from .schedule import Calendar, Step, learning_rate
 from .settings import Job
 from .speed import Costs, costs_of, peak_of
@@ -102,6 +103,8 @@ def prepare(job: Job, world: World, observer: Observer) -> Training:
     loaded = load(job)
     costs = costs_of(loaded.model, job.plan.recipe.method.kind)
     settle(loaded.model, world)
+    if not job.settings.compile:
+        quicken(loaded.model)
     if not agrees(loaded.model, world.device, world.dtype):
         raise ModelError(
             "packed documents do not get the loss that the model gives them alone",
