@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,6 +14,7 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.records import ModelSpec, Request, Response
 
 from ..hf.checkpoints import weights_folder
+from ..hf.generation import take_no_note
 from ..hf.loading import Description
 from ..openai import OpenAiModel
 from ..openai.address import read_address
@@ -56,6 +57,11 @@ class ServedModel:
     """What is served: configuration, tokenizer and weights in one place."""
     server: Server | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
+    note: Callable[[str], None] = field(default=take_no_note, init=False)
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Take the function that is told of crashes."""
+        self.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -130,6 +136,7 @@ class ServedModel:
             fault = server.fault(f"the server has crashed {self.restarts} times")
             server.stop(keep_log=True)
             raise fault
+        self.note(f"the server ended with code {server.watchdog.returncode}; it is started again")
         server.stop()
 
 

@@ -47,7 +47,8 @@ def main() -> int:
             _await(server)
             break
     _end_all()
-    return server.wait()
+    code = server.wait()
+    return code if code >= 0 else 128 - code  # of a signal, as shells say it
 
 
 def _prepare() -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xlingual import open_model
@@ -20,6 +20,10 @@ HINT = (
 )
 
 
+def _take_no_note(_note: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True, kw_only=True)
 class RayModel:
     """A model on many workers; they start with the first answer and end with `close`."""
@@ -29,11 +33,18 @@ class RayModel:
     staff: Staff
     cluster: Cluster | None = field(default=None, init=False)
     crew: Crew | None = field(default=None, init=False)
+    note: Callable[[str], None] = field(default=_take_no_note, init=False)
 
     @property
     def spec(self) -> ModelSpec:
         """The model of the workers: who computed an answer does not change it."""
         return self.inner.spec
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Take the function that is told of dead workers, and what the workers' models tell."""
+        self.note = note
+        if self.crew is not None:
+            self.crew.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -53,7 +64,8 @@ class RayModel:
         if self.cluster is None:
             self.cluster = connect(self.staff.workers)
         if self.crew is None:
-            self.crew = Crew(staff=self.staff, threads=self.cluster.threads, environment=self.cluster.environment)
+            cluster = self.cluster
+            self.crew = Crew(staff=self.staff, threads=cluster.threads, environment=cluster.environment, note=self.note)
         yield from self.crew.answer(requests, examples)
 
     def close(self) -> None:
@@ -82,6 +94,10 @@ class ExampleRayModel:
     def see(self, examples: Mapping[str, Example]) -> None:
         """Learn which example stands behind each request key."""
         self.examples.update(examples)
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Hand on who takes notes."""
+        self.model.tell(note)
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""

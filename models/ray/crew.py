@@ -1,6 +1,6 @@
 """The workers and who is asked what: a dead worker is replaced, and what it had not answered is asked elsewhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
@@ -9,13 +9,13 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import Example, Failure, Request, Response
 
 from .chunks import Chunk, Queue, line_up
-from .worker import Worker
+from .worker import Told, Worker
 
 if TYPE_CHECKING:
     from ray import ObjectRef, ObjectRefGenerator
     from ray.actor import ActorHandle
 
-    Stream: TypeAlias = ObjectRefGenerator[Response | XlingualError]
+    Stream: TypeAlias = ObjectRefGenerator[Response | Told | XlingualError]
 
 READY_SECONDS = 300.0
 """For all workers to have their model described; weights come with the first answers."""
@@ -75,6 +75,8 @@ class Crew:
     staff: Staff
     threads: int
     environment: Mapping[str, str]
+    note: Callable[[str], None]
+    """Is told of dead workers, and what workers tell."""
     workers: list[Hired] = field(default_factory=list)
     replaced: int = 0
     chunks: int = 0
@@ -99,6 +101,9 @@ class Crew:
                     if isinstance(item, Response):
                         if flight.chunk.requests.pop(item.key, None) is not None:
                             yield item
+                        continue
+                    if isinstance(item, Told):
+                        self.note(f"worker {self.workers.index(flight.worker) + 1}: {item.note}")
                         continue
                     if isinstance(item, XlingualError):
                         raise item
@@ -125,8 +130,12 @@ class Crew:
                 yield failed(request, Failure(kind="unanswered", message="the model gave no answer"))
             return
         self._replace(flight.worker, end)
+        lost = len(flight.chunk.requests)
         given_up = queue.put_back(flight.chunk)
-        if given_up is not None:
+        if given_up is None:
+            self.note(f"a worker died and was replaced ({end.reason}); {lost} requests are asked again")
+        else:
+            self.note(f"a worker died and was replaced ({end.reason}); one request failed")
             yield failed(*given_up)
 
     def _idle(self, flights: "Mapping[Stream, Flight]") -> list[Hired]:
@@ -222,15 +231,17 @@ class Death:
     reason: str
 
 
-def _take(stream: "Stream") -> Response | XlingualError | StreamEnd | Death:
+def _take(stream: "Stream") -> Response | Told | XlingualError | StreamEnd | Death:
     """Return what a worker says next."""
     import ray  # noqa: PLC0415 - optional and heavy
-    from ray.exceptions import RayError  # noqa: PLC0415
+    from ray.exceptions import RayError, RayTaskError  # noqa: PLC0415
 
     try:
-        return cast(Response | XlingualError, ray.get(next(stream)))
+        return cast(Response | Told | XlingualError, ray.get(next(stream)))
     except StopIteration:
         return StreamEnd()
+    except RayTaskError as error:  # a traceback: what was raised is its end
+        return Death(str(error).strip().splitlines()[-1][:200])
     except RayError as error:
         return Death(_first_line(error))
 

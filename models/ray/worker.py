@@ -3,11 +3,19 @@
 import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from xlingual import open_model
 from xlingual.errors import XlingualError
-from xlingual.plugin import ExampleAware, Model, ModelOptions
+from xlingual.plugin import ExampleAware, Model, ModelOptions, Noting
 from xlingual.records import Example, Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the model of a worker has to tell."""
+
+    note: str
 
 
 class Worker:
@@ -21,6 +29,7 @@ class Worker:
         self.word = word
         self.options = options
         self.model: Model | None = None
+        self.notes: list[str] = []
         self.one_at_a_time = threading.Lock()
         self.last_stopped = 0
 
@@ -30,12 +39,14 @@ class Worker:
             self.model = open_model(self.word, self.options)
         except XlingualError as error:
             return error
+        if isinstance(self.model, Noting):
+            self.model.tell(self.notes.append)
         return self.model.spec.fingerprint
 
     def answer(
         self, number: int, requests: Sequence[Request], examples: Mapping[str, Example]
-    ) -> Iterator[Response | XlingualError]:
-        """Answer chunk `number`, each response as soon as it is known."""
+    ) -> Iterator[Response | Told | XlingualError]:
+        """Answer chunk `number`, each response as soon as it is known, after what was told on the way to it."""
         with self.one_at_a_time:
             if self.model is None or number <= self.last_stopped:
                 return
@@ -44,14 +55,21 @@ class Worker:
             responses = self.model.answer(requests)
             try:
                 for response in responses:
+                    yield from self._told()
                     yield response
                     if number <= self.last_stopped:
                         break
+                yield from self._told()
             except XlingualError as error:
+                yield from self._told()
                 yield error
             finally:
                 if isinstance(responses, Generator):
                     responses.close()
+
+    def _told(self) -> Iterator[Told]:
+        while self.notes:  # each by itself: Ray sends into what it iterates over, which lists cannot take
+            yield Told(self.notes.pop(0))
 
     def stop(self, number: int) -> None:
         """Give up all chunks up to `number` after the answer at hand."""

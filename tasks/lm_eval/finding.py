@@ -3,12 +3,14 @@
 import contextlib
 import importlib.util
 import io
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from xlingual.data import hub_fault, hub_is_offline
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.registry import did_you_mean
 
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 VARIABLE = "XLINGUAL_LM_EVAL_PATH"
+METADATA_VARIABLE = "XLINGUAL_LM_EVAL_METADATA"
+"""A JSON object, as lm-eval's `--metadata`, for tasks that make their own documents: {"tokenizer": "FOLDER"}."""
+
+WRONG = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""Data sets and task files that are wrong show as any of these."""
 
 
 class Asked(Protocol):
@@ -97,7 +106,7 @@ def load_tasks(name: str) -> list[Foreign]:
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
-    with _errors_of(name), quiet():
+    with _errors_of(name), quiet(), _offline_without_hub():
         for manager, word in _candidates(name):
             if word is not None:
                 return list(cast(Mapping[str, Foreign], manager.load([word])["tasks"]).values())
@@ -127,7 +136,34 @@ def _manager(*, defaults: bool) -> "TaskManager":
     folders = [word for word in os.environ.get(VARIABLE, "").split(os.pathsep) if word]
     if missing := [word for word in folders if not Path(word).is_dir()]:
         raise UsageError(f"no such folder: {missing[0]}", where=f"${VARIABLE}")
-    return TaskManager(include_path=list(folders), include_defaults=defaults)
+    return TaskManager(include_path=list(folders), include_defaults=defaults, metadata=_metadata())
+
+
+def _metadata() -> dict[str, object]:
+    try:
+        given = json.loads(os.environ.get(METADATA_VARIABLE, "") or "{}")
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}", where=f"${METADATA_VARIABLE}") from error
+    if not isinstance(given, dict):
+        raise UsageError("must be a JSON object", where=f"${METADATA_VARIABLE}", hint='{"tokenizer": "FOLDER"}')
+    return given
+
+
+@contextlib.contextmanager
+def _offline_without_hub() -> Iterator[None]:
+    """Have the hub's clients use their cache at once where the hub does not answer, instead of trying for long."""
+    if hub_is_offline() or hub_fault() is None:
+        yield
+        return
+    from datasets import config  # noqa: PLC0415 - heavy
+    from huggingface_hub import constants  # noqa: PLC0415 - heavy
+
+    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
 
 
 @contextlib.contextmanager
@@ -151,8 +187,7 @@ def _errors_of(name: str) -> Iterator[None]:
     except (ConnectionError, transport) as error:
         hint = "lm-eval's data come from the hub: check the network, or HF_HUB_OFFLINE"
         raise EnvironmentFault(f"the data cannot be had: {_line(error)}", where=where, hint=hint) from error
-    # Data sets and task files that are wrong show as any of these.
-    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except WRONG as error:
         message = f"lm-eval cannot make the task: {type(error).__name__}: {_line(error)}"
         raise EnvironmentFault(message, where=where, hint="does `lm-eval --tasks` take it?") from error
 

@@ -1,6 +1,7 @@
 """What lm-eval's metrics say of single documents, as the sums that scores are made of."""
 
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,13 +19,26 @@ def aggregation_name(function: object) -> str:
     known = next((name for name in aggregation_registry if aggregation_registry.get(name) is function), None)
     if known is not None:
         return str(known)
+    if _is_mean_of_known(function):
+        return "mean_of_known"
     return f"own-{getattr(function, '__name__', type(function).__name__)}"
+
+
+def _is_mean_of_known(function: object) -> bool:
+    """Return whether a task's own aggregation is the mean without -1, which stands for "not known" in RULER's tasks."""
+    module = str(getattr(function, "__module__", ""))  # a dotted name, or the path of a file of the user's
+    if re.split(r"[./\\]", module)[-1] != "common_utils" or not callable(function):
+        return False
+    cases = (([0.25, -1.0, 1.0], 0.625), ([1.0, 0.0], 0.5), ([-1.0], -1))
+    return all(function(values) == expected for values, expected in cases)
 
 
 def measure(aggregation: str, value: object) -> Statistics | None:
     """Return what `value` adds to a metric of that aggregation, or None where it cannot be judged."""
     if aggregation in ("mean", "nanmean", "perplexity"):
         return _counted(value)
+    if aggregation == "mean_of_known":
+        return None if value == -1.0 else _counted(value)
     pair = tuple(value) if isinstance(value, tuple | list) and len(value) == 2 else None
     if pair is None:
         return None

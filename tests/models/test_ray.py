@@ -15,7 +15,7 @@ import pytest
 
 from xlingual import open_model, plugins
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
-from xlingual.plugin import DataPlace, ExampleAware, Model, ModelOptions
+from xlingual.plugin import DataPlace, ExampleAware, Model, ModelOptions, Noting
 from xlingual.records import Form, Message, Request, Role
 from xlingual.selection import select_tasks
 
@@ -35,11 +35,15 @@ class Testing:
             fingerprint=fingerprint, dtype=None, template="raw", context_length=None, parent=None)
     def count_tokens(self, requests):
         return None
+    def tell(self, note):
+        self.note = note
     def answer(self, requests):
         for request in requests:
             text = request.messages[0].text
             if self.name == "poison" and text == "17":
                 os._exit(1)
+            if self.name == "telling" and text == "17":
+                self.note("memory was short")
             if self.name == "broken":
                 raise ModelError("does not fit", where="testing", hint="buy a bigger one")
             if self.name == "silent" and text == "17":
@@ -103,12 +107,29 @@ def test_workers_find_plugins_and_threads_and_answer_each_request_once(monkeypat
 @pytest.mark.usefixtures("cluster")
 def test_a_request_that_kills_workers_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:poison", monkeypatch)
+    notes: list[str] = []
+    assert isinstance(model, Noting)
+    model.tell(notes.append)
     found = {each.key: each for each in model.answer(requests(60))}
     model.close()
     assert len(found) == 60
     failures = {key: each.failure for key, each in found.items() if each.failure is not None}
     assert list(failures) == ["key-17"]
     assert failures["key-17"].kind == "worker died"
+    assert all(note.startswith("a worker died and was replaced (") for note in notes)
+    assert [note.rpartition("; ")[2] for note in notes][-1] == "one request failed"
+    assert notes[0].endswith(" requests are asked again")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_the_model_of_a_worker_tells_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_in("ray:2:testing:telling", monkeypatch)
+    notes: list[str] = []
+    assert isinstance(model, Noting)
+    model.tell(notes.append)
+    assert len(list(model.answer(requests(40)))) == 40
+    model.close()
+    assert notes in (["worker 1: memory was short"], ["worker 2: memory was short"])
 
 
 @pytest.mark.usefixtures("cluster")
@@ -140,7 +161,7 @@ def test_an_iterator_that_is_left_stops_the_workers(monkeypatch: pytest.MonkeyPa
     del stream
     start = time.monotonic()
     assert len(list(model.answer(requests(4)))) == 4
-    assert time.monotonic() - start < 1.0  # the two chunks that were left would have taken a second each and more
+    assert time.monotonic() - start < 1.0  # the two chunks that were left would have taken a second each
     model.close()
 
 

@@ -54,18 +54,25 @@ def place(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setenv("XLINGUAL_VLLM_PYTHON", str(made.python))
     monkeypatch.setenv("FAKE_VLLM_NOTES", str(made.notes))
-    monkeypatch.setenv("XLINGUAL_SERVER_START_SECONDS", "20")
+    monkeypatch.setenv("XLINGUAL_SERVER_START_SECONDS", "120")  # on a busy machine, a start takes its time
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     return made
 
 
-def are_gone(pids: list[int], seconds: float = 10.0) -> bool:
+def are_gone(pids: list[int], seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+        if not any(lives(pid) for pid in pids):
             return True
         time.sleep(0.05)
     return False
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # at any moment, between two looks too
+        return False
 
 
 def asked(text_request: MakeRequest, count: int) -> list[Request]:
@@ -93,7 +100,7 @@ def test_a_server_is_started_asked_and_ended(place: Place, text_request: MakeReq
     assert "OPENAI_API_KEY" not in place.lines("environment")[0].split()
     model.close()
     model.close()
-    assert are_gone([pid, child], 1.0)
+    assert are_gone([pid, child])
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -136,7 +143,7 @@ def test_a_server_that_does_not_start_says_why(
     manner: str, words: str, place: Place, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VLLM", manner)
-    monkeypatch.setenv("XLINGUAL_SERVER_START_SECONDS", "10" if manner == "fail" else "2")
+    monkeypatch.setenv("XLINGUAL_SERVER_START_SECONDS", "120" if manner == "fail" else "2")
     monkeypatch.setenv("FAKE_CANARY", "sk-another-canary-9876543210")
     model = place.open()
     with pytest.raises(EnvironmentFault, match=words) as caught:
@@ -189,7 +196,7 @@ def test_the_server_does_not_outlive_its_watchdog(place: Place, text_request: Ma
     assert len(list(stream)) == 29  # a new server has answered the rest
     assert len(place.launches()) == 2
     model.close()
-    assert are_gone([place.launches()[1][0]], 1.0)
+    assert are_gone([place.launches()[1][0]])
     os.kill(place.launches()[0][1], signal.SIGKILL)  # what left the server's session has nobody else any more
 
 

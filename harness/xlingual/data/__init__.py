@@ -2,7 +2,7 @@
 
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
-from .hub import hub_table
+from .hub import hub_fault, hub_is_offline, hub_table
 from .json_file import Row, read_json, read_records, type_problem
 from .location import locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
@@ -25,6 +25,8 @@ __all__ = [
     "find_pair",
     "flores101_sources",
     "hash_file",
+    "hub_fault",
+    "hub_is_offline",
     "hub_table",
     "instruction_examples",
     "locate",

@@ -73,6 +73,15 @@ def hub_is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
+def hub_fault() -> str | None:
+    """Return why the hub does not answer, or None where it does; its own clients would go on trying for 25 seconds."""
+    try:
+        _reach_hub("")
+    except EnvironmentFault as fault:
+        return fault.what
+    return None
+
+
 def squad_document(rows: Iterable[Mapping[str, object]], where: str) -> dict[str, Json]:
     """Return hub rows {id, context, question, answers: {text, answer_start}} in the layout of SQuAD v1.1.
 

@@ -49,6 +49,7 @@ def _matthews(sums: FloatArray) -> FloatArray:
 FORMULAS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "mean": combine_means,
     "nanmean": combine_means,
+    "mean_of_known": combine_means,
     "brier_score": combine_means,
     "perplexity": _perplexity,
     "weighted_perplexity": _perplexity,
