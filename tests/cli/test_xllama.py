@@ -12,7 +12,7 @@ import pytest
 from xlingual.cli import run_command
 from xlingual.cli.make_xllama import build_arguments
 from xlingual.cli.xllama import SCALES
-from xlingual.tune.recipe import recipe_names
+from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
 from ..small_base import make_small_base
 
@@ -109,6 +109,9 @@ def test_every_scale_has_its_recipes(name: str) -> None:
     names = recipe_names()
     wanted = ["alpaca-en", "m-llama", *(f"x-llama-{code}" for code in scale.languages)]
     assert [each for each in wanted if f"{each}{scale.suffix}" not in names] == []
+    law = shipped_recipe(scale.law)
+    assert law is not None
+    assert [code for code in scale.languages if find_recipe(f"{law}:{code}").name not in names] == []
 
 
 def test_a_language_without_a_recipe_is_refused_before_anything_is_done(

@@ -38,6 +38,8 @@ class Scale:
     """With {langs} for the languages, comma-separated."""
     board: str
     data: str | None
+    law: str
+    """Recipe file that the law is measured with, without ".toml"."""
     sizes: tuple[int, ...]
     """Pairs of the sweep."""
     seeds: tuple[int, ...]
@@ -51,6 +53,7 @@ SCALES = {
         tasks="xquad,flores101",
         board="sample",
         data="sample",
+        law="translate-mini",
         sizes=(8, 15, 30, 60),
         seeds=(0,),
         max_new_tokens=32,
@@ -61,6 +64,7 @@ SCALES = {
         tasks="xquad,mlqa,flores101",
         board="paper",
         data=None,
+        law="x-llama",
         sizes=(10_000, 20_000, 50_000, 100_000, 200_000),
         seeds=(0,),
         max_new_tokens=None,
@@ -182,7 +186,7 @@ class Story:
         """Measure the points of the law, and fit it."""
         sweep = self.out / "sweep.toml"
         lines = [
-            f'recipe = "{CROSS}{self.scale.suffix}"',
+            f'recipe = "{self.scale.law}"',
             'source = "translation"',
             f'metric = "{METRIC}"',
             f"languages = {_toml(self.languages)}",
