@@ -25,7 +25,6 @@ NEUTRAL = """
 ENGINE = Engine(
     name="serve",
     package="uvicorn",
-    requirements=("transformers[serving]>=5", "torch>=2.6"),
     command=_command,
     named_by_path=True,
     dtype=None,

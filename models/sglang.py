@@ -27,7 +27,6 @@ NEUTRAL = """
 ENGINE = Engine(
     name="sglang",
     package="sglang",
-    requirements=("sglang[all]>=0.5",),
     command=_command,
     named_by_path=False,
     dtype="bfloat16",

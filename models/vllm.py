@@ -28,7 +28,6 @@ NEUTRAL = """
 ENGINE = Engine(
     name="vllm",
     package="vllm",
-    requirements=("vllm==0.33.0",),
     command=_command,
     named_by_path=False,
     dtype="bfloat16",

@@ -19,7 +19,8 @@ from ..hf.loading import Description
 from ..openai import OpenAiModel
 from ..openai.address import read_address
 from ..openai.pacing import Limits
-from .engine import Engine, Launch, find_python, telling_arguments
+from .engine import Engine, Launch, telling_arguments
+from .environment import find_python
 from .server import Server, free_port, start_server
 
 VERSION = 1
@@ -171,7 +172,7 @@ def open_served(engine: Engine, name: str, options: ModelOptions) -> Model:
         raise UsageError("no model is named", where=engine.name, hint=hint)
     if options.dtype is None and engine.dtype is not None:
         options = replace(options, dtype=engine.dtype)
-    python, version = find_python(engine, options.server_python)
+    python, version = find_python(engine.name, engine.package, options.server_python)
     inner = open_model(name if name == "smollm2" else f"hf:{name}", options)
     described(inner)
     told = telling_arguments(engine, options.server_args)

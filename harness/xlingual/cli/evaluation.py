@@ -295,8 +295,8 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--server-python", "--vllm-python"],
         default=None,
-        metavar="PATH",
-        help="Interpreter of the environment that has vLLM, SGLang or transformers serve.",
+        metavar="PATH|make",
+        help="Interpreter of the environment that has vLLM, SGLang or transformers serve; make: make one in the cache.",
     ),
     click.Option(
         ["--server-arg"],
