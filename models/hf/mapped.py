@@ -1,4 +1,4 @@
-"""Memory by the page: of files whose weights were copied, which need not stay, and of zeros that nobody wrote to yet."""
+"""Memory by the page: of files whose weights were copied, which need not stay; of zeros that nobody wrote to yet."""
 
 import ctypes
 import math
