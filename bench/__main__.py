@@ -2,10 +2,11 @@
 
     python -m bench [--data DIR] [--workloads en zh ...] [--repetitions 3] [--write docs/benchmarks.md]
 
-Every way answers each workload once; then the engine and HFLM at the batch size that was its best take turns until
-both have `--repetitions` runs: about an hour on two quiet cores. Each run is a process of its own; loading is not
-counted. Ways: `xlingual`, `hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `paged` (transformers'
-continuous batching).
+Every way answers each workload once, some only a slice of it; then the engine and HFLM at the batch size that was its
+best take turns until both have `--repetitions` runs: some 40 minutes on two quiet cores, reckoned from single runs.
+Each run is a process of its own; loading is not counted. Ways: `xlingual`, `hflm:ROWS`, `generate:ROWS` (transformers,
+sorted by length), `paged` (transformers' continuous batching). With `--runs FILE` every run is kept as it is made; what
+the file holds is not measured again.
 """
 
 import argparse
@@ -13,14 +14,17 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .floor import measure_rates
-from .report import Run, agreement, describe, table
-from .workloads import NAMES, WORKLOADS
+from .report import Run, agreement, best_peer, describe, goals, table
+from .workloads import NAMES
 
 WAYS = ("xlingual", "hflm:8", "hflm:16", "hflm:32", "generate:16", "paged")
+NOTES = Path(__file__).with_name("notes.md")
+"""What no measurement tells: where the time goes, and what was tried. Ends the report."""
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -38,6 +42,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--device")
     parser.add_argument("--dtype")
     parser.add_argument("--write", type=Path, help="write the report to this file as well")
+    parser.add_argument("--runs", type=Path, help="keep the runs in this file, and go on where it ends")
     parser.add_argument("--no-precision", dest="precision", action="store_false", help="leave bfloat16 out")
     return parser.parse_args(words)
 
@@ -47,36 +52,55 @@ def main() -> None:
     options = parse(sys.argv[1:])
     options.data = options.data or (DATA if DATA.is_dir() else None)
     began = time.time()
-    rates = measure_rates()
-    runs: list[Run] = []
+    kept = _read(options.runs)
+    rates = kept.rates or measure_rates()
+    _keep(options.runs, {} if kept.rates else {"rates": rates})
     for name in options.workloads:
-        runs += measure_workload(options, name)
-    halves = halves_of(options, runs) if options.precision else []
-    report = "\n".join([describe(options, rates, time.time() - began), table(runs, rates), agreement(runs, halves), ""])
+        measure_workload(options, name, kept)
+    whole = [each for each in kept.made if each.dtype is None]
+    halves = halves_of(options, kept) if options.precision else []
+    parts = [describe(options, rates, time.time() - began), table(whole, rates), goals(whole, rates)]
+    report = "\n".join([*parts, agreement(whole, halves), NOTES.read_text(encoding="utf-8")])
     sys.stdout.write("\n" + report)
     if options.write:
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(report, encoding="utf-8")
 
 
-def measure_workload(options: argparse.Namespace, name: str) -> list[Run]:
+@dataclass(slots=True)
+class Kept:
+    """What has been measured, before and now."""
+
+    rates: dict[str, float] | None = None
+    earlier: list[Run] = field(default_factory=list)
+    """Runs of the file that nobody asked for yet."""
+    made: list[Run] = field(default_factory=list)
+
+
+def measure_workload(options: argparse.Namespace, name: str, kept: Kept) -> None:
     """Run every way once, then the engine and the best HFLM in turn."""
-    runs = [run(options, name, way) for way in options.ways]
-    peers = sorted((each for each in runs if each.way.startswith("hflm")), key=lambda each: each.wall)
-    again = [way for way in options.ways if way == "xlingual"] + [each.way for each in peers[:1]]
+    runs = [run(options, name, way, kept) for way in options.ways]
+    again = ["xlingual"] if "xlingual" in options.ways else []
+    again += [best] if (best := best_peer(runs)) else []
     for _ in range(options.repetitions - 1):
-        runs += [run(options, name, way) for way in again]
-    return runs
+        for way in again:
+            run(options, name, way, kept)
 
 
-def halves_of(options: argparse.Namespace, runs: list[Run]) -> list[Run]:
-    """Run the engine in bfloat16 on the shortest and the translation workload that were measured."""
-    names = [each.name for each in WORKLOADS if each.name in options.workloads and each.name in ("zh", "ende")]
-    return [run(options, name, "xlingual", dtype="bfloat16") for name in names or options.workloads[:1]] if runs else []
+def halves_of(options: argparse.Namespace, kept: Kept) -> list[Run]:
+    """Run the engine in bfloat16 on the shortest workload that was measured."""
+    name = "zh" if "zh" in options.workloads else options.workloads[0]
+    return [run(options, name, "xlingual", kept, dtype="bfloat16")]
 
 
-def run(options: argparse.Namespace, workload: str, way: str, dtype: str | None = None) -> Run:
-    """Measure one way once, in a process of its own."""
+def run(options: argparse.Namespace, workload: str, way: str, kept: Kept, dtype: str | None = None) -> Run:
+    """Measure one way once, in a process of its own, or take a run of the file."""
+    wanted = (workload, way, dtype or options.dtype)
+    for earlier in kept.earlier:
+        if (earlier.workload, earlier.way, earlier.dtype) == wanted:
+            kept.earlier.remove(earlier)
+            kept.made.append(earlier)
+            return earlier
     order = {
         "way": way,
         "workload": workload,
@@ -91,9 +115,29 @@ def run(options: argparse.Namespace, workload: str, way: str, dtype: str | None 
     if done.returncode:
         sys.exit(f"{workload} {way}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    result = Run(workload=workload, way=way, **found)
+    result = Run(workload=workload, way=way, dtype=dtype or options.dtype, **found)
     sys.stderr.write(f"{workload} {way}: {result.wall:.1f} s, {result.peak:.2f} GiB\n")
+    kept.made.append(result)
+    _keep(options.runs, asdict(result))
     return result
+
+
+def _read(path: Path | None) -> Kept:
+    kept = Kept()
+    if path is not None and path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            found = json.loads(line)
+            if "rates" in found:
+                kept.rates = found["rates"]
+            else:
+                kept.earlier.append(Run(**found))
+    return kept
+
+
+def _keep(path: Path | None, found: dict[str, Any]) -> None:
+    if path is not None and found:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
 
 
 main()

@@ -16,7 +16,7 @@ from xlingual.selection import open_model
 
 from .floor import count_weights, count_work
 from .ways import WAYS, Loaded, part
-from .workloads import WORKLOADS, requests_of
+from .workloads import WORKLOADS, requests_of, slice_of
 
 
 def measure(order: dict[str, str | None]) -> Json:
@@ -28,7 +28,7 @@ def measure(order: dict[str, str | None]) -> Json:
     choice = ModelOptions(device=order["device"], dtype=order["dtype"], offline=True)
     opened = open_model(str(order["model"]), choice)
     data = Path(order["data"]) if order["data"] else None
-    requests = requests_of(workload, opened, data)
+    requests = requests_of(workload, opened, data, slice_of(str(order["way"]), workload.count))
     description = getattr(opened, "inner", opened).description  # type: ignore[union-attr]  # of the backend hf
     loaded = Loaded(description=description, engine=part("loading").load(description, choice))
     torch.set_num_threads(int(order["threads"] or torch.get_num_threads()))

@@ -25,14 +25,22 @@ WORKLOADS = (
     Workload(name="en", about="XQuAD en, 0-shot", task="xquad/en", count=128, shots=0, max_new_tokens=48),
     Workload(name="zh", about="XQuAD zh, 0-shot", task="xquad/zh", count=20, shots=0, max_new_tokens=48),
     Workload(name="en2", about="XQuAD en, 2-shot", task="xquad/en", count=40, shots=2, max_new_tokens=48),
-    Workload(name="en5", about="XQuAD en, 5-shot", task="xquad/en", count=20, shots=5, max_new_tokens=48),
+    Workload(name="en5", about="XQuAD en, 5-shot", task="xquad/en", count=12, shots=5, max_new_tokens=48),
     Workload(name="ende", about="Flores-101 en-de", task="flores101/en-de", count=64, shots=0, max_new_tokens=96),
 )
 NAMES = tuple(each.name for each in WORKLOADS)
+SLICES = {"generate": (4, 8), "paged": (16, 4)}
+"""Ways that answer only one prompt in so many, but at least so many: they were never the best, and minutes are dear."""
 
 
-def requests_of(workload: Workload, model: Model, data: Path | None) -> list[Request]:
-    """Return the requests of `workload`; without `data` those of the packaged sample."""
+def slice_of(way: str, count: int) -> int:
+    """Return how many of `count` prompts `way` answers, the first ones."""
+    share, least = SLICES.get(way.partition(":")[0], (1, count))
+    return min(count, max(least, count // share))
+
+
+def requests_of(workload: Workload, model: Model, data: Path | None, count: int) -> list[Request]:
+    """Return the first `count` requests of `workload`; without `data` those of the packaged sample."""
     [task] = select_tasks([workload.task], [])
     settings = RunSettings(
         place=DataPlace(folder=data, sample=data is None, offline=True),
@@ -40,6 +48,6 @@ def requests_of(workload: Workload, model: Model, data: Path | None) -> list[Req
         shots=workload.shots,
         max_new_tokens=workload.max_new_tokens,
         stop=("\n",),
-        limit=parse_limit(str(workload.count)),
+        limit=parse_limit(str(count)),
     )
     return [each.request for each in plan_task(task, model, settings).fitted]

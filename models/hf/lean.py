@@ -125,14 +125,15 @@ def lean_of(model: object) -> Lean | None:
     size = int(attention.head_dim)
     heads, key_heads = attention.q_proj.out_features // size, attention.k_proj.out_features // size
     packed = packing_pays(mlp.up_proj.weight.detach())
+    files = mapped_files() if packed else []
     if packed:
-        _leave_the_file(model)
+        _leave_the_file(model, files)
     # The head's weights may be those of the embedding as well, so they stay where they are.
     kind = Packed if packed else Dense
     return Lean(
         embed=parts["embed_tokens"],
         rotary=cast(Rotary, parts["rotary_emb"]),
-        layers=tuple(_join(block, packed=packed) for block in blocks),
+        layers=tuple(_join(block, packed=packed, files=files) for block in blocks),
         norm=cast("torch.Tensor", parts["norm"].weight).detach(),
         head=kind(head.weight.detach(), None if head.bias is None else head.bias.detach()),
         act=mlp.act_fn,
@@ -143,9 +144,8 @@ def lean_of(model: object) -> Lean | None:
     )
 
 
-def _leave_the_file(model: "nn.Module") -> None:
+def _leave_the_file(model: "nn.Module", files: Sequence[range]) -> None:
     """Copy what will not be packed: weights are views of the mapped file, which stays open as long as one does."""
-    files = mapped_files()
     for name, parameter in model.named_parameters():
         if "_proj." not in name:
             old = parameter.data
@@ -183,14 +183,14 @@ def _is_norm(module: "nn.Module") -> bool:
     return hasattr(module, "variance_epsilon") and {name for name, _ in module.named_parameters()} == {"weight"}
 
 
-def _join(block: "nn.Module", *, packed: bool) -> Layer:
+def _join(block: "nn.Module", *, packed: bool, files: Sequence[range]) -> Layer:
     parts = dict(block.named_children())
     attention, mlp = parts["self_attn"], parts["mlp"]
     return Layer(
         before_attention=cast("torch.Tensor", parts["input_layernorm"].weight).detach(),
-        joint=join(attention, ("q_proj", "k_proj", "v_proj"), packed=packed),
-        out=join(attention, ("o_proj",), packed=packed),
+        joint=join(attention, ("q_proj", "k_proj", "v_proj"), packed=packed, files=files),
+        out=join(attention, ("o_proj",), packed=packed, files=files),
         before_mlp=cast("torch.Tensor", parts["post_attention_layernorm"].weight).detach(),
-        gate_up=join(mlp, ("gate_proj", "up_proj"), packed=packed),
-        down=join(mlp, ("down_proj",), packed=packed),
+        gate_up=join(mlp, ("gate_proj", "up_proj"), packed=packed, files=files),
+        down=join(mlp, ("down_proj",), packed=packed, files=files),
     )

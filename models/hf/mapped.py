@@ -1,7 +1,9 @@
-"""Weights that are views of a mapped file: once they are copied, the pages of the file need not stay in memory."""
+"""Memory by the page: of files whose weights were copied, which need not stay; of zeros that nobody wrote to yet."""
 
 import ctypes
+import math
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +28,25 @@ def mapped_files() -> list[range]:
     return found
 
 
-def let_go(weight: "torch.Tensor", files: list[range]) -> None:
+def let_go(weight: "torch.Tensor", files: Sequence[range]) -> None:
     """Drop the whole pages of `weight` where it lies in one of `files`; it keeps its values."""
     page = mmap.PAGESIZE
     first = -(-weight.data_ptr() // page) * page
     last = (weight.data_ptr() + weight.nbytes) // page * page
     if first < last and any(first in each and last - 1 in each for each in files):
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), DONTNEED)
+
+
+def blank(size: Sequence[int], dtype: "torch.dtype") -> "torch.Tensor":
+    """Return zeros, which take memory only where something is written to them; where there is no such thing, zeros."""
+    import torch  # noqa: PLC0415 - heavy
+
+    length = math.prod(size) * dtype.itemsize
+    if length == 0 or not hasattr(mmap, "MAP_PRIVATE"):
+        return torch.zeros(*size, dtype=dtype)
+    try:
+        pages = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        # The allocator says in its own words that memory is short, and is understood.
+        return torch.zeros(*size, dtype=dtype)
+    return torch.frombuffer(pages, dtype=dtype).view(*size)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .mapped import let_go, mapped_files
+from .mapped import let_go
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +98,11 @@ def _best_time(product: Product, tokens: "torch.Tensor") -> float:
     return min(times)
 
 
-def join(parent: "nn.Module", names: Sequence[str], *, packed: bool) -> Product:
-    """Return the joint product of the linear modules `names` of `parent`; they go on as views or parts of it."""
+def join(parent: "nn.Module", names: Sequence[str], *, packed: bool, files: Sequence[range] = ()) -> Product:
+    """Return the joint product of the linear modules `names` of `parent`; they go on as views or parts of it.
+
+    Packed, they are let go of where they lie in one of the mapped `files`.
+    """
     import torch  # noqa: PLC0415 - heavy
     from torch import nn  # noqa: PLC0415 - heavy
 
@@ -109,7 +112,6 @@ def join(parent: "nn.Module", names: Sequence[str], *, packed: bool) -> Product:
     bias = torch.cat(biases) if biases else None
     product = pack(weight, bias) if packed else Dense(weight, bias)
     if packed:
-        files = mapped_files()
         for each in single:
             let_go(each.weight, files)
     first = 0

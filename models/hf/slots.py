@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .attention import PackPlan, Read, Span, StepPlan, Written, pack_mask
+from .mapped import blank
 from .prefixes import Prefix, Row, chain
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def new_slots(shape: Shape, count: int, length: int) -> Slots:
     import torch  # noqa: PLC0415 - heavy
 
     size = (shape.layers, 2, count, shape.key_heads, length, shape.head_size)
+    if shape.device.startswith("cpu"):
+        return Slots(shape=shape, pool=blank(size, shape.dtype))
     return Slots(shape=shape, pool=torch.zeros(size, dtype=shape.dtype, device=shape.device))
 
 

@@ -84,7 +84,7 @@ def _agrees(engine: Engine) -> bool:
     shared = tuple((11 + 7 * place) % vocabulary for place in range(SHORTEST + 4))
     endings = [tuple((first + 5 * place) % vocabulary for place in range(first + 2)) for first in (2, 3)]
     texts = [shared + ending for ending in endings]
-    expected = [_plain_scores(engine, text) for text in texts]
+    expected = _plain_scores(engine, texts)
     found = _our_scores(engine, texts)
     tolerance = TOLERANCE if decoder_of(engine).dtype == torch.float32 else TOLERANCE_HALF
     for ours, theirs in zip(found, expected, strict=True):
@@ -93,14 +93,18 @@ def _agrees(engine: Engine) -> bool:
     return True
 
 
-def _plain_scores(engine: Engine, text: tuple[int, ...]) -> "torch.Tensor":
-    """Return the scores after the last two tokens of a text, by the model's own attention."""
+def _plain_scores(engine: Engine, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
+    """Return the scores after the last two tokens of each text, by the model's own attention."""
     import torch  # noqa: PLC0415 - heavy
 
-    ids = torch.tensor([text], device=engine.device)
+    width = max(len(text) for text in texts)
+    # What is filled up comes last, where no token of a text sees it.
+    ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=engine.device)
+    ends = torch.tensor([len(text) for text in texts], device=engine.device)
+    mask = (torch.arange(width, device=engine.device)[None] < ends[:, None]).long()
     with torch.inference_mode():
-        output = decoder_of(engine)(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    return output.logits[0, -2:].float()
+        output = decoder_of(engine)(input_ids=ids, attention_mask=mask, use_cache=False)
+    return [scores[len(text) - 2 : len(text)].float() for scores, text in zip(output.logits, texts, strict=True)]
 
 
 def _our_scores(engine: Engine, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
