@@ -47,7 +47,7 @@ xllama: $(STAMP)
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
 
-# About an hour of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
+# Some 40 minutes of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
 bench: $(STAMP)
 	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
 
