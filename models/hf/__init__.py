@@ -11,7 +11,7 @@ from xlingual.registry import did_you_mean, register_model
 
 from .adapters import give_back
 from .checkpoints import weights_folder
-from .choices import Reader, Weighed, weigh
+from .choices import Weighed, count_tokens, weigh
 from .determinism import deterministic
 from .engine import generate_packed
 from .generation import Engine, RowLimit, failed, generate, release_memory, take_no_note
@@ -53,11 +53,7 @@ class HfModel:
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        asked = [request for request in requests if request.choices is None]
-        weighed = self._weigh([request for request in requests if request.choices is not None])
-        lengths = iter([0 if isinstance(each, Failure) else len(each.ids) for each in self._render(asked)])
-        weights = iter([0 if isinstance(each, Failure) else each.tokens for each in weighed])
-        return [next(lengths if request.choices is None else weights) for request in requests]
+        return count_tokens(self.description.reader, requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as it is known.
@@ -151,13 +147,7 @@ class HfModel:
         return ready is not None
 
     def _weigh(self, requests: Sequence[Request]) -> list[Weighed | Failure]:
-        description = self.description
-        reader = Reader(
-            tokenizer=description.tokenizer,
-            vocabulary=description.vocabulary,
-            window=description.spec.context_length,
-        )
-        return weigh(reader, requests)
+        return weigh(self.description.reader, requests)
 
     def _limit(self, way: str, rows: int) -> RowLimit:
         return self.limits.setdefault(way, RowLimit(rows=self.options.batch_size or rows, note=self.note))

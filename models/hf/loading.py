@@ -16,6 +16,7 @@ from xlingual.registry import did_you_mean
 
 from .adapters import Adapter, find_adapter, is_shared, split_word, take_model
 from .checkpoints import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files, weights_folder
+from .choices import Reader
 from .conversion import CONVERTER, quiet
 from .generation import Engine, LanguageModel
 from .rendering import Tokenizer
@@ -58,6 +59,11 @@ class Description:
     """Whether the model's own Python code may run."""
     adapter: Adapter | None = None
     """What is merged into the weights."""
+
+    @property
+    def reader(self) -> Reader:
+        """What decides how its texts are cut."""
+        return Reader(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
 
 
 def describe(name: str, options: ModelOptions) -> Description:

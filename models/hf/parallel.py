@@ -14,6 +14,7 @@ from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 
+from .choices import count_tokens
 from .generation import failed, take_no_note
 from .loading import Description
 from .prefixes import common
@@ -48,7 +49,7 @@ class ParallelModel:
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return [0 if isinstance(each, Failure) else len(each.ids) for each in self._render(requests)]
+        return count_tokens(self.description.reader, requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as one of the processes has it."""

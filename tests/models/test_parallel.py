@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import ModelOptions
-from xlingual.records import Form, Message, Request, Response, Role
+from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
 MakeRequest = Callable[..., Request]
@@ -36,6 +37,18 @@ def answers(model: Any, requests: Sequence[Request]) -> dict[str, str | None]:  
     found: list[Response] = list(model.answer(requests))
     assert len(found) == len({each.key for each in found}) == len(requests)
     return {each.key: each.text if each.failure is None else each.failure.kind for each in found}
+
+
+def test_tokens_are_counted_as_by_one_process(tiny_llama: Path, text_request: MakeRequest) -> None:
+    plain = text_request("the quick brown fox")
+    chosen = replace(plain, choices=(Choice(before="", text="jumps"), Choice(before=" ", text="over the dog")))
+    counts = [
+        MODELS.get("hf")(str(tiny_llama), ModelOptions(device=device)).count_tokens([plain, chosen, plain])
+        for device in ("cpu", "cpu,cpu")
+    ]
+    assert counts[0] == counts[1]
+    assert counts[0] is not None
+    assert counts[0][1] != counts[0][0] == counts[0][2], "what is scored counts too"
 
 
 def test_two_processes_give_the_answers_of_one_and_end_with_the_model(
@@ -114,7 +127,7 @@ def test_no_process_outlives_a_killed_parent(tiny_llama: Path) -> None:
     script = f"""
 import sys
 from xlingual.plugin import ModelOptions
-from xlingual.records import Form, Message, Request, Role
+from xlingual.records import Choice, Form, Message, Request, Role
 from xlingual.registry import MODELS
 if __name__ == "__main__":
     model = MODELS.get("hf")({str(tiny_llama)!r}, ModelOptions(device="cpu,cpu"))
