@@ -8,6 +8,8 @@ from .records import Allocation, Bounded, LawFit, Rival, Share
 
 SHOWN = 5
 """Variants of the law that are listed."""
+_SHOWN_GAIN = 0.005
+"""Points; what is smaller is shown as 0.00."""
 _GOALS = {"mean": "mean", "worst": "worst score"}
 
 
@@ -110,6 +112,8 @@ def _share_row(share: Share) -> list[str]:
 def _rival_row(rival: Rival) -> list[str]:
     gain = f"{rival.gain.value:+.2f} [{_number(rival.gain.low, 2)}, {_number(rival.gain.high, 2)}]"
     verdict = "within noise" if not rival.certain else "ahead of it" if rival.gain.value > 0 else "behind it"
+    if abs(rival.gain.value) < _SHOWN_GAIN:
+        verdict = "no difference"
     return [rival.name, *(f"{each:,}" for each in rival.rows), _number(rival.score, 2), gain, verdict]
 
 
