@@ -10,7 +10,6 @@ from pathlib import Path
 
 from xlingual.data import cache_folder
 from xlingual.errors import EnvironmentFault
-from xlingual.store import disk_fault
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 """NAME.txt for each engine, as pip takes it."""
@@ -64,7 +63,9 @@ def make_environment(home: Path, requirements: Path, *, where: str) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(home, ignore_errors=True)
-        raise disk_fault(OSError(str(error)), home) from error
+        raise EnvironmentFault(
+            f"cannot be made: {error}", where=str(home), hint="$XLINGUAL_CACHE names a place"
+        ) from error
     if finished.returncode != 0:
         shutil.rmtree(home, ignore_errors=True)
         what = f"pip ended with code {finished.returncode}, as it says above"
