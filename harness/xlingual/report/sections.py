@@ -95,15 +95,16 @@ def _gains(board: Board, tuned: Sequence[TuneRecord]) -> Section | None:
     places = {record.plan.recipe.name: place for place, record in enumerate(tuned)}
     names = sorted({row.model for table in tables for row in table.rows}, key=lambda name: (places.get(name, -1), name))
     rows = [
-        [escape_markdown(name), *(_show_gain(_gain_of(name, table), table) for table in tables)]
+        [escape_markdown(name), *(_show_gain(_gain_of(name, table), len(table.columns)) for table in tables)]
         for name in names
         if name != tables[0].baseline
     ]
     taught = {record.plan.recipe.name: code for record in tuned if (code := _only_language(record)) is not None}
     if taught:
         gains = [own_language_gain(table, taught) for table in tables]
+        counts = [sum(column.language in taught.values() for column in table.columns) for table in tables]
         rows.insert(
-            0, ["each x-model in its own language", *(_show_gain(*pair) for pair in zip(gains, tables, strict=True))]
+            0, ["each x-model in its own language", *(_show_gain(*pair) for pair in zip(gains, counts, strict=True))]
         )
     baseline = escape_markdown(tables[0].baseline or "")
     note = (
@@ -141,10 +142,11 @@ def _gain_of(name: str, table: Table) -> Gain | None:
     return next((row.gain for row in table.rows if row.model == name), None)
 
 
-def _show_gain(gain: Gain | None, table: Table) -> str:
+def _show_gain(gain: Gain | None, count: int) -> str:
+    """Return the gain with how many of `count` columns enter it, where these are not all."""
     if gain is None or gain.value is None:
         return _NOTHING
-    part = "" if len(gain.columns) == len(table.columns) else f" ({len(gain.columns)} of {len(table.columns)})"
+    part = "" if len(gain.columns) == count else f" ({len(gain.columns)} of {count})"
     return f"{gain.value:+.1f}%{part}"
 
 
