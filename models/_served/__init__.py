@@ -11,7 +11,7 @@ from xlingual import open_model
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response
 
 from ..hf.checkpoints import weights_folder
 from ..hf.generation import take_no_note
@@ -29,6 +29,8 @@ RESTARTS = 3
 """After crashes, in all; then the run ends with the server's own last words."""
 ATTEMPTS = 3
 """Of a request at a server of ours: whether it is gone is not a matter of patience."""
+NOTICE_SECONDS = 5.0
+"""Between a broken connection and the end of the server's process being known, at most."""
 LINKS = "xlingual-served-"
 """Begins the names of folders of links."""
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
@@ -78,7 +80,7 @@ class ServedModel:
             server = self._running()
             try:
                 for response in self._client(server).answer(list(pending.values())):
-                    if response.failure is not None and not server.is_alive():
+                    if response.failure is not None and server.has_gone(_patience(response.failure)):
                         break
                     del pending[response.key]
                     yield response
@@ -139,6 +141,11 @@ class ServedModel:
             raise fault
         self.note(f"the server ended with code {server.watchdog.returncode}; it is started again")
         server.stop()
+
+
+def _patience(failure: Failure) -> float:
+    """Return how long to wait for the end of a server that has not answered, in seconds."""
+    return NOTICE_SECONDS if failure.kind == "connection" else 0.0
 
 
 def described(model: Model) -> Description:

@@ -45,6 +45,13 @@ class Server:
         """Return whether the server still runs."""
         return not self.closed and self.watchdog.poll() is None
 
+    def has_gone(self, seconds: float) -> bool:
+        """Return whether the server ends within `seconds`: its connections break before its end is noticed."""
+        deadline = time.monotonic() + seconds
+        while self.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.is_alive()
+
     def wait_until_healthy(self, path: str) -> None:
         """Return when `path` answers with 200; EnvironmentFault with the end of the log where that does not happen."""
         seconds = float(os.environ.get(START_VARIABLE, "") or START_SECONDS)
