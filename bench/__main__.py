@@ -57,7 +57,7 @@ def main() -> None:
     _keep(options.runs, {} if kept.rates else {"rates": rates})
     for name in options.workloads:
         measure_workload(options, name, kept)
-    whole = [each for each in kept.made if each.dtype is None]
+    whole = list(kept.made)
     halves = halves_of(options, kept) if options.precision else []
     parts = [describe(options, rates, time.time() - began), table(whole, rates), goals(whole, rates)]
     report = "\n".join([*parts, agreement(whole, halves), NOTES.read_text(encoding="utf-8")])

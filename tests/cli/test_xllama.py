@@ -16,8 +16,8 @@ from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
 from ..small_base import make_small_base
 
-STAGES = 13
-"""For one language: evaluate 5 models, tune 4 of them, measure, fit, split, report."""
+STAGES = 14
+"""For one language: check, evaluate 5 models, tune 4 of them, measure, fit, split, report."""
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,25 @@ def test_every_scale_has_its_recipes(name: str) -> None:
     law = shipped_recipe(scale.law)
     assert law is not None
     assert [code for code in scale.languages if find_recipe(f"{law}:{code}").name not in names] == []
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_the_budget_leaves_something_to_choose(name: str) -> None:
+    scale = SCALES[name]
+    takes_all = find_recipe(f"m-llama{scale.suffix}").budget is None
+    assert 0.0 < scale.budget <= 1.0
+    assert not takes_all or scale.budget < 1.0
+
+
+def test_a_stage_that_fails_ends_the_story_with_its_code(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*_words(base, tmp_path), "--limit", "0"]
+    assert run_command(words) == 2
+    error = capsys.readouterr().err
+    assert "error: --limit: '0' is not a number of examples" in error
+    assert "stopped; the same command again goes on where it stopped" in error
+    assert not (_folder(tmp_path) / "models").exists()
 
 
 def test_a_language_without_a_recipe_is_refused_before_anything_is_done(

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -73,6 +74,19 @@ def test_pages_of_a_file_are_let_go_of_and_values_stay(tmp_path: Path) -> None:
     assert torch.equal(loaded["a"], values)
     assert torch.equal(loaded["b"], -values)
     assert torch.equal(own, values)
+
+
+def test_zeros_take_memory_only_where_they_are_written_to() -> None:
+    mapped, process = part("mapped"), psutil.Process()
+    before = process.memory_info().rss
+    zeros = mapped.blank((64, 1024, 1024), torch.float32)  # 256 MiB
+    assert (zeros.shape, zeros.dtype) == ((64, 1024, 1024), torch.float32)
+    assert process.memory_info().rss - before < 64 * 2**20
+    zeros[:16] = 1.0  # 64 MiB
+    assert 48 * 2**20 < process.memory_info().rss - before < 128 * 2**20
+    assert float(zeros[:16].sum()) == 16 * 2**20
+    assert float(zeros[40].abs().max()) == 0.0
+    assert mapped.blank((0, 3), torch.bfloat16).shape == (0, 3)
 
 
 def test_both_products_answer_alike(tiny_llama: Path, text_request: Callable[..., Request], pays: bool) -> None:

@@ -1,5 +1,6 @@
 """`xlingual scale sweep` on a small base and the packaged sample: what it checks first, measures, keeps, resumes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -142,3 +143,22 @@ def test_a_dry_run_lists_the_points_and_writes_nothing(
     assert run_command(_words(sweep, base, tmp_path / "out", "--dry-run")) == 0
     assert "| tr | 20 | 1 | 100 | " in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_train_a_point_together(sweep: Path, base: Path, tmp_path: Path) -> None:
+    sweep.write_text(SWEEP.replace("[8, 20]", "[8]").replace("[0, 1]", "[0]"), encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    tables = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        words = [*_words(sweep, base, out), "--processes", str(processes)]
+        subprocess.run([sys.executable, "-m", "xlingual", *words], env=environment, check=True)
+        [path] = out.glob("law/*/provenance.json")
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert record["world_size"] == processes
+        tables.append((record["plan"]["id"], record["loss"], read_points(out / "law" / "points.csv")))
+    (one_plan, one_loss, [one]), (two_plan, two_loss, [two]) = tables
+    assert one_plan == two_plan
+    assert two_loss == pytest.approx(one_loss, rel=1e-5)
+    assert two == one

@@ -1,6 +1,7 @@
 """`xlingual board`: a leaderboard from any set of runs."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def run_board(options: BoardOptions) -> int:
     board = build_board(
         find_board(options.board), collection, baseline=options.baseline, include_limited=options.include_limited
     )
-    text = pretty_json(board_json(board)) if options.as_json else board_markdown(board, command=_command(options))
+    text = (
+        pretty_json(board_json(board))
+        if options.as_json
+        else board_markdown(board, command=board_command(options.runs, options.board, options.baseline))
+    )
     if options.write is None:
         click.echo(text, nl=False)
     else:
@@ -45,14 +50,15 @@ def run_board(options: BoardOptions) -> int:
     return 0
 
 
-def _command(options: BoardOptions) -> str:
-    words = ["xlingual", "board", *options.runs, "--board", options.board]
-    return shlex.join(words + (["--baseline", options.baseline] if options.baseline else []))
+def board_command(runs: Sequence[str], board: str, baseline: str | None) -> str:
+    """Return the command that makes a board anew."""
+    words = ["xlingual", "board", *runs, "--board", board]
+    return shlex.join(words + (["--baseline", baseline] if baseline else []))
 
 
-COMMAND = click.Command(
-    "board",
-    params=[
+def board_parameters() -> list[click.Parameter]:
+    """RUNS, `--board`, `--baseline` and `--include-limited`."""
+    return [
         click.Argument(["runs"], nargs=-1, metavar="[RUNS]..."),
         click.Option(
             ["--board", "-b"],
@@ -62,6 +68,13 @@ COMMAND = click.Command(
         ),
         click.Option(["--baseline"], default=None, help="Model that relative gains are measured against."),
         click.Option(["--include-limited"], is_flag=True, help="Show limited runs too, marked and unranked."),
+    ]
+
+
+COMMAND = click.Command(
+    "board",
+    params=[
+        *board_parameters(),
         click.Option(["--write", "-w"], default=None, metavar="FILE", help="Write to this file instead of stdout."),
         json_option(),
     ],

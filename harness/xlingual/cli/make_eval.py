@@ -7,10 +7,12 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import click
 
 from . import run_command
+from .make_words import make_word
 
 DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
 DEMO_TOKENS = "32"
@@ -18,10 +20,7 @@ DEMO_TOKENS = "32"
 
 def build_arguments(environment: Mapping[str, str]) -> list[str]:
     """Return the arguments of `xlingual` for the values of MODEL, TASKS, LANGS, LIMIT, DATA, OUT and ARGS."""
-
-    def word(name: str) -> str:
-        return environment.get(f"XLINGUAL_MAKE_{name}", "")
-
+    word = partial(make_word, environment)
     demo = not word("MODEL") and not word("DATA")
     arguments = ["eval", "--model", word("MODEL") or "smollm2", "--out", word("OUT") or "runs"]
     for option in ("TASKS", "LANGS", "LIMIT", "DATA"):

@@ -4,14 +4,12 @@ The whole model of an adapter is written, too, for `make eval` to take.
 Nothing set is x-LLaMA in small; a recipe in small trains on the packaged sample unless DATA says otherwise.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import partial
 
-import click
-
-from . import run_command
+from .make_words import make_word, run_made
 
 DEMO = "x-llama-zh-mini"
 SMALL = "-mini"
@@ -20,10 +18,7 @@ SMALL = "-mini"
 
 def build_arguments(environment: Mapping[str, str]) -> list[str]:
     """Return the arguments of `xlingual` for the values of RECIPE, BASE, DATA, OUT and ARGS."""
-
-    def word(name: str) -> str:
-        return environment.get(f"XLINGUAL_MAKE_{name}", "")
-
+    word = partial(make_word, environment)
     recipe = word("RECIPE") or DEMO
     data = word("DATA") or ("sample" if recipe.endswith(SMALL) else "")
     arguments = ["tune", "run", "--merge", "--out", word("OUT") or "runs"]
@@ -32,12 +27,5 @@ def build_arguments(environment: Mapping[str, str]) -> list[str]:
     return [*arguments, *shlex.split(word("ARGS")), "--", recipe]
 
 
-def main() -> int:
-    """Train."""
-    arguments = build_arguments(os.environ)
-    click.echo(f"xlingual {shlex.join(arguments)}", err=True)
-    return run_command(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_made(build_arguments))

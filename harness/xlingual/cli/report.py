@@ -1,12 +1,11 @@
 """`xlingual report`: one HTML page of an experiment, from its runs, its tuned models, its law and its budget."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ..board import board_names, build_board, collect_runs, find_board
+from ..board import build_board, collect_runs, find_board
 from ..errors import DataError, UsageError
 from ..report import Experiment, experiment_page, render_page
 from ..scaling.records import ALLOCATION_SCHEMA, Allocation
@@ -15,6 +14,7 @@ from ..store import read_json, write_atomically
 from ..training.settings import PROVENANCE
 from ..tune.records import TuneRecord
 from . import printable
+from .board import board_command, board_parameters
 from .options import takes
 from .scale import read_fit
 
@@ -37,7 +37,8 @@ class ReportOptions:
 
 def run_report(options: ReportOptions) -> int:
     """Read everything and write the page."""
-    target = Path(options.write)
+    target = Path(options.write).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, render_page(experiment_page(_read(options))))
     click.echo(printable(f"report: {target}"))
     return 0
@@ -48,11 +49,10 @@ def _read(options: ReportOptions) -> Experiment:
     limited = options.include_limited
     collection = collect_runs(roots, include_limited=limited)
     spec = find_board(options.board)
-    words = ["xlingual", "board", *options.runs, "--board", options.board]
     return Experiment(
         title=options.title,
         board=build_board(spec, collection, baseline=options.baseline, include_limited=limited),
-        board_command=shlex.join(words + (["--baseline", options.baseline] if options.baseline else [])),
+        board_command=board_command(options.runs, options.board, options.baseline),
         tuned=_read_tuned([_folder(word) for word in options.tuned]),
         fit=None if options.fit is None else read_fit(Path(options.fit)),
         allocation=None if options.allocation is None else read_allocation(Path(options.allocation)),
@@ -96,15 +96,7 @@ def _lines(path: Path) -> list[str]:
 COMMAND = click.Command(
     "report",
     params=[
-        click.Argument(["runs"], nargs=-1, metavar="[RUNS]..."),
-        click.Option(
-            ["--board", "-b"],
-            default="paper",
-            show_default=True,
-            help=f"Which leaderboard: {', '.join(board_names())}, or a TOML file.",
-        ),
-        click.Option(["--baseline"], default=None, help="Model that relative gains are measured against."),
-        click.Option(["--include-limited"], is_flag=True, help="Show limited runs too, marked and unranked."),
+        *board_parameters(),
         click.Option(["--tuned"], multiple=True, metavar="DIR", help="Folder of tune run; repeatable."),
         click.Option(["--fit"], default=None, metavar="FIT.json", help="What scale fit --write wrote."),
         click.Option(["--allocation"], default=None, metavar="SPLIT.json", help="What scale allocate --keep wrote."),

@@ -35,7 +35,7 @@ class Scale:
     """Of the recipes' names."""
     languages: tuple[str, ...]
     tasks: str
-    """With {langs} for the languages, comma-separated."""
+    """Families, comma-separated."""
     board: str
     data: str | None
     law: str
@@ -43,6 +43,8 @@ class Scale:
     sizes: tuple[int, ...]
     """Pairs of the sweep."""
     seeds: tuple[int, ...]
+    budget: float
+    """Part of the m-model's pairs that is split anew: of all the pairs there are, there is but one split."""
     max_new_tokens: int | None
 
 
@@ -56,6 +58,7 @@ SCALES = {
         law="translate-mini",
         sizes=(8, 15, 30, 60),
         seeds=(0,),
+        budget=1.0,
         max_new_tokens=32,
     ),
     "paper": Scale(
@@ -67,6 +70,7 @@ SCALES = {
         law="x-llama",
         sizes=(10_000, 20_000, 50_000, 100_000, 200_000),
         seeds=(0,),
+        budget=0.25,
         max_new_tokens=None,
     ),
 }
@@ -140,7 +144,9 @@ class Story:
     """Whether an evaluation has left samples without an answer."""
 
     def tell(self) -> None:
-        """Run every stage."""
+        """Run every stage; what the sweep needs is looked at first, for it comes after hours."""
+        self._begin("check the points of the law")
+        self._run([*self._sweep(), "--dry-run"])
         base = self.options.base or find_recipe(f"{CONTROL}{self.scale.suffix}").base
         self.evaluate(base)
         control = self.tune(f"{CONTROL}{self.scale.suffix}")
@@ -184,30 +190,14 @@ class Story:
 
     def measure(self) -> None:
         """Measure the points of the law, and fit it."""
-        sweep = self.out / "sweep.toml"
-        lines = [
-            f'recipe = "{self.scale.law}"',
-            'source = "translation"',
-            f'metric = "{METRIC}"',
-            f"languages = {_toml(self.languages)}",
-            f"sizes = {list(self.scale.sizes)}",
-            f"seeds = {list(self.scale.seeds)}",
-        ]
-        if self.scale.max_new_tokens is not None:
-            lines.append(f"max_new_tokens = {self.scale.max_new_tokens}")
-        write_atomically(sweep, "\n".join(lines) + "\n")
         self._begin("measure the points of the law")
-        words = ["scale", "sweep", str(sweep), "--out", str(self.out), "--progress", self.options.progress]
-        words += ["--processes", self.options.processes]
-        for option, value in (("--base", self.options.base), ("--data", self.data), ("--device", self.options.device)):
-            words += [] if value is None else [option, value]
-        self._run([*words, *self._offline()])
+        self._run(self._sweep())
         self._begin("fit the law")
         points = str(self.out / "sweep" / "points.csv")
         self._run(["scale", "fit", points, "--write", str(self._fit), "--plot", str(self.out / "plots")])
 
     def allocate(self, many: MixPlan) -> Path:
-        """Split the pairs that the m-model learnt in the law's languages anew; return the recipe."""
+        """Split the m-model's pairs in the law's languages, or a part of them, anew; return the recipe."""
         self._begin("split the budget")
         directions = {use.name: use.direction for use in many.recipe.sources}
         found = {
@@ -216,7 +206,7 @@ class Story:
             if directions[each.name] is not None and each.language in self.languages
         }
         recipe = self.out / f"{MANY}{self.scale.suffix}-allocated.toml"
-        budget = sum(each.draws for each in found.values())
+        budget = max(1, round(self.scale.budget * sum(each.draws for each in found.values())))
         available = ",".join(f"{code}={each.available}" for code, each in found.items())
         words = ["scale", "allocate", str(self._fit), "--budget", str(budget), "--available", available]
         words += ["--recipe", f"{MANY}{self.scale.suffix}", "--write", str(recipe)]
@@ -234,6 +224,26 @@ class Story:
         words += ["--write", str(self.out / "report.html")]
         write_atomically(listing, "\n".join([*self.commands, shlex.join(["xlingual", *words])]) + "\n")
         self._run(words)
+
+    def _sweep(self) -> list[str]:
+        """Write the sweep's file and return the words that run it."""
+        path = self.out / "sweep.toml"
+        lines = [
+            f'recipe = "{self.scale.law}"',
+            'source = "translation"',
+            f'metric = "{METRIC}"',
+            f"languages = {_toml(self.languages)}",
+            f"sizes = {list(self.scale.sizes)}",
+            f"seeds = {list(self.scale.seeds)}",
+        ]
+        if self.scale.max_new_tokens is not None:
+            lines.append(f"max_new_tokens = {self.scale.max_new_tokens}")
+        write_atomically(path, "\n".join(lines) + "\n")
+        words = ["scale", "sweep", str(path), "--out", str(self.out), "--progress", self.options.progress]
+        words += ["--processes", self.options.processes]
+        for option, value in (("--base", self.options.base), ("--data", self.data), ("--device", self.options.device)):
+            words += [] if value is None else [option, value]
+        return [*words, *self._offline()]
 
     @property
     def _fit(self) -> Path:

@@ -37,7 +37,9 @@ class Trials:
     train: Callable[[Path], Path]
     """From a run folder with a stored plan to the folder of the whole model."""
     observer: Observer
-    _encoded: dict[str, tuple[Recipe, Encoded]] = field(default_factory=dict, init=False)
+    _recipes: dict[str, Recipe] = field(default_factory=dict, init=False)
+    """By language, read once: the file may change while a sweep runs, the sweep must not."""
+    _encoded: dict[str, Encoded] = field(default_factory=dict, init=False)
     """By language."""
     _model: Model | None = field(default=None, init=False)
 
@@ -87,12 +89,12 @@ class Trials:
 
     def _open(self) -> Model:
         if self._model is None:
-            word = self.base or recipe_of(self.spec, self.spec.languages[0]).base
+            word = self._recipe(self.spec.languages[0]).base
             self._model = open_base(word, offline=self.settings.place.offline)
         return self._model
 
     def _prepare(self, point: SweepPoint) -> Prepared:
-        recipe, encoded = self._encode(point.language)
+        recipe = self._recipe(point.language)
         use = _source(recipe, point, self.spec)
         amount = replace(use, amount=Amount(unit=Unit.ROWS, value=float(point.pairs)), max_epochs=1.0)
         chosen = replace(
@@ -102,28 +104,30 @@ class Trials:
             sources=tuple(amount if each is use else each for each in recipe.sources),
         )
         try:
-            return plan_encoded(chosen, encoded)
+            return plan_encoded(chosen, self._encode(point.language))
         except DataError as error:
             where = f"{point.language}, {point.pairs:,} pairs: {error.where}"
             raise DataError(error.what, where=where, hint=error.hint) from error
 
     def _name(self, point: SweepPoint) -> str:
-        return f"{recipe_of(self.spec, point.language).name}-{point.pairs}-seed{point.seed}"
+        return f"{self._recipe(point.language).name}-{point.pairs}-seed{point.seed}"
 
-    def _encode(self, language: str) -> tuple[Recipe, Encoded]:
+    def _recipe(self, language: str) -> Recipe:
+        if language not in self._recipes:
+            recipe = recipe_of(self.spec, language)
+            self._recipes[language] = recipe if self.base is None else replace(recipe, base=self.base)
+        return self._recipes[language]
+
+    def _encode(self, language: str) -> Encoded:
         """Read and encode the rows of a language once for all of its points."""
         if language not in self._encoded:
-            recipe = recipe_of(self.spec, language)
-            if self.base is not None:
-                recipe = replace(recipe, base=self.base)
-            encoded = encode_mix(recipe, self._open(), self.settings.place, self.observer.note)
-            self._encoded[language] = recipe, encoded
+            place, note = self.settings.place, self.observer.note
+            self._encoded[language] = encode_mix(self._recipe(language), self._open(), place, note)
         return self._encoded[language]
 
     def _task(self, point: SweepPoint) -> Task:
         """Return the translation task of the direction that the point's pairs go in."""
-        recipe = recipe_of(self.spec, point.language)
-        source, target = _source(recipe, point, self.spec).direction or ("", "")
+        source, target = _source(self._recipe(point.language), point, self.spec).direction or ("", "")
         [task] = select_tasks([f"{BENCHMARK}/{source}-{target}"], [])
         return task
 
