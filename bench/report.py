@@ -29,6 +29,8 @@ class Run:
     """Seconds."""
     processor: float
     """Seconds of all threads."""
+    ready: float
+    """Seconds that it takes once to make a loaded model ready, beside `wall`; only the engine does that."""
     peak: float
     """GiB of the process (on a GPU: of its allocations)."""
     answers: Mapping[str, str | None]
@@ -53,6 +55,10 @@ def _processor_time(runs: Sequence[Run], way: str) -> float:
     return median(each.processor / len(each.answers) for each in runs if each.way == way)
 
 
+def _ready_time(runs: Sequence[Run]) -> float:
+    return median(each.ready for each in runs if each.way == "xlingual")
+
+
 def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: float) -> str:
     """Return the head of the report."""
     import torch
@@ -63,10 +69,12 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
         "# Benchmarks",
         "",
         "The engine against its peers: same prompts, model, dtype and threads, each run a process of its own, loading",
-        "not counted. Wall and processor seconds are medians of the runs. Every way answers each workload once; after",
-        "that only the engine and HFLM at its best batch size of 8, 16, 32 run again. Plain `generate` and",
-        "continuous batching (`paged`) answer the first prompts only, as many as `prompts` says, and are compared by",
-        "their seconds for a prompt. Written by `make bench DOCS=1`.",
+        "not counted. Once for a loaded model the engine lays out its weights and checks itself: `ready s`, a part of",
+        "loading that its peers do not have, so that the goals are given both without and with it. Wall and processor",
+        "seconds are medians of the runs. Every way answers each workload once; after that only the engine and HFLM at",
+        "its best batch size of 8, 16, 32 run again. Plain `generate` and continuous batching (`paged`) answer the",
+        "first prompts only, as many as `prompts` says, and are compared by their seconds for a prompt. Written by",
+        "`make bench DOCS=1`.",
         "",
         f"- Machine: {_processor()}, {threads} threads, {_memory_gib():.0f} GiB, {platform.platform(terse=True)}",
         f"- Software: Python {platform.python_version()}, {versions}",
@@ -107,8 +115,9 @@ def _table_of(title: str, runs: Sequence[Run], rates: Mapping[str, float]) -> st
         f"{work['prompt_tokens']} prompt tokens, {work['distinct_tokens']} of them distinct; "
         f"{work['answer_tokens']} answer tokens. Floor {floor:.1f} s, roofline {roof:.1f} s.",
         "",
-        f"| way | prompts | runs | wall s | spread | cpu s | GiB | wall, {best} = 1 | cpu | same answers | of floor |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| way | prompts | runs | ready s | wall s | spread | cpu s | GiB | wall, {best} = 1 | cpu | same answers "
+        "| of floor |",
+        "|" + "---|" * 12,
     ]
     for way in dict.fromkeys(each.way for each in runs):
         group = [each for each in runs if each.way == way]
@@ -116,8 +125,9 @@ def _table_of(title: str, runs: Sequence[Run], rates: Mapping[str, float]) -> st
         count = len(group[0].answers)
         wall, busy = _wall(runs, way), _processor_time(runs, way)
         same = min(sum(expected[key] == text for key, text in run.answers.items()) for run in group)
+        ready = median(each.ready for each in group)
         lines.append(
-            f"| {way} | {count} | {len(group)} | {wall * count:.1f} | {min(times):.1f}-{max(times):.1f} "
+            f"| {way} | {count} | {len(group)} | {ready:.1f} | {wall * count:.1f} | {min(times):.1f}-{max(times):.1f} "
             f"| {busy * count:.1f} | {max(each.peak for each in group):.2f} | {_wall(runs, best) / wall:.2f}x "
             f"| {_processor_time(runs, best) / busy:.2f}x | {same}/{count} "
             f"| {100 * floor / (wall * len(expected)):.0f}% |"
@@ -134,8 +144,8 @@ def goals(runs: Sequence[Run], rates: Mapping[str, float]) -> str:
     lines = [
         "## Goals",
         "",
-        "| workload | goal | measured, wall | cpu | holds | peak not above HFLM's |",
-        "|" + "---|" * 6,
+        "| workload | goal | measured, wall | cpu | wall with making ready | holds | peak not above HFLM's |",
+        "|" + "---|" * 7,
     ]
     for workload in WORKLOADS:
         mine = [each for each in runs if each.workload == workload.name]
@@ -144,18 +154,21 @@ def goals(runs: Sequence[Run], rates: Mapping[str, float]) -> str:
             continue
         wall = _wall(mine, best) / _wall(mine, "xlingual")
         busy = _processor_time(mine, best) / _processor_time(mine, "xlingual")
+        whole = _ready_time(mine) + _wall(mine, "xlingual") * len(mine[0].answers)
+        slower = _wall(mine, best) * len(mine[0].answers) / whole
         goal = GOALS[workload.name]
         ours, theirs = (max(each.peak for each in mine if each.way == way) for way in ("xlingual", best))
         holds, fits = _yes(min(wall, busy) >= goal), _yes(ours <= theirs)
         lines.append(
-            f"| {workload.about} | {goal:g}x | {wall:.2f}x | {busy:.2f}x | {holds} "
+            f"| {workload.about} | {goal:g}x | {wall:.2f}x | {busy:.2f}x | {slower:.2f}x | {holds} "
             f"| {fits}: {ours:.2f} against {theirs:.2f} GiB |"
         )
         if workload.name == FLOOR_GOAL[0]:
-            share = floor_seconds(_work(mine), rates) / (_wall(mine, "xlingual") * len(mine[0].answers))
+            floor = floor_seconds(_work(mine), rates)
+            share = floor / (_wall(mine, "xlingual") * len(mine[0].answers))
             lines.append(
                 f"| {workload.about}, share of the floor | {FLOOR_GOAL[1]:.0%} | {share:.0%} | "
-                f"| {_yes(share >= FLOOR_GOAL[1])} | |"
+                f"| {floor / whole:.0%} | {_yes(share >= FLOOR_GOAL[1])} | |"
             )
     return "\n".join([*lines, ""])
 

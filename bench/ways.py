@@ -32,6 +32,14 @@ def answer_ours(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
     return {each.key: each.text for each in model.answer(requests)}
 
 
+def make_ready(loaded: Loaded, requests: Sequence[Request]) -> Loaded:
+    """Do what the engine does once for a model: bring its weights into the order it reads them in, and check itself."""
+    description = loaded.description
+    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
+    longest = max(len(prompt.ids) + request.max_new_tokens for prompt, request in zip(prompts, requests, strict=True))
+    return Loaded(description=description, engine=part("support").prepare(loaded.engine, longest) or loaded.engine)
+
+
 def answer_plain(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
     """`generate` of transformers: batches sorted by length, and each row ends by itself."""
     description = loaded.description

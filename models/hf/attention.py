@@ -58,13 +58,19 @@ class PackPlan:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The tokens `first` to `last` of a step, of rows below a prefix that holds tokens `start` to `end`."""
+    """Some tokens of a step, of rows below one prefix; views, made once for all layers."""
 
-    first: int
-    last: int
-    start: int
-    end: int
-    store: "torch.Tensor"
+    keys: "tuple[torch.Tensor, ...]"
+    """Of the prefix in each layer, (key heads, head size, prefix tokens)."""
+    values: "tuple[torch.Tensor, ...]"
+    """(key heads, prefix tokens, head size)."""
+    asked: "torch.Tensor"
+    """Of the step's queries, (key heads, tokens x heads of a group, head size)."""
+    scores: "torch.Tensor"
+    """(key heads, tokens x heads of a group, prefix tokens)."""
+    weights: "torch.Tensor"
+    answers: "torch.Tensor"
+    """As `asked`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,42 @@ class StepPlan:
     """The cell of each token."""
     depth: int
     """Cells of a slot."""
+    bags: "torch.Tensor"
+    """Where in the values of a layer, (slots x key heads x slot tokens, head size), those stand that are summed up,
+    (key heads x tokens x heads of a group, slot tokens); what comes after the token itself is the token itself."""
     spans: tuple[Span, ...]
-    scores: "torch.Tensor"
-    """(key heads, tokens, heads of a group, prefix tokens + slot tokens) in float32, minus infinity at the start."""
+    board: "Board"
     mask: "torch.Tensor"
     """(tokens, 1, slot tokens), added to the scores of the slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Where every layer of a step does its sums, (key heads, tokens, heads of a group, ...)."""
+
+    asked: "torch.Tensor"
+    """Queries, by head size."""
+    scores: "torch.Tensor"
+    """By prefix tokens, then slot tokens, in float32; minus infinity at the start and wherever nothing is seen."""
+    weights: "torch.Tensor"
+    answers: "torch.Tensor"
+    """By head size."""
+
+    def span(self, first: int, last: int, start: int, store: "torch.Tensor") -> Span:
+        """Return the tokens `first` to `last` of the step below a prefix whose first token is `start` of their prompts.
+
+        `store` is (layers, 2, key heads, prefix tokens, head size).
+        """
+        end = start + store.shape[3]
+        kept = store.flatten(0, 1)
+        return Span(
+            keys=kept.transpose(2, 3).unbind(0)[::2],
+            values=kept.unbind(0)[1::2],
+            asked=self.asked[:, first:last].flatten(1, 2),
+            scores=self.scores[:, first:last, :, start:end].flatten(1, 2),
+            weights=self.weights[:, first:last, :, start:end].flatten(1, 2),
+            answers=self.answers[:, first:last].flatten(1, 2),
+        )
 
 
 def register() -> None:
@@ -172,32 +209,37 @@ def attend_step(
     plan: StepPlan, layer: int, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor"
 ) -> "torch.Tensor":
     """Return the attention of scaled `query`, (heads, tokens, head size), as (tokens, heads, head size)."""
+    import torch  # noqa: PLC0415 - heavy
+    from torch.nn.functional import embedding_bag  # noqa: PLC0415 - heavy
+
     heads, tokens, size = query.shape
-    key_heads = key.shape[0]
-    group = heads // key_heads
+    board = plan.board
     keys, values = plan.pool[layer, 0], plan.pool[layer, 1]
     keys[plan.slots, :, plan.places] = key.transpose(0, 1)
     values[plan.slots, :, plan.places] = value.transpose(0, 1)
     rows = len(plan.tokens) // plan.depth
     length = plan.mask.shape[-1]
-    shared = plan.scores.shape[-1] - length
-    by_head = query.reshape(key_heads, group, tokens, size).transpose(1, 2).contiguous()
-    own = _to_slots(plan, by_head.transpose(0, 1)) @ keys[:rows, :, :length].transpose(2, 3)
-    scores = plan.scores
-    scores[..., shared:] = (_to_tokens(plan, own) + plan.mask[:, None]).transpose(0, 1)
+    shared = board.scores.shape[-1] - length
+    board.asked.copy_(query.view(len(key), -1, tokens, size).transpose(1, 2))
+    own = _to_slots(plan, board.asked.transpose(0, 1)) @ keys[:rows, :, :length].transpose(2, 3)
+    board.scores[..., shared:] = (_to_tokens(plan, own) + plan.mask[:, None]).transpose(0, 1)
     for span in plan.spans:
-        asked = by_head[:, span.first : span.last].reshape(key_heads, -1, size)
-        found = asked @ span.store[layer, 0].transpose(1, 2)
-        scores[:, span.first : span.last, :, span.start : span.end] = found.view(
-            key_heads, -1, group, span.end - span.start
-        )
-    weights = scores.softmax(-1).to(query.dtype)
-    out = _to_tokens(plan, _to_slots(plan, weights[..., shared:].transpose(0, 1)) @ values[:rows, :, :length])
+        span.scores.copy_(span.asked.bmm(span.keys[layer]))
+    if board.weights.dtype == board.scores.dtype:
+        torch.softmax(board.scores, -1, out=board.weights)
+    else:
+        board.weights.copy_(board.scores.softmax(-1))
+    # Products of so few rows with a slot's values take twice as long as reading them; sums of weighted rows do not.
+    own = embedding_bag(
+        plan.bags,
+        values.view(-1, size),
+        mode="sum",
+        per_sample_weights=board.weights[..., shared:].reshape(plan.bags.shape),
+    )
+    board.answers.copy_(own.view(board.answers.shape))
     for span in plan.spans:
-        part = weights[:, span.first : span.last, :, span.start : span.end]
-        found = part.reshape(key_heads, -1, span.end - span.start) @ span.store[layer, 1]
-        out[span.first : span.last] += found.view(key_heads, -1, group, size).transpose(0, 1)
-    return out.reshape(tokens, heads, size)
+        span.answers.add_(span.weights.bmm(span.values[layer]))
+    return board.answers.transpose(0, 1).reshape(tokens, heads, size)
 
 
 def _to_slots(plan: StepPlan, values: "torch.Tensor") -> "torch.Tensor":

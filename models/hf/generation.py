@@ -56,6 +56,8 @@ class Engine:
     """Whether other models of this process use the same modules, which must then stay as they are."""
     lean: "Lean | None" = None
     """The model in lean form, where it has been seen to compute what the model does."""
+    proven: bool = False
+    """Whether the packed engine has been seen to compute what the model does."""
 
 
 def take_no_note(_message: str) -> None:

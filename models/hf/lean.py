@@ -70,7 +70,7 @@ class Lean:
             self._attend(index, layer, hidden, (cosine, sine), plan)
             both = layer.gate_up(self._normed(hidden, layer.before_mlp))
             half = both.shape[1] // 2
-            hidden += layer.down(self.act(both[:, :half]) * both[:, half:])
+            hidden += layer.down(self.act(both[:, :half]).mul_(both[:, half:]))
         kept = hidden if keep is None else hidden.index_select(0, torch.tensor(keep))
         return self.head(self._normed(kept, self.norm))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .attention import PackPlan, Read, Span, StepPlan, Written, pack_mask
+from .attention import Board, PackPlan, Read, StepPlan, Written, pack_mask
 from .mapped import blank
 from .prefixes import Prefix, Row, chain
 
@@ -115,6 +115,19 @@ def new_store(shape: Shape, prefix: Prefix) -> "torch.Tensor":
 
     size = (shape.layers, 2, shape.key_heads, prefix.end - prefix.start, shape.head_size)
     return torch.empty(size, dtype=shape.dtype, device=shape.device)
+
+
+def new_board(shape: Shape, tokens: int, seen: int) -> Board:
+    """Return the board of a step of so many tokens, each of which sees up to `seen` others."""
+    import torch  # noqa: PLC0415 - heavy
+
+    size = (shape.key_heads, tokens, shape.heads // shape.key_heads)
+    return Board(
+        asked=torch.empty(*size, shape.head_size, dtype=shape.dtype, device=shape.device),
+        scores=torch.full((*size, seen), float("-inf"), device=shape.device),
+        weights=torch.empty(*size, seen, dtype=shape.dtype, device=shape.device),
+        answers=torch.empty(*size, shape.head_size, dtype=shape.dtype, device=shape.device),
+    )
 
 
 def missing(rows: Sequence[Row]) -> list[Prefix]:
@@ -236,15 +249,15 @@ def plan_step(slots: Slots, counts: Sequence[int]) -> StepPlan:
     tokens = [0] * (len(counts) * depth)
     for token, cell in enumerate(cells):
         tokens[cell] = token
-    spans = [
-        Span(starts[first], starts[last], prefix.start, prefix.end, prefix.store)
-        for prefix, first, last in layout.ranges
-        if prefix.store is not None
-    ]
     longest = min(-(-(max(places) + 1) // STEP) * STEP, slots.pool.shape[4])
     hidden = torch.arange(longest)[None] > torch.tensor(places)[:, None]
     mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
-    size = (shape.key_heads, len(owners), shape.heads // shape.key_heads, layout.shared + longest)
+    board = new_board(shape, len(owners), layout.shared + longest)
+    spans = [
+        board.span(starts[first], starts[last], prefix.start, prefix.store)
+        for prefix, first, last in layout.ranges
+        if prefix.store is not None
+    ]
     return StepPlan(
         pool=slots.pool,
         slots=torch.tensor(owners, device=shape.device),
@@ -253,6 +266,19 @@ def plan_step(slots: Slots, counts: Sequence[int]) -> StepPlan:
         cells=torch.tensor(cells, device=shape.device),
         depth=depth,
         spans=tuple(spans),
-        scores=torch.full(size, float("-inf"), device=shape.device),
+        bags=_bags(slots, owners, places, longest),
+        board=board,
         mask=mask[:, None],
     )
+
+
+def _bags(slots: Slots, owners: Sequence[int], places: Sequence[int], longest: int) -> "torch.Tensor":
+    """Return `StepPlan.bags` for tokens at `places` in the slots `owners`."""
+    import torch  # noqa: PLC0415 - heavy
+
+    shape = slots.shape
+    slot = torch.tensor(owners, dtype=torch.int32)[None, :] * shape.key_heads
+    first = (slot + torch.arange(shape.key_heads, dtype=torch.int32)[:, None]) * slots.pool.shape[4]
+    place = torch.arange(longest, dtype=torch.int32)[None].minimum(torch.tensor(places, dtype=torch.int32)[:, None])
+    found = (first[:, :, None] + place)[:, :, None].expand(-1, -1, shape.heads // shape.key_heads, -1)
+    return found.reshape(-1, longest).to(shape.device)

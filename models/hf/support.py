@@ -32,9 +32,11 @@ def prepare(engine: Engine, longest: int) -> Engine | None:
     """
     if not _is_plain(decoder_of(engine).config, longest):
         return None
+    if engine.proven:
+        return engine
     for candidate in _candidates(engine):
         if attempt(partial(_agrees, candidate)) is True:
-            return candidate
+            return replace(candidate, proven=True)
     return None
 
 

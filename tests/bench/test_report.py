@@ -20,7 +20,8 @@ WORK = {
 def _run(way: str, wall: float, *answers: str, peak: float = 1.0) -> Run:
     texts = {str(place): each for place, each in enumerate(answers)}
     work = WORK if way == "xlingual" else None
-    return Run(workload="en", way=way, wall=wall, processor=2 * wall, peak=peak, answers=texts, work=work)
+    ready = 1.0 if way == "xlingual" else 0.0
+    return Run(workload="en", way=way, ready=ready, wall=wall, processor=2 * wall, peak=peak, answers=texts, work=work)
 
 
 def test_floor_is_operations_over_the_rate() -> None:
@@ -58,15 +59,15 @@ def test_best_peer_is_by_the_median() -> None:
 def test_a_slice_is_compared_by_its_prompts() -> None:
     runs = [_run("xlingual", 5.0, "a", "b"), _run("hflm:16", 20.0, "a", "c"), _run("paged", 20.0, "a")]
     lines = table(runs, RATES).splitlines()
-    assert "| xlingual | 2 | 1 | 5.0 | 5.0-5.0 | 10.0 | 1.00 | 4.00x | 4.00x | 1/2 | 50% |" in lines
-    assert "| paged | 1 | 1 | 20.0 | 20.0-20.0 | 40.0 | 1.00 | 0.50x | 0.50x | 1/1 | 6% |" in lines
+    assert "| xlingual | 2 | 1 | 1.0 | 5.0 | 5.0-5.0 | 10.0 | 1.00 | 4.00x | 4.00x | 1/2 | 50% |" in lines
+    assert "| paged | 1 | 1 | 0.0 | 20.0 | 20.0-20.0 | 40.0 | 1.00 | 0.50x | 0.50x | 1/1 | 6% |" in lines
 
 
 def test_goals_say_which_do_not_hold() -> None:
     runs = [_run("xlingual", 4.0, "a", "b", peak=2.0), _run("hflm:8", 24.0, "a", "b")]
     text = goals(runs, RATES)
-    assert "| XQuAD en, 0-shot | 6x | 6.00x | 6.00x | yes | **no**: 2.00 against 1.00 GiB |" in text
-    assert "| XQuAD en, 0-shot, share of the floor | 55% | 62% | | yes | |" in text
+    assert "| XQuAD en, 0-shot | 6x | 6.00x | 6.00x | 4.80x | yes | **no**: 2.00 against 1.00 GiB |" in text
+    assert "| XQuAD en, 0-shot, share of the floor | 55% | 62% | | 50% | yes | |" in text
     slower = goals([_run("xlingual", 5.0, "a", "b"), runs[1]], RATES)
-    assert "| 6x | 4.80x | 4.80x | **no** | yes: 1.00 against 1.00 GiB |" in slower
-    assert "| 55% | 50% | | **no** | |" in slower
+    assert "| 6x | 4.80x | 4.80x | 4.00x | **no** | yes: 1.00 against 1.00 GiB |" in slower
+    assert "| 55% | 50% | | 42% | **no** | |" in slower
