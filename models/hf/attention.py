@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 NAME = "xlingual_packed"
 """Of the function among transformers' attention implementations."""
+BLOCK = 32
+"""Tokens of a slot whose keys lie number by number, the first ones of all of them before the second ones."""
 CAUSAL_FROM = 128
 """Tokens: from here on a text without a past is attended by the causal kernel, which skips half of the work."""
 
@@ -25,14 +27,77 @@ class Layer(Protocol):
         ...
 
 
+class Store(Protocol):
+    """Where keys and values of some tokens that follow each other lie; both (key heads, tokens, head size) in a layer."""
+
+    def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
+        """Put keys and values behind the first `offset` tokens."""
+        ...
+
+    def keys(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the keys of the first `tokens`."""
+        ...
+
+    def values(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the values of the first `tokens`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A store in one piece: of a prefix, which many read and none adds to."""
+
+    both: "torch.Tensor"
+    """(layers, 2, key heads, tokens, head size)."""
+
+    def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
+        """Put keys and values behind the first `offset` tokens."""
+        self.both[layer, 0][:, offset : offset + key.shape[1]] = key
+        self.both[layer, 1][:, offset : offset + key.shape[1]] = value
+
+    def keys(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the keys of the first `tokens`."""
+        return self.both[layer, 0][:, :tokens]
+
+    def values(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the values of the first `tokens`."""
+        return self.both[layer, 1][:, :tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A store that a row adds to; see `StepPlan` for how it is read token by token."""
+
+    blocks: "torch.Tensor"
+    """Keys, (layers, key heads, blocks, head size, tokens of a block)."""
+    rows: "torch.Tensor"
+    """Values, (layers, key heads, tokens, head size)."""
+
+    def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
+        """Put keys and values behind the first `offset` tokens."""
+        last = offset + key.shape[1]
+        self.rows[layer, :, offset:last] = value
+        for first in range(offset - offset % BLOCK, last, BLOCK):
+            start, end = max(first, offset), min(first + BLOCK, last)
+            part = key[:, start - offset : end - offset].transpose(1, 2)
+            self.blocks[layer, :, first // BLOCK, :, start - first : end - first] = part
+
+    def keys(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the keys of the first `tokens`, a copy."""
+        return self.blocks[layer].transpose(2, 3).flatten(1, 2)[:, :tokens]
+
+    def values(self, layer: int, tokens: int) -> "torch.Tensor":
+        """Return the values of the first `tokens`."""
+        return self.rows[layer, :, :tokens]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """Tokens `first` to `last` of a pack, whose keys and values go to `store` from `offset` on."""
 
     first: int
     last: int
-    store: "torch.Tensor"
-    """(layers, 2, key heads, tokens, head size)."""
+    store: Store
     offset: int
 
 
@@ -42,8 +107,8 @@ class Read:
 
     first: int
     last: int
-    past: "tuple[torch.Tensor, ...]"
-    """Stores as in `Written`, cut to what is to be seen."""
+    past: tuple[tuple[Store, int], ...]
+    """Stores, and how many tokens of each are to be seen."""
     mask: "torch.Tensor | None"
     """(heads of a group x tokens, past + tokens), added to the scores; None: causal, no past."""
 
@@ -77,24 +142,24 @@ class Span:
 class StepPlan:
     """A forward pass over the newest tokens of each row; rows stand in the order of the trie.
 
-    Slots are read by cells, as many for each slot as the row with the most tokens needs.
+    Slots are read in bags, sums of weighted rows of a table: scores are sums of keys' numbers weighted by a query,
+    answers are sums of values weighted by their scores. Products of the few queries of a row with its slot would take
+    up to twice as long as reading it.
     """
 
-    pool: "torch.Tensor"
-    """Keys and values of the slots, (layers, 2, slots, key heads, tokens, head size); the rows fill the first."""
+    keys: "torch.Tensor"
+    """Of the slots, (layers, slots, key heads, blocks, head size, tokens of a block); the rows fill the first slots."""
+    values: "torch.Tensor"
+    """Of the slots, (layers, slots, key heads, tokens, head size)."""
     slots: "torch.Tensor"
     """The slot of each token."""
     places: "torch.Tensor"
     """Where in its slot each token goes."""
-    tokens: "torch.Tensor"
-    """The token of each cell, slot by slot; any token in a cell too many."""
-    cells: "torch.Tensor"
-    """The cell of each token."""
-    depth: int
-    """Cells of a slot."""
-    bags: "torch.Tensor"
-    """Where in the values of a layer, (slots x key heads x slot tokens, head size), those stand that are summed up,
-    (key heads x tokens x heads of a group, slot tokens); what comes after the token itself is the token itself."""
+    key_bags: "torch.Tensor"
+    """Rows of the keys of a layer as a table by blocks, (key heads x tokens x heads of a group x blocks, head size)."""
+    value_bags: "torch.Tensor"
+    """Rows of the values of a layer as a table by head size, (key heads x tokens x heads of a group, slot tokens); what
+    comes after the token itself is the token itself."""
     spans: tuple[Span, ...]
     board: "Board"
     mask: "torch.Tensor"
@@ -113,13 +178,10 @@ class Board:
     answers: "torch.Tensor"
     """By head size."""
 
-    def span(self, first: int, last: int, start: int, store: "torch.Tensor") -> Span:
-        """Return the tokens `first` to `last` of the step below a prefix whose first token is `start` of their prompts.
-
-        `store` is (layers, 2, key heads, prefix tokens, head size).
-        """
-        end = start + store.shape[3]
-        kept = store.flatten(0, 1)
+    def span(self, first: int, last: int, start: int, store: Whole) -> Span:
+        """Return the tokens `first` to `last` of the step below a prefix whose first token is `start` of their prompts."""
+        end = start + store.both.shape[3]
+        kept = store.both.flatten(0, 1)
         return Span(
             keys=kept.transpose(2, 3).unbind(0)[::2],
             values=kept.unbind(0)[1::2],
@@ -158,10 +220,10 @@ def attend(  # noqa: PLR0913 - transformers' signature
     raise TypeError(f"{NAME} attention needs a plan")
 
 
-def pack_mask(past: int, lengths: "tuple[int, ...]", like: "torch.Tensor", heads: int) -> "torch.Tensor | None":
+def pack_mask(past: int, lengths: "tuple[int, ...]", heads: int, dtype: "torch.dtype") -> "torch.Tensor | None":
     """Return the mask of texts that see `past` tokens, and each its own up to the one at hand; see `Read`.
 
-    `like` lends dtype and device; `heads` is the number of query heads for a key head.
+    `heads` is the number of query heads for a key head.
     """
     import torch  # noqa: PLC0415 - heavy
 
@@ -170,8 +232,8 @@ def pack_mask(past: int, lengths: "tuple[int, ...]", like: "torch.Tensor", heads
     text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     own = (text[:, None] == text[None]).tril()
     seen = torch.cat([torch.ones(len(own), past, dtype=torch.bool), own], dim=1)
-    mask = torch.zeros(seen.shape, dtype=like.dtype).masked_fill(~seen, float("-inf"))
-    return mask.repeat(heads, 1).to(like.device)
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
+    return mask.repeat(heads, 1)
 
 
 def attend_pack(
@@ -183,9 +245,8 @@ def attend_pack(
 
     # All is written before anything is read: a prefix and the texts below it may stand in one pack.
     for each in plan.written:
-        end = each.offset + each.last - each.first
-        each.store[layer, 0][:, each.offset : end] = key[:, each.first : each.last]
-        each.store[layer, 1][:, each.offset : end] = value[:, each.first : each.last]
+        new = slice(each.first, each.last)
+        each.store.write(layer, each.offset, key[:, new], value[:, new])
     heads, tokens, size = query.shape
     out = query.new_empty(tokens, heads, size)
     key_heads = key.shape[0]
@@ -196,8 +257,8 @@ def attend_pack(
                 query[None, :, own], key[None, :, own], value[None, :, own], is_causal=True, scale=1.0, enable_gqa=True
             )
         else:
-            keys = torch.cat([*(store[layer, 0] for store in part.past), key[:, own]], dim=1)
-            values = torch.cat([*(store[layer, 1] for store in part.past), value[:, own]], dim=1)
+            keys = torch.cat([*(store.keys(layer, count) for store, count in part.past), key[:, own]], dim=1)
+            values = torch.cat([*(store.values(layer, count) for store, count in part.past), value[:, own]], dim=1)
             # The heads that share a key head are laid behind each other, so that keys are not repeated.
             folded = query[:, own].reshape(1, key_heads, -1, size)
             answer = scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=part.mask, scale=1.0)
@@ -213,49 +274,29 @@ def attend_step(
     from torch.nn.functional import embedding_bag  # noqa: PLC0415 - heavy
 
     heads, tokens, size = query.shape
-    board = plan.board
-    keys, values = plan.pool[layer, 0], plan.pool[layer, 1]
-    keys[plan.slots, :, plan.places] = key.transpose(0, 1)
+    board, keys, values = plan.board, plan.keys[layer], plan.values[layer]
+    keys[plan.slots, :, plan.places // BLOCK, :, plan.places % BLOCK] = key.transpose(0, 1)
     values[plan.slots, :, plan.places] = value.transpose(0, 1)
-    rows = len(plan.tokens) // plan.depth
     length = plan.mask.shape[-1]
     shared = board.scores.shape[-1] - length
     board.asked.copy_(query.view(len(key), -1, tokens, size).transpose(1, 2))
-    own = _to_slots(plan, board.asked.transpose(0, 1)) @ keys[:rows, :, :length].transpose(2, 3)
-    board.scores[..., shared:] = (_to_tokens(plan, own) + plan.mask[:, None]).transpose(0, 1)
+    blocks = -(-length // BLOCK)
+    asked = board.asked[..., None, :].expand(-1, -1, -1, blocks, -1).reshape(-1, size)
+    own = embedding_bag(plan.key_bags, keys.view(-1, BLOCK), mode="sum", per_sample_weights=asked)
+    own = own.view(*board.asked.shape[:-1], -1)[..., :length]
+    torch.add(own, plan.mask, out=board.scores[..., shared:])
     for span in plan.spans:
         span.scores.copy_(span.asked.bmm(span.keys[layer]))
     if board.weights.dtype == board.scores.dtype:
         torch.softmax(board.scores, -1, out=board.weights)
     else:
         board.weights.copy_(board.scores.softmax(-1))
-    # Products of so few rows with a slot's values take twice as long as reading them; sums of weighted rows do not.
-    own = embedding_bag(
-        plan.bags,
-        values.view(-1, size),
-        mode="sum",
-        per_sample_weights=board.weights[..., shared:].reshape(plan.bags.shape),
-    )
-    board.answers.copy_(own.view(board.answers.shape))
+    weights = board.weights[..., shared:].reshape(-1, length)
+    own = embedding_bag(plan.value_bags, values.view(-1, size), mode="sum", per_sample_weights=weights)
+    board.answers.copy_(own.view_as(board.answers))
     for span in plan.spans:
         span.answers.add_(span.weights.bmm(span.values[layer]))
     return board.answers.transpose(0, 1).reshape(tokens, heads, size)
-
-
-def _to_slots(plan: StepPlan, values: "torch.Tensor") -> "torch.Tensor":
-    """Bring (tokens, key heads, heads of a group, n) to (slots, key heads, cells x heads of a group, n)."""
-    cells = values.index_select(0, plan.tokens)
-    if plan.depth == 1:
-        return cells
-    return cells.view(-1, plan.depth, *cells.shape[1:]).transpose(1, 2).flatten(2, 3)
-
-
-def _to_tokens(plan: StepPlan, values: "torch.Tensor") -> "torch.Tensor":
-    """Bring (slots, key heads, cells x heads of a group, n) back to (tokens, key heads, heads of a group, n)."""
-    if plan.depth > 1:
-        slots, key_heads, _, last = values.shape
-        values = values.view(slots, key_heads, plan.depth, -1, last).transpose(1, 2).flatten(0, 1)
-    return values.index_select(0, plan.cells)
 
 
 def _no_mask(*_places: object, **_names: object) -> None:

@@ -11,7 +11,7 @@ from .drafts import Drafts
 from .generation import OUT_OF_MEMORY, Engine, RowLimit, attempt, failed, find_overflow, respond
 from .prefixes import Prefix, Row, arrange, chain, release
 from .rendering import Rendered
-from .slots import Slots, lay_out, missing, new_slots, packs_of, pieces_of
+from .slots import Slots, lay_out, missing, new_slots, packs_of, pieces_of, whole_blocks
 from .stops import is_stopped
 
 PACK = 512
@@ -89,7 +89,7 @@ def generate_packed(
 def _open(engine: Engine, rows: Sequence[Row], limit: RowLimit, drafts: Drafts) -> Session:
     """Make slots as long as these rows can get, as many as the limit and the memory allow."""
     shape = shape_of(engine)
-    longest = max(row.longest for row in rows)
+    longest = whole_blocks(max(row.longest for row in rows))
     tokens = int(_free_bytes(engine.device) * SHARE_OF_MEMORY) // shape.token_bytes
     count = min(limit.rows, len(rows), max(1, tokens // 2 // longest))
     return Session(

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from .attention import Whole
 from .rendering import Rendered
-
-if TYPE_CHECKING:
-    import torch
 
 SHORTEST = 16
 """Tokens: a shorter common prefix is computed anew, because every prefix costs calls in each decoding step."""
@@ -27,8 +24,8 @@ class Prefix:
     parent: "Prefix | None"
     users: int = 0
     """Prompts and prefixes directly below that still need it."""
-    store: "torch.Tensor | None" = field(default=None, repr=False)
-    """Keys and values, (layers, 2, key heads, tokens, head size), while they are in memory."""
+    store: Whole | None = field(default=None, repr=False)
+    """Keys and values while they are in memory."""
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .attention import Board, PackPlan, Read, StepPlan, Written, pack_mask
+from .attention import BLOCK, Board, PackPlan, Read, Slot, StepPlan, Store, Whole, Written, pack_mask
 from .mapped import blank
 from .prefixes import Prefix, Row, chain
 
@@ -43,7 +43,7 @@ class Piece:
     position: int
     """Of the first of them in its prompt."""
     above: tuple[Prefix, ...]
-    store: "torch.Tensor"
+    store: Store
     """Where they go."""
     offset: int
     """How many tokens of `store` come before them."""
@@ -56,27 +56,30 @@ class Slots:
     """Rows that are being answered; row `k` has slot `k`."""
 
     shape: Shape
-    pool: "torch.Tensor"
-    """(layers, 2, slots, key heads, tokens, head size); never holds NaN, which would come through any mask."""
+    keys: "torch.Tensor"
+    """See `StepPlan`; never holds NaN, which would come through any mask."""
+    values: "torch.Tensor"
     rows: list[Row] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     """Tokens in each slot."""
     layout: "Layout | None" = None
     """Of the rows as they are; None after a change."""
 
-    def add(self, row: Row) -> "torch.Tensor":
-        """Give `row` a slot and return it, (layers, 2, key heads, tokens, head size)."""
+    def add(self, row: Row) -> Slot:
+        """Give `row` a slot and return it."""
         self.rows.append(row)
         self.lengths.append(len(row.tail))
         self.layout = None
-        return self.pool[:, :, len(self.rows) - 1]
+        return Slot(self.keys[:, len(self.rows) - 1], self.values[:, len(self.rows) - 1])
 
     def remove(self, row: Row) -> None:
         """Free the slot of `row` for the last one."""
         slot, last = self.rows.index(row), len(self.rows) - 1
         if slot != last:
             used = self.lengths[last]
-            self.pool[:, :, slot, :, :used] = self.pool[:, :, last, :, :used]
+            blocks = -(-used // BLOCK)
+            self.keys[:, slot, :, :blocks] = self.keys[:, last, :, :blocks]
+            self.values[:, slot, :, :used] = self.values[:, last, :, :used]
             self.rows[slot], self.lengths[slot] = self.rows[last], used
         self.rows.pop()
         self.lengths.pop()
@@ -84,7 +87,9 @@ class Slots:
 
     def clean(self, row: Row) -> None:
         """Clear the slot of a row whose numbers are not finite."""
-        self.pool[:, :, self.rows.index(row)] = 0.0
+        slot = self.rows.index(row)
+        self.keys[:, slot] = 0.0
+        self.values[:, slot] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +105,35 @@ class Layout:
 
 
 def new_slots(shape: Shape, count: int, length: int) -> Slots:
-    """Return `count` free slots of `length` tokens."""
+    """Return `count` free slots of at least `length` tokens."""
+    blocks = whole_blocks(length) // BLOCK
+    first = (shape.layers, count, shape.key_heads)
+    return Slots(
+        shape=shape,
+        keys=_zeros(shape, (*first, blocks, shape.head_size, BLOCK)),
+        values=_zeros(shape, (*first, blocks * BLOCK, shape.head_size)),
+    )
+
+
+def whole_blocks(tokens: int) -> int:
+    """Return how many tokens a slot for so many has."""
+    return -(-tokens // BLOCK) * BLOCK
+
+
+def _zeros(shape: Shape, size: tuple[int, ...]) -> "torch.Tensor":
     import torch  # noqa: PLC0415 - heavy
 
-    size = (shape.layers, 2, count, shape.key_heads, length, shape.head_size)
     if shape.device.startswith("cpu"):
-        return Slots(shape=shape, pool=blank(size, shape.dtype))
-    return Slots(shape=shape, pool=torch.zeros(size, dtype=shape.dtype, device=shape.device))
+        return blank(size, shape.dtype)
+    return torch.zeros(size, dtype=shape.dtype, device=shape.device)
 
 
-def new_store(shape: Shape, prefix: Prefix) -> "torch.Tensor":
+def new_store(shape: Shape, prefix: Prefix) -> Whole:
     """Return the memory of a prefix, still to be filled."""
     import torch  # noqa: PLC0415 - heavy
 
     size = (shape.layers, 2, shape.key_heads, prefix.end - prefix.start, shape.head_size)
-    return torch.empty(size, dtype=shape.dtype, device=shape.device)
+    return Whole(torch.empty(size, dtype=shape.dtype, device=shape.device))
 
 
 def new_board(shape: Shape, tokens: int, seen: int) -> Board:
@@ -207,13 +226,15 @@ def _reads(shape: Shape, groups: Sequence[Sequence[Piece]]) -> list[Read]:
     first = 0
     for group in groups:
         head = group[0]
-        past = tuple(each.store for each in head.above if each.store is not None)
+        past: list[tuple[Store, int]] = [
+            (each.store, each.end - each.start) for each in head.above if each.store is not None
+        ]
         if head.offset:
-            past = (*past, head.store[:, :, :, : head.offset])
+            past.append((head.store, head.offset))
         lengths = tuple(len(each.ids) for each in group)
         last = first + sum(lengths)
-        seen = sum(each.shape[3] for each in past)
-        reads.append(Read(first, last, past, pack_mask(seen, lengths, head.store, shape.heads // shape.key_heads)))
+        mask = pack_mask(sum(count for _, count in past), lengths, shape.heads // shape.key_heads, shape.dtype)
+        reads.append(Read(first, last, tuple(past), None if mask is None else mask.to(shape.device)))
         first = last
     return reads
 
@@ -240,45 +261,48 @@ def plan_step(slots: Slots, counts: Sequence[int]) -> StepPlan:
 
     layout, shape = lay_out(slots), slots.shape
     starts = list(accumulate(counts, initial=0))
-    depth = max(counts)
     owners = [slot for slot, count in zip(layout.order, counts, strict=True) for _ in range(count)]
     places = [
         slots.lengths[slot] + each for slot, count in zip(layout.order, counts, strict=True) for each in range(count)
     ]
-    cells = [slot * depth + each for slot, count in zip(layout.order, counts, strict=True) for each in range(count)]
-    tokens = [0] * (len(counts) * depth)
-    for token, cell in enumerate(cells):
-        tokens[cell] = token
-    longest = min(-(-(max(places) + 1) // STEP) * STEP, slots.pool.shape[4])
-    hidden = torch.arange(longest)[None] > torch.tensor(places)[:, None]
-    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
+    longest = min(-(-(max(places) + 1) // STEP) * STEP, slots.values.shape[3])
     board = new_board(shape, len(owners), layout.shared + longest)
     spans = [
         board.span(starts[first], starts[last], prefix.start, prefix.store)
         for prefix, first, last in layout.ranges
         if prefix.store is not None
     ]
+    hidden = torch.arange(longest)[None] > torch.tensor(places)[:, None]
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
+    key_bags, value_bags = _bags(slots, owners, places, longest)
     return StepPlan(
-        pool=slots.pool,
+        keys=slots.keys,
+        values=slots.values,
         slots=torch.tensor(owners, device=shape.device),
         places=torch.tensor(places, device=shape.device),
-        tokens=torch.tensor(tokens, device=shape.device),
-        cells=torch.tensor(cells, device=shape.device),
-        depth=depth,
+        key_bags=key_bags,
+        value_bags=value_bags,
         spans=tuple(spans),
-        bags=_bags(slots, owners, places, longest),
         board=board,
         mask=mask[:, None],
     )
 
 
-def _bags(slots: Slots, owners: Sequence[int], places: Sequence[int], longest: int) -> "torch.Tensor":
-    """Return `StepPlan.bags` for tokens at `places` in the slots `owners`."""
+def _bags(
+    slots: Slots, owners: Sequence[int], places: Sequence[int], longest: int
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Return the bags of keys and of values of `StepPlan` for tokens at `places` in the slots `owners`."""
     import torch  # noqa: PLC0415 - heavy
 
     shape = slots.shape
-    slot = torch.tensor(owners, dtype=torch.int32)[None, :] * shape.key_heads
-    first = (slot + torch.arange(shape.key_heads, dtype=torch.int32)[:, None]) * slots.pool.shape[4]
-    place = torch.arange(longest, dtype=torch.int32)[None].minimum(torch.tensor(places, dtype=torch.int32)[:, None])
-    found = (first[:, :, None] + place)[:, :, None].expand(-1, -1, shape.heads // shape.key_heads, -1)
-    return found.reshape(-1, longest).to(shape.device)
+    group = shape.heads // shape.key_heads
+    count = torch.arange(max(longest, shape.head_size, shape.key_heads), dtype=torch.int32)
+    # (key heads, tokens): whose part of the slots it is.
+    part = torch.tensor(owners, dtype=torch.int32)[None] * shape.key_heads + count[: shape.key_heads, None]
+    block = part[..., None] * slots.keys.shape[3] + count[: -(-longest // BLOCK)]
+    numbers = block[..., None] * shape.head_size + count[: shape.head_size]
+    key_bags = numbers[:, :, None].expand(-1, -1, group, -1, -1).reshape(-1, shape.head_size)
+    seen = count[:longest].minimum(torch.tensor(places, dtype=torch.int32)[:, None])
+    rows = part[..., None] * slots.values.shape[3] + seen
+    value_bags = rows[:, :, None].expand(-1, -1, group, -1).reshape(-1, longest)
+    return key_bags.to(shape.device), value_bags.to(shape.device)

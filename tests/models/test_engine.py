@@ -325,17 +325,18 @@ def test_half_precision_is_supported(tiny_llama: Path) -> None:
 
 def test_little_memory_makes_few_slots(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """One token costs 2 layers x 2 x 2 heads x 8 numbers x 4 bytes = 256 bytes."""
-    monkeypatch.setattr(part("engine"), "_free_bytes", lambda _device: 2 * 256 * 200)
+    monkeypatch.setattr(part("engine"), "_free_bytes", lambda _device: 2 * 256 * 800)
     assert part("decoders").shape_of(loaded.engine).token_bytes == 256
     prompts = random_prompts(4, 12)
     check(loaded, prompts, answer(loaded, prompts, 12))
     rows = part("prefixes").arrange(prompts)
     session = part("engine")._open(loaded.engine, rows, part("generation").RowLimit(rows=12), part("drafts").Drafts())
     # Half of the memory is for keys and values, half of that for slots.
-    longest = max(row.longest for row in rows)
-    assert session.count == 100 // longest
-    assert session.slots.pool.shape == (2, 2, session.count, 2, longest, 8)
-    assert session.room == 200 - session.count * longest
+    longest = -(-max(row.longest for row in rows) // 32) * 32
+    assert session.count == 400 // longest
+    assert session.slots.keys.shape == (2, session.count, 2, longest // 32, 8, 32)
+    assert session.slots.values.shape == (2, session.count, 2, longest, 8)
+    assert session.room == 800 - session.count * longest
 
 
 @pytest.mark.parametrize(
