@@ -14,8 +14,6 @@ NAME = "xlingual_packed"
 """Of the function among transformers' attention implementations."""
 BLOCK = 32
 """Tokens of a slot whose keys lie number by number, the first ones of all of them before the second ones."""
-CAUSAL_FROM = 128
-"""Tokens: from here on a text without a past is attended by the causal kernel, which skips half of the work."""
 
 
 class Layer(Protocol):
@@ -28,7 +26,7 @@ class Layer(Protocol):
 
 
 class Store(Protocol):
-    """Where keys and values of some tokens that follow each other lie; both (key heads, tokens, head size) in a layer."""
+    """Where keys and values of neighbouring tokens lie; both are (key heads, tokens, head size) in a layer."""
 
     def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
         """Put keys and values behind the first `offset` tokens."""
@@ -109,8 +107,8 @@ class Read:
     last: int
     past: tuple[tuple[Store, int], ...]
     """Stores, and how many tokens of each are to be seen."""
-    mask: "torch.Tensor | None"
-    """(heads of a group x tokens, past + tokens), added to the scores; None: causal, no past."""
+    mask: "torch.Tensor"
+    """(heads of a group x tokens, past + tokens), added to the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +177,7 @@ class Board:
     """By head size."""
 
     def span(self, first: int, last: int, start: int, store: Whole) -> Span:
-        """Return the tokens `first` to `last` of the step below a prefix whose first token is `start` of their prompts."""
+        """Return the tokens `first` to `last` of the step, below a prefix whose first token has the place `start`."""
         end = start + store.both.shape[3]
         kept = store.both.flatten(0, 1)
         return Span(
@@ -220,15 +218,13 @@ def attend(  # noqa: PLR0913 - transformers' signature
     raise TypeError(f"{NAME} attention needs a plan")
 
 
-def pack_mask(past: int, lengths: "tuple[int, ...]", heads: int, dtype: "torch.dtype") -> "torch.Tensor | None":
+def pack_mask(past: int, lengths: "tuple[int, ...]", heads: int, dtype: "torch.dtype") -> "torch.Tensor":
     """Return the mask of texts that see `past` tokens, and each its own up to the one at hand; see `Read`.
 
     `heads` is the number of query heads for a key head.
     """
     import torch  # noqa: PLC0415 - heavy
 
-    if past == 0 and len(lengths) == 1 and lengths[0] >= CAUSAL_FROM:
-        return None
     text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     own = (text[:, None] == text[None]).tril()
     seen = torch.cat([torch.ones(len(own), past, dtype=torch.bool), own], dim=1)
@@ -252,16 +248,11 @@ def attend_pack(
     key_heads = key.shape[0]
     for part in plan.read:
         own = slice(part.first, part.last)
-        if part.mask is None:
-            answer = scaled_dot_product_attention(
-                query[None, :, own], key[None, :, own], value[None, :, own], is_causal=True, scale=1.0, enable_gqa=True
-            )
-        else:
-            keys = torch.cat([*(store.keys(layer, count) for store, count in part.past), key[:, own]], dim=1)
-            values = torch.cat([*(store.values(layer, count) for store, count in part.past), value[:, own]], dim=1)
-            # The heads that share a key head are laid behind each other, so that keys are not repeated.
-            folded = query[:, own].reshape(1, key_heads, -1, size)
-            answer = scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=part.mask, scale=1.0)
+        keys = torch.cat([*(store.keys(layer, count) for store, count in part.past), key[:, own]], dim=1)
+        values = torch.cat([*(store.values(layer, count) for store, count in part.past), value[:, own]], dim=1)
+        # The heads that share a key head are laid behind each other, so that keys are not repeated.
+        folded = query[:, own].reshape(1, key_heads, -1, size)
+        answer = scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=part.mask, scale=1.0)
         out[own] = answer.reshape(heads, -1, size).transpose(0, 1)
     return out
 

@@ -8,15 +8,21 @@ from dataclasses import dataclass, field
 
 from .prefixes import Row
 
-LONGEST_MATCH = 4
+BELIEFS = (0.0, 0.35, 0.6, 0.7, 0.75, 0.8, 0.8, 0.85, 0.9)
+"""How often a token is taken to be right before any was tried, by the length of the match before it: as measured with
+SmolLM2 on XQuAD and Flores-101."""
+TRIALS = 4.0
+"""How many trials that counts for."""
+LONGEST_MATCH = len(BELIEFS) - 1
 """Tokens: of the end of an answer that is looked up; all longer ones are as good."""
 LONGEST_DRAFT = 16
+"""Tokens, of a row by itself; rows share them, down to `SHORTEST_DRAFT` for each."""
+SHORTEST_DRAFT = 4
+"""Longer drafts beside other rows cost more where they go wrong than they save."""
 STEP_COST = 10
 """How many tokens a pass over none would cost as much as: weights are read, whatever is computed with them."""
-ROW_COST = 0.25
+ROW_COST = 0.1
 """And each of its rows, whose keys and values are read however many tokens it has."""
-BELIEF = (0.6, 4.0)
-"""The share of good tokens before any was tried, and how many trials that counts for."""
 MEMORY = 200.0
 """Trials after which older ones fade, for the prompts to come may be of another kind."""
 
@@ -26,9 +32,9 @@ class Drafts:
     """Looks drafts up, and learns from the model's judgement how long they may be."""
 
     on: bool = True
-    tried: list[float] = field(default_factory=lambda: [0.0] * (LONGEST_MATCH + 1))
+    tried: list[float] = field(default_factory=lambda: [0.0] * len(BELIEFS))
     """Tokens that the model judged, by the length of the match that they followed."""
-    good: list[float] = field(default_factory=lambda: [0.0] * (LONGEST_MATCH + 1))
+    good: list[float] = field(default_factory=lambda: [0.0] * len(BELIEFS))
     texts: dict[Row, str] = field(default_factory=dict)
     """Prompt and answer of each row, a character for a token."""
     matched: dict[Row, int] = field(default_factory=dict)
@@ -41,7 +47,8 @@ class Drafts:
             return [[] for _ in rows]
         # A token more is worth its time if it is good more often than the tokens of the pass are dear.
         price = len(rows) / (len(rows) * (1 + ROW_COST) + STEP_COST)
-        most = [0] + [_most(self._share(length), price) for length in range(1, LONGEST_MATCH + 1)]
+        longest = max(SHORTEST_DRAFT, LONGEST_DRAFT // max(1, len(rows)))
+        most = [0] + [_most(self._share(length), price, longest) for length in range(1, LONGEST_MATCH + 1)]
         return [[] if row.alone else self._look_up(row, most) for row in rows]
 
     def learn(self, row: Row, draft: Sequence[int], good: int) -> None:
@@ -57,8 +64,7 @@ class Drafts:
         self.texts.pop(row, None)
 
     def _share(self, length: int) -> float:
-        share, weight = BELIEF
-        return (self.good[length] + share * weight) / (self.tried[length] + weight)
+        return (self.good[length] + BELIEFS[length] * TRIALS) / (self.tried[length] + TRIALS)
 
     def _look_up(self, row: Row, most: Sequence[int]) -> list[int]:
         left = row.prompt.request.max_new_tokens - len(row.new) - 1
@@ -78,10 +84,11 @@ class Drafts:
         return []
 
 
-def _most(share: float, price: float) -> int:
-    """Return how many tokens of a draft are each good with a probability above `price`: all before it must be too."""
+def _most(share: float, price: float, longest: int) -> int:
+    """Return how many tokens of a draft, up to `longest`, are each good with a probability above `price`."""
+    # A token is good only if all before it are.
     count, chance = 0, share
-    while chance > price and count < LONGEST_DRAFT:
+    while chance > price and count < longest:
         count += 1
         chance *= share
     return count

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 STEP = 16
 """Tokens: the part of the slots that a decoding step reads grows by so much at a time."""
-SIBLINGS = 256
-"""Tokens of texts below one prefix that are attended together; more would waste work on what masks hide."""
+TOGETHER = 128
+"""Tokens of one text, or of texts below one prefix, that are attended together; more would waste work on what masks
+hide, fewer would make small products."""
+TOGETHER_ELSEWHERE = 1024
+"""The same where there is no CPU; not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +200,16 @@ def packs_of(pieces: Sequence[Piece], most: int) -> list[list[Piece]]:
 def plan_pack(shape: Shape, pack: Sequence[Piece]) -> PackPlan:
     """Return who writes and reads what in a forward pass over `pack`."""
     written: list[Written] = []
-    groups: list[list[Piece]] = []
-    sizes: list[int] = []
     first = 0
     for piece in pack:
         last = first + len(piece.ids)
         written.append(Written(first, last, piece.store, piece.offset))
         first = last
+    groups: list[list[Piece]] = []
+    sizes: list[int] = []
+    most = TOGETHER if shape.device.startswith("cpu") else TOGETHER_ELSEWHERE
+    # Cut, the later parts of a text see the earlier ones in its store.
+    for piece in (part for whole in pack for parts in packs_of([whole], most) for part in parts):
         joins = piece.row is not None and piece.offset == 0 and bool(piece.above) and bool(groups)
         before = groups[-1][-1] if groups else piece
         if (
@@ -211,7 +217,7 @@ def plan_pack(shape: Shape, pack: Sequence[Piece]) -> PackPlan:
             and before.row is not None
             and before.offset == 0
             and before.above == piece.above
-            and sizes[-1] + len(piece.ids) <= SIBLINGS
+            and sizes[-1] + len(piece.ids) <= most
         ):
             groups[-1].append(piece)
             sizes[-1] += len(piece.ids)
@@ -234,7 +240,7 @@ def _reads(shape: Shape, groups: Sequence[Sequence[Piece]]) -> list[Read]:
         lengths = tuple(len(each.ids) for each in group)
         last = first + sum(lengths)
         mask = pack_mask(sum(count for _, count in past), lengths, shape.heads // shape.key_heads, shape.dtype)
-        reads.append(Read(first, last, tuple(past), None if mask is None else mask.to(shape.device)))
+        reads.append(Read(first, last, tuple(past), mask.to(shape.device)))
         first = last
     return reads
 

@@ -40,7 +40,7 @@ def row_of(ids: Sequence[int], new: Sequence[int], limit: int = 30) -> Any:  # n
 )
 def test_what_is_looked_up(ids: list[int], new: list[int], limit: int, draft: list[int]) -> None:
     drafts = part("drafts").Drafts()
-    drafts.tried, drafts.good = [0.0] + [100.0] * 4, [0.0] + [90.0] * 4
+    drafts.tried, drafts.good = [0.0] + [100.0] * 8, [0.0] + [90.0] * 8
     [found] = drafts.propose([row_of(ids, new, limit)])
     assert found[:3] == draft
 
@@ -57,15 +57,15 @@ def test_an_answer_that_grows_is_looked_up_anew_and_forgotten_when_done() -> Non
 
 
 def test_bad_drafts_are_given_up_and_good_ones_grow() -> None:
-    """By hand: after 30 wrong tokens the share is 0.6 x 4 / 34 = 0.07, below the price of one row, 1 / 11.25 = 0.09."""
+    """By hand: a share of 0.75 before any trial allows eight tokens, since 0.75 ** 8 is above the price, 1 / 11.1."""
     drafts, row = part("drafts").Drafts(), row_of(range(1, 60), [20, 21, 22, 23])
     [before] = drafts.propose([row])
     for _ in range(3):
         drafts.propose([row])
         drafts.learn(row, before, len(before))
     [after] = drafts.propose([row])
-    assert len(after) > len(before) > 0
-    for _ in range(150):
+    assert len(after) > len(before) == 8
+    for _ in range(400):
         [draft] = drafts.propose([row])
         drafts.learn(row, draft, 0)
     assert drafts.propose([row]) == [[]]
@@ -75,11 +75,26 @@ def test_the_more_rows_the_shorter_the_drafts() -> None:
     lengths = []
     for count in (1, 8, 64):
         drafts = part("drafts").Drafts()
-        drafts.tried, drafts.good = [0.0] + [100.0] * 4, [0.0] + [85.0] * 4
+        drafts.tried, drafts.good = [0.0] + [100.0] * 8, [0.0] + [85.0] * 8
         rows = [row_of(range(1, 60), [20, 21, 22, 23]) for _ in range(count)]
         lengths.append(len(drafts.propose(rows)[0]))
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] > lengths[2]
+
+
+@pytest.mark.parametrize(("count", "longest"), [(1, 16), (2, 8), (4, 4), (64, 4)])
+def test_rows_share_the_longest_draft(count: int, longest: int) -> None:
+    drafts = part("drafts").Drafts()
+    drafts.tried, drafts.good = [0.0] + [100.0] * 8, [0.0] + [100.0] * 8
+    rows = [row_of(range(1, 60), [20, 21, 22, 23]) for _ in range(count)]
+    assert [len(draft) for draft in drafts.propose(rows)] == [longest] * count
+
+
+@pytest.mark.parametrize(("match", "believed"), [(1, 0.35), (2, 0.6), (4, 0.75), (8, 0.9), (9, 0.9)])
+def test_a_longer_match_is_believed_sooner(match: int, believed: float) -> None:
+    """Untried, one row: as many tokens as the price of 1 / 11.1 allows."""
+    [draft] = part("drafts").Drafts().propose([row_of([*range(1, 60), 99, 20], [*range(10, 10 + match)])])
+    assert len(draft) == next(count for count in range(17) if count == 16 or believed ** (count + 1) <= 1 / 11.1)
 
 
 def test_rows_to_be_computed_alone_get_none_and_neither_does_anybody_when_off() -> None:

@@ -128,6 +128,7 @@ def test_any_mix_is_answered_as_one_by_one(loaded: Loaded, seed: int, count: int
     prompts = random_prompts(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(part("engine"), "PACK", pack)
+        patch.setattr(part("slots"), "TOGETHER", 7 if pack == 64 else part("slots").TOGETHER)
         check(loaded, prompts, answer(loaded, prompts, rows))
         check(loaded, prompts, answer(loaded, prompts, rows, share=False))
         check(loaded, prompts, answer(loaded, prompts, rows, guess=False))
