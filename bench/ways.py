@@ -10,6 +10,10 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 
 
+PAGED_ROWS = 32
+"""Of continuous batching, where its name says no number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A model in memory, and its description."""
@@ -73,7 +77,7 @@ def answer_paged(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict
     """Continuous batching of transformers, with our handling of stops and lost requests."""
     description = loaded.description
     prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
-    limit = part("generation").RowLimit(rows=rows)
+    limit = part("generation").RowLimit(rows=rows or PAGED_ROWS)
     return {each.key: each.text for each in part("paged").generate_paged(loaded.engine, prompts, limit)}
 
 
