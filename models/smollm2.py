@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.errors import EnvironmentFault
 from xlingual.plugin import Model, ModelOptions, Noting, Trainable
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
@@ -70,11 +70,16 @@ class NamedModel:
 
 @register_model("smollm2")
 def open_smollm2(name: str, options: ModelOptions) -> Model:
-    """Open the packaged model; EnvironmentFault where its package is not installed."""
-    if name:
-        raise UsageError(f"takes no name, got {name!r}", where="smollm2")
-    inner = cast(HfModel, MODELS.get("hf")(str(_packaged_file()), options))
-    return NamedModel(spec=replace(inner.spec, word="smollm2", name=NAME), inner=inner)
+    """Open the packaged model, with an adapter on it where one is named; as `hf`, with its errors.
+
+    Raises EnvironmentFault where its package is not installed.
+    """
+    adapter = f"+{name}" if name else ""
+    inner = cast(HfModel, MODELS.get("hf")(f"{_packaged_file()}{adapter}", options))
+    # The label of the adapter comes last in the name of the whole.
+    label = f"+{inner.spec.name.rpartition('+')[2]}" if name else ""
+    word = f"smollm2:{name}" if name else "smollm2"
+    return NamedModel(spec=replace(inner.spec, word=word, name=NAME + label), inner=inner)
 
 
 def _packaged_file() -> Path:

@@ -54,7 +54,7 @@ def test_an_example_that_was_not_seen_is_a_failure(backend: str, text_request: M
     assert second.failure is None
 
 
-@pytest.mark.parametrize("backend", ["echo", "oracle", "smollm2"])
+@pytest.mark.parametrize("backend", ["echo", "oracle"])
 def test_a_name_is_refused_where_there_is_none(backend: str) -> None:
     with pytest.raises(UsageError, match="takes no name"):
         opened(backend, "x")

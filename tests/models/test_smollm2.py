@@ -1,12 +1,13 @@
 """The packaged model, through its conversion from GGUF."""
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
@@ -61,6 +62,33 @@ def test_it_answers_what_it_knows(smollm2: Model, text_request: MakeRequest) -> 
     assert chat.text is not None
     assert "Paris" in chat.text
     assert chat.finish is Finish.EOS
+
+
+def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text_request: MakeRequest) -> None:
+    """Against peft's own forward pass on the converted weights; the packaged model itself answers as before."""
+    peft = pytest.importorskip("peft", reason="needs the extra `tune`")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    fields = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(fields), encoding="utf-8")
+    torch.manual_seed(0)
+    weights = {}
+    for layer in range(30):
+        place = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        weights |= {f"{place}.lora_A.weight": torch.randn(2, 576), f"{place}.lora_B.weight": torch.randn(576, 2)}
+    save_file({name: weight * 0.05 for name, weight in weights.items()}, folder / "adapter_model.safetensors")
+    request = text_request("The capital of France is", max_new_tokens=8)
+    adapted = MODELS.get("smollm2")(str(folder), ModelOptions(device="cpu"))
+    assert (adapted.spec.word, adapted.spec.name) == (f"smollm2:{folder}", "SmolLM2-135M-Instruct+mine")
+    [before], [found] = smollm2.answer([request]), adapted.answer([request])
+    [checkpoint] = (cache / "models").iterdir()
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint / "tokenizer")
+    inner = AutoModelForCausalLM.from_pretrained(checkpoint / "weights", dtype=torch.float32)
+    ids = tokenizer(request.key, return_tensors="pt")
+    made = peft.PeftModel.from_pretrained(inner, folder).generate(**ids, max_new_tokens=8, do_sample=False)
+    expected = tokenizer.decode(made[0, ids.input_ids.shape[1] :], skip_special_tokens=True)
+    assert found.text == expected != before.text
+    adapted.close()
 
 
 def test_the_copy_is_made_once_and_whole(smollm2: Model, cache: Path, text_request: MakeRequest) -> None:
