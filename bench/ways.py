@@ -9,7 +9,6 @@ from typing import Any
 from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 
-
 PAGED_ROWS = 32
 """Of continuous batching, where its name says no number."""
 

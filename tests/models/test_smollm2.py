@@ -72,7 +72,7 @@ def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text
     fields = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
     (folder / "adapter_config.json").write_text(json.dumps(fields), encoding="utf-8")
     torch.manual_seed(0)
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for layer in range(30):
         place = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
         weights |= {f"{place}.lora_A.weight": torch.randn(2, 576), f"{place}.lora_B.weight": torch.randn(576, 2)}
