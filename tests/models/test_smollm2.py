@@ -64,6 +64,7 @@ def test_it_answers_what_it_knows(smollm2: Model, text_request: MakeRequest) -> 
     assert chat.finish is Finish.EOS
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft names what transformers gives up
 def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text_request: MakeRequest) -> None:
     """Against peft's own forward pass on the converted weights; the packaged model itself answers as before."""
     peft = pytest.importorskip("peft", reason="needs the extra `tune`")
@@ -76,7 +77,7 @@ def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text
     for layer in range(30):
         place = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
         weights |= {f"{place}.lora_A.weight": torch.randn(2, 576), f"{place}.lora_B.weight": torch.randn(576, 2)}
-    save_file({name: weight * 0.05 for name, weight in weights.items()}, folder / "adapter_model.safetensors")
+    save_file({name: weight * 0.3 for name, weight in weights.items()}, folder / "adapter_model.safetensors")
     request = text_request("The capital of France is", max_new_tokens=8)
     adapted = MODELS.get("smollm2")(str(folder), ModelOptions(device="cpu"))
     assert (adapted.spec.word, adapted.spec.name) == (f"smollm2:{folder}", "SmolLM2-135M-Instruct+mine")
