@@ -183,11 +183,16 @@ class Board:
         return Span(
             keys=kept.transpose(2, 3).unbind(0)[::2],
             values=kept.unbind(0)[1::2],
-            asked=self.asked[:, first:last].flatten(1, 2),
-            scores=self.scores[:, first:last, :, start:end].flatten(1, 2),
-            weights=self.weights[:, first:last, :, start:end].flatten(1, 2),
-            answers=self.answers[:, first:last].flatten(1, 2),
+            asked=_joined(self.asked[:, first:last]),
+            scores=_joined(self.scores[:, first:last, :, start:end]),
+            weights=_joined(self.weights[:, first:last, :, start:end]),
+            answers=_joined(self.answers[:, first:last]),
         )
+
+
+def _joined(part: "torch.Tensor") -> "torch.Tensor":
+    """Return a view of (key heads, tokens, heads of a group, n) with tokens and heads in one; never a copy."""
+    return part.view(part.shape[0], part.shape[1] * part.shape[2], part.shape[3])
 
 
 def register() -> None:
