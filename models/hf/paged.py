@@ -19,7 +19,7 @@ PAGE = 256
 BATCH_TOKENS = 512
 """Most tokens of a forward pass on a CPU."""
 PATIENCE = 1.0
-"""Seconds between looks at whether the other thread still lives."""
+"""Seconds between looks at whether the other thread still lives and has what it was asked."""
 
 
 class Output(Protocol):
@@ -100,9 +100,13 @@ def _start(engine: Engine, longest: int, rows: int) -> AbstractContextManager[Ma
 
 
 def _serve(engine: Engine, manager: Manager, waiting: dict[str, Rendered], limit: RowLimit) -> Iterator[Response]:
-    """Ask what is waiting and yield responses until all is answered or the manager is dead; `waiting` shrinks."""
+    """Ask what is waiting and yield responses until all is answered, or the manager is dead or has lost the rest.
+
+    `waiting` shrinks.
+    """
     asked: set[str] = set()
     queue = list(waiting)[::-1]
+    idle = 0
     while waiting:
         while queue and len(asked) < limit.rows:
             name = queue.pop()
@@ -111,9 +115,12 @@ def _serve(engine: Engine, manager: Manager, waiting: dict[str, Rendered], limit
             asked.add(name)
         output = manager.get_result(timeout=PATIENCE)
         if output is None:
-            if not manager.is_running():
+            idle = idle + 1 if _is_idle(manager) else 0
+            # Seen once only, a request may just be on its way from one queue to the next.
+            if not manager.is_running() or idle > 1:
                 return
             continue
+        idle = 0
         prompt = waiting.get(output.request_id)
         if prompt is None:  # cancelled before
             continue
@@ -124,6 +131,14 @@ def _serve(engine: Engine, manager: Manager, waiting: dict[str, Rendered], limit
             del waiting[output.request_id]
             asked.discard(output.request_id)
             yield response
+
+
+def _is_idle(manager: Manager) -> bool:
+    """Return whether the manager, at work, knows of no request any more."""
+    processor, queue = (getattr(manager, name, None) for name in ("batch_processor", "input_queue"))
+    if processor is None or queue is None:
+        return False
+    return bool(queue.empty() and not processor.has_pending_requests())
 
 
 def _ask(engine: Engine, manager: Manager, name: str, prompt: Rendered) -> bool:

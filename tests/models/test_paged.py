@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
 
 from xlingual.plugin import ModelOptions
 from xlingual.records import Request, Response
@@ -57,6 +58,32 @@ def test_a_thread_that_dies_makes_failures_and_no_silence(
     model.engine.model.get_input_embeddings().register_forward_pre_hook(breaks)
     found = by_key(model, [text_request(word, max_new_tokens=4) for word in WORDS])
     assert all(each.failure is not None and each.text is None for each in found.values())
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_what_a_live_manager_loses_is_asked_again_or_fails(
+    tiny_llama: Path, text_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Without a word, as it takes a request and never returns an output; lost once, or whenever it is asked."""
+    lost: list[str] = []
+    add: Any = ContinuousBatchingManager.add_request
+
+    def forgets(self: Any, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - of transformers
+        if named["request_id"] == "2" and len(lost) < times:
+            lost.append(named["request_id"])
+            return named["request_id"]
+        return add(self, *words, **named)
+
+    requests = [text_request(word, max_new_tokens=4) for word in WORDS]
+    expected = by_key(opened(tiny_llama, engine="static"), requests)
+    monkeypatch.setattr(ContinuousBatchingManager, "add_request", forgets)
+    found = by_key(opened(tiny_llama, engine="paged"), requests)
+    failed = {key for key, each in found.items() if each.failure is not None}
+    assert len(lost) == min(times, 2)
+    assert len(failed) == (times > 1)
+    assert {key: each for key, each in found.items() if key not in failed} == {
+        key: each for key, each in expected.items() if key not in failed
+    }
 
 
 def test_an_overlong_prompt_fails_by_itself(tiny_llama: Path, text_request: Callable[..., Request]) -> None:
