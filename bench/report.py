@@ -80,7 +80,7 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
         f"- Software: Python {platform.python_version()}, {versions}",
         f"- Model: {options.model}, {options.dtype or 'float32'} on {options.device or 'cpu'}; "
         f"data: {'original files' if options.data else 'the packaged sample'}",
-        f"- Repetitions: {options.repetitions}; the whole took {seconds / 60:.0f} minutes",
+        f"- Repetitions: {options.repetitions}; the last part of the run took {seconds / 60:.0f} minutes",
         "- Rates measured in this run: "
         + ", ".join(
             f"{name} {rate / 1e9:.0f} {'GB/s' if name == 'read' else 'GFLOP/s'}" for name, rate in rates.items()

@@ -89,6 +89,8 @@ def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text
     made = peft.PeftModel.from_pretrained(inner, folder).generate(**ids, max_new_tokens=8, do_sample=False)
     expected = tokenizer.decode(made[0, ids.input_ids.shape[1] :], skip_special_tokens=True)
     assert found.text == expected != before.text
+    [after] = smollm2.answer([request])
+    assert after == before
     adapted.close()
 
 

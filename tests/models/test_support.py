@@ -33,6 +33,25 @@ def part(name: str) -> ModuleType:
     return importlib.import_module(f"xlingual.plugins.models.hf.{name}")
 
 
+def test_a_model_is_checked_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with every task; but how long its texts may be is asked each time."""
+    support = part("support")
+    checks: list[object] = []
+    agrees = support._agrees
+
+    def watched(engine: object) -> object:
+        checks.append(engine)
+        return agrees(engine)
+
+    monkeypatch.setattr(support, "_agrees", watched)
+    opened: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
+    first = support.prepare(part("loading").load(opened.description, opened.options), 100)
+    assert support.prepare(first, 200) is first
+    assert len(checks) == 1
+    monkeypatch.setattr(support, "_is_plain", lambda _config, longest: longest <= 200)
+    assert support.prepare(first, 201) is None
+
+
 def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
     """Return a random model of another architecture, on the vocabulary of the tiny Llama."""
     size: dict[str, Any] = {
