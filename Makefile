@@ -34,15 +34,15 @@ install: $(STAMP)
 
 # With nothing set: the packaged model on the packaged sample. With MODEL: that model on the real benchmarks.
 eval: $(STAMP)
-	@$(BIN)/python -m xlingual.cli.make_eval
+	@$(BIN)/python -m xlingual.cli.make eval
 
 # With nothing set: x-LLaMA in small on the packaged sample. With RECIPE: that recipe, on the text in DATA.
 tune: $(STAMP)
-	@$(BIN)/python -m xlingual.cli.make_tune
+	@$(BIN)/python -m xlingual.cli.make tune
 
 # The whole story in small: base, Alpaca, x-models, m-model, law, budget, one page. SCALE=paper BASE=... for GPUs.
 xllama: $(STAMP)
-	@$(BIN)/python -m xlingual.cli.make_xllama
+	@$(BIN)/python -m xlingual.cli.make xllama
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"

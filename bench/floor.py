@@ -30,9 +30,9 @@ def count_work(
     Attention is left out; prefixes are counted once, drafts not at all.
     """
     description = loaded.description
-    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
-    rows = part("prefixes").arrange(prompts)
-    prefixes = {each for row in rows for each in part("prefixes").chain(row.prefix)}
+    prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
+    rows = part("packed.prefix_tree").build_prefix_tree(prompts)
+    prefixes = {each for row in rows for each in part("packed.prefix_tree").prefix_path(row.prefix)}
     distinct = sum(each.end - each.start for each in prefixes) + sum(len(row.tail) for row in rows)
     lengths = [_count(description.tokenizer, answers.get(each.key)) for each in requests]
     body, head = weights
@@ -58,7 +58,7 @@ def measure_rates() -> dict[str, float]:
     square = torch.randn(2048, 2048)
     weights = [torch.randn(3072, 576) for _ in range(40)]
     big = torch.randn(64 * 2**20)
-    packed = part("products").pack(square, None)
+    packed = part("packed.linear").prepack(square, None)
     quickest = min(_best(lambda: square @ square), _best(lambda: packed(square)))
     rates = {"product": 2 * 2048**3 / quickest}
     for rows in (1, 16, 64, 512):

@@ -30,7 +30,7 @@ def measure(order: dict[str, str | None]) -> Json:
     data = Path(order["data"]) if order["data"] else None
     requests = requests_of(workload, opened, data, slice_of(str(order["way"]), workload.count))
     description = getattr(opened, "inner", opened).description  # type: ignore[union-attr]  # of the backend hf
-    loaded = Loaded(description=description, engine=part("loading").load(description, choice))
+    loaded = Loaded(description=description, engine=part("checkpoint.loading").load(description, choice))
     torch.set_num_threads(int(order["threads"] or torch.get_num_threads()))
     weights = count_weights(loaded)
     ready = time.perf_counter()

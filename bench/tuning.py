@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.training.loop import Training, prepare, take_step
-from xlingual.training.observing import SilentObserver
+from xlingual.training.observing import SilentTrainingObserver
 from xlingual.training.parallel import join_world
-from xlingual.training.settings import Job, TrainSettings
+from xlingual.training.settings import TrainingJob, TrainSettings
 from xlingual.tune.prepare import open_base, plan_mix, trainable
 from xlingual.tune.recipe import find_recipe
 
@@ -92,14 +92,14 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_job(options: argparse.Namespace, folder: Path) -> Job:
+def make_job(options: argparse.Namespace, folder: Path) -> TrainingJob:
     """Plan the mix, and lay the base out, cut to its first layers where asked to."""
     text = MIX.format(
         length=LENGTH, rows=options.rows * options.steps, step=options.rows, **(REAL if options.data else SAMPLE)
     )
     (folder / "bench.toml").write_text(text, encoding="utf-8")
     model = open_base(options.model, offline=True)
-    place = DataPlace(folder=options.data, sample=options.data is None, offline=True)
+    place = DataSource(folder=options.data, sample=options.data is None, offline=True)
     planned = plan_mix(find_recipe(str(folder / "bench.toml")), model, place, pack_length=options.pack_length)
     weights = trainable(model).weights()
     if options.layers:
@@ -109,7 +109,7 @@ def make_job(options: argparse.Namespace, folder: Path) -> Job:
         config.num_hidden_layers = options.layers
         AutoModelForCausalLM.from_pretrained(weights, config=config).save_pretrained(folder / "cut")
         weights = folder / "cut"
-    return Job(
+    return TrainingJob(
         plan=planned.plan,
         rows=planned.rows,
         weights=weights,
@@ -125,7 +125,7 @@ class Rows(Dataset[dict[str, list[int]]]):
     def __init__(self, training: Training, steps: int) -> None:
         """Lay the steps out."""
         self.rows = training.job.rows
-        self.order = [int(row) for step in range(steps) for row in training.calendar.step(step).rows]
+        self.order = [int(row) for step in range(steps) for row in training.step_schedule.step(step).rows]
 
     def __len__(self) -> int:
         """Rows of all steps."""
@@ -198,10 +198,10 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
         def on_log(self, _arguments: object, state: Any, *_: object, logs: dict[str, float], **__: object) -> None:  # noqa: ANN401
             if "loss" in logs:
                 theirs = replace(self.theirs, loss=float(logs["loss"]))
-                step = training.calendar.step(state.global_step - 1)
+                step = training.step_schedule.step(state.global_step - 1)
                 self.clock.set()
                 take_step(training, step)
-                found.append((step.number, theirs, self.clock.read(training.ledger.read()[0].loss)))
+                found.append((step.number, theirs, self.clock.read(training.loss_meter.read()[0].loss)))
                 print(describe(training, *found[-1]), flush=True)
                 self.clock.set()
 
@@ -223,7 +223,7 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
 
 def describe(training: Training, number: int, theirs: Cost, ours: Cost) -> str:
     """Return the line of a step."""
-    lengths = training.lengths[training.calendar.step(number).rows].tolist()
+    lengths = training.lengths[training.step_schedule.step(number).rows].tolist()
     tokens = sum(lengths)
     chunks = [lengths[at : at + PASS_ROWS] for at in range(0, len(lengths), PASS_ROWS)]
     pads = 1 - tokens / sum(max(chunk) * len(chunk) for chunk in chunks)
@@ -235,7 +235,7 @@ def describe(training: Training, number: int, theirs: Cost, ours: Cost) -> str:
 
 def summarize(training: Training, found: list[tuple[int, Cost, Cost]]) -> str:
     """Return the speeds over all steps, which is what a training of many steps takes, and the median of the steps."""
-    tokens = sum(int(training.lengths[training.calendar.step(number).rows].sum()) for number, _, _ in found)
+    tokens = sum(int(training.lengths[training.step_schedule.step(number).rows].sum()) for number, _, _ in found)
     theirs, ours = sum(each.wall for _, each, _ in found), sum(each.wall for _, _, each in found)
     processor = sum(each.processor for _, each, _ in found) / sum(each.processor for _, _, each in found)
     middle = median(theirs.wall / ours.wall for _, theirs, ours in found)
@@ -255,7 +255,7 @@ def main() -> None:
         folder = Path(name)
         job = make_job(options, folder)
         job = replace(job, plan=replace(job.plan, steps=options.steps))
-        training = prepare(job, world, SilentObserver())
+        training = prepare(job, world, SilentTrainingObserver())
         plan = training.job.plan
         print(f"{plan.recipe.base}, {options.layers or 'all'} layers, {options.rows} rows a step, ", end="")
         print(f"{100 * plan.supervised / plan.tokens:.0f}% of the tokens supervised, {options.threads} threads")

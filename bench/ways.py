@@ -31,24 +31,26 @@ def answer_ours(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
     model = importlib.import_module("xlingual.plugins.models.hf").HfModel(
         description=loaded.description, options=ModelOptions(batch_size=rows or None)
     )
-    model.engine = loaded.engine
+    model.loaded = loaded.engine
     return {each.key: each.text for each in model.answer(requests)}
 
 
 def make_ready(loaded: Loaded, requests: Sequence[Request]) -> Loaded:
     """Do what the engine does once for a model: bring its weights into the order it reads them in, and check itself."""
     description = loaded.description
-    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
+    prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
     longest = max(len(prompt.ids) + request.max_new_tokens for prompt, request in zip(prompts, requests, strict=True))
-    return Loaded(description=description, engine=part("support").prepare(loaded.engine, longest) or loaded.engine)
+    return Loaded(
+        description=description, engine=part("packed.verification").verify(loaded.engine, longest) or loaded.engine
+    )
 
 
 def answer_plain(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
     """`generate` of transformers: batches sorted by length, and each row ends by itself."""
     description = loaded.description
-    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
-    limit = part("generation").RowLimit(rows=rows)
-    return {each.key: each.text for each in part("generation").generate(loaded.engine, prompts, limit)}
+    prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
+    limit = part("limits").RowLimit(rows=rows)
+    return {each.key: each.text for each in part("static.generation").generate(loaded.engine, prompts, limit)}
 
 
 def answer_hflm(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
@@ -57,7 +59,7 @@ def answer_hflm(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
     from lm_eval.models.huggingface import HFLM
 
     description = loaded.description
-    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
+    prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
     peer = HFLM(pretrained=loaded.engine.model, tokenizer=description.tokenizer, batch_size=rows)
     texts = [description.tokenizer.decode(each.ids) for each in prompts]
     for prompt, text in zip(prompts, texts, strict=True):
@@ -75,9 +77,11 @@ def answer_hflm(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
 def answer_paged(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
     """Continuous batching of transformers, with our handling of stops and lost requests."""
     description = loaded.description
-    prompts = part("rendering").render(description.tokenizer, requests, description.vocabulary)
-    limit = part("generation").RowLimit(rows=rows or PAGED_ROWS)
-    return {each.key: each.text for each in part("paged").generate_paged(loaded.engine, prompts, limit)}
+    prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
+    limit = part("limits").RowLimit(rows=rows or PAGED_ROWS)
+    return {
+        each.key: each.text for each in part("paged.continuous_batching").generate_paged(loaded.engine, prompts, limit)
+    }
 
 
 WAYS: dict[str, Callable[[Loaded, Sequence[Request], int], dict[str, str | None]]] = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlingual.planning import RunSettings, parse_limit, plan_task
-from xlingual.plugin import DataPlace, Model
+from xlingual.plugin import DataSource, Model
 from xlingual.records import Request
 from xlingual.selection import select_tasks
 
@@ -43,7 +43,7 @@ def requests_of(workload: Workload, model: Model, data: Path | None, count: int)
     """Return the first `count` requests of `workload`; without `data` those of the packaged sample."""
     [task] = select_tasks([workload.task], [])
     settings = RunSettings(
-        place=DataPlace(folder=data, sample=data is None, offline=True),
+        data_source=DataSource(folder=data, sample=data is None, offline=True),
         out=Path("unused"),
         shots=workload.shots,
         max_new_tokens=workload.max_new_tokens,

@@ -4,10 +4,10 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.registry import register_model
 
 from ._served import open_served
-from ._served.engine import Engine, Launch
+from ._served.program import LaunchOptions, ServerProgram
 
 
-def _command(launch: Launch) -> list[str]:
+def _command(launch: LaunchOptions) -> list[str]:
     return [
         *(launch.python, "-m", "sglang.launch_server", "--model-path", str(launch.model)),
         *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
@@ -24,7 +24,7 @@ NEUTRAL = """
 --max-running-requests --chunked-prefill-size --log-level
 """
 """How a model is spread and how much memory it takes, which does not make it another one."""
-ENGINE = Engine(
+ENGINE = ServerProgram(
     name="sglang",
     package="sglang",
     command=_command,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault
-from xlingual.plugin import Model, ModelOptions, Noting, Trainable
+from xlingual.plugin import Model, ModelOptions, SupportsNotes, Trainable
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
 
@@ -19,7 +19,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
-class HfModel(Model, Trainable, Protocol):
+class TrainableHfModel(Model, Trainable, Protocol):
     """What the backend `hf` opens."""
 
 
@@ -28,7 +28,7 @@ class NamedModel:
     """A model under a name of its own, instead of the place of its file on this machine."""
 
     spec: ModelSpec
-    inner: HfModel
+    inner: TrainableHfModel
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -58,10 +58,10 @@ class NamedModel:
         """Return the folder of the converted tokenizer."""
         return self.inner.tokenizer_files()
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Hand on who takes notes."""
-        if isinstance(self.inner, Noting):
-            self.inner.tell(note)
+        if isinstance(self.inner, SupportsNotes):
+            self.inner.on_note(note)
 
     def close(self) -> None:
         """Free the weights."""
@@ -75,7 +75,7 @@ def open_smollm2(name: str, options: ModelOptions) -> Model:
     Raises EnvironmentFault where its package is not installed.
     """
     adapter = f"+{name}" if name else ""
-    inner = cast(HfModel, MODELS.get("hf")(f"{_packaged_file()}{adapter}", options))
+    inner = cast(TrainableHfModel, MODELS.get("hf")(f"{_packaged_file()}{adapter}", options))
     # The label of the adapter comes last in the name of the whole.
     label = f"+{inner.spec.name.rpartition('+')[2]}" if name else ""
     word = f"smollm2:{name}" if name else "smollm2"

@@ -4,10 +4,10 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.registry import register_model
 
 from ._served import open_served
-from ._served.engine import Engine, Launch
+from ._served.program import LaunchOptions, ServerProgram
 
 
-def _command(launch: Launch) -> list[str]:
+def _command(launch: LaunchOptions) -> list[str]:
     return [
         *(launch.python, "-m", "vllm.entrypoints.cli.main", "serve", str(launch.model)),
         *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
@@ -25,7 +25,7 @@ NEUTRAL = """
 --distributed-executor-backend --disable-log-stats
 """
 """How a model is spread and how much memory it takes, which does not make it another one."""
-ENGINE = Engine(
+ENGINE = ServerProgram(
     name="vllm",
     package="vllm",
     command=_command,

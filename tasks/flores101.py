@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from xlingual import (
     LANGUAGES,
     DataFile,
-    DataPlace,
     DatasetRef,
+    DataSource,
     Example,
     Examples,
     GenerationTask,
@@ -34,7 +34,7 @@ def flores101() -> Iterator[Task]:
                 yield _task(source, target)
 
 
-def _file(split: str, language: str, place: DataPlace) -> DataFile:
+def _file(split: str, language: str, data_source: DataSource) -> DataFile:
     flores = LANGUAGES[language].flores
     file = f"{split}/{flores}.{split}"
     ref = DatasetRef(
@@ -43,12 +43,12 @@ def _file(split: str, language: str, place: DataPlace) -> DataFile:
         sample=f"flores101/{file}",
         remotes=flores101_sources(split, flores),
     )
-    return locate(ref, place)
+    return locate(ref, data_source)
 
 
 def _task(source: str, target: str) -> Task:
-    def read(split: str, place: DataPlace) -> Examples:
-        files = (_file(split, source, place), _file(split, target, place))
+    def read(split: str, data_source: DataSource) -> Examples:
+        files = (_file(split, source, data_source), _file(split, target, data_source))
         return Examples(rows=read_parallel(*files, language=target, name=split), files=files)
 
     def ask(example: Example) -> Prompt:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from xlingual import (
-    DataPlace,
     DatasetRef,
+    DataSource,
     Example,
     Examples,
     GenerationTask,
@@ -34,7 +34,7 @@ def mlqa() -> Iterator[Task]:
 
 
 def _task(variant: str, context: str, question: str) -> Task:
-    def read(split: str, place: DataPlace) -> Examples:
+    def read(split: str, data_source: DataSource) -> Examples:
         file = f"{split}/{split}-context-{context}-question-{question}.json"
         ref = DatasetRef(
             name=f"mlqa/{file}",
@@ -42,7 +42,7 @@ def _task(variant: str, context: str, question: str) -> Task:
             sample=f"mlqa/MLQA_V1/{file}",
             remotes=mlqa_sources(split, context, question),
         )
-        found = locate(ref, place)
+        found = locate(ref, data_source)
         return Examples(rows=read_squad(found, context), files=(found,))
 
     def ask(example: Example) -> Prompt:

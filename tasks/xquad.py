@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from xlingual import (
-    DataPlace,
     DatasetRef,
+    DataSource,
     Example,
     Examples,
     GenerationTask,
@@ -39,8 +39,8 @@ def _task(language: str) -> Task:
         remotes=xquad_sources(language),
     )
 
-    def read(_split: str, place: DataPlace) -> Examples:
-        found = locate(ref, place)
+    def read(_split: str, data_source: DataSource) -> Examples:
+        found = locate(ref, data_source)
         return Examples(rows=read_squad(found, language), files=(found,))
 
     def ask(example: Example) -> Prompt:

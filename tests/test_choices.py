@@ -9,7 +9,7 @@ import pytest
 
 from xlingual.errors import DataError
 from xlingual.planning import RunSettings, hash_examples, plan_task
-from xlingual.plugin import ChoiceTask, DataPlace, Model, ModelOptions
+from xlingual.plugin import ChoiceTask, DataSource, Model, ModelOptions
 from xlingual.records import (
     Example,
     Examples,
@@ -31,11 +31,11 @@ KEY = "dc130f5e9c8ec395726107930ee755017096ff7a57f834a7a7cd0e80108a0787"
 DATA = "70dc8938ca9b21072f70de4e289ff00a14fce0bdffdb387cdd673a08370ef108"
 PROMPTS = "5af7e8b391ebf9d3a0b32e179cc766c7e04bf03a870fda18bb7ed58cecf5e882"
 """Of xquad/en on the sample, as they were before there were choices."""
-PLACE = DataPlace(folder=None, sample=True, offline=True)
+PLACE = DataSource(folder=None, sample=True, offline=True)
 CITIES = {"France": "Paris", "Peru": "Lima", "Kenya": "Nairobi", "Nepal": "Kathmandu"}
 
 
-def read(_split: str, _place: DataPlace) -> Examples:
+def read(_split: str, _data_source: DataSource) -> Examples:
     rows = [
         Example(
             id=land, language="en", group=land, cluster=land, fields={"land": land}, targets=(city,),
@@ -106,7 +106,7 @@ class Silent:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(place=PLACE, out=tmp_path / "out", max_new_tokens=32, stop=("\n",))
+    return RunSettings(data_source=PLACE, out=tmp_path / "out", max_new_tokens=32, stop=("\n",))
 
 
 def run(model: Model, settings: RunSettings) -> RunRecord:
@@ -146,7 +146,9 @@ def test_the_choices_are_part_of_the_key_and_of_the_data(settings: RunSettings) 
 def test_hashes_of_generation_are_what_they_were(settings: RunSettings) -> None:
     """Keys, data hashes and prompt hashes from before there were choices: stored answers are not asked again."""
     [task] = select_tasks(["xquad/en"], [])
-    plan = plan_task(task, Weighing(replace(MODEL, context_length=None)), RunSettings(place=PLACE, out=settings.out))
+    plan = plan_task(
+        task, Weighing(replace(MODEL, context_length=None)), RunSettings(data_source=PLACE, out=settings.out)
+    )
     assert plan.fitted[0].request.key == KEY
     assert (plan.protocol.data, plan.protocol.prompts) == (DATA, PROMPTS)
 

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.cli.progress import SilentObserver
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.comparison import compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.planning import Limit, RunSettings
-from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.plugin import DataSource, ModelOptions
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
-SAMPLE = DataPlace(folder=None, sample=True, offline=True)
+SAMPLE = DataSource(folder=None, sample=True, offline=True)
 
 
 def _run(model: str, out: Path, tasks: str = "xquad/en,xquad/zh", *, shots: int = 0) -> Path:
-    settings = RunSettings(place=SAMPLE, out=out, shots=shots)
-    evaluate(open_model(model, ModelOptions()), select_tasks(tasks.split(","), []), settings, SilentObserver())
+    settings = RunSettings(data_source=SAMPLE, out=out, shots=shots)
+    evaluate(open_model(model, ModelOptions()), select_tasks(tasks.split(","), []), settings, SilentRunObserver())
     return next(path for path in out.iterdir() if path.name.startswith(model.partition(":")[0]))
 
 
@@ -61,15 +61,15 @@ def test_nothing_in_common(tmp_path: Path) -> None:
 
 def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
     folder = _run("echo", tmp_path, "xquad/en")
-    settings = RunSettings(place=SAMPLE, out=tmp_path, fresh=True)
-    evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentObserver())
+    settings = RunSettings(data_source=SAMPLE, out=tmp_path, fresh=True)
+    evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentRunObserver())
     assert len(list(folder.rglob("results.json"))) == 2
     assert [found.n for found in compare_runs(folder, folder, [])] == [24]
 
 
 def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:
-    settings = replace(RunSettings(place=SAMPLE, out=tmp_path), limit=Limit(1, 3))
-    evaluate(open_model("oracle", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentObserver())
+    settings = replace(RunSettings(data_source=SAMPLE, out=tmp_path), limit=Limit(1, 3))
+    evaluate(open_model("oracle", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentRunObserver())
     with pytest.raises(UsageError, match="no finished run here"):
         compare_runs(tmp_path, tmp_path, [])
 

@@ -8,12 +8,12 @@ import pytest
 
 from xlingual.errors import UsageError
 from xlingual.planning import Limit, RunSettings, TaskPlan, choose_demonstrations, parse_limit, plan_task
-from xlingual.plugin import DataPlace, GenerationTask, ModelOptions, Task
+from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
 from xlingual.records import Example, Examples, Prompt
 from xlingual.selection import open_model, select_tasks
 
-SAMPLE = DataPlace(folder=None, sample=True, offline=True)
-START = RunSettings(place=SAMPLE, out=Path("out"))
+SAMPLE = DataSource(folder=None, sample=True, offline=True)
+START = RunSettings(data_source=SAMPLE, out=Path("out"))
 
 
 def _plan(task: str, settings: RunSettings = START, model: str = "echo") -> TaskPlan:
@@ -118,8 +118,8 @@ def _versioned(task: Task, version: str) -> Task:
 
 
 def _other_data(task: Task) -> Task:
-    def read(split: str, place: DataPlace) -> Examples:
-        found = task.examples(split, place)
+    def read(split: str, data_source: DataSource) -> Examples:
+        found = task.examples(split, data_source)
         return replace(found, rows=(*found.rows[:-1], replace(found.rows[-1], targets=("another gold",))))
 
     return GenerationTask(spec=task.spec, read=read, ask=task.prompt)
@@ -143,8 +143,8 @@ def test_another_version_data_or_prompt_has_a_folder_of_its_own(change: Callable
 def test_a_question_that_is_asked_twice_has_two_answers() -> None:
     task, model = select_tasks(["xquad/en"], [])[0], open_model("echo", ModelOptions())
 
-    def read(split: str, place: DataPlace) -> Examples:
-        found = task.examples(split, place)
+    def read(split: str, data_source: DataSource) -> Examples:
+        found = task.examples(split, data_source)
         return replace(found, rows=(*found.rows, replace(found.rows[0], id="again", targets=("another gold",))))
 
     plan = plan_task(GenerationTask(spec=task.spec, read=read, ask=task.prompt), model, START)

@@ -10,13 +10,13 @@ import pytest
 
 from xlingual.errors import DataError
 from xlingual.planning import Limit, RunSettings
-from xlingual.plugin import DataPlace, Model, ModelOptions
+from xlingual.plugin import DataSource, Model, ModelOptions
 from xlingual.records import Example, ModelSpec, Request, Response, RunRecord
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 from xlingual.serial import from_json
 
-SAMPLE = DataPlace(folder=None, sample=True, offline=True)
+SAMPLE = DataSource(folder=None, sample=True, offline=True)
 
 
 @dataclass
@@ -54,7 +54,7 @@ def _values(record: RunRecord) -> dict[str, float | None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(place=SAMPLE, out=tmp_path / "out")
+    return RunSettings(data_source=SAMPLE, out=tmp_path / "out")
 
 
 def _scripted(folder: Path, lines: Sequence[Mapping[str, object]]) -> str:
@@ -64,7 +64,7 @@ def _scripted(folder: Path, lines: Sequence[Mapping[str, object]]) -> str:
 
 
 def _ids(settings: RunSettings) -> list[str]:
-    return [row.id for row in select_tasks(["xquad/en"], [])[0].examples("test", settings.place).rows]
+    return [row.id for row in select_tasks(["xquad/en"], [])[0].examples("test", settings.data_source).rows]
 
 
 def test_the_record_is_what_the_file_holds(settings: RunSettings) -> None:
@@ -255,7 +255,7 @@ def test_examples_of_the_oracle_are_those_of_the_plan(settings: RunSettings) -> 
 
 def test_what_a_model_tells_is_shown_and_kept_in_every_run(settings: RunSettings) -> None:
     class Teller(Forgetful):
-        def tell(self, note: Callable[[str], None]) -> None:
+        def on_note(self, note: Callable[[str], None]) -> None:
             note("out of memory")
 
     recorder = Recorder()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import DataError, EnvironmentFault
+from xlingual.files import write_atomically
 from xlingual.records import Failure, Finish, Response
-from xlingual.store import LOCK, lock_folder, open_journal, prepare_folder, write_atomically
+from xlingual.store import LOCK, lock_folder, open_journal, prepare_folder
 
 TEXTS = ["one", "zwei\u2028drei", "四", "a\ud835b", ""]
 

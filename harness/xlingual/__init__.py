@@ -4,30 +4,11 @@ These are the names that plugins and notebooks are written with; the errors are 
 records in `xlingual.records`.
 """
 
-from .data import (
-    flores101_sources,
-    locate,
-    mlqa_sources,
-    read_parallel,
-    read_records,
-    read_squad,
-    xquad_sources,
-)
+from .data import flores101_sources, locate, mlqa_sources, read_parallel, read_records, read_squad, xquad_sources
 from .errors import XlingualError
 from .languages import LANGUAGES
-from .plugin import ChoiceTask, DataPlace, GenerationTask, Model, ModelOptions, Task
-from .records import (
-    DataFile,
-    DatasetRef,
-    Example,
-    Examples,
-    Failure,
-    ModelSpec,
-    Prompt,
-    Request,
-    Response,
-    TaskSpec,
-)
+from .plugin import ChoiceTask, DataSource, GenerationTask, Model, ModelOptions, Task
+from .records import DataFile, DatasetRef, Example, Examples, Failure, ModelSpec, Prompt, Request, Response, TaskSpec
 from .registry import register_model, register_task
 from .selection import open_model
 from .wording import ask_question, ask_translation
@@ -36,7 +17,7 @@ __all__ = [
     "LANGUAGES",
     "ChoiceTask",
     "DataFile",
-    "DataPlace",
+    "DataSource",
     "DatasetRef",
     "Example",
     "Examples",

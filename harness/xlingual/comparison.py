@@ -7,11 +7,12 @@ from typing import cast
 
 from .errors import DataError, UsageError
 from .estimate import paired_difference
+from .files import read_json, read_json_lines
 from .identity import Json
 from .metrics import find_metric
 from .records import Estimate, Protocol, RunRecord, Statistics
 from .serial import from_json
-from .store import EARLIER, read_json, read_json_lines
+from .store import EARLIER
 
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
 """Fields of a protocol that must be equal: all but the template, which suits each model."""

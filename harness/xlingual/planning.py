@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataPlace, ForeignTask, Model, Task
-from .prompt import Fitted, Rendering, choose_template, cut_beginning, fit, request_key
+from .plugin import DataSource, ForeignTask, Model, Task
+from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key
 from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
 from .serial import to_json
 from .text import for_scoring
@@ -32,7 +32,7 @@ class Limit:
 class RunSettings:
     """What the user chose for a run, besides model and tasks."""
 
-    place: DataPlace
+    data_source: DataSource
     out: Path
     split: str | None = None
     """None: each task's own."""
@@ -60,7 +60,7 @@ class TaskPlan:
     protocol: Protocol
     template: str
     examples: tuple[Example, ...]
-    fitted: tuple[Fitted, ...]
+    fitted: tuple[FittedRequest, ...]
     """In the order of `examples`."""
     files: tuple[DataFile, ...]
     demonstrations: tuple[Demonstration, ...]
@@ -100,7 +100,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
     Raises DataError, UsageError or EnvironmentFault with the task's name where its data or settings are unusable.
     """
     split = settings.split or task.spec.split
-    found = task.examples(split, settings.place)
+    found = task.examples(split, settings.data_source)
     shots, evaluated = choose_demonstrations(task, found.rows, split, settings)
     if not evaluated:
         raise DataError("no examples are left to evaluate", where=task.spec.name)
@@ -156,7 +156,7 @@ class _Wording:
     template: str
     prompts: str
     """Content hash of what is asked, before any template or cut."""
-    fitted: Sequence[Fitted]
+    fitted: Sequence[FittedRequest]
     """Of the chosen examples."""
 
 
@@ -178,7 +178,7 @@ def _take_wording(
     return _Wording(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
 
 
-def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSettings) -> list[Fitted]:
+def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSettings) -> list[FittedRequest]:
     """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices."""
     window = model.spec.context_length
     lengths = None if window is None else model.count_tokens(requests)
@@ -186,14 +186,14 @@ def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSetting
     for place, request in enumerate(requests):
         room = (window or 0) - request.max_new_tokens
         if lengths is None or lengths[place] <= room or request.choices is not None:
-            fitted.append(Fitted(request=request, shots_dropped=0, passage_cut=0, overflow=False))
+            fitted.append(FittedRequest(request=request, shots_dropped=0, passage_cut=0, overflow=False))
             continue
         if settings.on_overflow == "error":
             where, hint = "--on-overflow error", "--on-overflow truncate cuts the beginning, as lm-eval does"
             raise DataError(f"a prompt is longer than {room} tokens", where=where, hint=hint)
         found = cut_beginning(request, room, model.count_tokens) if settings.on_overflow == "truncate" else None
         shorter, gone = found or (request, 0)
-        fitted.append(Fitted(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
+        fitted.append(FittedRequest(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
     return fitted
 
 
@@ -219,7 +219,7 @@ def choose_demonstrations(
     else:
         evaluated = tuple(rows)
         seen = {for_scoring(text) for row in rows for text in (*row.fields.values(), *row.targets)}
-        candidates = task.examples(shot_split, settings.place).rows
+        candidates = task.examples(shot_split, settings.data_source).rows
         pool = [row for row in candidates if not _texts(row) & seen]
     picked = _spread(pool, settings.shots, generator)
     if len(picked) < settings.shots:
@@ -248,7 +248,7 @@ def _spread(pool: Sequence[Example], count: int, generator: random.Random) -> li
     return [shuffled[index] for _, index in sorted(order)[:count]]
 
 
-def _number_repeats(fitted: Sequence[Fitted]) -> tuple[Fitted, ...]:
+def _number_repeats(fitted: Sequence[FittedRequest]) -> tuple[FittedRequest, ...]:
     """Give a question that is asked again a key of its own: XQuAD repeats a few, with another gold answer."""
     seen: Counter[str] = Counter()
     numbered = []

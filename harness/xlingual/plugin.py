@@ -19,7 +19,7 @@ FloatArray: TypeAlias = "NDArray[np.float64]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataPlace:
+class DataSource:
     """Where a run may take its data from."""
 
     folder: Path | None
@@ -38,7 +38,7 @@ class Task(Protocol):
         """What the task is."""
         ...
 
-    def examples(self, split: str, place: DataPlace) -> Examples:
+    def examples(self, split: str, data_source: DataSource) -> Examples:
         """Read a split, in the order of its files. Raises DataError or EnvironmentFault."""
         ...
 
@@ -52,12 +52,12 @@ class GenerationTask:
     """The Task that a spec and two functions make: how to read a split, and what to ask for an example."""
 
     spec: TaskSpec
-    read: Callable[[str, DataPlace], Examples]
+    read: Callable[[str, DataSource], Examples]
     ask: Callable[[Example], Prompt]
 
-    def examples(self, split: str, place: DataPlace) -> Examples:
+    def examples(self, split: str, data_source: DataSource) -> Examples:
         """Read a split, in the order of its files."""
-        return self.read(split, place)
+        return self.read(split, data_source)
 
     def prompt(self, example: Example) -> Prompt:
         """Say what to ask for `example`."""
@@ -67,7 +67,7 @@ class GenerationTask:
 class Source(Protocol):
     """A format of text to learn from; what it asks goes through the same templates as what a Task asks."""
 
-    def examples(self, corpus: Corpus, place: DataPlace) -> Examples:
+    def examples(self, corpus: Corpus, data_source: DataSource) -> Examples:
         """Read the corpus in the order of its files. Raises DataError, UsageError or EnvironmentFault."""
         ...
 
@@ -83,12 +83,12 @@ Asker: TypeAlias = Callable[[Corpus, Example, int], Prompt]
 class TextSource:
     """The Source that two functions make: how to read a corpus, and what to ask for an example of it."""
 
-    read: Callable[[Corpus, DataPlace], Examples]
+    read: Callable[[Corpus, DataSource], Examples]
     ask: Asker
 
-    def examples(self, corpus: Corpus, place: DataPlace) -> Examples:
+    def examples(self, corpus: Corpus, data_source: DataSource) -> Examples:
         """Read the corpus in the order of its files."""
-        return self.read(corpus, place)
+        return self.read(corpus, data_source)
 
     def prompt(self, corpus: Corpus, example: Example, number: int) -> Prompt:
         """Say what to ask for `example`."""
@@ -100,13 +100,13 @@ class ChoiceTask:
     """The Task whose examples have choices: the answer is the likeliest of them, and nothing is generated."""
 
     spec: TaskSpec
-    read: Callable[[str, DataPlace], Examples]
+    read: Callable[[str, DataSource], Examples]
     ask: Callable[[Example], Prompt]
     """The question; the choices are the example's."""
 
-    def examples(self, split: str, place: DataPlace) -> Examples:
+    def examples(self, split: str, data_source: DataSource) -> Examples:
         """Read a split, in the order of its files; DataError where choices are lacking or no target is among them."""
-        found = self.read(split, place)
+        found = self.read(split, data_source)
         for row in found.rows:
             if row.choices is None or len(set(row.choices)) < 2 or not all(row.choices):
                 raise DataError("needs two choices or more, none of them empty", where=f"{self.spec.name} {row.id}")
@@ -216,11 +216,18 @@ class Trainable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note on its way from a worker process."""
+
+    text: str
+
+
 @runtime_checkable
-class Noting(Protocol):
+class SupportsNotes(Protocol):
     """A model that has things to tell while it answers: that memory was short, that a device was lost."""
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that takes notes; called before `answer`."""
         ...
 

@@ -52,7 +52,7 @@ class Rendering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class FittedRequest:
     """A request that fits the context window, and what it took."""
 
     request: Request
@@ -143,14 +143,14 @@ def _joint(prompt: Prompt) -> str:
 
 def fit(
     prompts: Sequence[Prompt], shots: Sequence[Demonstration], rendering: Rendering, count: TokenCounter
-) -> list[Fitted]:
+) -> list[FittedRequest]:
     """Render every prompt and make those that overflow the model's context window fit by `rendering.on_overflow`.
 
     Raises DataError for the policy `error` at the first overflow, and for `truncate` where the fixed part does not fit;
     UsageError where the window does not hold the answer alone.
     """
     requests = [render(prompt, shots, rendering) for prompt in prompts]
-    whole = [Fitted(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in requests]
+    whole = [FittedRequest(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in requests]
     window = rendering.model.context_length
     if window is None or (lengths := count(requests)) is None:
         return whole
@@ -177,7 +177,7 @@ class _Room:
         return lengths is not None and lengths[0] <= self.tokens
 
 
-def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering, room: _Room) -> Fitted:
+def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering, room: _Room) -> FittedRequest:
     if rendering.on_overflow == "error":
         raise DataError(
             f"a prompt is longer than {room.tokens} tokens: {prompt.after.strip()[:60]!r}",
@@ -187,7 +187,7 @@ def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering
     for kept in range(len(shots) - 1, -1, -1):
         request = render(prompt, shots[:kept], rendering)
         if room.holds(request):
-            return Fitted(request=request, shots_dropped=len(shots) - kept, passage_cut=0, overflow=False)
+            return FittedRequest(request=request, shots_dropped=len(shots) - kept, passage_cut=0, overflow=False)
     low, high = 0, len(prompt.passage)
     while low < high - 1:
         middle = (low + high) // 2
@@ -201,7 +201,9 @@ def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering
             where=rendering.model.name,
             hint="--on-overflow skip records such samples as failed; --max-new-tokens N makes room",
         )
-    return Fitted(request=request, shots_dropped=len(shots), passage_cut=len(prompt.passage) - low, overflow=not fits)
+    return FittedRequest(
+        request=request, shots_dropped=len(shots), passage_cut=len(prompt.passage) - low, overflow=not fits
+    )
 
 
 def _cut(prompt: Prompt, characters: int) -> Prompt:

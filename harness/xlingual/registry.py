@@ -4,16 +4,16 @@ import importlib
 import importlib.metadata
 import os
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from . import plugins
 from .errors import UsageError
-from .plugin import Asker, DataPlace, Model, ModelOptions, Source, Task, TextSource
+from .plugin import Asker, DataSource, Model, ModelOptions, Source, Task, TextSource
 from .records import Corpus, Examples
+from .text import did_you_mean
 
 Item = TypeVar("Item")
 ENTRY_POINT_GROUP = "xlingual"
@@ -90,7 +90,11 @@ class Registry(Generic[Item]):
 
 
 TASKS: Registry[Family] = Registry("tasks", "task family")
+
+
 MODELS: Registry[Opener] = Registry("models", "model backend")
+
+
 SOURCES: Registry[Source] = Registry("tasks/sources", "reader of training text")
 
 
@@ -123,7 +127,7 @@ def register_model(name: str) -> Callable[[Opener], Opener]:
     return decorate
 
 
-Reader = Callable[[Corpus, DataPlace], Examples]
+Reader = Callable[[Corpus, DataSource], Examples]
 
 
 def register_source(name: str, *, ask: Asker) -> Callable[[Reader], Reader]:
@@ -137,14 +141,6 @@ def register_source(name: str, *, ask: Asker) -> Callable[[Reader], Reader]:
         return read
 
     return decorate
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint that offers up to three of the `known` words near `word`, or lists the first of them."""
-    known = list(known)
-    if close := get_close_matches(word, known, n=3, cutoff=0.5):
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
 
 
 def plugin_folders(kind: str) -> list[Path]:

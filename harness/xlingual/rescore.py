@@ -7,13 +7,14 @@ from pathlib import Path
 
 from .data import read_records
 from .errors import DataError, UsageError
+from .files import pretty_json, read_json, read_json_lines, write_atomically
 from .identity import Json, canonical_json
 from .planning import hash_examples
-from .plugin import DataPlace, Task
+from .plugin import DataSource, Task
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
-from .store import lock_folder, pretty_json, read_json, read_json_lines, write_atomically
+from .store import lock_folder
 
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str}
 
@@ -41,14 +42,14 @@ class PredictionScores:
 
 
 def score_predictions(
-    task: Task, place: DataPlace, path: Path, *, split: str | None, missing: str
+    task: Task, data_source: DataSource, path: Path, *, split: str | None, missing: str
 ) -> tuple[PredictionScores, str]:
     """Score the JSONL file `path` of `{"id", "prediction"}` lines on `task`.
 
     Returns the scores and the per-example lines as JSONL. Raises DataError naming file and line for a bad file, for an
     id given twice, and where no id of the file is known.
     """
-    found = task.examples(split or task.spec.split, place)
+    found = task.examples(split or task.spec.split, data_source)
     predictions = read_predictions(path)
     known = {example.id for example in found.rows}
     unknown = tuple(each for each in predictions if each not in known)
@@ -93,7 +94,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     return predictions
 
 
-def rescore_run(folder: Path, task: Task, place: DataPlace) -> RunRecord:
+def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
     """Score the stored answers of a finished run folder again, with today's metrics, and replace its summary files.
 
     Raises DataError where the data of the task are not those the run was made on.
@@ -101,7 +102,7 @@ def rescore_run(folder: Path, task: Task, place: DataPlace) -> RunRecord:
     path = folder / "results.json"
     record = from_json(RunRecord, read_json(path), where=str(path))
     samples = read_json_lines(folder / "samples.jsonl")
-    examples = {example.id: example for example in task.examples(record.protocol.split, place).rows}
+    examples = {example.id: example for example in task.examples(record.protocol.split, data_source).rows}
     absent = [str(sample["id"]) for sample in samples if sample["id"] not in examples]
     if absent:
         raise DataError(

@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from .files import pretty_json, write_atomically
 from .identity import Json, canonical_json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, Noting, Task
+from .plugin import ExampleAware, Model, SupportsNotes, Task
 from .records import Counts, Example, Failure, Request, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_folder, pretty_json, write_atomically
+from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -33,7 +34,7 @@ VERSIONED = (
 )
 
 
-class Observer(Protocol):
+class RunObserver(Protocol):
     """Watches a run: a progress bar, plain lines, or nothing."""
 
     def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
@@ -66,7 +67,7 @@ class OpenPlan:
         return None if response is None or response.failure is not None else response
 
 
-def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: Observer) -> list[RunRecord]:
+def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: RunObserver) -> list[RunRecord]:
     """Run `model` on `tasks` and return the record of each, written to its folder as well.
 
     Answers from earlier sittings of the same run are used, failures are asked again. Raises before the model is asked
@@ -83,7 +84,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
 
 
 @contextmanager
-def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: Observer) -> Iterator[list[OpenPlan]]:
+def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) -> Iterator[list[OpenPlan]]:
     """Lock the folders of all plans and open their journals; closed and unlocked in every ending."""
     with ExitStack() as stack:
         opened = []
@@ -135,7 +136,7 @@ def _share_answers(opened: Sequence[OpenPlan]) -> None:
                 each.journal.append(known[fitted.request.key])
 
 
-def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: Observer) -> None:
+def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: RunObserver) -> None:
     """Ask what has no answer yet, each request once though several tasks hold it, and store answers as they come."""
     wanted: dict[str, list[OpenPlan]] = {}
     requests: dict[str, Request] = {}
@@ -162,8 +163,8 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
         return
     if isinstance(model, ExampleAware):
         model.see(examples)
-    if isinstance(model, Noting):
-        model.tell(lambda message: _take_note(opened, observer, message))
+    if isinstance(model, SupportsNotes):
+        model.on_note(lambda message: _take_note(opened, observer, message))
     allowed = max_errors if max_errors is not None else max(20, len(requests) // 20)
     failed = 0
     for response in model.answer(list(requests.values())):
@@ -176,7 +177,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
             break
 
 
-def _take_note(opened: Sequence[OpenPlan], observer: Observer, message: str) -> None:
+def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) -> None:
     """Show what a model tells, and keep it in the folder of every run that is being answered."""
     observer.note(message)
     for each in opened:

@@ -10,7 +10,8 @@ from pathlib import Path
 from .errors import UsageError
 from .languages import find_language
 from .plugin import Model, ModelOptions, Task
-from .registry import MODELS, TASKS, Family, did_you_mean
+from .registry import MODELS, TASKS, Family
+from .text import did_you_mean
 
 _SLASH = re.compile(r"[/:]")
 

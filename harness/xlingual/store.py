@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,9 @@ from typing import IO
 
 import psutil
 
-from .atomic import replace_whole
 from .errors import DataError, EnvironmentFault
-from .identity import Json, canonical_json, content_hash, repair_surrogates
+from .files import _CHANGED, _read_object, disk_fault
+from .identity import canonical_json, content_hash
 from .records import Response
 from .serial import from_json, to_json
 
@@ -36,60 +36,6 @@ EARLIER = "before-"
 SYNC_SECONDS = 0.2
 """Written answers reach the operating system at once and the disk within this time."""
 NEEDED_BYTES = 16 * 2**20
-_CHANGED = "the file was changed by something else; move the run folder away to start over"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: after any crash it is the old or the new one, whole. EnvironmentFault on failure."""
-    try:
-        with replace_whole(path) as stream:
-            stream.write(repair_surrogates(text).encode("utf-8"))
-    except OSError as error:
-        raise disk_fault(error, path) from error
-
-
-def pretty_json(value: Json) -> str:
-    """Return `value` as indented JSON for people to read, with a final newline; NaN is refused."""
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-
-
-def read_json(path: Path) -> Json:
-    """Return the JSON data of `path`; DataError where it holds none, EnvironmentFault where it cannot be read."""
-    try:
-        data: Json = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise disk_fault(error, path) from error
-    except ValueError as error:
-        raise DataError(f"not JSON ({error})", where=str(path)) from None
-    return data
-
-
-def read_json_lines(path: Path) -> list[Mapping[str, Json]]:
-    """Return the objects of a JSONL file of ours; DataError naming the line that is none, EnvironmentFault as above."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError as error:
-        raise disk_fault(error, path) from error
-    return [_read_object(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
-
-
-def _read_object(line: bytes, where: str) -> Mapping[str, Json]:
-    try:
-        entry = json.loads(line.decode("utf-8"))
-    except ValueError as error:
-        raise DataError(f"not JSON ({error})", where=where, hint=_CHANGED) from None
-    if not isinstance(entry, dict):
-        raise DataError("not an object", where=where, hint=_CHANGED)
-    return entry
-
-
-def disk_fault(error: OSError, path: Path) -> EnvironmentFault:
-    """Return the fault for a failed read or write of `path`."""
-    return EnvironmentFault(
-        f"{error.strerror or error}",
-        where=str(path),
-        hint="make room or choose another --out; finished answers are kept",
-    )
 
 
 def prepare_folder(folder: Path) -> None:

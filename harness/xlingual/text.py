@@ -1,7 +1,17 @@
-"""What is done to answers: where a stop string ends them, and their Unicode form for scoring; the raw text is kept."""
+"""Plugins by name: task families, model backends, readers of training text: a look-up imports one file, by its stem."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint that offers up to three of the `known` words near `word`, or lists the first of them."""
+    known = list(known)
+    if close := get_close_matches(word, known, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+
 
 BOM = "\ufeff"
 _INVISIBLE = dict.fromkeys(

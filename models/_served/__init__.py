@@ -13,14 +13,14 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
 
-from ..hf.checkpoints import weights_folder
-from ..hf.generation import take_no_note
-from ..hf.loading import Description
+from ..hf.checkpoint.description import Description
+from ..hf.checkpoint.files import weights_folder
+from ..hf.limits import take_no_note
 from ..openai import OpenAiModel
 from ..openai.address import read_address
-from ..openai.pacing import Limits
-from .engine import Engine, Launch, telling_arguments
+from ..openai.pacing import RateLimits
 from .environment import find_python
+from .program import LaunchOptions, ServerProgram, telling_arguments
 from .server import Server, free_port, start_server
 
 VERSION = 1
@@ -53,7 +53,7 @@ class ServedModel:
     spec: ModelSpec
     inner: Model
     """The same model as the hf backend describes it: its tokenizer counts."""
-    engine: Engine
+    program: ServerProgram
     python: str
     options: ModelOptions
     folder: Path | None = field(default=None, init=False)
@@ -62,7 +62,7 @@ class ServedModel:
     restarts: int = field(default=0, init=False)
     note: Callable[[str], None] = field(default=take_no_note, init=False)
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that is told of crashes."""
         self.note = note
 
@@ -106,7 +106,7 @@ class ServedModel:
         if self.folder is None:
             self.folder = servable_folder(described(self.inner), self.options)
         port = free_port()
-        launch = Launch(
+        launch = LaunchOptions(
             python=self.python,
             model=self.folder,
             name=self._name(),
@@ -116,22 +116,22 @@ class ServedModel:
             trust_remote_code=described(self.inner).trusted,
             more=self.options.server_args,
         )
-        self.server = start_server(self.engine.name, port, self.engine.command(launch), ENVIRONMENT)
+        self.server = start_server(self.program.name, port, self.program.command(launch), ENVIRONMENT)
         try:
-            self.server.wait_until_healthy(self.engine.health)
+            self.server.wait_until_healthy(self.program.health)
         except BaseException:
             self.server.stop(keep_log=True)
             raise
         return self.server
 
     def _client(self, server: Server) -> OpenAiModel:
-        most = self.options.batch_size or self.engine.most
-        limits = Limits(start=min(8, most), most=most, attempts=ATTEMPTS, first_attempts=ATTEMPTS)
+        most = self.options.batch_size or self.program.most
+        limits = RateLimits(start=min(8, most), most=most, attempts=ATTEMPTS, first_attempts=ATTEMPTS)
         return OpenAiModel(spec=self.spec, address=read_address(f"{self._name()}@{server.url}"), limits=limits)
 
     def _name(self) -> str:
         """Return what requests call the model."""
-        return str(self.folder) if self.engine.named_by_path else self.spec.name
+        return str(self.folder) if self.program.named_by_path else self.spec.name
 
     def _count_crash(self, server: Server) -> None:
         self.restarts += 1
@@ -169,20 +169,20 @@ def servable_folder(description: Description, options: ModelOptions) -> Path:
     return links
 
 
-def open_served(engine: Engine, name: str, options: ModelOptions) -> Model:
-    """Open the model NAME for a server of `engine`; weights, and the server, come with the first answer.
+def open_served(program: ServerProgram, name: str, options: ModelOptions) -> Model:
+    """Open the model NAME for a server of `program`; weights, and the server, come with the first answer.
 
     Raises UsageError and ModelError as the hf backend does, EnvironmentFault where the engine is not installed.
     """
     if not name:
-        hint = f"{engine.name}:FOLDER or {engine.name}:org/name[@revision]"
-        raise UsageError("no model is named", where=engine.name, hint=hint)
-    if options.dtype is None and engine.dtype is not None:
-        options = replace(options, dtype=engine.dtype)
-    python, version = find_python(engine.name, engine.package, options.server_python)
+        hint = f"{program.name}:FOLDER or {program.name}:org/name[@revision]"
+        raise UsageError("no model is named", where=program.name, hint=hint)
+    if options.dtype is None and program.dtype is not None:
+        options = replace(options, dtype=program.dtype)
+    python, version = find_python(program.name, program.package, options.server_python)
     inner = open_model(name if name == "smollm2" else f"hf:{name}", options)
     described(inner)
-    told = telling_arguments(engine, options.server_args)
-    identity: list[Json] = [engine.name, VERSION, version, inner.spec.fingerprint, told]
-    spec = replace(inner.spec, word=f"{engine.name}:{name}", backend=engine.name, fingerprint=content_hash(identity))
-    return ServedModel(spec=spec, inner=inner, engine=engine, python=python, options=options)
+    told = telling_arguments(program, options.server_args)
+    identity: list[Json] = [program.name, VERSION, version, inner.spec.fingerprint, told]
+    spec = replace(inner.spec, word=f"{program.name}:{name}", backend=program.name, fingerprint=content_hash(identity))
+    return ServedModel(spec=spec, inner=inner, program=program, python=python, options=options)

@@ -7,21 +7,26 @@ from pathlib import Path
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response
-from xlingual.registry import did_you_mean, register_model
+from xlingual.registry import register_model
+from xlingual.text import did_you_mean
 
-from .adapters import give_back
-from .checkpoints import weights_folder
-from .choices import Weighed, count_tokens, weigh
-from .determinism import deterministic
-from .engine import generate_packed
-from .generation import Engine, RowLimit, failed, generate, release_memory, take_no_note
-from .likelihood import score_packed
-from .loading import ENGINES, Description, describe, load
-from .padded import score_padded
-from .paged import generate_paged
-from .parallel import ParallelModel, devices_of
-from .rendering import Rendered, encode_answers, render
-from .support import prepare
+from .checkpoint.adapters import give_back
+from .checkpoint.description import ENGINES, Description, describe
+from .checkpoint.files import weights_folder
+from .checkpoint.loading import load
+from .devices.parallel import ParallelModel, devices_of
+from .limits import RowLimit, release_memory, take_no_note
+from .loaded_model import LoadedModel
+from .packed.likelihood import score_packed
+from .packed.scheduler import generate_packed
+from .packed.verification import verify
+from .paged.continuous_batching import generate_paged
+from .responses import failed
+from .static.determinism import deterministic
+from .static.generation import generate
+from .static.likelihood import score_padded
+from .tokens.choices import TokenizedChoices, count_tokens, tokenize_choices
+from .tokens.rendering import Rendered, encode_answers, render
 
 BATCH_SIZE = 32
 """Rows of a static batch when the user does not say."""
@@ -35,7 +40,7 @@ class HfModel:
 
     description: Description
     options: ModelOptions
-    engine: Engine | None = field(default=None, init=False)
+    loaded: LoadedModel | None = field(default=None, init=False)
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """Of each way of generating that was used."""
     note: Callable[[str], None] = field(default=take_no_note, init=False)
@@ -45,7 +50,7 @@ class HfModel:
         """Which model."""
         return self.description.spec
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that is told when memory is short."""
         self.note = note
         for limit in self.limits.values():
@@ -70,36 +75,38 @@ class HfModel:
         if prompts:
             yield from self._generate(prompts)
         chosen = [request for request in requests if request.choices is not None]
-        weighed: list[Weighed] = []
-        for request, each in zip(chosen, self._weigh(chosen), strict=True):
+        tokenized: list[TokenizedChoices] = []
+        for request, each in zip(chosen, self._tokenize_choices(chosen), strict=True):
             if isinstance(each, Failure):
                 yield failed(request, each)
             else:
-                weighed.append(each)
-        if weighed:
-            yield from self._score(weighed)
+                tokenized.append(each)
+        if tokenized:
+            yield from self._score(tokenized)
 
     def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
-        way = self.options.engine or "packed"
-        if way == "packed" and not self._is_ready(max(len(each.ids) + each.request.max_new_tokens for each in prompts)):
-            way = "static"
-        limit = self._limit(way, BATCH_SIZE if way == "static" else PACKED_ROWS)
-        yield from WAYS[way](self._load(), prompts, limit)
+        engine = self.options.engine or "packed"
+        if engine == "packed" and not self._use_packed(
+            max(len(each.ids) + each.request.max_new_tokens for each in prompts)
+        ):
+            engine = "static"
+        limit = self._limit(engine, BATCH_SIZE if engine == "static" else PACKED_ROWS)
+        yield from ENGINES_BY_NAME[engine](self._load(), prompts, limit)
 
-    def _score(self, weighed: Sequence[Weighed]) -> Iterator[Response]:
+    def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
-                yield from score_padded(self._load(), weighed, RowLimit(rows=1))
+                yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
-        longest = max(len(each.ids) for one in weighed for choice in one.passages for each in choice)
-        if self.options.engine != "static" and self._is_ready(longest):
-            yield from score_packed(self._load(), weighed)
+        longest = max(len(each.ids) for one in tokenized for choice in one.passages for each in choice)
+        if self.options.engine != "static" and self._use_packed(longest):
+            yield from score_packed(self._load(), tokenized)
         else:
-            yield from score_padded(self._load(), weighed, self._limit("static", BATCH_SIZE))
+            yield from score_padded(self._load(), tokenized, self._limit("static", BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
@@ -130,33 +137,33 @@ class HfModel:
 
     def close(self) -> None:
         """Free the weights."""
-        if self.engine is not None:
-            give_back(self.engine.model)
-            self.engine = None
+        if self.loaded is not None:
+            give_back(self.loaded.model)
+            self.loaded = None
             release_memory()
 
-    def _load(self) -> Engine:
-        if self.engine is None:
-            self.engine = load(self.description, self.options)
-        return self.engine
+    def _load(self) -> LoadedModel:
+        if self.loaded is None:
+            self.loaded = load(self.description, self.options)
+        return self.loaded
 
-    def _is_ready(self, longest: int) -> bool:
+    def _use_packed(self, longest: int) -> bool:
         """Return whether the packed engine takes texts of up to `longest` tokens; it is made ready where it does."""
-        ready = prepare(self._load(), longest)
-        self.engine = ready or self.engine
+        ready = verify(self._load(), longest)
+        self.loaded = ready or self.loaded
         return ready is not None
 
-    def _weigh(self, requests: Sequence[Request]) -> list[Weighed | Failure]:
-        return weigh(self.description.reader, requests)
+    def _tokenize_choices(self, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:
+        return tokenize_choices(self.description.reader, requests)
 
-    def _limit(self, way: str, rows: int) -> RowLimit:
-        return self.limits.setdefault(way, RowLimit(rows=self.options.batch_size or rows, note=self.note))
+    def _limit(self, engine: str, rows: int) -> RowLimit:
+        return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
 
     def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
         return render(self.description.tokenizer, requests, self.description.vocabulary)
 
 
-WAYS: dict[str, Callable[[Engine, Sequence[Rendered], RowLimit], Iterator[Response]]] = {
+ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response]]] = {
     "packed": generate_packed,
     "static": generate,
     "paged": generate_paged,

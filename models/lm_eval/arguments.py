@@ -11,7 +11,7 @@ from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
-from xlingual.registry import did_you_mean
+from xlingual.text import did_you_mean
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""

@@ -12,7 +12,7 @@ from xlingual.registry import register_model
 
 from .address import Address, read_address, read_key
 from .exchange import open_exchange
-from .pacing import Limits
+from .pacing import RateLimits
 from .reading import failed
 from .schedule import plan
 from .stream import iterate
@@ -31,7 +31,7 @@ class OpenAiModel:
 
     spec: ModelSpec
     address: Address
-    limits: Limits
+    limits: RateLimits
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:  # noqa: ARG002 - the protocol's
         """Return None: only the server has the tokenizer."""
@@ -77,7 +77,7 @@ def open_openai(name: str, options: ModelOptions) -> Model:
         )
     if importlib.util.find_spec("openai") is None:
         raise EnvironmentFault("the package openai is not installed", where="openai", hint="pip install 'openai>=2,<4'")
-    limits = Limits() if options.batch_size is None else Limits(most=options.batch_size)
+    limits = RateLimits() if options.batch_size is None else RateLimits(most=options.batch_size)
     if limits.most < 1:
         raise UsageError(f"must be at least 1, got {limits.most}", where="--batch-size")
     read_key(address)

@@ -12,7 +12,7 @@ from xlingual.records import Failure, Form, Request, Response, Role
 from xlingual.redaction import redact
 
 from .address import KEY_VARIABLE, NO_KEY, Address
-from .pacing import BUSY, RETRIED, Limits, Trouble, asked_wait
+from .pacing import BUSY, RETRIED, RateLimits, ServerTrouble, asked_wait
 from .reading import Reading, describe, failed, make_response, may_be_cut_too_early, read_body, sendable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Exchange:
     chat_limit: str = NEW_LIMIT
     """The field that limits the tokens of a chat: servers know the new name, the old one or both."""
 
-    async def attempt(self, request: Request) -> Response | Trouble:
+    async def attempt(self, request: Request) -> Response | ServerTrouble:
         """Ask `request` once, or as often as it takes to find out what the server understands.
 
         Raises AuthError where the key is refused and ModelError where there is no such model.
@@ -59,13 +59,13 @@ class Exchange:
         if isinstance(reading, Reading) and may_be_cut_too_early(reading, sent):
             sent = ()
             reading = await self._ask(request, sent)
-        if isinstance(reading, Trouble):
+        if isinstance(reading, ServerTrouble):
             return reading
         if isinstance(reading, Failure):
             return failed(request, reading)
         return make_response(request, reading, sent)
 
-    async def _ask(self, request: Request, stop: tuple[str, ...]) -> Reading | Failure | Trouble:
+    async def _ask(self, request: Request, stop: tuple[str, ...]) -> Reading | Failure | ServerTrouble:
         field = self.chat_limit if request.form is Form.CHAT else OLD_LIMIT
         found = await self._send(request, stop, field)
         if isinstance(found, Refusal):
@@ -73,7 +73,7 @@ class Exchange:
                 self.chat_limit = OLD_LIMIT
                 return await self._ask(request, stop)
             return await self._refused(found)
-        if isinstance(found, Trouble):
+        if isinstance(found, ServerTrouble):
             return found
         reading = read_body(found, request.form, self.hide)
         # One more than asked for: some servers count the end token.
@@ -85,7 +85,7 @@ class Exchange:
             return Failure(kind="limit ignored", message=message)
         return reading
 
-    async def _send(self, request: Request, stop: tuple[str, ...], field: str) -> bytes | Refusal | Trouble:
+    async def _send(self, request: Request, stop: tuple[str, ...], field: str) -> bytes | Refusal | ServerTrouble:
         import openai  # noqa: PLC0415 - optional
 
         extra: dict[str, Json] = {field: request.max_new_tokens}
@@ -107,22 +107,22 @@ class Exchange:
         except openai.APIConnectionError as error:
             return self._broken(error)
         except Exception as error:  # noqa: BLE001 - the model call: whatever the client does is this sample's failure
-            return Trouble(kind=type(error).__name__, message=self.hide(str(error)), retry=False)
+            return ServerTrouble(kind=type(error).__name__, message=self.hide(str(error)), retry=False)
 
-    def _broken(self, error: "APIConnectionError") -> Trouble:
+    def _broken(self, error: "APIConnectionError") -> ServerTrouble:
         import openai  # noqa: PLC0415 - optional
 
         cause = error.__cause__
         name = type(cause).__name__ if cause else type(error).__name__
         slow = isinstance(error, openai.APITimeoutError)
-        return Trouble(
+        return ServerTrouble(
             kind="timeout" if slow else "connection",
             message=self.hide(f"{name}: {cause or error}" if str(cause or "") else name),
             retry=True,
             reached=name not in ("ConnectError", "ConnectTimeout", "ProxyError"),
         )
 
-    async def _refused(self, refusal: Refusal) -> Trouble:
+    async def _refused(self, refusal: Refusal) -> ServerTrouble:
         status = refusal.status
         if status in (401, 403):
             # The server's own words may quote the key.
@@ -130,7 +130,7 @@ class Exchange:
             raise AuthError(what, where=self.address.url, hint=f"set the environment variable {KEY_VARIABLE}")
         if status == 404:
             raise await self._missing(describe(refusal.message, self.hide))
-        return Trouble(
+        return ServerTrouble(
             kind=f"HTTP {status}",
             message=f"the server answered {status}: {describe(refusal.message, self.hide)}",
             retry=(status in RETRIED or status >= 500) and not refusal.final,
@@ -179,7 +179,7 @@ def _refusal(error: "APIStatusError") -> Refusal:
 
 
 @asynccontextmanager
-async def open_exchange(address: Address, key: str | None, limits: Limits) -> AsyncIterator[Exchange]:
+async def open_exchange(address: Address, key: str | None, limits: RateLimits) -> AsyncIterator[Exchange]:
     """Open the client of one event loop, and close it in every ending."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415 - optional
 

@@ -14,7 +14,7 @@ BUSY = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RateLimits:
     """Of one model on one server."""
 
     start: int = 8
@@ -36,7 +36,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class ServerTrouble:
     """An attempt without an answer."""
 
     kind: str
@@ -50,7 +50,7 @@ class Trouble:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pace:
+class RequestPacing:
     """Requests at once: one until the server has said anything, then more with every answer, half when it is busy."""
 
     most: int
@@ -81,7 +81,7 @@ class Pace:
         self.resume_at = max(self.resume_at, until)
 
 
-def backoff(limits: Limits, attempts: int) -> float:
+def backoff(limits: RateLimits, attempts: int) -> float:
     """Return the pause before the next attempt in seconds: anything up to a bound that doubles (full jitter)."""
     bound = limits.backoff_seconds * 2.0 ** min(attempts - 1, 30)
     return random.uniform(0.0, min(bound, limits.longest_backoff_seconds))  # noqa: S311 - no secret

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from xlingual.errors import EnvironmentFault
 from xlingual.records import Failure, Request, Response
 
-from .pacing import Limits, Pace, Trouble, backoff
+from .pacing import RateLimits, RequestPacing, ServerTrouble, backoff
 from .reading import failed
 
 
@@ -25,17 +25,17 @@ class Sample:
 
 
 @dataclass(slots=True, kw_only=True)
-class Schedule:
+class RequestSchedule:
     """Asks all `waiting` requests; `attempt` sends one once and may raise what ends the run."""
 
-    attempt: Callable[[Request], Awaitable[Response | Trouble]]
+    attempt: Callable[[Request], Awaitable[Response | ServerTrouble]]
     deliver: Callable[[Response], None]
-    limits: Limits
-    pace: Pace
+    limits: RateLimits
+    pace: RequestPacing
     waiting: deque[Request]
     where: str
     """The server, for messages."""
-    live: dict[asyncio.Task[Response | Trouble], Sample] = field(default_factory=dict)
+    live: dict[asyncio.Task[Response | ServerTrouble], Sample] = field(default_factory=dict)
     retries: list[tuple[float, int, Sample]] = field(default_factory=list)
     """A heap by the time from which the sample may be asked again."""
     reached: bool = False
@@ -79,22 +79,22 @@ class Schedule:
             return Sample(request=self.waiting.popleft(), began=now)
         return None
 
-    async def _try(self, request: Request, seconds: float) -> Response | Trouble:
+    async def _try(self, request: Request, seconds: float) -> Response | ServerTrouble:
         try:
             async with asyncio.timeout(seconds):
                 return await self.attempt(request)
         except TimeoutError:
             message = f"no whole answer within the {self.limits.sample_seconds:g} seconds of a sample"
-            return Trouble(kind="timeout", message=message, retry=False)
+            return ServerTrouble(kind="timeout", message=message, retry=False)
 
-    def _settle_all(self, done: set[asyncio.Task[Response | Trouble]], now: float) -> None:
+    def _settle_all(self, done: set[asyncio.Task[Response | ServerTrouble]], now: float) -> None:
         finished = [(task, self.live.pop(task)) for task in done]
         # What ends the run is raised after the answers that came with it are safe.
         finished.sort(key=lambda each: each[0].exception() is not None)
         for task, sample in finished:
             self._settle(sample, task.result(), now)
 
-    def _settle(self, sample: Sample, outcome: Response | Trouble, now: float) -> None:
+    def _settle(self, sample: Sample, outcome: Response | ServerTrouble, now: float) -> None:
         self.pace.open_up(self.limits.start)
         if isinstance(outcome, Response):
             self.reached = True
@@ -115,10 +115,10 @@ class Schedule:
         else:
             self._give_up(sample, outcome, now)
 
-    def _has_attempts(self, sample: Sample, trouble: Trouble) -> bool:
+    def _has_attempts(self, sample: Sample, trouble: ServerTrouble) -> bool:
         return trouble.busy or sample.attempts < (self.limits.attempts if self.reached else self.limits.first_attempts)
 
-    def _give_up(self, sample: Sample, trouble: Trouble, now: float) -> None:
+    def _give_up(self, sample: Sample, trouble: ServerTrouble, now: float) -> None:
         if not self.reached:
             hint = "check the address, and that the server is running"
             raise EnvironmentFault(f"the server cannot be reached ({trouble.message})", where=self.where, hint=hint)
@@ -132,17 +132,17 @@ class Schedule:
 
 def plan(
     requests: Sequence[Request],
-    attempt: Callable[[Request], Awaitable[Response | Trouble]],
+    attempt: Callable[[Request], Awaitable[Response | ServerTrouble]],
     deliver: Callable[[Response], None],
-    limits: Limits,
+    limits: RateLimits,
     where: str,
-) -> Schedule:
+) -> RequestSchedule:
     """Return the schedule of `requests`, nothing of it begun."""
-    return Schedule(
+    return RequestSchedule(
         attempt=attempt,
         deliver=deliver,
         limits=limits,
-        pace=Pace(most=limits.most),
+        pace=RequestPacing(most=limits.most),
         waiting=deque(requests),
         where=where,
     )

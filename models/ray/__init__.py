@@ -12,7 +12,7 @@ from xlingual.records import Example, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
 from .cluster import Cluster, connect
-from .crew import Crew, Staff
+from .pool import PoolConfig, WorkerPool
 
 WORD = re.compile(r"(?P<workers>\d+)(?:@(?P<gpus>\d+(?:\.\d+)?|\.\d+))?:(?P<inner>.+)", re.DOTALL)
 HINT = (
@@ -30,9 +30,9 @@ class RayModel:
 
     inner: Model
     """The driver's own, which describes and counts but never loads weights."""
-    staff: Staff
+    config: PoolConfig
     cluster: Cluster | None = field(default=None, init=False)
-    crew: Crew | None = field(default=None, init=False)
+    pool: WorkerPool | None = field(default=None, init=False)
     note: Callable[[str], None] = field(default=_take_no_note, init=False)
 
     @property
@@ -40,11 +40,11 @@ class RayModel:
         """The model of the workers: who computed an answer does not change it."""
         return self.inner.spec
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that is told of dead workers, and what the workers' models tell."""
         self.note = note
-        if self.crew is not None:
-            self.crew.note = note
+        if self.pool is not None:
+            self.pool.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -62,17 +62,19 @@ class RayModel:
         if not requests:
             return
         if self.cluster is None:
-            self.cluster = connect(self.staff.workers)
-        if self.crew is None:
+            self.cluster = connect(self.config.workers)
+        if self.pool is None:
             cluster = self.cluster
-            self.crew = Crew(staff=self.staff, threads=cluster.threads, environment=cluster.environment, note=self.note)
-        yield from self.crew.answer(requests, examples)
+            self.pool = WorkerPool(
+                config=self.config, threads=cluster.threads, environment=cluster.environment, note=self.note
+            )
+        yield from self.pool.answer(requests, examples)
 
     def close(self) -> None:
         """End the workers, and the cluster where it is ours."""
-        if self.crew is not None:
-            self.crew.close()
-            self.crew = None
+        if self.pool is not None:
+            self.pool.close()
+            self.pool = None
         if self.cluster is not None:
             self.cluster.close()
             self.cluster = None
@@ -95,9 +97,9 @@ class ExampleRayModel:
         """Learn which example stands behind each request key."""
         self.examples.update(examples)
 
-    def tell(self, note: Callable[[str], None]) -> None:
+    def on_note(self, note: Callable[[str], None]) -> None:
         """Hand on who takes notes."""
-        self.model.tell(note)
+        self.model.on_note(note)
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -131,7 +133,7 @@ def open_ray(name: str, options: ModelOptions) -> Model:
     if importlib.util.find_spec("ray") is None:
         raise EnvironmentFault("the package ray is not installed", where="ray", hint="pip install 'ray>=2.50'")
     inner = open_model(inner_word, options)
-    staff = Staff(
+    config = PoolConfig(
         workers=int(found["workers"]),
         gpus=None if found["gpus"] is None else float(found["gpus"]),
         word=inner_word,
@@ -140,5 +142,5 @@ def open_ray(name: str, options: ModelOptions) -> Model:
         fingerprint=inner.spec.fingerprint,
         has_weights=inner.spec.dtype is not None,
     )
-    model = RayModel(inner=inner, staff=staff)
+    model = RayModel(inner=inner, config=config)
     return ExampleRayModel(model=model) if isinstance(inner, ExampleAware) else model

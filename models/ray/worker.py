@@ -3,22 +3,14 @@
 import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from xlingual import open_model
 from xlingual.errors import XlingualError
-from xlingual.plugin import ExampleAware, Model, ModelOptions, Noting
+from xlingual.plugin import ExampleAware, Model, ModelOptions, Note, SupportsNotes
 from xlingual.records import Example, Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the model of a worker has to tell."""
-
-    note: str
-
-
-class Worker:
+class ModelWorker:
     """A model in a process of its own; what it raises travels as a value, since Ray would wrap it."""
 
     def __init__(self, word: str, options: ModelOptions, threads: int) -> None:
@@ -39,13 +31,13 @@ class Worker:
             self.model = open_model(self.word, self.options)
         except XlingualError as error:
             return error
-        if isinstance(self.model, Noting):
-            self.model.tell(self.notes.append)
+        if isinstance(self.model, SupportsNotes):
+            self.model.on_note(self.notes.append)
         return self.model.spec.fingerprint
 
     def answer(
         self, number: int, requests: Sequence[Request], examples: Mapping[str, Example]
-    ) -> Iterator[Response | Told | XlingualError]:
+    ) -> Iterator[Response | Note | XlingualError]:
         """Answer chunk `number`, each response as soon as it is known, after what was told on the way to it."""
         with self.one_at_a_time:
             if self.model is None or number <= self.last_stopped:
@@ -67,9 +59,9 @@ class Worker:
                 if isinstance(responses, Generator):
                     responses.close()
 
-    def _told(self) -> Iterator[Told]:
+    def _told(self) -> Iterator[Note]:
         while self.notes:  # each by itself: Ray sends into what it iterates over, which lists cannot take
-            yield Told(self.notes.pop(0))
+            yield Note(self.notes.pop(0))
 
     def stop(self, number: int) -> None:
         """Give up all chunks up to `number` after the answer at hand."""

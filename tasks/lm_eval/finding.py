@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from xlingual.data import hub_fault, hub_is_offline
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.registry import did_you_mean
+from xlingual.text import did_you_mean
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -27,7 +27,7 @@ WRONG = (
 """Data sets and task files that are wrong show as any of these."""
 
 
-class Asked(Protocol):
+class ForeignInstance(Protocol):
     """What is used of lm-eval's Instance: one question about a document."""
 
     doc: object
@@ -44,7 +44,7 @@ class Filters(Protocol):
 
     name: str
 
-    def apply(self, instances: Sequence[Asked]) -> None:
+    def apply(self, instances: Sequence[ForeignInstance]) -> None:
         """Fill `filtered_resps` of each instance under the name of the filters."""
         ...
 
@@ -54,7 +54,7 @@ class Foreign(Protocol):
 
     VERSION: object
     OUTPUT_TYPE: str
-    instances: list[Asked]
+    instances: list[ForeignInstance]
     _filters: list[Filters]
 
     @property

@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from xlingual import DataFile, DataPlace, Example, Examples, Prompt, Task, TaskSpec
+from xlingual import DataFile, DataSource, Example, Examples, Prompt, Task, TaskSpec
 from xlingual.errors import DataError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.languages import LANGUAGES
 from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics
 
-from .finding import Asked, Foreign, quiet
+from .finding import Foreign, ForeignInstance, quiet
 from .values import aggregation_name, measure
 
 FAMILY = "lm-eval"
@@ -33,10 +33,10 @@ class LmEvalTask:
     inner: Foreign
     names: Mapping[tuple[str, str], str]
     """Our name of each of lm-eval's metrics under each of its filters."""
-    asked: dict[str, list[Asked]] = field(default_factory=dict)
+    asked: dict[str, list[ForeignInstance]] = field(default_factory=dict)
     """The instances of each example."""
 
-    def examples(self, split: str, _place: DataPlace) -> Examples:
+    def examples(self, split: str, _data_source: DataSource) -> Examples:
         """Return the documents of the split that lm-eval evaluates."""
         if split != self.spec.split:
             hint = f"leave --split out: lm-eval evaluates its {self.spec.split!r} documents"
@@ -87,7 +87,7 @@ class LmEvalTask:
                     found[name] = statistics
         return found
 
-    def _example(self, name: str, instances: list[Asked]) -> Example:
+    def _example(self, name: str, instances: list[ForeignInstance]) -> Example:
         document = instances[0].doc
         choices = tuple(self.inner.doc_to_choice(document)) if self.inner.OUTPUT_TYPE == "multiple_choice" else None
         return Example(
@@ -169,7 +169,7 @@ def _limit(settings: object) -> int:
     return next((int(given[key]) for key in LIMITS if given.get(key) is not None), DEFAULT_TOKENS)
 
 
-def _settings(name: str, instance: Asked) -> tuple[tuple[str, ...], int]:
+def _settings(name: str, instance: ForeignInstance) -> tuple[tuple[str, ...], int]:
     """Return stop strings and limit of a generation; UsageError where it is not greedy."""
     settings = instance.arguments[1]
     given = settings if isinstance(settings, Mapping) else {}
@@ -183,13 +183,13 @@ def _messages(context: str) -> tuple[Message, ...]:
     return (Message(role=Role.USER, text=context),) if context else ()
 
 
-def _pair(instance: Asked) -> tuple[str, str]:
+def _pair(instance: ForeignInstance) -> tuple[str, str]:
     """Return what stands before a scored text, and the text."""
     texts = [str(each) for each in instance.arguments]
     return ("", texts[0]) if instance.request_type == "loglikelihood_rolling" else (texts[0], texts[1])
 
 
-def _answers(instances: list[Asked], response: Response) -> list[object]:
+def _answers(instances: list[ForeignInstance], response: Response) -> list[object]:
     """Return the answer to each instance in lm-eval's form."""
     if response.text is not None:
         text = response.text

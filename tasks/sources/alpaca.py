@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from xlingual import DataFile, DataPlace, Examples, read_records
+from xlingual import DataFile, DataSource, Examples, read_records
 from xlingual.data import Problem, data_error, fill_path, instruction_examples, locate_text, read_json, type_problem
 from xlingual.errors import UsageError
 from xlingual.identity import Json
@@ -16,12 +16,12 @@ COLUMNS = ("instruction", "input", "output")
 
 
 @register_source("alpaca", ask=ask_instruction)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one file; rows without an instruction or an output are counted and left out."""
     columns = corpus.columns or COLUMNS
     if len(columns) != len(COLUMNS):
         raise UsageError("columns must name instruction, input and output", where=corpus.name)
-    file = locate_text(fill_path(corpus, corpus.language), place)
+    file = locate_text(fill_path(corpus, corpus.language), data_source)
     return instruction_examples(corpus, _rows(file, columns), file)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from xlingual import DataFile, DataPlace, Example, Examples, Prompt, read_records
+from xlingual import DataFile, DataSource, Example, Examples, Prompt, read_records
 from xlingual.data import PINS, column_pair, hub_table, instruction_examples, pair_examples
 from xlingual.errors import DataError, UsageError
 from xlingual.records import Corpus, HubSource, Origin
@@ -26,7 +26,7 @@ def ask(corpus: Corpus, example: Example, number: int) -> Prompt:
 
 
 @register_source("hub", ask=ask)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one split; UsageError for a path without a commit, DataError for a benchmark that leaderboards test on."""
     found = _PATH.fullmatch(corpus.path)
     if found is None:
@@ -38,7 +38,7 @@ def read(corpus: Corpus, place: DataPlace) -> Examples:
         )
     columns = column_pair(corpus) if corpus.direction else corpus.columns or COLUMNS
     source = HubSource(**found.groupdict())
-    path, sha256 = hub_table(source, columns, offline=place.offline or place.sample)
+    path, sha256 = hub_table(source, columns, offline=data_source.offline or data_source.sample)
     file = DataFile(name=corpus.path, origin=Origin.HUB, path=str(path), revision=source.revision, sha256=sha256)
     return _examples(corpus, file, columns)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xlingual import DataFile, DataPlace, Examples
-from xlingual.data import (
+from xlingual import DataFile, DataSource, Examples
+from xlingual.data import (  # fmt: skip
     Problem,
     data_error,
     fill_path,
@@ -20,7 +20,7 @@ from xlingual.data import (
     read_text,
     required_direction,
     split_lines,
-)  # fmt: skip
+)
 from xlingual.errors import UsageError
 from xlingual.records import Corpus
 from xlingual.registry import register_source
@@ -35,13 +35,13 @@ _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|%%|\{\w*\
 
 
 @register_source("po", ask=ask_pair)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read the catalogue of the side that is not English."""
     direction = required_direction(corpus)
     if MESSAGES not in direction:
         raise UsageError("the messages of a catalogue are English", where=corpus.name, hint='direction = "en-zh"')
     other = direction[1] if direction[0] == MESSAGES else direction[0]
-    file = locate_text(fill_path(corpus, other), place)
+    file = locate_text(fill_path(corpus, other), data_source)
     pairs = [entry.pair() for entry in _entries(file)]
     if direction[0] != MESSAGES:
         pairs = [(translation, message) for message, translation in pairs]

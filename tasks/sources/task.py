@@ -1,9 +1,10 @@
 """A split of an evaluation task that no leaderboard tests on: "flores101/en-zh@dev", asked just as in evaluation."""
 
-from xlingual import DataPlace, Example, Examples, Prompt, Task
+from xlingual import DataSource, Example, Examples, Prompt, Task
 from xlingual.errors import UsageError
 from xlingual.records import Corpus
-from xlingual.registry import TASKS, did_you_mean, register_source
+from xlingual.registry import TASKS, register_source
+from xlingual.text import did_you_mean
 
 
 def ask(corpus: Corpus, example: Example, _number: int) -> Prompt:
@@ -12,7 +13,7 @@ def ask(corpus: Corpus, example: Example, _number: int) -> Prompt:
 
 
 @register_source("task", ask=ask)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read the split; UsageError for one that is tested on, or that the task does not keep for other uses."""
     task, split = _find(corpus)
     spec = task.spec
@@ -25,7 +26,7 @@ def read(corpus: Corpus, place: DataPlace) -> Examples:
                          hint=did_you_mean(split, [spec.shot_split or "none"]))  # fmt: skip
     if corpus.language != spec.language:
         raise UsageError(f"{spec.name} answers in {spec.language}, not {corpus.language}", where=corpus.name)
-    return task.examples(split, place)
+    return task.examples(split, data_source)
 
 
 def _find(corpus: Corpus) -> tuple[Task, str]:

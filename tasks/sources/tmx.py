@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from xlingual import DataPlace, Examples
+from xlingual import DataSource, Examples
 from xlingual.data import fill_path, locate_text, pair_examples, read_text, required_direction
 from xlingual.errors import DataError, UsageError
 from xlingual.languages import find_language
@@ -17,16 +17,16 @@ CODES = ("bpt", "ept", "it", "ph", "ut")
 
 
 @register_source("tmx", ask=ask_pair)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one file in UTF-8; a unit that lacks a language counts as one with an empty side."""
     source, target = required_direction(corpus)
-    file = locate_text(fill_path(corpus, corpus.language), place)
+    file = locate_text(fill_path(corpus, corpus.language), data_source)
     units = _parse(read_text(Path(file.path)), file.path)
     return pair_examples(corpus, [(unit.get(source, ""), unit.get(target, "")) for unit in units], (file,))
 
 
 @dataclass(slots=True)
-class _Reading:
+class _TmxReading:
     """What was read so far: units, each a text by language code."""
 
     units: list[dict[str, str]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class _Reading:
 
 
 def _parse(text: str, path: str) -> list[dict[str, str]]:
-    reading = _Reading()
+    reading = _TmxReading()
     parser = expat.ParserCreate("UTF-8")  # the text is decoded already, whatever its first line says
 
     def refuse(*_declaration: object) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from xlingual import DataFile, DataPlace, Examples
-from xlingual.data import (
+from xlingual import DataFile, DataSource, Examples
+from xlingual.data import (  # fmt: skip
     Problem,
     column_pair,
     data_error,
@@ -13,18 +13,19 @@ from xlingual.data import (
     pair_examples,
     read_text,
     split_lines,
-)  # fmt: skip
+)
 from xlingual.errors import DataError
 from xlingual.records import Corpus
-from xlingual.registry import did_you_mean, register_source
+from xlingual.registry import register_source
+from xlingual.text import did_you_mean
 from xlingual.wording import ask_pair
 
 
 @register_source("tsv", ask=ask_pair)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one file: `columns = ["en:1", "zh:3"]` counts from 1; names are those of the first line, else codes."""
     columns = column_pair(corpus)
-    file = locate_text(fill_path(corpus, corpus.language), place)
+    file = locate_text(fill_path(corpus, corpus.language), data_source)
     return pair_examples(corpus, list(_pairs(file, columns)), (file,))
 
 

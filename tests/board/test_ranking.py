@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from xlingual.board import build_board
-from xlingual.board.rows import Board, CellState, Difference, Table
+from xlingual.board.rows import Board, BoardTable, CellState, ProtocolDifference
 from xlingual.board.spec import BoardOrigin
 from xlingual.records import Origin, Protocol, RunRecord
 
@@ -26,7 +26,7 @@ def board_of(*records: RunRecord, baseline: str | None = None, include_limited: 
     return build_board(make_spec(), collect(*records), baseline=baseline, include_limited=include_limited)
 
 
-def only_table(board: Board) -> Table:
+def only_table(board: Board) -> BoardTable:
     (table,) = board.tables
     return table
 
@@ -196,7 +196,7 @@ def test_another_signature_of_the_metric_is_not_ranked() -> None:
     run = dataclasses.replace(run, estimates=(other,))
     (item,) = board_of(*replace_run(three_models(), "x-llama", "xquad/ar", run)).not_ranked
     assert item.differences == (
-        Difference(field="metric signature", run="score:containment|v:2", ranked="score:containment|v:1"),
+        ProtocolDifference(field="metric signature", run="score:containment|v:2", ranked="score:containment|v:1"),
     )
 
 

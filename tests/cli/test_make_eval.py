@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.cli.make_eval import build_arguments
+from xlingual.cli.make import eval_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = ["org/name", 'x"; touch hacked; "', "a$b", "$(touch hacked)", "`touch hacked`", "it's", "a b", "x|y"]
 
 
 def test_nothing_set_is_the_demo() -> None:
-    arguments = build_arguments({})
+    arguments = eval_arguments({})
     assert arguments[:3] == ["eval", "--model", "smollm2"]
     assert arguments[arguments.index("--data") + 1] == "sample"
 
 
 def test_words_become_options() -> None:
     words = {"MODEL": "m", "TASKS": "xquad,flores101", "LANGS": "zh,ar", "LIMIT": "40", "DATA": "d", "ARGS": "--seed 3"}
-    arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
+    arguments = eval_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
     expected = "eval --model m --out runs --tasks xquad,flores101 --langs zh,ar --limit 40 --data d --seed 3"
     assert arguments == expected.split()
 
@@ -30,7 +30,7 @@ def test_words_become_options() -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_make_passes_names_whole(name: str, tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    recipe = "\t@$(BIN)/python -m xlingual.cli.make_eval\n"
+    recipe = "\t@$(BIN)/python -m xlingual.cli.make eval\n"
     assert recipe in makefile
     probe = makefile.replace(recipe, "\t@printenv XLINGUAL_MAKE_MODEL\n").replace("eval: $(STAMP)", "eval:")
     (tmp_path / "Makefile").write_text(probe, encoding="utf-8")

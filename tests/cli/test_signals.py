@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.selection import select_tasks
 
 PAUSE = 0.03
@@ -21,7 +21,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     script = folder / "script.jsonl"
     if not script.exists():
         rows = (
-            select_tasks(["xquad/en"], [])[0].examples("test", DataPlace(folder=None, sample=True, offline=True)).rows
+            select_tasks(["xquad/en"], [])[0].examples("test", DataSource(folder=None, sample=True, offline=True)).rows
         )
         lines = [json.dumps({"id": row.id, "prediction": row.id, "seconds": PAUSE}) for row in rows]
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 from xlingual import plugins
 from xlingual.cli import run_command
-from xlingual.cli.make_tune import build_arguments
+from xlingual.cli.make import tune_arguments
 from xlingual.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,20 +151,20 @@ def test_errors(arguments: list[str], code: int, error: str, hint: str, xlingual
 
 def test_make_tune() -> None:
     begun = ["tune", "run", "--merge"]
-    assert build_arguments({}) == [*begun, "--out", "runs", "--data", "sample", "--", "x-llama-zh-mini"]
+    assert tune_arguments({}) == [*begun, "--out", "runs", "--data", "sample", "--", "x-llama-zh-mini"]
     words = {"RECIPE": "x-llama-zh", "BASE": "hf:a/b", "DATA": "d", "OUT": "o", "ARGS": "--fresh --x 'y z'"}
-    arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
+    arguments = tune_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
     chosen = ["--out", "o", "--base", "hf:a/b", "--data", "d", "--fresh", "--x", "y z"]
     expected = [*begun, *chosen, "--", "x-llama-zh"]
     assert arguments == expected
-    assert "--data" not in build_arguments({"XLINGUAL_MAKE_RECIPE": "x-llama-zh"})
+    assert "--data" not in tune_arguments({"XLINGUAL_MAKE_RECIPE": "x-llama-zh"})
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_make_passes_names_whole(name: str, tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    recipe = "\t@$(BIN)/python -m xlingual.cli.make_tune\n"
+    recipe = "\t@$(BIN)/python -m xlingual.cli.make tune\n"
     assert recipe in makefile
     probe = makefile.replace(recipe, "\t@printenv XLINGUAL_MAKE_RECIPE XLINGUAL_MAKE_BASE\n")
     (tmp_path / "Makefile").write_text(probe.replace("tune: $(STAMP)", "tune:"), encoding="utf-8")
@@ -180,7 +180,7 @@ def test_make_passes_names_whole(name: str, tmp_path: Path) -> None:
 SOURCE = '''\
 """Words of a list with their lengths."""
 
-from xlingual import DataPlace, Example, Examples, Prompt
+from xlingual import DataSource, Example, Examples, Prompt
 from xlingual.data import locate_text, read_lines
 from xlingual.records import Corpus
 from xlingual.registry import register_source
@@ -192,7 +192,7 @@ def ask(_corpus: Corpus, example: Example, _number: int) -> Prompt:
 
 
 @register_source("words", ask=ask)
-def read(corpus: Corpus, place: DataPlace) -> Examples:
+def read(corpus: Corpus, place: DataSource) -> Examples:
     """Read one word a line."""
     file = locate_text(corpus.path, place)
     rows = [

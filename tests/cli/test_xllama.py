@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.cli.make_xllama import build_arguments
-from xlingual.cli.xllama import SCALES
+from xlingual.cli.make import xllama_arguments
+from xlingual.pipeline import SCALES
 from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
 from ..small_base import make_small_base
@@ -97,10 +97,10 @@ def test_killed_at_every_stage_it_ends_like_one_that_was_not(base: Path, tmp_pat
 
 def test_words_become_options() -> None:
     words = {"SCALE": "paper", "BASE": "a b", "LANGS": "zh", "DATA": "d", "OUT": "o", "ARGS": "--processes 4"}
-    arguments = build_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
+    arguments = xllama_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
     expected = "xllama --scale paper --base|a b|--langs zh --data d --out o --processes 4"
     assert arguments == [word for part in expected.split("|") for word in ([part] if part == "a b" else part.split())]
-    assert build_arguments({}) == ["xllama"]
+    assert xllama_arguments({}) == ["xllama"]
 
 
 @pytest.mark.parametrize("name", SCALES)

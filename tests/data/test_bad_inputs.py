@@ -10,7 +10,7 @@ import pytest
 from xlingual.data import check_offsets, locate, read_json, read_lines, read_parallel, read_records, read_squad
 from xlingual.data import text_file as text_files
 from xlingual.errors import DataError
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.records import DataFile, DatasetRef, Origin
 
 FIELDS = {"id": str, "question": str, "answers.text": list[str]}
@@ -289,7 +289,7 @@ def test_script_in_a_data_folder_is_never_run(tmp_path: Path) -> None:
     """Case 25: neither where the data file is missing, nor where it is there."""
     (tmp_path / "xquad.py").write_text(f"open({str(tmp_path / 'MARK')!r}, 'w')", encoding="utf-8")
     ref = DatasetRef(name="xquad/xquad.ar.json", candidates=("xquad.ar.json",), sample=None, remotes=())
-    place = DataPlace(folder=tmp_path, sample=False, offline=True)
+    place = DataSource(folder=tmp_path, sample=False, offline=True)
     with pytest.raises(DataError, match=r"the script xquad\.py there is never run"):
         locate(ref, place)
     (tmp_path / "xquad.ar.json").write_bytes(squad())

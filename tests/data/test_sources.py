@@ -14,15 +14,15 @@ from xlingual.data import download, locate, mlqa_sources, xquad_sources
 from xlingual.data.cache import cache_folder, safe_path
 from xlingual.data.download import download_url
 from xlingual.errors import DataError, EnvironmentFault, UsageError
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.records import DatasetRef, HubSource, Origin, UrlSource
 from xlingual.registry import plugin_folders
 
 from .conftest import Server
 
-ANYWHERE = DataPlace(folder=None, sample=False, offline=False)
-OFFLINE = DataPlace(folder=None, sample=False, offline=True)
-SAMPLE = DataPlace(folder=None, sample=True, offline=False)
+ANYWHERE = DataSource(folder=None, sample=False, offline=False)
+OFFLINE = DataSource(folder=None, sample=False, offline=True)
+SAMPLE = DataSource(folder=None, sample=True, offline=False)
 
 
 def sha256(content: bytes) -> str:
@@ -64,7 +64,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_first_candidate_in_the_folder_wins(tmp_path: Path) -> None:
-    place = DataPlace(folder=tmp_path, sample=False, offline=False)
+    place = DataSource(folder=tmp_path, sample=False, offline=False)
     (tmp_path / "a.txt").write_bytes(b"second")
     assert locate(ref(), place).path == str(tmp_path / "a.txt")
     (tmp_path / "b").mkdir()
@@ -80,7 +80,7 @@ def test_folder_is_never_completed_from_elsewhere(tmp_path: Path, server: Server
     locate(ref(source), ANYWHERE)
     (tmp_path / "data").mkdir()
     with pytest.raises(DataError) as caught:
-        locate(ref(source), DataPlace(folder=tmp_path / "data", sample=False, offline=False))
+        locate(ref(source), DataSource(folder=tmp_path / "data", sample=False, offline=False))
     assert caught.value.exit_code == 3
     assert all(str(tmp_path / "data" / name) in str(caught.value) for name in ("b/a.txt", "a.txt"))
     assert "leave --data out" in caught.value.hint
@@ -88,7 +88,7 @@ def test_folder_is_never_completed_from_elsewhere(tmp_path: Path, server: Server
 
 def test_folder_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
-        locate(ref(), DataPlace(folder=tmp_path / "nowhere", sample=False, offline=False))
+        locate(ref(), DataSource(folder=tmp_path / "nowhere", sample=False, offline=False))
 
 
 @pytest.mark.parametrize("name", ["../a.txt", "/etc/passwd", "b/../../a", "C:/a", "b\\..\\a", "", "a\0b"])
@@ -103,7 +103,7 @@ def test_sample_is_found_in_a_plugin_folder_and_nowhere_else(tmp_path: Path) -> 
     name = path.relative_to(packaged).as_posix()
     (tmp_path / "a.txt").write_bytes(b"x")
     wanted = DatasetRef(name="s", candidates=("a.txt",), sample=name, remotes=())
-    found = locate(wanted, DataPlace(folder=tmp_path, sample=True, offline=False))
+    found = locate(wanted, DataSource(folder=tmp_path, sample=True, offline=False))
     assert (found.origin, found.path, found.sha256) == (Origin.SAMPLE, str(path), sha256(path.read_bytes()))
     for sample in (None, "no/such.json"):
         absent = DatasetRef(name="s", candidates=("a.txt",), sample=sample, remotes=())

@@ -17,8 +17,8 @@ from xlingual.plugin import ExampleAware, Model, ModelOptions
 from xlingual.records import Choice, Example, Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
-from .fake_environment import make_environment
 from .fault_server import Asked, Reply, document, error, serve
+from .served.fake_environment import make_environment
 
 TEXTS = (
     "The quick brown fox", "中国的首都是北京。", "القاهرة عاصمة مصر", "Αθήνα \u2028 é é", "👩‍👩‍👧 and 😀",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from xlingual.board.rows import Cell, CellState, Column, Gain, Row, Table
+from xlingual.board.rows import BoardTable, Cell, CellState, Column, Gain, Row
 from xlingual.records import Protocol
 from xlingual.report import Page, Section, render_page
 from xlingual.report.sections import own_language_gain
@@ -42,9 +42,9 @@ def _row(model: str, *values: float | None) -> Row:
     return Row(model=model, fingerprint=model, cells=cells, average=None, rank=None, gain=None)
 
 
-def _table(*rows: Row) -> Table:
+def _table(*rows: Row) -> BoardTable:
     columns = tuple(map(_column, ("en", "tr", "vi", "zh")))
-    return Table(
+    return BoardTable(
         family="xquad", metric="containment", higher_is_better=True, baseline="alpaca", columns=columns, rows=rows
     )
 

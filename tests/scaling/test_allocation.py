@@ -8,12 +8,12 @@ from scipy.optimize import minimize
 
 from xlingual.errors import UsageError
 from xlingual.plugin import FloatArray
-from xlingual.scaling.allocation import Laws, Limits, best_mean, best_worst, round_to_rows, spread
+from xlingual.scaling.allocation import AllocationLimits, Laws, best_mean, best_worst, round_to_rows, spread
 
 PROBLEMS = 200
 
 
-def _problem(generator: np.random.Generator, count: int) -> tuple[Laws, FloatArray, Limits]:
+def _problem(generator: np.random.Generator, count: int) -> tuple[Laws, FloatArray, AllocationLimits]:
     """Return laws like those of scores, some languages with little data, some with a minimum."""
     laws = Laws(
         log_alpha=np.log(generator.uniform(5.0, 40.0, count))
@@ -26,10 +26,14 @@ def _problem(generator: np.random.Generator, count: int) -> tuple[Laws, FloatArr
     costs = np.where(generator.random() < 0.5, np.ones(count), generator.uniform(10.0, 60.0, count))
     room = float(np.sum(costs * np.minimum(upper, 4e5)) - np.sum(costs * lower))
     budget = float(np.sum(costs * lower) + generator.uniform(0.05, 0.9) * room)
-    return laws, generator.uniform(0.2, 2.0, count), Limits(budget=budget, costs=costs, lower=lower, upper=upper)
+    return (
+        laws,
+        generator.uniform(0.2, 2.0, count),
+        AllocationLimits(budget=budget, costs=costs, lower=lower, upper=upper),
+    )
 
 
-def _solve_by_slsqp(laws: Laws, weights: FloatArray, limits: Limits) -> FloatArray:
+def _solve_by_slsqp(laws: Laws, weights: FloatArray, limits: AllocationLimits) -> FloatArray:
     """Solve for the logarithms of the amounts, which scipy finds better scaled, from an even start."""
     caps = limits.caps
 
@@ -92,7 +96,7 @@ def test_marginal_gains_are_equal_between_the_bounds() -> None:
 def test_two_languages_by_hand() -> None:
     # Equal laws but twice the alpha: x1 / x2 = 2 ** (1 / (beta + 1)) = 2 ** (2 / 3) at beta = 1/2.
     laws = Laws(log_alpha=np.log([200.0, 100.0]), beta=np.array([0.5, 0.5]), ceiling=np.array([80.0, 80.0]))
-    limits = Limits(budget=30_000.0, costs=np.ones(2), lower=np.zeros(2), upper=np.full(2, np.inf))
+    limits = AllocationLimits(budget=30_000.0, costs=np.ones(2), lower=np.zeros(2), upper=np.full(2, np.inf))
     pairs = best_mean(laws, np.ones(2), limits)
     assert pairs[0] / pairs[1] == pytest.approx(2 ** (2 / 3), rel=1e-12)
     assert pairs.sum() == pytest.approx(30_000.0, rel=1e-14)
@@ -153,12 +157,12 @@ def test_a_hundred_languages_take_milliseconds() -> None:
 
 def test_a_language_of_no_weight_gets_its_minimum() -> None:
     laws = Laws(log_alpha=np.log([200.0, 200.0]), beta=np.array([0.5, 0.5]), ceiling=np.array([80.0, 80.0]))
-    limits = Limits(budget=1_000.0, costs=np.ones(2), lower=np.array([50.0, 0.0]), upper=np.full(2, np.inf))
+    limits = AllocationLimits(budget=1_000.0, costs=np.ones(2), lower=np.array([50.0, 0.0]), upper=np.full(2, np.inf))
     assert best_mean(laws, np.array([0.0, 1.0]), limits) == pytest.approx([50.0, 950.0])
 
 
 def test_bounds_that_cannot_be_kept() -> None:
-    limits = Limits(budget=99.0, costs=np.ones(2), lower=np.full(2, 50.0), upper=np.full(2, 100.0))
+    limits = AllocationLimits(budget=99.0, costs=np.ones(2), lower=np.full(2, 50.0), upper=np.full(2, 100.0))
     with pytest.raises(UsageError, match="100 together, more than the budget"):
         limits.check()
 
@@ -174,7 +178,7 @@ def test_bounds_that_cannot_be_kept() -> None:
 )
 def test_usual_splits(weights: list[float], surplus: bool, expected: list[float]) -> None:
     upper = np.array([10.0, 120.0, 1000.0])
-    limits = Limits(budget=300.0, costs=np.ones(3), lower=np.zeros(3), upper=upper)
+    limits = AllocationLimits(budget=300.0, costs=np.ones(3), lower=np.zeros(3), upper=upper)
     assert spread(np.array(weights), limits, surplus=surplus) == pytest.approx(expected)
 
 
@@ -182,7 +186,7 @@ def test_rows_sum_to_the_budget() -> None:
     generator = np.random.default_rng(4)
     for _ in range(100):
         laws, weights, limits = _problem(generator, 7)
-        whole = Limits(
+        whole = AllocationLimits(
             budget=float(round(limits.budget / limits.costs.mean())),
             costs=np.ones(7),
             lower=np.floor(limits.lower),
@@ -198,7 +202,7 @@ def test_rows_of_a_token_budget_never_overspend() -> None:
     generator = np.random.default_rng(6)
     for _ in range(100):
         laws, weights, limits = _problem(generator, 5)
-        limits = Limits(
+        limits = AllocationLimits(
             budget=round(limits.budget), costs=limits.costs * 1.37, lower=np.zeros(5), upper=np.floor(limits.upper)
         )
         rows = np.array(round_to_rows(best_mean(laws, weights, limits), limits))

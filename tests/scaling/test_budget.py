@@ -9,7 +9,7 @@ from xlingual.errors import UsageError
 from xlingual.scaling.budget import BudgetOptions, Goal, allocate
 from xlingual.scaling.fit import FitOptions, fit_laws
 from xlingual.scaling.laws import Ties
-from xlingual.scaling.points import Unit
+from xlingual.scaling.points import SizeUnit
 from xlingual.scaling.records import LawFit
 
 from .simulation import Truth, simulate
@@ -77,8 +77,8 @@ def test_worst_and_weights(fit: LawFit) -> None:
 
 def test_budgets_in_tokens(fit: LawFit) -> None:
     dear = {"zh": 20.0, "ar": 20.0, "hi": 60.0}
-    cheap = allocate(fit, BudgetOptions(budget=2_000_000, unit=Unit.TOKENS))
-    found = allocate(fit, BudgetOptions(budget=2_000_000, unit=Unit.TOKENS, tokens_per_pair=dear))
+    cheap = allocate(fit, BudgetOptions(budget=2_000_000, unit=SizeUnit.TOKENS))
+    found = allocate(fit, BudgetOptions(budget=2_000_000, unit=SizeUnit.TOKENS, tokens_per_pair=dear))
     assert found.shares[2].rows < cheap.shares[2].rows
     assert 2_000_000 - 60 < sum(share.tokens or 0 for share in found.shares) <= 2_000_000
     same = allocate(fit, BudgetOptions(budget=100_000))
@@ -87,7 +87,7 @@ def test_budgets_in_tokens(fit: LawFit) -> None:
 
 def test_a_law_of_tokens_allocates_as_one_of_pairs() -> None:
     points = simulate(noise=0.3)
-    laws = [fit_laws(points, replace(OPTIONS, ceiling=Ties.OWN, unit=unit)) for unit in Unit]
+    laws = [fit_laws(points, replace(OPTIONS, ceiling=Ties.OWN, unit=unit)) for unit in SizeUnit]
     first, second = ([share.rows for share in allocate(law, BudgetOptions(budget=90_000)).shares] for law in laws)
     assert first == pytest.approx(second, rel=1e-3)
 
@@ -117,5 +117,5 @@ def test_what_cannot_be_allocated(fit: LawFit, options: BudgetOptions, what: str
 def test_tokens_that_nobody_counted() -> None:
     points = [replace(point, tokens=None) for point in simulate()]
     with pytest.raises(UsageError) as caught:
-        allocate(fit_laws(points, OPTIONS), BudgetOptions(budget=1_000, unit=Unit.TOKENS))
+        allocate(fit_laws(points, OPTIONS), BudgetOptions(budget=1_000, unit=SizeUnit.TOKENS))
     assert "the tokens of a pair in zh are not known" in str(caught.value)

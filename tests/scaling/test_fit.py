@@ -10,7 +10,7 @@ from xlingual.errors import DataError, UsageError
 from xlingual.identity import canonical_json
 from xlingual.scaling.fit import FitOptions, fit_laws
 from xlingual.scaling.laws import Ties
-from xlingual.scaling.points import Point, Unit
+from xlingual.scaling.points import Point, SizeUnit
 from xlingual.scaling.prediction import predict, predict_draws
 from xlingual.scaling.records import LawFit
 from xlingual.serial import from_json, to_json
@@ -89,7 +89,7 @@ def replace_alpha(truth: Truth, alpha: float) -> Truth:
 
 def test_a_law_of_tokens_is_that_of_pairs_in_other_units() -> None:
     points = simulate(noise=0.3)
-    by_pairs, by_tokens = (fit_laws(points, replace(QUICK, unit=unit)) for unit in Unit)
+    by_pairs, by_tokens = (fit_laws(points, replace(QUICK, unit=unit)) for unit in SizeUnit)
     for pairs, tokens in zip(by_pairs.laws, by_tokens.laws, strict=True):
         at = np.array([5_000.0, 300_000.0])
         assert predict(by_pairs, pairs, at) == pytest.approx(predict(by_tokens, tokens, 20 * at), abs=1e-3)
@@ -159,7 +159,7 @@ def test_scores_that_are_all_the_same_are_no_crash() -> None:
         (simulate(), FitOptions(similarity={"zh": 0.5}), UsageError, "--similarity: no similarity of ar"),
         (
             [replace(point, tokens=None) for point in simulate()],
-            FitOptions(unit=Unit.TOKENS),
+            FitOptions(unit=SizeUnit.TOKENS),
             UsageError,
             "the point of zh at 1000 pairs has no tokens",
         ),

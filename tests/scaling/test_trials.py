@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.cli.progress import SilentObserver
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import XlingualError
 from xlingual.planning import RunSettings
-from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.plugin import DataSource, ModelOptions
 from xlingual.scaling.points import Point, read_points
 from xlingual.scaling.sweep import read_sweep, sweep_points
 from xlingual.scaling.trials import Trials
@@ -55,10 +55,10 @@ def _trials(sweep: Path, base: Path, out: Path) -> Trials:
     return Trials(
         spec=read_sweep(sweep),
         base=str(base),
-        settings=RunSettings(place=DataPlace(folder=None, sample=True, offline=True), out=out),
+        settings=RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=out),
         options=ModelOptions(),
         train=lambda folder: folder,
-        observer=SilentObserver(),
+        observer=SilentRunObserver(),
     )
 
 

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.cli.progress import SilentObserver
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.planning import RunSettings
-from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.plugin import DataSource, ModelOptions
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-PLACE = DataPlace(folder=DATA, sample=False, offline=True)
+PLACE = DataSource(folder=DATA, sample=False, offline=True)
 XQUAD = ("ar", "de", "el", "en", "es", "hi", "tr", "vi", "zh")
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real benchmark files are not beside the project")
 
 
 def _oracle(tasks: list[str], out: Path) -> list[dict[str, float | None]]:
-    settings = RunSettings(place=PLACE, out=out)
-    with_oracle = evaluate(open_model("oracle", ModelOptions()), select_tasks(tasks, []), settings, SilentObserver())
+    settings = RunSettings(data_source=PLACE, out=out)
+    with_oracle = evaluate(open_model("oracle", ModelOptions()), select_tasks(tasks, []), settings, SilentRunObserver())
     return [{each.metric: each.value for each in record.estimates} for record in with_oracle]
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from xlingual.data import check_offsets
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.records import Example
 from xlingual.selection import select_tasks
 
-PLACE = DataPlace(folder=None, sample=True, offline=True)
+PLACE = DataSource(folder=None, sample=True, offline=True)
 QA = ("ar", "el", "en", "hi", "tr", "vi", "zh")
 MLQA = ("ar", "en", "hi", "vi", "zh")
 SCRIPTS = {"ar": "ARABIC", "el": "GREEK", "hi": "DEVANAGARI", "zh": "CJK"}

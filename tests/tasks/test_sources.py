@@ -8,7 +8,7 @@ import pytest
 
 from xlingual.data.hub import table_lines
 from xlingual.errors import DataError, EnvironmentFault, UsageError, XlingualError
-from xlingual.plugin import DataPlace
+from xlingual.plugin import DataSource
 from xlingual.records import Corpus, Examples, HubSource
 from xlingual.registry import SOURCES
 
@@ -30,7 +30,7 @@ def read(tmp_path: Path) -> Read:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return SOURCES.get(reader).examples(wanted, DataPlace(folder=tmp_path, sample=False, offline=True))
+        return SOURCES.get(reader).examples(wanted, DataSource(folder=tmp_path, sample=False, offline=True))
 
     return make
 
@@ -260,7 +260,7 @@ def test_hub_columns_must_be_there() -> None:
 
 
 def test_the_sample_is_aligned_and_in_its_languages() -> None:
-    place = DataPlace(folder=None, sample=True, offline=True)
+    place = DataSource(folder=None, sample=True, offline=True)
     for code in ("ar", "el", "hi", "tr", "vi", "zh"):
         wanted = Corpus(name="s", path="tune/everyday.{language}", language=code, direction=("en", code), columns=())
         assert len(SOURCES.get("parallel").examples(wanted, place).rows) == 60
@@ -271,7 +271,7 @@ def test_the_sample_is_aligned_and_in_its_languages() -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
 def test_real_instructions() -> None:
     wanted = Corpus(name="s", path="alpaca/alpaca_data.en.json", language="en", direction=None, columns=())
-    found = SOURCES.get("alpaca").examples(wanted, DataPlace(folder=REAL, sample=False, offline=True))
+    found = SOURCES.get("alpaca").examples(wanted, DataSource(folder=REAL, sample=False, offline=True))
     assert (len(found.rows), found.skipped) == (51_974, 28)  # 52,002 rows, 28 of them without an output
 
 

@@ -22,9 +22,9 @@ from transformers import (
 from xlingual.errors import ModelError
 from xlingual.training import attention, loss
 from xlingual.training.batches import Batch, build_batch, weigh
+from xlingual.training.linear import use_onednn_linear
 from xlingual.training.loading import agrees, refuse_unknown
 from xlingual.training.loss import Supervised
-from xlingual.training.products import quicken
 from xlingual.tune.records import EncodedRows, Norm
 
 CPU = torch.device("cpu")
@@ -59,7 +59,7 @@ def _model(config: PreTrainedConfig, implementation: str) -> Any:  # noqa: ANN40
 def _ours(config: PreTrainedConfig) -> Supervised:
     attention.register()
     model = Supervised(_model(config, attention.NAME))
-    quicken(model)
+    use_onednn_linear(model)
     return model
 
 
@@ -185,8 +185,8 @@ def test_the_trial_finds_what_we_do_not_compute() -> None:
     leaking = _ours(FAMILIES["llama"]())
     decoder: Any = leaking.language_model.get_decoder()
 
-    def leak(documents: attention.Documents | None = None, **others: object) -> object:
-        whole = attention.lay_out([documents.bounds[-1]], CPU) if documents else None
+    def leak(documents: attention.PackedDocuments | None = None, **others: object) -> object:
+        whole = attention.pack_documents([documents.bounds[-1]], CPU) if documents else None
         return type(decoder).forward(decoder, documents=whole, **others)
 
     decoder.forward = leak

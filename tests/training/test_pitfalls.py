@@ -15,9 +15,9 @@ from transformers import AttentionInterface
 
 from xlingual.training import attention
 from xlingual.training.loop import Training, prepare, take_step
-from xlingual.training.observing import SilentObserver
+from xlingual.training.observing import SilentTrainingObserver
 from xlingual.training.parallel import join_world
-from xlingual.training.settings import Job, TrainSettings
+from xlingual.training.settings import TrainingJob, TrainSettings
 
 from .conftest import make_plan, make_rows
 
@@ -30,9 +30,9 @@ def training(tiny: Path, tmp_path: Path) -> Iterator[Training]:
     rows = make_rows()
     plan = replace(make_plan(rows), id="3" * 64)
     settings = TrainSettings(pack_length=64, device="cpu")
-    job = Job(plan=plan, rows=rows, weights=tiny, tokenizer=tiny, folder=tmp_path, settings=settings)
+    job = TrainingJob(plan=plan, rows=rows, weights=tiny, tokenizer=tiny, folder=tmp_path, settings=settings)
     with join_world("cpu", "float32") as world:
-        yield prepare(job, world, SilentObserver())
+        yield prepare(job, world, SilentTrainingObserver())
 
 
 @contextmanager
@@ -58,9 +58,9 @@ def _counted(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_a_step_reads_nothing_from_the_device(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     with _counted(monkeypatch) as calls:
         for number in range(3):
-            take_step(training, training.calendar.step(number))
+            take_step(training, training.step_schedule.step(number))
         assert calls == []
-        reports = training.ledger.read()
+        reports = training.loss_meter.read()
         assert len(calls) == 2  # the sums and the norms of all three steps
     assert [each.step for each in reports] == [1, 2, 3]
 
@@ -74,7 +74,7 @@ def test_no_square_mask_is_built(training: Training, monkeypatch: pytest.MonkeyP
 
     AttentionInterface.register(attention.NAME, attend)
     try:
-        take_step(training, training.calendar.step(0))
+        take_step(training, training.step_schedule.step(0))
     finally:
         attention.register()
     assert masks
@@ -88,7 +88,7 @@ def test_the_kernel_of_a_gpu_agrees(window: int | None) -> None:
     torch.manual_seed(0)
     query = torch.randn(1, 4, 60, 64, device=device)
     key, value = (torch.randn(1, 2, 60, 64, device=device) for _ in range(2))
-    documents = attention.lay_out([23, 1, 36], device)
+    documents = attention.pack_documents([23, 1, 36], device)
 
     class Layer:
         layer_idx = 0

@@ -6,32 +6,39 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.cli.tune_progress import Course, PlainTraining, choose_watcher, describe_parts
+from xlingual.cli.tune.progress import PlainTraining, TrainingProgress, choose_watcher, describe_parts
 from xlingual.errors import DataError, UsageError
 from xlingual.training import steplog
-from xlingual.training.observing import Observers, Pace, Part, Setting, SilentObserver, StepReport
+from xlingual.training.observing import (
+    SilentTrainingObserver,
+    SourceLoss,
+    StepReport,
+    Throughput,
+    TrainingObservers,
+    TrainingSetup,
+)
 
 from .conftest import make_plan, make_rows
 
 
 def _report(step: int, loss: float = 2.0) -> StepReport:
     losses, counts = {"a": 1.0, "b": loss, "c": 4.0}, {"a": 10, "b": 30, "c": 60}
-    sources = {name: Part(loss=losses[name], supervised=counts[name]) for name in losses}
-    languages = {"en": Part(loss=1.0, supervised=10), "zh": Part(loss=3.0, supervised=90)}
+    sources = {name: SourceLoss(loss=losses[name], supervised=counts[name]) for name in losses}
+    languages = {"en": SourceLoss(loss=1.0, supervised=10), "zh": SourceLoss(loss=3.0, supervised=90)}
     return StepReport(
         step=step, epoch=0, loss=loss, gradient_norm=1.0, learning_rate=1e-3, rows=4, tokens=300, supervised=100,
         by_source=sources, by_language=languages,
     )  # fmt: skip
 
 
-PACE = Pace(
+PACE = Throughput(
     steps=1, seconds=2.0, useful_tokens_per_second=150.0, mfu=0.4567, pad_share=0.0, wait_share=0.031, stall_share=0.001
 )
 
 
-def _setting(start: int = 0, steps: int = 40) -> Setting:
+def _setting(start: int = 0, steps: int = 40) -> TrainingSetup:
     plan = make_plan(make_rows(), steps=steps)
-    return Setting(plan=plan, start=start, world_size=2, device="cuda:0", dtype="bfloat16")
+    return TrainingSetup(plan=plan, start=start, world_size=2, device="cuda:0", dtype="bfloat16")
 
 
 def test_plain_lines_come_every_twentieth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,12 +61,12 @@ def test_plain_lines_come_every_twentieth(capsys: pytest.CaptureFixture[str]) ->
 
 def test_losses_are_means_over_tokens() -> None:
     light = _report(2)
-    heavy = replace(light, by_source={"a": Part(loss=5.0, supervised=30)})
+    heavy = replace(light, by_source={"a": SourceLoss(loss=5.0, supervised=30)})
     assert describe_parts([light, heavy]).startswith("a 4.000 b 2.000 c 4.000")  # (1 x 10 + 5 x 30) / 40
 
 
 def test_the_forecast_counts_this_sitting_only() -> None:
-    course = Course(_setting(start=30))
+    course = TrainingProgress(_setting(start=30))
     course.add([_report(31), _report(32)], replace(PACE, seconds=1000.0))
     assert course.remaining() == "1h06m"  # 500 s a step, 8 left
 
@@ -72,7 +79,7 @@ def test_modes() -> None:
 
 def test_several_observers_are_told_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     one, other = PlainTraining(), PlainTraining()
-    both = Observers([one, SilentObserver(), other])
+    both = TrainingObservers([one, SilentTrainingObserver(), other])
     both.begin(_setting())
     both.logged([_report(1)], PACE)
     both.note("something")

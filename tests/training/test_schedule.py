@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup
 
-from xlingual.training.schedule import Calendar, learning_rate
+from xlingual.training.schedule import StepSchedule, learning_rate
 from xlingual.tune.order import steps_of_epoch
 from xlingual.tune.records import Norm, Schedule
 
@@ -39,18 +39,18 @@ def test_a_step_is_the_same_from_wherever_it_is_asked(tokens: int | None) -> Non
         (epoch, step.tolist()) for epoch in range(3) for step in steps_of_epoch(rows, schedule, seed=9, epoch=epoch)
     ]
     for first in (0, 1, len(expected) // 2, len(expected) - 1):
-        calendar = Calendar(rows=rows, schedule=schedule, seed=9)
+        step_schedule = StepSchedule(rows=rows, schedule=schedule, seed=9)
         for number in range(first, len(expected)):
-            step = calendar.step(number)
+            step = step_schedule.step(number)
             assert (step.epoch, step.rows.tolist()) == expected[number]
-    assert calendar.step(0).rows.tolist() == expected[0][1]  # and back
+    assert step_schedule.step(0).rows.tolist() == expected[0][1]  # and back
 
 
 def test_every_epoch_draws_every_row() -> None:
     """Pitfall 10: a resumed epoch is not another permutation's rest."""
     rows = make_rows()
-    calendar = Calendar(rows=rows, schedule=_schedule(), seed=4)
+    step_schedule = StepSchedule(rows=rows, schedule=_schedule(), seed=4)
     per_epoch = -(-int(rows.draws.sum()) // 10)
     for epoch in range(3):
-        drawn = np.concatenate([calendar.step(epoch * per_epoch + place).rows for place in range(per_epoch)])
+        drawn = np.concatenate([step_schedule.step(epoch * per_epoch + place).rows for place in range(per_epoch)])
         assert np.bincount(drawn, minlength=len(rows)).tolist() == rows.draws.tolist()

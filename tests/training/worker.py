@@ -21,9 +21,9 @@ import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
 from xlingual.errors import Interrupted
 from xlingual.serial import from_json
 from xlingual.training import checkpoints, loop
-from xlingual.training.observing import SilentObserver
+from xlingual.training.observing import SilentTrainingObserver
 from xlingual.training.parallel import join_world
-from xlingual.training.settings import Job, TrainSettings
+from xlingual.training.settings import TrainingJob, TrainSettings
 from xlingual.tune.records import EncodedRows, MixPlan
 
 with contextlib.suppress(ImportError):
@@ -40,7 +40,7 @@ def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
     settings = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **words})
-    job = Job(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=settings)
+    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=settings)
     received: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
 
@@ -53,7 +53,7 @@ def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
         _die_in_save(die_in_save)
     try:
         with join_world("cpu", settings.dtype) as world:
-            loop.train(job, world, SilentObserver(), stop)
+            loop.train(job, world, SilentTrainingObserver(), stop)
     except Interrupted as error:
         return 128 + error.signal_number
     return 0

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.plugin import DataPlace, Model, ModelOptions
+from xlingual.plugin import DataSource, Model, ModelOptions
 from xlingual.registry import MODELS
+from xlingual.toml_table import read_toml
 from xlingual.tune.prepare import Prepared, plan_mix
 from xlingual.tune.recipe import read_recipe
 from xlingual.tune.records import Recipe
-from xlingual.tune.toml_table import read_toml
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -66,11 +66,11 @@ class Workshop:
         return read_recipe(read_toml(self.write("mine.toml", f"{head}\n{sources}\n{SCHEDULE}")), None)
 
     @property
-    def place(self) -> DataPlace:
-        return DataPlace(folder=self.folder, sample=False, offline=True)
+    def data_source(self) -> DataSource:
+        return DataSource(folder=self.folder, sample=False, offline=True)
 
     def plan(self, recipe: Recipe) -> Prepared:
-        return plan_mix(recipe, self.model, self.place)
+        return plan_mix(recipe, self.model, self.data_source)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import DataError, UsageError
-from xlingual.plugin import DataPlace, GenerationTask
+from xlingual.plugin import DataSource, GenerationTask
 from xlingual.records import Example, Examples, Prompt
 from xlingual.selection import select_tasks
 from xlingual.tune.contamination import compared_texts, fold, gather_held_out
@@ -108,7 +108,7 @@ def test_passages_are_found_and_answers_are_not(workshop: Workshop) -> None:
 
 
 def test_dev_splits_may_be_learnt_and_test_splits_not(workshop: Workshop) -> None:
-    place = DataPlace(folder=None, sample=True, offline=True)
+    place = DataSource(folder=None, sample=True, offline=True)
 
     def plan(path: str, language: str) -> int:
         table = f'[sources.d]\nreader = "task"\npath = "{path}"\nlanguage = "{language}"\n'
@@ -143,7 +143,7 @@ def test_what_is_not_here_is_said(workshop: Workshop) -> None:
 
 
 def test_only_the_languages_of_the_mix_are_read() -> None:
-    place = DataPlace(folder=None, sample=True, offline=True)
+    place = DataSource(folder=None, sample=True, offline=True)
     greek = {check.family: check for check in gather_held_out(["el"], place).checks}
     assert greek["xquad"].languages == ("el",)
     assert greek["flores101"].texts == 48  # the Greek lines, and the English ones beside them
@@ -154,7 +154,7 @@ def test_only_the_languages_of_the_mix_are_read() -> None:
 
 def test_the_packaged_training_text_is_not_tested_on() -> None:
     codes = ["ar", "el", "hi", "tr", "vi", "zh"]
-    place = DataPlace(folder=None, sample=True, offline=True)
+    place = DataSource(folder=None, sample=True, offline=True)
     data = gather_held_out(["en", *codes], place)
     texts = 0
     for path in sorted((SAMPLE / "tune").iterdir()):
@@ -167,7 +167,7 @@ def test_the_packaged_training_text_is_not_tested_on() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
 def test_real_test_data_are_found(workshop: Workshop) -> None:
-    place = DataPlace(folder=REAL, sample=False, offline=True)
+    place = DataSource(folder=REAL, sample=False, offline=True)
     data = gather_held_out(["en", "zh"], place)
     counts = {check.family: check.texts for check in data.checks if check.origins == ("local",)}
     assert counts["flores101"] == 2 * 1012

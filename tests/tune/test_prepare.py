@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
-from xlingual.plugin import DataPlace, ModelOptions
+from xlingual.plugin import DataSource, ModelOptions
 from xlingual.registry import MODELS
 from xlingual.tune.order import steps_of_epoch
 from xlingual.tune.plan import count_steps, identify
@@ -67,7 +67,7 @@ def test_steps_of_tokens_are_those_of_the_order(workshop: Workshop, recipe: Reci
 
 def test_what_is_stored_is_what_is_read(workshop: Workshop, recipe: Recipe, tmp_path: Path) -> None:
     planned = workshop.plan(recipe)
-    prepared = prepare(recipe, workshop.model, workshop.place, tmp_path / "runs")
+    prepared = prepare(recipe, workshop.model, workshop.data_source, tmp_path / "runs")
     assert prepared.plan == planned.plan
     assert prepared.folder is not None
     assert prepared.folder.name == f"mine-{planned.plan.id[:8]}"
@@ -78,20 +78,20 @@ def test_what_is_stored_is_what_is_read(workshop: Workshop, recipe: Recipe, tmp_
         assert stored.dtype == getattr(planned.rows, name).dtype
     assert sorted(path.name for path in (prepared.folder / ROWS).iterdir()) == sorted(f"{name}.npy" for name in ARRAYS)
     before = {path: path.read_bytes() for path in prepared.folder.rglob("*") if path.is_file()}
-    prepare(recipe, workshop.model, workshop.place, tmp_path / "runs")
+    prepare(recipe, workshop.model, workshop.data_source, tmp_path / "runs")
     assert before == {path: path.read_bytes() for path in prepared.folder.rglob("*") if path.is_file()}
 
 
 def test_packs_drop_and_cut_nothing(workshop: Workshop, recipe: Recipe) -> None:
     """Pitfall 4: what becomes of a long row is the recipe's word, and no matter of how rows lie in packs."""
-    wide = plan_mix(recipe, workshop.model, workshop.place)
+    wide = plan_mix(recipe, workshop.model, workshop.data_source)
     longest = int(wide.rows.lengths.max())
-    narrow = plan_mix(replace(recipe, length=longest), workshop.model, workshop.place, pack_length=1)
+    narrow = plan_mix(replace(recipe, length=longest), workshop.model, workshop.data_source, pack_length=1)
     assert narrow.plan.pack_length == longest  # never under the longest row
     assert narrow.plan.packs == 12  # a row each
     assert narrow.plan.sources == wide.plan.sources
     assert np.array_equal(narrow.rows.tokens, wide.rows.tokens)
-    other = plan_mix(recipe, workshop.model, workshop.place, pack_length=20_000)
+    other = plan_mix(recipe, workshop.model, workshop.data_source, pack_length=20_000)
     assert (other.plan.id, other.plan.steps) == (wide.plan.id, wide.plan.steps)
 
 
@@ -139,7 +139,7 @@ def test_the_id_is_of_what_is_learnt_and_how(workshop: Workshop, recipe: Recipe,
     assert identify(recipe, replace(base, fingerprint="1" * 64), rows) != planned.plan.id
     moved = tmp_path / "elsewhere"
     workshop.folder.rename(moved)
-    again = plan_mix(recipe, workshop.model, DataPlace(folder=moved, sample=False, offline=True))
+    again = plan_mix(recipe, workshop.model, DataSource(folder=moved, sample=False, offline=True))
     assert again.plan.id == planned.plan.id
 
 
@@ -154,7 +154,7 @@ def test_the_norm_is_in_the_stored_plan(workshop: Workshop, recipe: Recipe, tmp_
 
 def test_a_model_that_cannot_be_tuned(workshop: Workshop, recipe: Recipe) -> None:
     with pytest.raises(ModelError, match="cannot be tuned"):
-        plan_mix(recipe, MODELS.get("echo")("", ModelOptions()), workshop.place)
+        plan_mix(recipe, MODELS.get("echo")("", ModelOptions()), workshop.data_source)
 
 
 def test_where_all_rows_went_is_said(workshop: Workshop, recipe: Recipe) -> None:
@@ -167,7 +167,7 @@ def test_where_all_rows_went_is_said(workshop: Workshop, recipe: Recipe) -> None
 
 def test_data_must_be_said(workshop: Workshop, recipe: Recipe) -> None:
     with pytest.raises(UsageError, match="say where the training data are"):
-        plan_mix(recipe, workshop.model, DataPlace(folder=None, sample=False, offline=True))
+        plan_mix(recipe, workshop.model, DataSource(folder=None, sample=False, offline=True))
     (workshop.folder / "b.zh").rename(workshop.folder / "b.zho")
     with pytest.raises(DataError, match="no such file of training text") as caught:
         workshop.plan(recipe)

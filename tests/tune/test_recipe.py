@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import UsageError
+from xlingual.toml_table import read_toml
 from xlingual.tune.recipe import find_recipe, read_recipe, recipe_names
 from xlingual.tune.records import Amount, Budget, Method, Norm, OnLong, Schedule, Tuning, Unit
-from xlingual.tune.toml_table import read_toml
 
 PAPER = ["alpaca-en", "m-llama", *(f"x-llama-{code}" for code in ("ar", "el", "hi", "tr", "vi", "zh"))]
 GOOD = """\

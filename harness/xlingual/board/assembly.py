@@ -11,19 +11,7 @@ from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
 from .escape import show_hidden
 from .ranking import make_rows, missing_cell
-from .rows import (
-    Board,
-    BoardModel,
-    Cell,
-    CellState,
-    Column,
-    LeftOut,
-    NotRanked,
-    RateRow,
-    RateTable,
-    Row,
-    Table,
-)
+from .rows import Board, BoardModel, BoardTable, Cell, CellState, Column, LeftOut, NotRanked, RateRow, RateTable, Row
 from .spec import RATES, BoardOrigin, BoardSpec
 
 LABEL_LENGTH = 150
@@ -42,7 +30,7 @@ class _Entered:
 class _Filled:
     """A table, the runs behind its cells by fingerprint and task, and the runs that do not compare."""
 
-    table: Table
+    table: BoardTable
     shown: Mapping[str, Mapping[str, CollectedRun]]
     not_ranked: tuple[NotRanked, ...]
     left_out: tuple[LeftOut, ...]
@@ -80,7 +68,7 @@ def build_board(
     wanted = baseline or spec.baseline
     found, notes = _find_baseline(wanted, entered.runs)
     context = _Context(spec=spec, labels=labels, baseline=found)
-    tables: list[Table] = []
+    tables: list[BoardTable] = []
     rates: list[RateTable] = []
     not_ranked: list[NotRanked] = []
     left_out = [*collection.left_out, *entered.left_out]
@@ -195,7 +183,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         for fingerprint, found in shown.items()
     }
     baseline = context.baseline if context.baseline in shown else None
-    table = Table(
+    table = BoardTable(
         family=family,
         metric=metric,
         higher_is_better=higher_is_better,

@@ -7,7 +7,7 @@ from ..identity import Json, canonical_json
 from ..records import Estimate, Protocol, RunRecord
 from ..serial import to_json
 from .collection import CollectedRun
-from .rows import Difference
+from .rows import ProtocolDifference
 
 METRIC_SIGNATURE = "metric signature"
 HASH_DIGITS = 12
@@ -52,7 +52,7 @@ def choose_reference(runs: Sequence[CollectedRun], metric: str) -> CollectedRun:
     return max(groups[max(groups, key=weight)], key=lambda run: (run.finished, run.where))
 
 
-def find_differences(run: RunRecord, reference: RunRecord, metric: str) -> tuple[Difference, ...]:
+def find_differences(run: RunRecord, reference: RunRecord, metric: str) -> tuple[ProtocolDifference, ...]:
     """Return every compared field in which `run` is not like `reference`; none: the two may be ranked together.
 
     A limited run is compared in what it could share with a whole one: it is shown, but never ranked.
@@ -60,7 +60,7 @@ def find_differences(run: RunRecord, reference: RunRecord, metric: str) -> tuple
     mine, theirs = run_signature(run, metric), run_signature(reference, metric)
     skipped = _OF_THE_PART if run.protocol.limit is not None else frozenset()
     return tuple(
-        Difference(field=name, run=_show(name, mine[name], value), ranked=_show(name, value, mine[name]))
+        ProtocolDifference(field=name, run=_show(name, mine[name], value), ranked=_show(name, value, mine[name]))
         for name, value in theirs.items()
         if name in mine and name not in skipped and mine[name] != value
     )

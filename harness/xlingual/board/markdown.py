@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
-from .rows import Board, Cell, CellState, Column, Gain, RateTable, Row, Table
+from .rows import Board, BoardTable, Cell, CellState, Column, Gain, RateTable, Row
 
 _DECIMALS = 1
 _NOTHING = "–"
@@ -39,7 +39,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 
 
-def _render_table(table: Table) -> list[str]:
+def _render_table(table: BoardTable) -> list[str]:
     direction = "" if table.higher_is_better else " (lower is better)"
     best = _best_values(table)
     gains = table.baseline is not None
@@ -59,7 +59,7 @@ def _render_table(table: Table) -> list[str]:
     return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
 
 
-def _best_values(table: Table) -> list[float | None]:
+def _best_values(table: BoardTable) -> list[float | None]:
     """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
     columns: list[list[float]] = [
@@ -94,7 +94,7 @@ def _show_cell(cell: Cell, best: float | None = None) -> str:
     return f"{text} [{_show_value(cell.low)}, {_show_value(cell.high)}]"
 
 
-def _show_gain(row: Row, table: Table) -> str:
+def _show_gain(row: Row, table: BoardTable) -> str:
     gain: Gain | None = row.gain
     if gain is None:
         return "baseline"
@@ -104,7 +104,7 @@ def _show_gain(row: Row, table: Table) -> str:
     return f"{gain.value:+.{_DECIMALS}f}%{part}"
 
 
-def _table_notes(table: Table) -> list[str]:
+def _table_notes(table: BoardTable) -> list[str]:
     """Say what stands behind the numbers; columns that are alike share a line."""
     notes = ["- Values with 95% intervals; the average over all columns has none: the languages are parallel."]
     notes += _share(table.columns, "Metric", lambda column: column.signature or "not computed")

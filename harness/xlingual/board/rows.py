@@ -83,7 +83,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class BoardTable:
     """Models by tasks of one family, by one metric."""
 
     family: str
@@ -115,7 +115,7 @@ class RateTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ProtocolDifference:
     """A field in which a run is not like the ranked ones."""
 
     field: str
@@ -132,7 +132,7 @@ class NotRanked:
     task: str
     metric: str
     value: float | None
-    differences: tuple[Difference, ...]
+    differences: tuple[ProtocolDifference, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +174,7 @@ class Board:
     """The kind of data: real or sample."""
     newest: str | None
     """`finished_at` of the newest run shown."""
-    tables: tuple[Table, ...]
+    tables: tuple[BoardTable, ...]
     rates: tuple[RateTable, ...]
     models: tuple[BoardModel, ...]
     not_ranked: tuple[NotRanked, ...]

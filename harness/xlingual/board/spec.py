@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..errors import DataError, UsageError
 from ..languages import find_language
-from ..registry import did_you_mean, plugin_folders
+from ..registry import plugin_folders
+from ..text import did_you_mean
 from .rows import Reported
 
 RATES = ("off_target", "empty", "source_copy", "truncated")
@@ -83,7 +84,7 @@ def read_board(path: Path) -> BoardSpec:
     except ValueError as error:
         raise DataError(f"is not TOML in UTF-8: {error}", where=str(path)) from error
     _refuse_unknown(table, _KEYS, str(path))
-    reader = _Reader(table, str(path))
+    reader = _BoardReader(table, str(path))
     if (name := reader.text("name")) != path.stem:
         raise reader.fault("name", f"is {name!r}, the file is {path.stem!r}", hint="the name must be the file's stem")
     tasks = reader.texts("tasks")
@@ -104,7 +105,7 @@ def read_board(path: Path) -> BoardSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _BoardReader:
     """A TOML table and the words for complaints about it."""
 
     table: Mapping[str, object]
@@ -134,14 +135,14 @@ def _refuse_unknown(table: Mapping[str, object], known: Sequence[str], where: st
             raise DataError(f"unknown key {key!r}", where=where, hint=did_you_mean(key, known))
 
 
-def _read_origin(reader: _Reader) -> BoardOrigin:
+def _read_origin(reader: _BoardReader) -> BoardOrigin:
     word = reader.text("origin") if "origin" in reader.table else BoardOrigin.REAL.value
     if word not in tuple(BoardOrigin):
         raise reader.fault("origin", f"is {word!r}", hint=f"one of {', '.join(BoardOrigin)}")
     return BoardOrigin(word)
 
 
-def _read_metrics(reader: _Reader, tasks: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+def _read_metrics(reader: _BoardReader, tasks: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     table = reader.table.get("metrics", {})
     if not isinstance(table, dict):
         raise reader.fault("metrics", 'must be a table, such as xquad = "containment"')
@@ -158,7 +159,7 @@ def _read_metrics(reader: _Reader, tasks: Sequence[str]) -> Mapping[str, tuple[s
     return metrics
 
 
-def _read_languages(reader: _Reader) -> tuple[str, ...] | None:
+def _read_languages(reader: _BoardReader) -> tuple[str, ...] | None:
     if "languages" not in reader.table:
         return None
     try:
@@ -167,7 +168,7 @@ def _read_languages(reader: _Reader) -> tuple[str, ...] | None:
         raise reader.fault("languages", f"names {error.what}", hint=error.hint) from error
 
 
-def _read_reported(reader: _Reader) -> tuple[Reported, ...]:
+def _read_reported(reader: _BoardReader) -> tuple[Reported, ...]:
     entries = reader.table.get("reported", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise reader.fault("reported", "must be written as [[reported]] tables")
@@ -175,7 +176,7 @@ def _read_reported(reader: _Reader) -> tuple[Reported, ...]:
     for number, entry in enumerate(entries, start=1):
         where = f"{reader.where}: [[reported]] {number}"
         _refuse_unknown(entry, _REPORTED_KEYS, where)
-        fields = _Reader(entry, where)
+        fields = _BoardReader(entry, where)
         url = fields.text("url") if "url" in entry else None
         if url is not None and not _LINK.fullmatch(url):
             raise fields.fault("url", "must be a plain https address")

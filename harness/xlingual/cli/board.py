@@ -9,7 +9,7 @@ import click
 
 from ..board import board_json, board_markdown, board_names, build_board, collect_runs, find_board
 from ..errors import UsageError
-from ..store import pretty_json, write_atomically
+from ..files import pretty_json, write_atomically
 from .options import json_option, takes
 
 
@@ -22,6 +22,7 @@ class BoardOptions:
     baseline: str | None
     include_limited: bool
     write: str | None
+    show: bool
     as_json: bool
 
 
@@ -40,9 +41,9 @@ def run_board(options: BoardOptions) -> int:
         if options.as_json
         else board_markdown(board, command=board_command(options.runs, options.board, options.baseline))
     )
-    if options.write is None:
+    if options.write is None or options.show:
         click.echo(text, nl=False)
-    else:
+    if options.write is not None:
         target = Path(options.write).expanduser()
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, text)
@@ -76,6 +77,7 @@ COMMAND = click.Command(
     params=[
         *board_parameters(),
         click.Option(["--write", "-w"], default=None, metavar="FILE", help="Write to this file instead of stdout."),
+        click.Option(["--show"], is_flag=True, help="With --write, print it, too."),
         json_option(),
     ],
     callback=takes(BoardOptions, run_board),

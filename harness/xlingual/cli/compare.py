@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from ..comparison import Comparison, compare_runs
+from ..files import pretty_json
 from ..serial import to_json
-from ..store import pretty_json
 from .display import show_table
 from .options import json_option, takes
 

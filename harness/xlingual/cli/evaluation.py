@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
+from ..files import pretty_json
 from ..planning import RunSettings, TaskPlan, parse_limit, plan_task, run_folder
 from ..plugin import Model, ModelOptions, Task
 from ..prompt import OVERFLOW_POLICIES, TEMPLATES
@@ -17,10 +18,9 @@ from ..records import Origin, RunRecord
 from ..run import evaluate
 from ..selection import open_model, select_tasks, split_words, untouched_languages
 from ..serial import to_json
-from ..store import pretty_json
 from . import printable
 from .display import show_records
-from .options import data_option, data_place, json_option, offline_option, takes
+from .options import data_option, json_option, offline_option, read_data_source, takes
 from .progress import MODES, choose_observer
 from .signals import orderly_signals
 
@@ -125,7 +125,7 @@ def _warn_line(message: str) -> None:
 
 def _settings(options: EvalOptions) -> RunSettings:
     return RunSettings(
-        place=data_place(options.data, offline=options.offline),
+        data_source=read_data_source(options.data, offline=options.offline),
         out=Path(options.out).expanduser(),
         split=options.split,
         template=options.template,

@@ -10,7 +10,7 @@ from ..lm_eval.folder import write_folder
 from ..plugin import Task
 from ..registry import TASKS
 from ..selection import select_tasks
-from .options import data_option, data_place, takes
+from .options import data_option, read_data_source, takes
 
 OWN = "lm_eval"
 """The family of lm-eval's tasks, which it has already."""
@@ -32,12 +32,12 @@ def run_path(options: PathOptions) -> int:
 
 def write_tasks(words: tuple[str, ...], data: str | None) -> Path:
     """Write the files of the tasks that `words` name, of every family's defaults where there are none."""
-    place = data_place(data, offline=False)
+    data_source = read_data_source(data, offline=False)
     chosen = words or tuple(name for name in TASKS.names() if name != OWN)
     tasks: list[Task] = select_tasks(list(chosen), [])
     if any(task.spec.name.startswith(("lm-eval/", f"{OWN}/")) for task in tasks):
         raise UsageError("lm-eval has its own tasks already", where="lm-eval-path")
-    return write_folder(tasks, data if place.folder is None else str(place.folder.resolve()))
+    return write_folder(tasks, data if data_source.folder is None else str(data_source.folder.resolve()))
 
 
 COMMAND = click.Command(

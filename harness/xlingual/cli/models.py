@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import click
 
 from ..errors import XlingualError
+from ..files import pretty_json
 from ..registry import MODELS
-from ..store import pretty_json
 from . import printable
 from .display import show_table
 from .options import json_option, takes

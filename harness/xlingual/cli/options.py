@@ -7,7 +7,7 @@ from typing import TypeVar
 import click
 
 from ..errors import UsageError
-from ..plugin import DataPlace
+from ..plugin import DataSource
 
 Record = TypeVar("Record")
 
@@ -42,11 +42,11 @@ def json_option() -> click.Option:
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout, nothing else.")
 
 
-def data_place(word: str | None, *, offline: bool) -> DataPlace:
+def read_data_source(word: str | None, *, offline: bool) -> DataSource:
     """Return where data may come from, for the value of `--data`; UsageError where the folder does not exist."""
     if word is None or word == "sample":
-        return DataPlace(folder=None, sample=word == "sample", offline=offline)
+        return DataSource(folder=None, sample=word == "sample", offline=offline)
     folder = Path(word).expanduser()
     if not folder.is_dir():
         raise UsageError("no such folder", where=f"--data {word}", hint="name a folder of original files, or 'sample'")
-    return DataPlace(folder=folder, sample=False, offline=offline)
+    return DataSource(folder=folder, sample=False, offline=offline)

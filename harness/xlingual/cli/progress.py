@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from ..records import Response
-from ..run import Observer
+from ..run import RunObserver
 from . import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Tally:
         return f"{seconds // 60}m{seconds % 60:02d}s" if seconds >= 60 else f"{seconds}s"
 
 
-class SilentObserver:
+class SilentRunObserver:
     """Shows notes only."""
 
     def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
@@ -168,10 +168,10 @@ class LiveObserver:
             self.bar = None
 
 
-def choose_observer(mode: str) -> Observer:
+def choose_observer(mode: str) -> RunObserver:
     """Return the observer for `--progress MODE`: with "auto", live on a terminal and plain elsewhere."""
     if mode not in MODES:
         raise UsageError(f"no such mode: {mode!r}", where="--progress", hint=f"choose one of {', '.join(MODES)}")
     if mode == "none":
-        return SilentObserver()
+        return SilentRunObserver()
     return LiveObserver() if mode == "auto" and sys.stderr.isatty() else PlainObserver()

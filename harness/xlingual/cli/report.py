@@ -7,16 +7,16 @@ import click
 
 from ..board import build_board, collect_runs, find_board
 from ..errors import DataError, UsageError
+from ..files import read_json, write_atomically
 from ..report import Experiment, experiment_page, render_page
 from ..scaling.records import ALLOCATION_SCHEMA, Allocation
 from ..serial import from_json
-from ..store import read_json, write_atomically
 from ..training.settings import PROVENANCE
 from ..tune.records import TuneRecord
 from . import printable
 from .board import board_command, board_parameters
 from .options import takes
-from .scale import read_fit
+from .scale.fit import read_fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

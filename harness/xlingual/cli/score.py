@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
+from ..files import pretty_json, write_atomically
 from ..records import Estimate
 from ..rescore import recorded_task, rescore_run, score_predictions
 from ..selection import select_tasks
 from ..serial import to_json
-from ..store import pretty_json, write_atomically
 from .display import show_records, show_table
-from .options import data_option, data_place, json_option, offline_option, takes
+from .options import data_option, json_option, offline_option, read_data_source, takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,12 @@ class ScoreOptions:
 
 def run_score(options: ScoreOptions) -> int:
     """Score files or run folders; 0 unless examples are missing from a predictions file that must be whole."""
-    place = data_place(options.data, offline=options.offline)
+    data_source = read_data_source(options.data, offline=options.offline)
     if options.task is None:
         records = []
         for word in options.paths:
             folder = Path(word)
-            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], place))
+            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], data_source))
         if options.as_json:
             click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
         else:
@@ -46,7 +46,7 @@ def run_score(options: ScoreOptions) -> int:
     if len(tasks) != 1 or len(options.paths) != 1:
         raise UsageError("one predictions file is scored on one task", where="--task", hint="name it whole: xquad/de")
     path = Path(options.paths[0])
-    report, items = score_predictions(tasks[0], place, path, split=options.split, missing=options.missing)
+    report, items = score_predictions(tasks[0], data_source, path, split=options.split, missing=options.missing)
     if options.items is not None:
         write_atomically(Path(options.items), items)
     if options.as_json:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import click
 
 from ..errors import XlingualError
+from ..files import pretty_json
 from ..languages import LANGUAGES
 from ..registry import TASKS
 from ..selection import select_tasks
 from ..serial import to_json
-from ..store import pretty_json
 from . import printable
 from .display import show_table
 from .options import json_option, takes

@@ -3,7 +3,7 @@
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .hub import hub_fault, hub_is_offline, hub_table
-from .json_file import Row, read_json, read_records, type_problem
+from .json_file import JsonRow, read_json, read_records, type_problem
 from .location import locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
@@ -13,9 +13,9 @@ from .text_file import read_text, split_lines
 
 __all__ = [
     "PINS",
+    "JsonRow",
     "Pin",
     "Problem",
-    "Row",
     "aligned_lines",
     "cache_folder",
     "check_offsets",

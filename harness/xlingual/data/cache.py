@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from ..atomic import replace_whole
 from ..errors import DataError, EnvironmentFault
+from ..files import replace_whole
 
 _LOG = logging.getLogger("xlingual")
 _BLOCK = 2**20

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import DataError, UsageError
 from ..languages import LANGUAGES, find_language
-from ..plugin import DataPlace
+from ..plugin import DataSource
 from ..records import Corpus, DataFile, Example, Examples
 from .location import locate_text
 
@@ -58,13 +58,13 @@ def column_pair(corpus: Corpus) -> tuple[str, str]:
     return named.get(source, source), named.get(target, target)
 
 
-def find_pair(corpus: Corpus, place: DataPlace) -> tuple[DataFile, DataFile]:
+def find_pair(corpus: Corpus, data_source: DataSource) -> tuple[DataFile, DataFile]:
     """Return the files of source and target side; UsageError where both would be the same file."""
     paths = [fill_path(corpus, code) for code in required_direction(corpus)]
     if paths[0] == paths[1]:
         hint = 'write "train.{language}" or "train.{en:eng,zh:cmn_Hans}"'
         raise UsageError(f"{paths[0]!r} stands for both sides", where=corpus.name, hint=hint)
-    return locate_text(paths[0], place), locate_text(paths[1], place)
+    return locate_text(paths[0], data_source), locate_text(paths[1], data_source)
 
 
 def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple[DataFile, ...]) -> Examples:

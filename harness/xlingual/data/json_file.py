@@ -22,7 +22,7 @@ _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JsonRow:
     """One record of a JSONL file."""
 
     line: int
@@ -46,7 +46,7 @@ def read_json(path: Path) -> Json:
     return value
 
 
-def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection[str] = ()) -> tuple[Row, ...]:
+def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection[str] = ()) -> tuple[JsonRow, ...]:
     """Return the objects of a JSONL file, each with `fields`: their names and types.
 
     Those that are `optional` may be missing, and are then not in the row. A type is str, int, float, bool, list, dict
@@ -59,7 +59,7 @@ def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection
         lines.pop()
     if not lines:
         raise DataError("no records", where=str(path))
-    rows: list[Row] = []
+    rows: list[JsonRow] = []
     problems: list[Problem] = []
     seen: dict[Json, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -93,14 +93,14 @@ class _Wanted:
     optional: Collection[str]
 
 
-def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tuple[Row, list[Problem]]:
+def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tuple[JsonRow, list[Problem]]:
     if not line.strip():
-        return Row(number, {}), [Problem(f":{number}", "blank line")]
+        return JsonRow(number, {}), [Problem(f":{number}", "blank line")]
     record, problems = _parse(line, number, ends_file=ends_file)
     if not problems and not isinstance(record, dict):
         problems = [Problem(f":{number}", f"must be an object, got {_type_name(record)}")]
     if problems:
-        return Row(number, {}), problems
+        return JsonRow(number, {}), problems
     values: dict[str, Json] = {}
     for name, kind in wanted.fields.items():
         value: Json = record
@@ -115,7 +115,7 @@ def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tu
             values[name] = value
             if wrong := type_problem(value, kind):
                 problems.append(Problem(f":{number}", f"field {name!r} {wrong}"))
-    return Row(number, values), problems
+    return JsonRow(number, values), problems
 
 
 class _LaxError(ValueError):

@@ -3,44 +3,49 @@
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
-from ..plugin import DataPlace
+from ..plugin import DataSource
 from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
-from ..registry import did_you_mean, plugin_folders
+from ..registry import plugin_folders
+from ..text import did_you_mean
 from .cache import cache_folder, hash_file, safe_path
 from .download import cached_url, download_hash, download_url
 from .hub import cached_hub, download_hub, hub_is_offline
 from .pins import find_pin
 
 
-def locate(ref: DatasetRef, place: DataPlace) -> DataFile:
+def locate(ref: DatasetRef, data_source: DataSource) -> DataFile:
     """Return the file of `ref`, downloaded if need be.
 
-    The sample is taken only where `place` asks for it, and then nothing else; a folder of the user's is never completed
+    The sample is taken only where it is asked for, and then nothing else; a folder of the user's is never completed
     from elsewhere; without one come the cache and then the remotes in their order. Raises UsageError where the folder
     does not exist, DataError where sample or folder lack the file or a download is not the pinned one, EnvironmentFault
     where no remote could be reached.
     """
-    if place.sample:
+    if data_source.sample:
         return _find_sample(ref)
-    if place.folder is not None:
-        return _find_local(ref, place.folder)
+    if data_source.folder is not None:
+        return _find_local(ref, data_source.folder)
     for source in ref.remotes:
         found = cached_hub(source) if isinstance(source, HubSource) else cached_url(source)
         if found is not None:
             return _data_file(ref, Origin.CACHE, found, _revision(source))
-    return _download(ref, offline=place.offline)
+    return _download(ref, offline=data_source.offline)
 
 
-def locate_text(path: str, place: DataPlace) -> DataFile:
+def locate_text(path: str, data_source: DataSource) -> DataFile:
     """Return the file of training text at `path` below the data folder or the packaged sample; it has no other home.
 
-    Errors as of `locate`; UsageError where `place` names neither.
+    Errors as of `locate`; UsageError where `data_source` names neither.
     """
-    if not place.sample and place.folder is None:
+    if not data_source.sample and data_source.folder is None:
         raise UsageError("say where the training data are", where=path, hint="--data DIR, or --data sample")
-    if place.folder is not None and place.folder.is_dir() and not (wanted := safe_path(place.folder, path)).is_file():
-        raise DataError("no such file of training text", where=str(wanted), hint=_near(wanted, place.folder))
-    return locate(DatasetRef(name=path, candidates=(path,), sample=path, remotes=()), place)
+    if (
+        data_source.folder is not None
+        and data_source.folder.is_dir()
+        and not (wanted := safe_path(data_source.folder, path)).is_file()
+    ):
+        raise DataError("no such file of training text", where=str(wanted), hint=_near(wanted, data_source.folder))
+    return locate(DatasetRef(name=path, candidates=(path,), sample=path, remotes=()), data_source)
 
 
 def _near(wanted: Path, folder: Path) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..records import HubSource, UrlSource
-from ..registry import did_you_mean
+from ..text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..atomic import replace_whole
 from ..data import cache_folder
+from ..files import replace_whole
 from ..identity import content_hash
 from ..plugin import Task
 

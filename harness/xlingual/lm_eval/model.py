@@ -30,7 +30,7 @@ _OPTIONS = frozenset({"dtype", "revision", "trust_remote_code", "offline"})
 Answer = TypeVar("Answer")
 
 
-class Asked(Protocol):
+class LmEvalInstance(Protocol):
     """What is used of lm-eval's Instance."""
 
     @property
@@ -98,7 +98,7 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
             )
         return pack_chat(chat_history)
 
-    def generate_until(self, requests: Sequence[Asked], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002 - lm-eval's
+    def generate_until(self, requests: Sequence[LmEvalInstance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002 - lm-eval's
         """Return the greedy answer to each (context, settings), cut as lm-eval cuts it.
 
         lm-eval ends an answer at the first stop string wherever it stands, so that one that opens with a newline is
@@ -106,28 +106,28 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         """
         asked = self._fit([_generation(request) for request in requests])
 
-        def read(response: Response, request: Asked) -> str:
+        def read(response: Response, request: LmEvalInstance) -> str:
             text = response.text or ""
             ours = (request.task_name or "").startswith(PREFIX)
             return text if ours else cut(text, read_settings(request.args[1]).stop)
 
         return self._answer("generate_until", requests, asked, read)
 
-    def loglikelihood(self, requests: Sequence[Asked], disable_tqdm: bool = False) -> list[tuple[float, bool]]:  # noqa: ARG002 - lm-eval's
+    def loglikelihood(self, requests: Sequence[LmEvalInstance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:  # noqa: ARG002 - lm-eval's
         """Return the log-likelihood of each (context, ending), and whether greedy decoding would say it."""
         asked = [_likelihood(str(request.args[0]), str(request.args[1])) for request in requests]
 
-        def read(response: Response, _request: Asked) -> tuple[float, bool]:
+        def read(response: Response, _request: LmEvalInstance) -> tuple[float, bool]:
             [found] = response.likelihoods or ()
             return found.logarithm, bool(found.is_greedy)
 
         return self._answer("loglikelihood", requests, asked, read)
 
-    def loglikelihood_rolling(self, requests: Sequence[Asked], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002 - lm-eval's
+    def loglikelihood_rolling(self, requests: Sequence[LmEvalInstance], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002 - lm-eval's
         """Return the log-likelihood of each whole text, in windows where it is longer than the model reads."""
         asked = [_likelihood("", str(request.args[0])) for request in requests]
 
-        def read(response: Response, _request: Asked) -> float:
+        def read(response: Response, _request: LmEvalInstance) -> float:
             [found] = response.likelihoods or ()
             return found.logarithm
 
@@ -153,9 +153,9 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
     def _answer(
         self,
         call: str,
-        requests: Sequence[Asked],
+        requests: Sequence[LmEvalInstance],
         asked: Sequence[Request],
-        read: Callable[[Response, Asked], Answer],
+        read: Callable[[Response, LmEvalInstance], Answer],
     ) -> list[Answer]:
         """Ask each different request once, tell lm-eval's cache of the answers as they come, and return them in order.
 
@@ -206,7 +206,7 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text
 
 
-def _generation(request: Asked) -> Request:
+def _generation(request: LmEvalInstance) -> Request:
     form, messages = read_prompt(str(request.args[0]))
     settings = read_settings(request.args[1])
     key = content_hash([form.value, str(request.args[0]), list(settings.stop), settings.most])

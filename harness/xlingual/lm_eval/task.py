@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..identity import Json
 from ..metrics import find_metric
 from ..planning import RunSettings, choose_demonstrations
-from ..plugin import DataPlace, Metric
+from ..plugin import DataSource, Metric
 from ..prompt import RAW_STOP, Rendering, render
 from ..records import Demonstration, Example, Likelihood, ModelSpec, Response, Statistics
 from ..selection import select_tasks
@@ -36,7 +36,7 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         """Find the task; its data are read when they are needed."""
         word, options = str(config["dataset_name"]), config.get("dataset_kwargs") or {}
         [self._task] = select_tasks([word], [])
-        self._place = _place(options.get("data") if isinstance(options, Mapping) else None)
+        self._data_source = _place(options.get("data") if isinstance(options, Mapping) else None)
         self._metrics = {name: find_metric(name) for name in self._task.spec.metrics}
         self._read: dict[int, tuple[tuple[Demonstration, ...], dict[str, Example]]] = {}
         self._seed = 0
@@ -147,8 +147,8 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         shots = self._config.num_fewshot or 0
         if shots not in self._read:
             split = self._task.spec.split
-            settings = RunSettings(place=self._place, out=Path(), shots=shots, seed=self._seed)
-            rows = self._task.examples(split, self._place).rows
+            settings = RunSettings(data_source=self._data_source, out=Path(), shots=shots, seed=self._seed)
+            rows = self._task.examples(split, self._data_source).rows
             demonstrations, evaluated = choose_demonstrations(self._task, rows, split, settings)
             self._read[shots] = demonstrations, {row.id: row for row in evaluated}
         return self._read[shots]
@@ -160,10 +160,10 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         return render(self._task.prompt(example), shots, _rendering("raw")).messages[0].text
 
 
-def _place(data: object) -> DataPlace:
+def _place(data: object) -> DataSource:
     if data is None or data == "sample":
-        return DataPlace(folder=None, sample=data == "sample", offline=False)
-    return DataPlace(folder=Path(str(data)), sample=False, offline=False)
+        return DataSource(folder=None, sample=data == "sample", offline=False)
+    return DataSource(folder=Path(str(data)), sample=False, offline=False)
 
 
 def _rendering(template: str) -> Rendering:

@@ -8,7 +8,7 @@ from typing import cast
 
 from ..errors import UsageError
 from ..plugin import Metric
-from ..registry import did_you_mean
+from ..text import did_you_mean
 
 _MODULES = {
     "containment": "containment",

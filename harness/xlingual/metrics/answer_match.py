@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..records import Example, Response
-from .answer_rules import Family, answer_tokens, describe_rules
+from .answer_rules import RuleFamily, answer_tokens, describe_rules
 from .mean import MeanMetric
 
 
@@ -26,7 +26,7 @@ def token_f1(tokens: Sequence[str], gold: Sequence[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def exact_match_metric(name: str, family: Family) -> MeanMetric:
+def exact_match_metric(name: str, family: RuleFamily) -> MeanMetric:
     """Return the metric `name`: the share of answers that equal an accepted answer under the rules."""
 
     def judge(example: Example, text: str, _response: Response) -> float:
@@ -38,7 +38,7 @@ def exact_match_metric(name: str, family: Family) -> MeanMetric:
     )
 
 
-def token_f1_metric(name: str, family: Family) -> MeanMetric:
+def token_f1_metric(name: str, family: RuleFamily) -> MeanMetric:
     """Return the metric `name`: the mean F1 of tokens with the nearest accepted answer under the rules."""
 
     def judge(example: Example, text: str, _response: Response) -> float:
@@ -50,5 +50,5 @@ def token_f1_metric(name: str, family: Family) -> MeanMetric:
     )
 
 
-def _describe(score: str, family: Family, language: str) -> str:
+def _describe(score: str, family: RuleFamily, language: str) -> str:
     return f"score:{score}|{describe_rules(family, language)}|targets:max|text:nfc-visible"

@@ -18,7 +18,7 @@ from ..languages import LANGUAGES
 from ..text import for_scoring
 
 
-class Family(StrEnum):
+class RuleFamily(StrEnum):
     """A set of rules for every language."""
 
     SQUAD = "squad-v1.1"
@@ -67,26 +67,26 @@ _SINGLE_CHARACTERS = {
 """By script without spaces between words: what is a token by itself. The Han range is the official script's."""
 
 
-def find_rules(family: Family, language: str) -> AnswerRules:
+def find_rules(family: RuleFamily, language: str) -> AnswerRules:
     """Return the rules of `family` for answers in `language`; a language without a row gets white-space tokens."""
-    if family is Family.SQUAD:
+    if family is RuleFamily.SQUAD:
         return AnswerRules(is_punctuation=_is_ascii_punctuation, articles=_ENGLISH_ARTICLES, single=None)
     articles = _MLQA_ARTICLES.get(language)
-    if family is Family.MLQA_FIXED and language == "ar":
+    if family is RuleFamily.MLQA_FIXED and language == "ar":
         articles = _ARABIC_ARTICLE_AT_WORD_START
     row = LANGUAGES.get(language)
     single = _SINGLE_CHARACTERS.get(row.script) if row else None
     return AnswerRules(is_punctuation=_is_punctuation, articles=articles, single=single)
 
 
-def describe_rules(family: Family, language: str) -> str:
+def describe_rules(family: RuleFamily, language: str) -> str:
     """Return the part of a signature that names the rules, "rules:mlqa-v1" or "rules:mlqa-v1+extended"."""
-    extended = family is not Family.SQUAD and language not in MLQA_LANGUAGES
+    extended = family is not RuleFamily.SQUAD and language not in MLQA_LANGUAGES
     return f"rules:{family.value}{'+extended' if extended else ''}"
 
 
 @lru_cache(maxsize=8192)
-def answer_tokens(answer: str, family: Family, language: str) -> tuple[str, ...]:
+def answer_tokens(answer: str, family: RuleFamily, language: str) -> tuple[str, ...]:
     """Return the tokens of `answer` under the rules; two answers match exactly if their tokens are the same."""
     rules = find_rules(family, language)
     text = "".join(each for each in for_scoring(answer).lower() if not rules.is_punctuation(each))

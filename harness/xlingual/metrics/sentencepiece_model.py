@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import replace_whole
 from ..errors import EnvironmentFault, UsageError
-from ..registry import did_you_mean
+from ..files import replace_whole
+from ..text import did_you_mean
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor

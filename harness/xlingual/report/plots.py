@@ -6,7 +6,7 @@ import numpy as np
 
 from ..board import Board
 from ..board.escape import show_hidden
-from ..board.rows import CellState, Table
+from ..board.rows import BoardTable, CellState
 from ..scaling.plots import Picture, render_picture
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw_scores(board: Board) -> Picture:
     return render_picture("scores of all models by benchmark and language", draw, inches)
 
 
-def _draw_table(panel: "Axes", table: Table) -> None:
+def _draw_table(panel: "Axes", table: BoardTable) -> None:
     names = [show_hidden(row.model, _NAME_LENGTH) for row in table.rows]
     offsets = np.linspace(-0.25, 0.25, len(table.columns)) if len(table.columns) > 1 else np.zeros(1)
     for column, offset in enumerate(offsets):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..board import Board, board_markdown
 from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table
-from ..board.rows import CellState, Gain, Table
+from ..board.rows import BoardTable, CellState, Gain
 from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit
 from ..scaling.tables import TextTable, allocation_tables, fit_tables, point_table
@@ -114,7 +114,7 @@ def _gains(board: Board, tuned: Sequence[TuneRecord]) -> Section | None:
     return Section(heading=f"Gains over {tables[0].baseline}", parts=(note, markdown_table(header, rows, texts=1)))
 
 
-def own_language_gain(table: Table, taught: Mapping[str, str]) -> Gain:
+def own_language_gain(table: BoardTable, taught: Mapping[str, str]) -> Gain:
     """Return the mean relative gain over the baseline, in percent, of each model in the language it was taught.
 
     `taught` is the language by model; a column counts where it is complete for both and the baseline is above 0.
@@ -138,7 +138,7 @@ def _only_language(record: TuneRecord) -> str | None:
     return codes.pop() if len(codes) == 1 else None
 
 
-def _gain_of(name: str, table: Table) -> Gain | None:
+def _gain_of(name: str, table: BoardTable) -> Gain | None:
     return next((row.gain for row in table.rows if row.model == name), None)
 
 

@@ -5,7 +5,7 @@ Points (a table of measured scores) -> LawFit -> Allocation -> a recipe that tun
 
 from .budget import BudgetOptions, Goal, allocate
 from .fit import FitOptions, fit_laws
-from .points import Point, Unit, points_csv, read_points
+from .points import Point, SizeUnit, points_csv, read_points
 from .records import Allocation, LawFit
 from .sweep import PointScorer, SweepPoint, read_sweep, run_sweep, sweep_points
 
@@ -17,8 +17,8 @@ __all__ = [
     "LawFit",
     "Point",
     "PointScorer",
+    "SizeUnit",
     "SweepPoint",
-    "Unit",
     "allocate",
     "fit_laws",
     "points_csv",

@@ -41,7 +41,7 @@ class Laws:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class AllocationLimits:
     """What an allocation must keep to; arrays of shape (n,)."""
 
     budget: float
@@ -65,7 +65,7 @@ class Limits:
         return np.asarray(np.minimum(self.upper, self.budget / self.costs))
 
 
-def best_mean(laws: Laws, weights: FloatArray, limits: Limits) -> FloatArray:
+def best_mean(laws: Laws, weights: FloatArray, limits: AllocationLimits) -> FloatArray:
     """Return the pairs, (..., n), that maximise the weighted sum of scores within the budget.
 
     `weights`, shape (n,), are at least 0; a language of weight 0 gets its lower bound.
@@ -88,7 +88,7 @@ def best_mean(laws: Laws, weights: FloatArray, limits: Limits) -> FloatArray:
     return _spend(amounts, low, high, limits, falling=True)
 
 
-def best_worst(laws: Laws, limits: Limits) -> FloatArray:
+def best_worst(laws: Laws, limits: AllocationLimits) -> FloatArray:
     """Return the pairs, (..., n), that maximise the lowest score within the budget.
 
     Languages that their upper bound holds below the common level get all there is; the others are equal.
@@ -111,7 +111,7 @@ def best_worst(laws: Laws, limits: Limits) -> FloatArray:
     return _spend(amounts, low, high, limits, falling=False)
 
 
-def spread(weights: FloatArray, limits: Limits, *, surplus: bool) -> FloatArray:
+def spread(weights: FloatArray, limits: AllocationLimits, *, surplus: bool) -> FloatArray:
     """Return the budget split in proportion to `weights`, shape (n,), none above its cap.
 
     With `surplus`, what the caps turn away is split again among the others, so that the budget is spent while there
@@ -133,7 +133,7 @@ def spread(weights: FloatArray, limits: Limits, *, surplus: bool) -> FloatArray:
     return amounts
 
 
-def round_to_rows(pairs: FloatArray, limits: Limits) -> list[int]:
+def round_to_rows(pairs: FloatArray, limits: AllocationLimits) -> list[int]:
     """Return whole rows that spend what `pairs` spend, as nearly as whole rows can, and keep to the bounds.
 
     Each is rounded down, then the largest remainders are rounded up while the budget pays for them: with costs of one
@@ -152,7 +152,12 @@ def round_to_rows(pairs: FloatArray, limits: Limits) -> list[int]:
 
 
 def _spend(
-    amounts: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray, limits: Limits, *, falling: bool
+    amounts: Callable[[FloatArray], FloatArray],
+    low: FloatArray,
+    high: FloatArray,
+    limits: AllocationLimits,
+    *,
+    falling: bool,
 ) -> FloatArray:
     """Return the amounts at the level between `low` and `high` that spends the budget; all caps where it cannot be."""
     low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
@@ -171,7 +176,7 @@ def _spend(
     return np.asarray(_spend_rest(pairs, limits))
 
 
-def _spend_rest(pairs: FloatArray, limits: Limits) -> FloatArray:
+def _spend_rest(pairs: FloatArray, limits: AllocationLimits) -> FloatArray:
     """Give what rounding of the level left over to the languages between their bounds, in proportion."""
     left = limits.budget - np.sum(pairs * limits.costs, axis=-1)
     between = (pairs > limits.lower) & (pairs < limits.caps)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..errors import UsageError
 from ..plugin import FloatArray
-from ..registry import did_you_mean
-from .allocation import Laws, Limits, best_mean, best_worst, round_to_rows, spread
+from ..text import did_you_mean
+from .allocation import AllocationLimits, Laws, best_mean, best_worst, round_to_rows, spread
 from .fit import bound
-from .points import Unit
+from .points import SizeUnit
 from .prediction import laws_of_pairs
 from .records import ALLOCATION_SCHEMA, Allocation, LanguageLaw, LawFit, Rival, Share
 
@@ -31,7 +31,7 @@ class BudgetOptions:
     """What is to be split, and within which bounds; mappings are by language code."""
 
     budget: int
-    unit: Unit = Unit.PAIRS
+    unit: SizeUnit = SizeUnit.PAIRS
     goal: Goal = Goal.MEAN
     weights: Mapping[str, float] | None = None
     """Of the scores in the mean; a language that is not named weighs 1."""
@@ -54,7 +54,7 @@ def allocate(fit: LawFit, options: BudgetOptions) -> Allocation:
     codes = [law.language for law in fit.laws]
     _check_codes(codes, options)
     notes: list[str] = []
-    needs_tokens = Unit.TOKENS in (options.unit, fit.unit)
+    needs_tokens = SizeUnit.TOKENS in (options.unit, fit.unit)
     tokens = np.array([_tokens(law, options, needed=needs_tokens) for law in fit.laws])
     limits = _limits(codes, options, tokens)
     weights = np.array([1.0 if options.weights is None else options.weights.get(code, 1.0) for code in codes])
@@ -88,7 +88,7 @@ class _Plan:
 
     fitted: Laws
     drawn: Laws
-    limits: Limits
+    limits: AllocationLimits
     weights: FloatArray
     """By language, summing to 1."""
     goal: Goal
@@ -128,12 +128,12 @@ def _tokens(law: LanguageLaw, options: BudgetOptions, *, needed: bool) -> float:
     return float("nan") if found is None else found
 
 
-def _limits(codes: Sequence[str], options: BudgetOptions, tokens: FloatArray) -> Limits:
+def _limits(codes: Sequence[str], options: BudgetOptions, tokens: FloatArray) -> AllocationLimits:
     available = options.available or {}
     upper = np.array([available[code] * options.max_epochs if code in available else np.inf for code in codes])
     lower = np.minimum(np.full(len(codes), float(options.at_least)), upper)
-    costs = tokens if options.unit is Unit.TOKENS else np.ones(len(codes))
-    limits = Limits(budget=float(options.budget), costs=costs, lower=lower, upper=upper)
+    costs = tokens if options.unit is SizeUnit.TOKENS else np.ones(len(codes))
+    limits = AllocationLimits(budget=float(options.budget), costs=costs, lower=lower, upper=upper)
     limits.check()
     return limits
 
@@ -146,7 +146,7 @@ def _shares(fit: LawFit, plan: _Plan, rows: Sequence[int], options: BudgetOption
     for index, (law, count) in enumerate(zip(fit.laws, rows, strict=True)):
         interval = bound(float(count), best[:, index])
         tokens = _tokens(law, options, needed=False)
-        size = count if fit.unit is Unit.PAIRS else count * tokens
+        size = count if fit.unit is SizeUnit.PAIRS else count * tokens
         limits = plan.limits
         at_upper, at_lower = count >= np.floor(limits.upper[index]), count <= np.ceil(limits.lower[index])
         shares.append(
@@ -189,5 +189,7 @@ def _rivals(
     return tuple(rivals)
 
 
-def _unbounded_below(limits: Limits) -> Limits:
-    return Limits(budget=limits.budget, costs=limits.costs, lower=np.zeros_like(limits.lower), upper=limits.upper)
+def _unbounded_below(limits: AllocationLimits) -> AllocationLimits:
+    return AllocationLimits(
+        budget=limits.budget, costs=limits.costs, lower=np.zeros_like(limits.lower), upper=limits.upper
+    )

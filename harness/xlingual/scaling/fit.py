@@ -12,7 +12,7 @@ from ..plugin import FloatArray
 from .laws import LawCurve, Ties, Variant, all_variants
 from .least_squares import Solution, fit_curve, refit, robust_softness, robust_sum
 from .measurements import Measurements, gather
-from .points import Point, Unit
+from .points import Point, SizeUnit
 from .records import FIT_SCHEMA, Bounded, Candidate, Draws, Extrapolation, LanguageLaw, LawFit
 
 RESAMPLES = 1000
@@ -27,7 +27,7 @@ _AS_GOOD = 2.0
 class FitOptions:
     """How to fit; None of a tie: chosen by AICc."""
 
-    unit: Unit = Unit.PAIRS
+    unit: SizeUnit = SizeUnit.PAIRS
     metric: str | None = None
     """None: the only one in the table."""
     alpha: Ties | None = None

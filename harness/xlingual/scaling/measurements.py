@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
 from ..plugin import FloatArray
-from ..registry import did_you_mean
-from .points import Point, Unit
+from ..text import did_you_mean
+from .points import Point, SizeUnit
 
 FEWEST_SIZES = 3
 """Different sizes a language needs: two parameters and something left to judge them by."""
@@ -61,7 +61,7 @@ class Measurements:
 
 
 def gather(
-    points: Sequence[Point], unit: Unit, metric: str | None, similarity: Mapping[str, float] | None
+    points: Sequence[Point], unit: SizeUnit, metric: str | None, similarity: Mapping[str, float] | None
 ) -> Measurements:
     """Return the points of `metric` as arrays; points of size 0 are left out, and a note says so."""
     metric = _one_metric(points, metric)
@@ -105,8 +105,8 @@ def _one_metric(points: Sequence[Point], metric: str | None) -> str:
     return metric or metrics[0]
 
 
-def _size(point: Point, unit: Unit) -> int:
-    if unit is Unit.PAIRS:
+def _size(point: Point, unit: SizeUnit) -> int:
+    if unit is SizeUnit.PAIRS:
         return point.pairs
     if point.tokens is None:
         what = f"the point of {point.language} at {point.pairs} pairs has no tokens"

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atomic import replace_whole
 from ..errors import EnvironmentFault
-from ..store import disk_fault
-from .points import Point, Unit
+from ..files import disk_fault, replace_whole
+from .points import Point, SizeUnit
 from .prediction import predict, predict_draws
 from .records import Allocation, Bounded, LanguageLaw, LawFit
 
@@ -55,7 +54,7 @@ def draw_laws(fit: LawFit) -> Picture:
             _draw_law(panel, fit, law)
         for panel in panels[len(fit.laws) :]:
             panel.set_axis_off()
-        figure.supxlabel("translation pairs" if fit.unit is Unit.PAIRS else "target tokens of translation data")
+        figure.supxlabel("translation pairs" if fit.unit is SizeUnit.PAIRS else "target tokens of translation data")
         figure.supylabel(fit.metric)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, frameon=False, fontsize=7, loc="outside upper center", ncols=len(names))
@@ -129,8 +128,8 @@ def _ends(bounded: Bounded) -> list[float]:
     return [bounded.value if end is None else end for end in (bounded.low, bounded.high)]
 
 
-def _size(point: Point, unit: Unit) -> int:
-    return point.pairs if unit is Unit.PAIRS else point.tokens or 0
+def _size(point: Point, unit: SizeUnit) -> int:
+    return point.pairs if unit is SizeUnit.PAIRS else point.tokens or 0
 
 
 def render_picture(title: str, draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Picture:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..data.problems import Problem, data_error
 from ..errors import UsageError
-from ..registry import did_you_mean
+from ..text import did_you_mean
 from .table import TableRow, language_code, number, read_table, whole_number
 
 
-class Unit(StrEnum):
+class SizeUnit(StrEnum):
     """What amounts of translation data are counted in."""
 
     PAIRS = "pairs"

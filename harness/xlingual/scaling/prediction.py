@@ -4,7 +4,7 @@ import numpy as np
 
 from ..plugin import FloatArray
 from .allocation import Laws
-from .points import Unit
+from .points import SizeUnit
 from .records import LanguageLaw, LawFit
 
 
@@ -29,7 +29,7 @@ def laws_of_pairs(fit: LawFit, tokens_per_pair: FloatArray) -> tuple[Laws, Laws]
     `tokens_per_pair`, by language, is only used by a law of tokens.
     """
     scale = np.array([law.gamma for law in fit.laws]) / fit.unit_size
-    if fit.unit is Unit.TOKENS:
+    if fit.unit is SizeUnit.TOKENS:
         scale = scale * tokens_per_pair
     fitted = [np.array(each) for each in zip(*(_values(law) for law in fit.laws), strict=True)]
     drawn = [

@@ -15,7 +15,7 @@ from typing import cast
 
 from ..data.text_file import read_text
 from ..errors import DataError, UsageError
-from ..registry import did_you_mean
+from ..text import did_you_mean
 from .records import Share
 
 _HINT = "write each source as a [sources.NAME] table, a key a line"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .laws import Variant
-from .points import Point, Unit
+from .points import Point, SizeUnit
 
 FIT_SCHEMA = 1
 ALLOCATION_SCHEMA = 1
@@ -92,7 +92,7 @@ class LawFit:
 
     schema: int
     metric: str
-    unit: Unit
+    unit: SizeUnit
     unit_size: int
     """U of the law, in `unit`s."""
     variant: Variant
@@ -158,7 +158,7 @@ class Allocation:
     goal: str
     """"mean" or "worst"."""
     budget: int
-    budget_unit: Unit
+    budget_unit: SizeUnit
     score: Bounded
     """The goal, as predicted."""
     shares: tuple[Share, ...]

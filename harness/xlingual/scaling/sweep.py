@@ -9,13 +9,14 @@ from typing import Protocol, cast
 
 from ..data.text_file import read_text
 from ..errors import DataError, UsageError, XlingualError
+from ..files import write_atomically
 from ..identity import content_hash
 from ..languages import find_language
-from ..registry import did_you_mean
-from ..store import lock_folder, write_atomically
+from ..store import lock_folder
+from ..text import did_you_mean
+from ..toml_table import read_toml
 from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
 from ..tune.records import Recipe
-from ..tune.toml_table import read_toml
 from .points import Point, points_csv, read_points
 
 _KEYS = ("recipe", "source", "metric", "languages", "sizes", "seeds", "limit", "max_new_tokens", "available")
@@ -82,7 +83,7 @@ def read_sweep(path: Path) -> SweepSpec:
         table: dict[str, object] = tomllib.loads(text)
     except ValueError as error:
         raise DataError(f"is not TOML: {error}", where=str(path)) from error
-    reader = _Reader(table, text, str(path))
+    reader = _SweepReader(table, text, str(path))
     for key in table:
         if key not in _KEYS:
             raise reader.fault(key, "is not a key of a sweep", hint=did_you_mean(key, _KEYS))
@@ -155,7 +156,7 @@ def run_sweep(points: Sequence[SweepPoint], table: Path, scorer: PointScorer) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _SweepReader:
     """A TOML table and the words for complaints about it."""
 
     table: Mapping[str, object]

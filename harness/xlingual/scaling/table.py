@@ -12,7 +12,7 @@ from ..data.problems import Problem
 from ..data.text_file import read_text
 from ..errors import DataError, UsageError
 from ..languages import find_language
-from ..registry import did_you_mean
+from ..text import did_you_mean
 
 Value = TypeVar("Value")
 

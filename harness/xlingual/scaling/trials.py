@@ -9,9 +9,9 @@ from ..errors import DataError, ModelError, UsageError
 from ..planning import RunSettings
 from ..plugin import Model, ModelOptions, Task
 from ..records import RunRecord
-from ..registry import did_you_mean
-from ..run import Observer, evaluate
+from ..run import RunObserver, evaluate
 from ..selection import open_model, select_tasks
+from ..text import did_you_mean
 from ..training.settings import CHECKPOINTS, PROVENANCE
 from ..tune.prepare import Encoded, Prepared, encode_mix, open_base, plan_encoded, plan_folder, store_plan
 from ..tune.records import Amount, MixPlan, Recipe, SourceUse, Unit
@@ -36,7 +36,7 @@ class Trials:
     """Of the tuned models."""
     train: Callable[[Path], Path]
     """From a run folder with a stored plan to the folder of the whole model."""
-    observer: Observer
+    observer: RunObserver
     _recipes: dict[str, Recipe] = field(default_factory=dict, init=False)
     """By language, read once: the file may change while a sweep runs, the sweep must not."""
     _encoded: dict[str, Encoded] = field(default_factory=dict, init=False)
@@ -45,7 +45,7 @@ class Trials:
 
     def origin(self) -> str:
         """Return the origin of this sweep's points."""
-        return self.spec.origin(self._open().spec.fingerprint, sample=self.settings.place.sample)
+        return self.spec.origin(self._open().spec.fingerprint, sample=self.settings.data_source.sample)
 
     def check(self, points: Sequence[SweepPoint]) -> list[MixPlan]:
         """Return the plan of every point; nothing is written.
@@ -58,7 +58,7 @@ class Trials:
                 hint = did_you_mean(point.metric, task.spec.metrics)
                 raise UsageError(f"{task.spec.name} has no metric {point.metric!r}", where="metric", hint=hint)
         for task in {point.language: self._task(point) for point in points}.values():
-            task.examples(SPLIT, self.settings.place)
+            task.examples(SPLIT, self.settings.data_source)
         return [self._prepare(point).plan for point in points]
 
     def score(self, point: SweepPoint) -> Point:
@@ -90,7 +90,7 @@ class Trials:
     def _open(self) -> Model:
         if self._model is None:
             word = self._recipe(self.spec.languages[0]).base
-            self._model = open_base(word, offline=self.settings.place.offline)
+            self._model = open_base(word, offline=self.settings.data_source.offline)
         return self._model
 
     def _prepare(self, point: SweepPoint) -> Prepared:
@@ -121,7 +121,7 @@ class Trials:
     def _encode(self, language: str) -> Encoded:
         """Read and encode the rows of a language once for all of its points."""
         if language not in self._encoded:
-            place, note = self.settings.place, self.observer.note
+            place, note = self.settings.data_source, self.observer.note
             self._encoded[language] = encode_mix(self._recipe(language), self._open(), place, note)
         return self._encoded[language]
 

@@ -37,7 +37,7 @@ Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
+class ExperimentWriter:
     """An experiment of the client, offline or online."""
 
     inner: "CometExperiment"
@@ -67,7 +67,7 @@ class Experiment:
         self.inner.end()
 
 
-def archive(folder: Path, stem: str, name: str, fill: Callable[[Experiment], None]) -> Path:
+def archive(folder: Path, stem: str, name: str, fill: Callable[[ExperimentWriter], None]) -> Path:
     """Make the offline archive `folder/stem.zip` of what `fill` logs, and return it.
 
     It has its name only when it is whole. Raises OSError or what the client raises.
@@ -102,7 +102,7 @@ def archive_fault(path: Path) -> str | None:
     return f"{damaged} in it is damaged" if damaged else None
 
 
-def open_online(name: str, warn: Warn) -> Experiment | None:
+def open_online(name: str, warn: Warn) -> ExperimentWriter | None:
     """Open an experiment at Comet, or say why there will be an offline archive instead; AuthError without a key."""
     require_key()
     if fault := server_fault():
@@ -159,7 +159,7 @@ def _prepare_client() -> None:
     logging.getLogger(comet_ml.__name__).setLevel(logging.CRITICAL)
 
 
-def _start(name: str, folder: Path | None) -> Experiment:
+def _start(name: str, folder: Path | None) -> ExperimentWriter:
     """Start an experiment: an archive in `folder`, or online without one."""
     _prepare_client()
     from comet_ml import ExperimentConfig, start  # noqa: PLC0415 - optional
@@ -190,4 +190,4 @@ def _start(name: str, folder: Path | None) -> Experiment:
         auto_histogram_tensorboard_logging=False,
     )
     project = os.environ.get("COMET_PROJECT_NAME", "").strip() or PROJECT
-    return Experiment(start(online=folder is None, project_name=project, mode="create", experiment_config=config))
+    return ExperimentWriter(start(online=folder is None, project_name=project, mode="create", experiment_config=config))

@@ -18,8 +18,8 @@ from typing import Protocol, TypeAlias
 from ..errors import EnvironmentFault, UsageError
 from ..identity import Json, canonical_json, slug
 from ..redaction import MASK, environment_secrets, is_secret, redact_document, redact_settings
-from ..registry import did_you_mean
-from .cometml import Experiment, archive, open_online
+from ..text import did_you_mean
+from .cometml import ExperimentWriter, archive, open_online
 
 TRACKERS = ("comet-ml", "comet-ml:online")
 """Words of `--track`: an offline archive without a key or network, or an experiment that is sent as it goes."""
@@ -77,7 +77,7 @@ class Spool:
     """Of the spool; there is none before the first line."""
     name: str
     warn: Warn
-    live: Experiment | None = None
+    live: ExperimentWriter | None = None
     secrets: tuple[str, ...] = field(default_factory=environment_secrets, repr=False)
     failed: bool = False
     begun: bool = False
@@ -171,7 +171,7 @@ def archive_spool(path: Path, warn: Warn) -> Path:
     name = next((line["name"] for line in lines if set(line) == {"name"}), path.name.removesuffix(SUFFIX))
     hide = Spool(path=path, name=str(name), warn=warn).hide_in_file
 
-    def fill(experiment: Experiment) -> None:
+    def fill(experiment: ExperimentWriter) -> None:
         for line in lines:
             replay(line, experiment, hide)
 
@@ -180,7 +180,7 @@ def archive_spool(path: Path, warn: Warn) -> Path:
     return made
 
 
-def replay(line: Mapping[str, Json], experiment: Experiment, hide: Callable[[str], str]) -> None:
+def replay(line: Mapping[str, Json], experiment: ExperimentWriter, hide: Callable[[str], str]) -> None:
     """Hand one line of a spool to an experiment."""
     if isinstance(params := line.get("params"), Mapping):
         experiment.params({key: value for key, value in params.items() if isinstance(value, str | int | float)})

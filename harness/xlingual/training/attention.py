@@ -7,11 +7,11 @@ mask besides; here the documents' ends are passed to every layer as the keyword 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from ..decoder.protocols import AttentionModule
 from ..errors import ModelError
 
 NAME = "xlingual_documents"
@@ -20,32 +20,23 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Documents:
+class PackedDocuments:
     """Where the documents of a pack lie."""
 
     bounds: tuple[int, ...]
     """0, then where each document ends."""
-    ends: torch.Tensor
+    cu_seqlens: torch.Tensor
     """The same on the device, int32, as the kernel wants them."""
     longest: int
 
 
-class Layer(Protocol):
-    """What is used of an attention module."""
-
-    @property
-    def layer_idx(self) -> int:
-        """Its place in the model, from 0."""
-        ...
-
-
-def lay_out(lengths: Sequence[int], device: torch.device) -> Documents:
+def pack_documents(lengths: Sequence[int], device: torch.device) -> PackedDocuments:
     """Return the layout of documents of `lengths`, one behind the other."""
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
-    ends = torch.tensor(bounds, dtype=torch.int32, device=device)
-    return Documents(bounds=tuple(bounds), ends=ends, longest=max(lengths))
+    cu_seqlens = torch.tensor(bounds, dtype=torch.int32, device=device)
+    return PackedDocuments(bounds=tuple(bounds), cu_seqlens=cu_seqlens, longest=max(lengths))
 
 
 def register() -> None:
@@ -56,14 +47,14 @@ def register() -> None:
 
 
 def attend(  # noqa: PLR0913 - transformers' signature
-    module: Layer,
+    module: AttentionModule,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: object,  # noqa: ARG001 - the documents say who sees whom
     scaling: float | None = None,
     dropout: float = 0.0,
-    documents: Documents | None = None,
+    documents: PackedDocuments | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
@@ -92,11 +83,11 @@ class _Sight:
 
 
 def _attend_together(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: Documents, sight: _Sight
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: PackedDocuments, sight: _Sight
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - newer than the oldest torch for evaluation
 
-    longest, ends = documents.longest, documents.ends
+    longest, ends = documents.longest, documents.cu_seqlens
     queries, keys, values = (each[0].transpose(0, 1) for each in (query, key, value))
     window = (-1 if sight.window is None else sight.window - 1, 0)
     out = varlen_attn(
@@ -109,7 +100,7 @@ def _attend_together(
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # of torch
 def _attend_apart(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: Documents, sight: _Sight
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: PackedDocuments, sight: _Sight
 ) -> torch.Tensor:
     """One document after the other: exact in every precision, on every device."""
     lengths = [end - start for start, end in pairwise(documents.bounds)]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..tune.records import EncodedRows, IntArray, Norm
-from .attention import Documents, lay_out
+from .attention import PackedDocuments, pack_documents
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,7 @@ class Batch:
     """(1, tokens)."""
     positions: torch.Tensor
     """(1, tokens): from 0 in every document."""
-    documents: Documents
+    documents: PackedDocuments
     places: torch.Tensor
     """(supervised,): the tokens after which a supervised one comes."""
     targets: torch.Tensor
@@ -87,7 +87,7 @@ def build_batch(rows: EncodedRows, chosen: Sequence[int], weighing: Weighing, de
         "weights": np.concatenate(weights),
         "sources": np.concatenate(sources).astype(np.int64),
     }
-    return Batch(documents=lay_out([len(piece) for piece in pieces], device), **_to_device(arrays, device))
+    return Batch(documents=pack_documents([len(piece) for piece in pieces], device), **_to_device(arrays, device))
 
 
 def _to_device(

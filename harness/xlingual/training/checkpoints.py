@@ -25,9 +25,9 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
 from ..errors import DataError, XlingualError
+from ..files import disk_fault, read_json, write_atomically
 from ..identity import canonical_json
 from ..serial import from_json, to_json
-from ..store import disk_fault, read_json, write_atomically
 from .parallel import World
 from .settings import CHECKPOINTS
 
@@ -38,7 +38,7 @@ OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_di
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class TrainingState:
     """Where a training stands: all that is not weights or optimizer."""
 
     plan: str
@@ -61,13 +61,13 @@ class Trained:
     optimizer: torch.optim.Optimizer
 
 
-def save(run: Path, trained: Trained, standing: Standing, keep: int, world: World) -> Path:
+def save(run: Path, trained: Trained, state: TrainingState, keep: int, world: World) -> Path:
     """Write a checkpoint, then remove all but the newest `keep`; every rank must call. Returns its folder.
 
     A kill at any moment leaves the earlier ones as they are.
     """
-    target = run / CHECKPOINTS / f"step-{standing.step:08d}"
-    unfinished = target.with_name(f"{UNFINISHED}{standing.step:08d}")
+    target = run / CHECKPOINTS / f"step-{state.step:08d}"
+    unfinished = target.with_name(f"{UNFINISHED}{state.step:08d}")
     try:
         if world.is_first:
             target.parent.mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ def save(run: Path, trained: Trained, standing: Standing, keep: int, world: Worl
             )
         world.barrier()
         if world.is_first:
-            _finish(unfinished, target, standing)
+            _finish(unfinished, target, state)
             _remove_old(target.parent, keep)
         world.barrier()
     except OSError as error:
@@ -92,8 +92,8 @@ def save(run: Path, trained: Trained, standing: Standing, keep: int, world: Worl
     return target
 
 
-def _finish(unfinished: Path, target: Path, standing: Standing) -> None:
-    write_atomically(unfinished / STATE, canonical_json(to_json(standing)) + "\n")
+def _finish(unfinished: Path, target: Path, state: TrainingState) -> None:
+    write_atomically(unfinished / STATE, canonical_json(to_json(state)) + "\n")
     sizes = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
     sync(unfinished)
     write_atomically(unfinished / MARKER, canonical_json(sizes) + "\n")
@@ -124,7 +124,7 @@ class Found:
     """The newest complete checkpoint of a run, and what was passed over."""
 
     folder: Path | None
-    standing: Standing | None
+    state: TrainingState | None
     notes: tuple[str, ...]
 
 
@@ -136,15 +136,15 @@ def find(run: Path, plan: str) -> Found:
         if problem is not None:
             notes.append(f"{folder.name} is passed over: {problem}")
             continue
-        standing = from_json(Standing, read_json(folder / STATE), where=str(folder / STATE))
-        if standing.plan != plan:
+        state = from_json(TrainingState, read_json(folder / STATE), where=str(folder / STATE))
+        if state.plan != plan:
             raise DataError(
-                f"is a checkpoint of plan {standing.plan[:8]}, not of {plan[:8]}",
+                f"is a checkpoint of plan {state.plan[:8]}, not of {plan[:8]}",
                 where=str(folder),
                 hint="choose another --out, or --fresh",
             )
-        return Found(folder=folder, standing=standing, notes=tuple(notes))
-    return Found(folder=None, standing=None, notes=tuple(notes))
+        return Found(folder=folder, state=state, notes=tuple(notes))
+    return Found(folder=None, state=None, notes=tuple(notes))
 
 
 def _problem(folder: Path) -> str | None:

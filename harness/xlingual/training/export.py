@@ -15,12 +15,13 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from ..decoder.loading import quiet_loading
+from ..files import disk_fault, pretty_json, write_atomically
 from ..serial import to_json
-from ..store import disk_fault, pretty_json, write_atomically
 from ..tune.records import TuneRecord
 from .checkpoints import sync
-from .loading import Loaded, quiet
-from .settings import PROVENANCE, Job
+from .loading import Loaded
+from .settings import PROVENANCE, TrainingJob
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -47,7 +48,7 @@ class Outcome:
     dtype: str
 
 
-def record_of(job: Job, outcome: Outcome) -> TuneRecord:
+def record_of(job: TrainingJob, outcome: Outcome) -> TuneRecord:
     """Return the record of a finished training."""
     plan = job.plan
     base = plan.base
@@ -85,7 +86,7 @@ def gather(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name.removeprefix("lm."): each for name, each in state.items() if isinstance(each, torch.Tensor)}
 
 
-def write_model(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+def write_model(job: TrainingJob, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
     """Write the whole model of a full tuning."""
     lm = loaded.model.lm
     first: dict[int, str] = {}
@@ -102,7 +103,7 @@ def write_model(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor], r
     return _replace(job.model_folder, write)
 
 
-def write_adapter(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+def write_adapter(job: TrainingJob, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
     """Write the adapter in peft's layout."""
     from peft import get_peft_model_state_dict  # noqa: PLC0415 - slow to import
     from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
@@ -123,13 +124,13 @@ def write_adapter(job: Job, loaded: Loaded, weights: Mapping[str, torch.Tensor],
     return _replace(job.adapter_folder, write)
 
 
-def write_merged(job: Job, record: TuneRecord) -> Path:
+def write_merged(job: TrainingJob, record: TuneRecord) -> Path:
     """Add the written adapter to a fresh base and write the whole model."""
     from peft import PeftModel  # noqa: PLC0415 - slow to import
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
     dtype = AutoConfig.from_pretrained(job.weights, local_files_only=True).dtype or torch.float32
-    with quiet(), warnings.catch_warnings():
+    with quiet_loading(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
         plain = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
         merged = PeftModel.from_pretrained(plain, str(job.adapter_folder)).merge_and_unload()
@@ -143,7 +144,7 @@ def write_merged(job: Job, record: TuneRecord) -> Path:
 
 def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, torch.Tensor] | None) -> None:
     save = cast(Callable[..., None], lm.save_pretrained)
-    with quiet():
+    with quiet_loading():
         save(folder, state_dict=state, max_shard_size=SHARD)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = str(dtype).removeprefix("torch.")
@@ -151,7 +152,7 @@ def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, t
     (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own goes with it, where it has one
 
 
-def _accompany(job: Job, folder: Path, record: TuneRecord) -> None:
+def _accompany(job: TrainingJob, folder: Path, record: TuneRecord) -> None:
     for source in dict.fromkeys((job.weights, job.tokenizer)):
         for path in sorted({path for pattern in TOKENIZER_FILES for path in source.glob(pattern)}):
             if path.is_file():

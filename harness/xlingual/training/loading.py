@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -10,20 +9,19 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from ..errors import EnvironmentFault, ModelError, XlingualError
+from ..decoder.architecture import length_dependent_ropes, structure_problems
+from ..decoder.loading import loading_errors, quiet_loading
+from ..errors import EnvironmentFault, ModelError
 from ..tune.records import Method, Tuning
-from .attention import NAME, lay_out, register
+from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import Supervised
-from .settings import Job
+from .settings import TrainingJob
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 ALL_LINEAR = "all-linear"
-BOUND_TO_TEXT = ("dynamic", "longrope")
-"""Rotary embeddings whose angles depend on the longest text of a pass."""
-LAYERS = ("full_attention", "sliding_attention")
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """Nats: how far the loss of a token may lie from transformers' own."""
 PROBES = (19, 8, 13)
@@ -41,23 +39,17 @@ class Loaded:
     """Of the base model's files, and of what is written in the end."""
 
 
-def load(job: Job) -> Loaded:
+def load(job: TrainingJob) -> Loaded:
     """Load the base of a job on the processor; ModelError for an architecture that cannot be trained exactly."""
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
-    try:
+    with loading_errors(where), quiet_loading():
         config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
         refuse_unknown(config, job.plan.recipe.length, where)
-        with quiet():
-            lm = AutoModelForCausalLM.from_pretrained(
-                job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
-            )
-    except XlingualError:
-        raise
-    except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-            ValueError) as error:  # fmt: skip
-        raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error
+        lm = AutoModelForCausalLM.from_pretrained(
+            job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
+        )
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
@@ -79,13 +71,7 @@ def refuse_unknown(config: object, length: int, where: str) -> None:
 
 
 def _problems(config: object, length: int) -> Iterator[str]:
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    if getattr(config, "is_encoder_decoder", False):
-        yield "an encoder"
-    if text is not config:
-        yield "parts beside the language model"
-    if odd := [each for each in getattr(config, "layer_types", None) or () if each not in LAYERS]:
-        yield f"layers of the type {odd[0]}"
+    yield from structure_problems(config)
     if getattr(config, "attention_dropout", 0.0):
         yield "dropout of attention"
     for name in ("num_local_experts", "num_experts", "n_routed_experts"):
@@ -94,12 +80,11 @@ def _problems(config: object, length: int) -> Iterator[str]:
     if getattr(config, "quantization_config", None):
         yield "quantized weights"
     known = getattr(config, "max_position_embeddings", None)
-    rope = getattr(config, "rope_parameters", None) or {}
     if isinstance(known, int) and length > known:
         yield f"{known} positions, and the recipe's length is {length}"
-    original = rope.get("original_max_position_embeddings") or known
-    if rope.get("rope_type") in BOUND_TO_TEXT and isinstance(original, int) and length > original:
-        yield f"rotary embeddings ({rope['rope_type']}) that depend on the longest text beyond {original} tokens"
+    for rope in length_dependent_ropes(config):
+        if rope.original is not None and length > rope.original:
+            yield f"rotary embeddings ({rope.kind}) that depend on the longest text beyond {rope.original} tokens"
 
 
 def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
@@ -142,7 +127,7 @@ def agrees(model: Supervised, device: torch.device, dtype: torch.dtype) -> bool:
     places = (positions[1:] > 0).nonzero()[:, 0]
     ones = torch.ones(len(places), device=device)
     batch = Batch(
-        ids=ids[None], positions=positions[None], documents=lay_out(lengths, device), places=places,
+        ids=ids[None], positions=positions[None], documents=pack_documents(lengths, device), places=places,
         targets=ids[places + 1], weights=ones, sources=torch.zeros_like(places),
     )  # fmt: skip
     was_training = model.training
@@ -156,17 +141,3 @@ def agrees(model: Supervised, device: torch.device, dtype: torch.dtype) -> bool:
         model.reshard()  # else the weights beside the layers would stay whole until the first backward pass
     model.train(was_training)
     return bool((ours - theirs).abs().max() <= TOLERANCE[dtype] * max(1.0, float(theirs.abs().max())))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' own progress bars, which would break ours."""
-    from transformers.utils import logging  # noqa: PLC0415 - slow to import
-
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 
 from ..errors import Interrupted, ModelError
+from ..tune.packing import PackAssignment, assign_packs
 from ..tune.records import IntArray, TuneRecord, Tuning
 from . import checkpoints, steplog
 from .batches import build_batch, supervised_counts, weigh
-from .checkpoints import Standing, Trained
-from .distribution import Work, share_out
+from .checkpoints import Trained, TrainingState
 from .export import Outcome, gather, record_of, write_adapter, write_merged, write_model
-from .ledger import Entry, Ledger
+from .linear import use_onednn_linear
 from .loading import Loaded, agrees, load
-from .observing import Observer, Pace, Setting, SilentObserver
-from .parallel import World, clip_gradients, settle, wrap_layers
-from .products import quicken
-from .schedule import Calendar, Step, learning_rate
-from .settings import Job
+from .loss_meter import LossMeter, StepInfo
+from .observing import SilentTrainingObserver, Throughput, TrainingObserver, TrainingSetup
+from .parallel import World, clip_gradients, shard_model, wrap_layers
+from .schedule import Step, StepSchedule, learning_rate
+from .settings import TrainingJob
 from .speed import Costs, costs_of, peak_of
 
 Stop = Callable[[], int | None]
@@ -31,7 +31,7 @@ EPSILON: Final = 1e-8
 
 
 @dataclass(slots=True)
-class Stretch:
+class LogWindow:
     """What was computed since the last log."""
 
     began: float = field(default_factory=time.perf_counter)
@@ -49,15 +49,15 @@ class Stretch:
 class Training:
     """A training at work on one rank."""
 
-    job: Job
+    job: TrainingJob
     world: World
-    observer: Observer
+    observer: TrainingObserver
     loaded: Loaded
     optimizer: torch.optim.AdamW
     costs: Costs
     peak: float | None
-    ledger: Ledger
-    calendar: Calendar
+    loss_meter: LossMeter
+    step_schedule: StepSchedule
     lengths: IntArray
     counts: IntArray
     done: int = 0
@@ -65,27 +65,29 @@ class Training:
     """Step of the newest checkpoint."""
     seconds: float = 0.0
     useful_tokens: int = 0
-    stretch: Stretch = field(default_factory=Stretch)
+    window: LogWindow = field(default_factory=LogWindow)
 
 
-def train(job: Job, world: World, observer: Observer, stop: Stop) -> TuneRecord:
+def train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop) -> TuneRecord:
     """Train a job to its end and write the model; every rank of `world` must call.
 
     Raises Interrupted, after a checkpoint, when any rank's `stop` names a signal; ModelError where the base cannot be
     tuned exactly or the loss is no number any more.
     """
-    watcher = observer if world.is_first else SilentObserver()
+    watcher = observer if world.is_first else SilentTrainingObserver()
     training = prepare(job, world, watcher)
     plan, settings = job.plan, job.settings
     words = str(world.dtype).removeprefix("torch.")
-    watcher.begin(Setting(plan=plan, start=training.done, world_size=world.size, device=str(world.device), dtype=words))
+    watcher.begin(
+        TrainingSetup(plan=plan, start=training.done, world_size=world.size, device=str(world.device), dtype=words)
+    )
     try:
-        training.stretch = Stretch()
+        training.window = LogWindow()
         for number in range(training.done, plan.steps):
             if signal := world.largest(stop() or 0):
                 _checkpoint(training)
                 raise Interrupted(signal)
-            take_step(training, training.calendar.step(number))
+            take_step(training, training.step_schedule.step(number))
             last = training.done == plan.steps
             due = training.done % settings.checkpoint_every == 0 or last
             if due or training.done % settings.log_every == 0:
@@ -97,14 +99,14 @@ def train(job: Job, world: World, observer: Observer, stop: Stop) -> TuneRecord:
         watcher.end()
 
 
-def prepare(job: Job, world: World, observer: Observer) -> Training:
+def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Training:
     """Load, shard and restore: all that comes before the first step."""
     torch.manual_seed(job.plan.recipe.seed)  # the same adapter on every rank and in every sitting
     loaded = load(job)
     costs = costs_of(loaded.model, job.plan.recipe.method.kind)
-    settle(loaded.model, world)
+    shard_model(loaded.model, world)
     if not job.settings.compile:
-        quicken(loaded.model)
+        use_onednn_linear(loaded.model)
     if not agrees(loaded.model, world.device, world.dtype):
         raise ModelError(
             "packed documents do not get the loss that the model gives them alone",
@@ -123,10 +125,10 @@ def prepare(job: Job, world: World, observer: Observer) -> Training:
         optimizer=make_optimizer(trained, job.plan.recipe.schedule.weight_decay),
         costs=costs,
         peak=peak_of(world.device),
-        ledger=Ledger(
+        loss_meter=LossMeter(
             names=[each.name for each in sources], languages=[each.language for each in sources], world=world
         ),
-        calendar=Calendar(rows=job.rows, schedule=job.plan.recipe.schedule, seed=job.plan.recipe.seed),
+        step_schedule=StepSchedule(rows=job.rows, schedule=job.plan.recipe.schedule, seed=job.plan.recipe.seed),
         lengths=job.rows.lengths,
         counts=supervised_counts(job.rows),
     )
@@ -151,17 +153,17 @@ def _resume(training: Training) -> None:
         raise TypeError("the first rank shares what it found")
     for note in found.notes:
         training.observer.note(note)
-    standing = found.standing
+    state = found.state
     if world.is_first:
-        steplog.cut_back(job.folder / steplog.NAME, standing.step if standing else 0)
-    if found.folder is None or standing is None:
+        steplog.cut_back(job.folder / steplog.NAME, state.step if state else 0)
+    if found.folder is None or state is None:
         return
     checkpoints.restore(found.folder, Trained(training.loaded.model, training.optimizer), world)
-    training.done = training.saved = standing.step
-    training.seconds, training.useful_tokens = standing.seconds, standing.useful_tokens
-    training.ledger.epoch = standing.epoch
-    training.ledger.epoch_loss = list(standing.epoch_loss)
-    training.ledger.epoch_tokens = list(standing.epoch_tokens)
+    training.done = training.saved = state.step
+    training.seconds, training.useful_tokens = state.seconds, state.useful_tokens
+    training.loss_meter.epoch = state.epoch
+    training.loss_meter.epoch_loss = list(state.epoch_loss)
+    training.loss_meter.epoch_tokens = list(state.epoch_tokens)
 
 
 def take_step(training: Training, step: Step) -> None:
@@ -170,27 +172,27 @@ def take_step(training: Training, step: Step) -> None:
     recipe = job.plan.recipe
     began = time.perf_counter()
     lengths, counts = training.lengths[step.rows].tolist(), training.counts[step.rows].tolist()
-    work = share_out(step.rows.tolist(), lengths, job.settings.pack_length, world.size)
+    work = assign_packs(step.rows.tolist(), lengths, job.settings.pack_length, world.size)
     weighing = weigh(counts, recipe.schedule.norm, len(recipe.sources))
     rate = learning_rate(recipe.schedule, step.number, job.plan.steps)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    training.ledger.begin_step()
+    training.loss_meter.begin_step()
     for place, packs in enumerate(work.passes):
         batch = build_batch(job.rows, packs[world.rank], weighing, world.device)
-        training.stretch.stalled += time.perf_counter() - began
+        training.window.stalled += time.perf_counter() - began
         if recipe.method.kind is not Tuning.FULL:  # only adapters have dropout
             torch.manual_seed(_mix(recipe.seed, step.number, place * world.size + world.rank))
         losses = model(batch)
         (losses * batch.weights).sum().backward()
-        training.ledger.add(batch, losses)
+        training.loss_meter.add(batch, losses)
         began = time.perf_counter()
     norm = clip_gradients(model, recipe.schedule.clip, world)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     training.done = step.number + 1
     by_source = _by_source(job.rows.sources[step.rows], training.counts[step.rows], len(recipe.sources))
-    entry = Entry(
+    entry = StepInfo(
         step=training.done,
         epoch=step.epoch,
         learning_rate=rate,
@@ -198,8 +200,8 @@ def take_step(training: Training, step: Step) -> None:
         tokens=work.tokens,
         counts=by_source,
     )
-    training.ledger.end_step(entry, norm)
-    _count(training.stretch, work, lengths, sum(by_source))
+    training.loss_meter.end_step(entry, norm)
+    _count(training.window, work, lengths, sum(by_source))
 
 
 def _mix(*numbers: int) -> int:
@@ -212,34 +214,34 @@ def _by_source(sources: IntArray, counts: IntArray, number: int) -> tuple[int, .
     return tuple(int(each) for each in sums)
 
 
-def _count(stretch: Stretch, work: Work, lengths: list[int], supervised: int) -> None:
-    stretch.steps += 1
-    stretch.tokens += work.tokens
-    stretch.supervised += supervised
-    stretch.squares += sum(length * length for length in lengths)
-    stretch.pads += 2 * sum(not pack for packs in work.passes for pack in packs)
-    stretch.waited += work.waited
-    stretch.places += work.tokens + work.waited
+def _count(window: LogWindow, work: PackAssignment, lengths: list[int], supervised: int) -> None:
+    window.steps += 1
+    window.tokens += work.tokens
+    window.supervised += supervised
+    window.squares += sum(length * length for length in lengths)
+    window.pads += 2 * sum(not pack for packs in work.passes for pack in packs)
+    window.waited += work.waited
+    window.places += work.tokens + work.waited
 
 
 def _log(training: Training) -> None:
     """Read what the steps since the last log came to, write it down and tell it; every rank must call."""
-    reports = training.ledger.read()
+    reports = training.loss_meter.read()
     if not reports:
         return
-    stretch, world = training.stretch, training.world
-    seconds = max(time.perf_counter() - stretch.began, 1e-9)
+    window, world = training.window, training.world
+    seconds = max(time.perf_counter() - window.began, 1e-9)
     training.seconds += seconds
-    training.useful_tokens += stretch.tokens
-    operations = training.costs.operations(stretch.tokens, stretch.supervised, stretch.squares)
-    pace = Pace(
-        steps=stretch.steps,
+    training.useful_tokens += window.tokens
+    operations = training.costs.operations(window.tokens, window.supervised, window.squares)
+    pace = Throughput(
+        steps=window.steps,
         seconds=seconds,
-        useful_tokens_per_second=stretch.tokens / seconds,
+        useful_tokens_per_second=window.tokens / seconds,
         mfu=None if training.peak is None else operations / seconds / (training.peak * world.size),
-        pad_share=stretch.pads / max(stretch.tokens + stretch.pads, 1),
-        wait_share=stretch.waited / max(stretch.places, 1),
-        stall_share=stretch.stalled / seconds,
+        pad_share=window.pads / max(window.tokens + window.pads, 1),
+        wait_share=window.waited / max(window.places, 1),
+        stall_share=window.stalled / seconds,
     )
     for each in reports:
         if not abs(each.loss) < float("inf") or not abs(each.gradient_norm) < float("inf"):
@@ -251,7 +253,7 @@ def _log(training: Training) -> None:
     if world.is_first:
         steplog.append(training.job.folder / steplog.NAME, reports, pace)
         training.observer.logged(reports, pace)
-    training.stretch = Stretch()
+    training.window = LogWindow()
 
 
 def _checkpoint(training: Training) -> None:
@@ -259,28 +261,28 @@ def _checkpoint(training: Training) -> None:
     _log(training)
     if training.done == training.saved:
         return
-    ledger = training.ledger
-    standing = Standing(
+    loss_meter = training.loss_meter
+    state = TrainingState(
         plan=training.job.plan.id,
         step=training.done,
-        epoch=ledger.epoch,
-        epoch_loss=tuple(ledger.epoch_loss),
-        epoch_tokens=tuple(ledger.epoch_tokens),
+        epoch=loss_meter.epoch,
+        epoch_loss=tuple(loss_meter.epoch_loss),
+        epoch_tokens=tuple(loss_meter.epoch_tokens),
         seconds=training.seconds,
         useful_tokens=training.useful_tokens,
     )
     trained = Trained(training.loaded.model, training.optimizer)
-    folder = checkpoints.save(training.job.folder, trained, standing, training.job.settings.keep, training.world)
+    folder = checkpoints.save(training.job.folder, trained, state, training.job.settings.keep, training.world)
     training.saved = training.done
     training.observer.saved("checkpoint", folder)
-    training.stretch = Stretch()
+    training.window = LogWindow()
 
 
 def _export(training: Training) -> TuneRecord:
     job, world = training.job, training.world
     outcome = Outcome(
         steps=training.done,
-        loss=training.ledger.epoch_means(),
+        loss=training.loss_meter.epoch_means(),
         useful_tokens_per_second=training.useful_tokens / max(training.seconds, 1e-9),
         world_size=world.size,
         dtype=str(world.dtype).removeprefix("torch."),

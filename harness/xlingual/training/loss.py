@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from .attention import Documents
+from ..decoder.protocols import CausalLMOutput, DecoderModel
+from .attention import PackedDocuments
 from .batches import Batch
 
 FEWEST_ROWS = 64
@@ -18,7 +19,7 @@ CHUNK_SCORES = 2**26
 """Scores computed at once, 256 MB in float32: a chunk has so many of them by the size of the vocabulary."""
 
 
-class Hidden(Protocol):
+class HiddenStates(Protocol):
     """What is used of a decoder's output."""
 
     @property
@@ -27,28 +28,7 @@ class Hidden(Protocol):
         ...
 
 
-class Scores(Protocol):
-    """What is used of a causal language model's output."""
-
-    @property
-    def logits(self) -> torch.Tensor:
-        """(1, tokens, vocabulary)."""
-        ...
-
-
-class Configuration(Protocol):
-    """What is used of a configuration; more is looked for by name."""
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of embeddings."""
-        ...
-
-    @property
-    def _attn_implementation(self) -> str: ...
-
-
-class Decoder(Protocol):
+class DecoderLayers(Protocol):
     """The layers of a model, without its head."""
 
     @property
@@ -63,21 +43,16 @@ class Decoder(Protocol):
         position_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         use_cache: bool,
-        documents: Documents,
-    ) -> Hidden:
+        documents: PackedDocuments,
+    ) -> HiddenStates:
         """Compute a forward pass."""
         ...
 
 
-class LanguageModel(Protocol):
-    """What is used of a transformers causal language model."""
+class TrainedModel(DecoderModel, Protocol):
+    """What is used of a causal language model that is trained."""
 
-    @property
-    def config(self) -> Configuration:
-        """Its configuration."""
-        ...
-
-    def get_decoder(self) -> Decoder:
+    def get_decoder(self) -> DecoderLayers:
         """Return the layers."""
         ...
 
@@ -85,11 +60,7 @@ class LanguageModel(Protocol):
         """Return the head."""
         ...
 
-    def set_attn_implementation(self, name: str) -> None:
-        """Choose the function that computes attention."""
-        ...
-
-    def __call__(self, *, input_ids: torch.Tensor, use_cache: bool) -> Scores:
+    def __call__(self, *, input_ids: torch.Tensor, use_cache: bool) -> CausalLMOutput:
         """Compute scores of all tokens."""
         ...
 
@@ -103,9 +74,9 @@ class Supervised(nn.Module):
         self.lm = lm
 
     @property
-    def language_model(self) -> LanguageModel:
+    def language_model(self) -> TrainedModel:
         """The model as what it is, which nn.Module does not say."""
-        return cast(LanguageModel, self.lm)
+        return cast(TrainedModel, self.lm)
 
     @property
     def softcap(self) -> float | None:

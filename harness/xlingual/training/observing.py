@@ -9,7 +9,7 @@ from ..tune.records import MixPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class TrainingSetup:
     """A training as it begins."""
 
     plan: MixPlan
@@ -21,7 +21,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SourceLoss:
     """The loss over a part of a step: a source or a language."""
 
     loss: float
@@ -45,12 +45,12 @@ class StepReport:
     rows: int
     tokens: int
     supervised: int
-    by_source: Mapping[str, Part]
-    by_language: Mapping[str, Part]
+    by_source: Mapping[str, SourceLoss]
+    by_language: Mapping[str, SourceLoss]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Throughput:
     """How fast the steps of a log went."""
 
     steps: int
@@ -67,14 +67,14 @@ class Pace:
     """Of the time, that in which packs were built."""
 
 
-class Observer(Protocol):
+class TrainingObserver(Protocol):
     """Watches a training; told on the first rank only."""
 
-    def begin(self, setting: Setting) -> None:
+    def begin(self, setting: TrainingSetup) -> None:
         """Told once, before the first step of the sitting."""
         ...
 
-    def logged(self, reports: Sequence[StepReport], pace: Pace) -> None:
+    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
         """Told of every step, some of them at a time."""
         ...
 
@@ -91,13 +91,13 @@ class Observer(Protocol):
         ...
 
 
-class SilentObserver:
+class SilentTrainingObserver:
     """Watches nothing: for ranks other than the first, and for tests."""
 
-    def begin(self, setting: Setting) -> None:
+    def begin(self, setting: TrainingSetup) -> None:
         """Show nothing."""
 
-    def logged(self, reports: Sequence[StepReport], pace: Pace) -> None:
+    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
         """Show nothing."""
 
     def saved(self, kind: str, folder: Path) -> None:
@@ -110,19 +110,19 @@ class SilentObserver:
         """Show nothing."""
 
 
-class Observers:
+class TrainingObservers:
     """Several observers as one."""
 
-    def __init__(self, members: Sequence[Observer]) -> None:
+    def __init__(self, members: Sequence[TrainingObserver]) -> None:
         """`members` are told in their order."""
         self.members = tuple(members)
 
-    def begin(self, setting: Setting) -> None:
+    def begin(self, setting: TrainingSetup) -> None:
         """Tell all."""
         for each in self.members:
             each.begin(setting)
 
-    def logged(self, reports: Sequence[StepReport], pace: Pace) -> None:
+    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
         """Tell all."""
         for each in self.members:
             each.logged(reports, pace)

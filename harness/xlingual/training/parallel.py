@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import EnvironmentFault, UsageError
-from ..registry import did_you_mean
+from ..text import did_you_mean
 from .loss import Supervised
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -131,7 +131,7 @@ def _device(word: str | None) -> torch.device:
     return torch.device("cuda", local)
 
 
-def settle(model: Supervised, world: World) -> None:
+def shard_model(model: Supervised, world: World) -> None:
     """Move the weights to the device, trained ones in float32, and shard them layer by layer where there is a group.
 
     FSDP2 averages gradients by default, on every module apart: each is told to add them up, for the loss is already

@@ -18,7 +18,7 @@ class Step:
 
 
 @dataclass(slots=True, kw_only=True)
-class Calendar:
+class StepSchedule:
     """The steps of a training; an epoch is laid out when its first step is asked for."""
 
     rows: EncodedRows

@@ -35,7 +35,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Job:
+class TrainingJob:
     """A plan with all that its training reads, and where it writes."""
 
     plan: MixPlan

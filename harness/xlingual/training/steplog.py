@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
+from ..files import disk_fault
 from ..identity import canonical_json
 from ..serial import to_json
-from ..store import disk_fault
-from .observing import Pace, StepReport
+from .observing import StepReport, Throughput
 
 NAME = "steps.jsonl"
 
@@ -33,7 +33,7 @@ def cut_back(path: Path, step: int) -> None:
         raise disk_fault(error, path) from error
 
 
-def append(path: Path, reports: Sequence[StepReport], pace: Pace) -> None:
+def append(path: Path, reports: Sequence[StepReport], pace: Throughput) -> None:
     """Add the steps of a log; on disk before any checkpoint that comes after them."""
     lines = []
     for each in reports:

@@ -6,18 +6,18 @@ from pathlib import Path
 from ..serial import to_json
 from ..tracking import Scalar, Tracker
 from ..tune.records import MixPlan
-from .observing import Pace, Part, Setting, StepReport
+from .observing import SourceLoss, StepReport, Throughput, TrainingSetup
 from .settings import PROVENANCE
 
 
 class TrackedObserver:
-    """The Observer that mirrors a sitting of a training; a resumed training is mirrored from where it goes on."""
+    """Mirrors a sitting of a training; a resumed training is mirrored from where it goes on."""
 
     def __init__(self, tracker: Tracker) -> None:
         """`tracker` is closed when the sitting ends, however it ends."""
         self.tracker = tracker
 
-    def begin(self, setting: Setting) -> None:
+    def begin(self, setting: TrainingSetup) -> None:
         """Mirror what is trained, and on what."""
         place: dict[str, Scalar] = {
             "start": setting.start,
@@ -27,7 +27,7 @@ class TrackedObserver:
         }
         self.tracker.params({**_params(setting.plan), **place})
 
-    def logged(self, reports: Sequence[StepReport], pace: Pace) -> None:
+    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
         """Mirror every step, and the pace at the last of them."""
         for each in reports:
             values = {
@@ -57,7 +57,7 @@ class TrackedObserver:
         self.tracker.close()
 
 
-def _losses(kind: str, parts: Mapping[str, Part]) -> dict[str, float]:
+def _losses(kind: str, parts: Mapping[str, SourceLoss]) -> dict[str, float]:
     return {f"loss/{kind}/{name}": part.loss for name, part in parts.items()}
 
 

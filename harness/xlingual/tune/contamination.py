@@ -16,12 +16,12 @@ from functools import lru_cache
 from ..data import PINS
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..languages import LANGUAGES
-from ..plugin import DataPlace, Task
+from ..plugin import DataSource, Task
 from ..records import DataFile, Example, Examples, Origin
 from ..registry import TASKS, Family, plugin_folders
 from ..text import for_scoring
+from ..toml_table import read_toml
 from .records import BenchmarkCheck
-from .toml_table import read_toml
 
 PIVOT = "en"
 """The language that parallel benchmarks are read with, besides those of the mix."""
@@ -78,7 +78,7 @@ class HeldOut:
         return tuple(replace(check, rows=self.found.get(place, 0)) for place, check in enumerate(self.checks))
 
 
-def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
+def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOut:
     """Read the test data of every benchmark on any leaderboard in `languages`, as far as it is on this machine.
 
     Looked for in the data folder, then in the cache; the packaged sample is always compared with. No network.
@@ -87,7 +87,7 @@ def gather_held_out(languages: Iterable[str], place: DataPlace) -> HeldOut:
     tested = "|".join(translate(pattern) for pattern in _board_patterns()) or "(?!)"
     wanted = tuple(dict.fromkeys(languages))
     for name in TASKS.names():
-        _gather_family(data, name, _tested_tasks(_load_family(name), tested), wanted, place)
+        _gather_family(data, name, _tested_tasks(_load_family(name), tested), wanted, data_source)
     return data
 
 
@@ -121,16 +121,16 @@ def _gather_family(
     family: str,
     tasks: Sequence[tuple[Task, frozenset[str]]],
     languages: Sequence[str],
-    place: DataPlace,
+    data_source: DataSource,
 ) -> None:
     """Read a family in its real form and as the packaged sample, and note the languages that it is not here in."""
     covered = [code for code in languages if any(code in spoken for _, spoken in tasks)]
     known = {*covered, PIVOT}
     needed = [(task, spoken) for task, spoken in tasks if spoken <= known and not spoken.isdisjoint(covered)]
-    real = DataPlace(folder=None, sample=False, offline=True)
-    homes = [[DataPlace(folder=None, sample=True, offline=True)]]
-    if not place.sample:
-        homes.insert(0, [replace(place, offline=True), real] if place.folder is not None else [real])
+    real = DataSource(folder=None, sample=False, offline=True)
+    homes = [[DataSource(folder=None, sample=True, offline=True)]]
+    if not data_source.sample:
+        homes.insert(0, [replace(data_source, offline=True), real] if data_source.folder is not None else [real])
     for home in homes:
         reading = _Reading(family)
         for task, spoken in needed:
@@ -160,7 +160,7 @@ class _Reading:
     languages: set[str] = field(default_factory=set)
     folded: dict[str, str] = field(default_factory=dict)
 
-    def take(self, task: Task, places: Sequence[DataPlace]) -> bool:
+    def take(self, task: Task, places: Sequence[DataSource]) -> bool:
         """Read the test split of `task` from the first place that has it; False where none has."""
         for place in places:
             try:

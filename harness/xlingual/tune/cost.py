@@ -14,7 +14,7 @@ from typing import cast
 
 from ..errors import UsageError
 from ..identity import Json
-from ..registry import did_you_mean
+from ..text import did_you_mean
 from .records import MixPlan, Tuning
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, ModelError
+from ..files import pretty_json, read_json, write_atomically
 from ..identity import slug
-from ..plugin import DataPlace, Model, ModelOptions, Trainable
+from ..plugin import DataSource, Model, ModelOptions, Trainable
 from ..records import ModelSpec
 from ..registry import SOURCES
 from ..selection import open_model
 from ..serial import from_json, to_json
-from ..store import prepare_folder, pretty_json, read_json, write_atomically
+from ..store import prepare_folder
 from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
 from .plan import draw, identify, join, make_plan
@@ -66,7 +67,7 @@ class Encoded:
 def plan_mix(
     recipe: Recipe,
     model: Model,
-    place: DataPlace,
+    data_source: DataSource,
     *,
     pack_length: int | None = None,
     note: Callable[[str], None] = lambda _: None,
@@ -76,10 +77,10 @@ def plan_mix(
     `pack_length` in tokens; `note` is told what is being done. Raises DataError, UsageError, ModelError or
     EnvironmentFault where recipe, data or model are unusable.
     """
-    return plan_encoded(recipe, encode_mix(recipe, model, place, note), pack_length)
+    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), pack_length)
 
 
-def encode_mix(recipe: Recipe, model: Model, place: DataPlace, note: Callable[[str], None]) -> Encoded:
+def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Callable[[str], None]) -> Encoded:
     """Read, check and encode the sources of `recipe`, all that they hold; the amounts do not matter yet."""
     base = trainable(model)
     languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
@@ -87,8 +88,8 @@ def encode_mix(recipe: Recipe, model: Model, place: DataPlace, note: Callable[[s
         f"reading {len(recipe.sources)} sources, and what leaderboards test on in {' '.join(dict.fromkeys(languages))}"
     )
     readers = [SOURCES.get(use.reader) for use in recipe.sources]
-    read = [reader.examples(corpus_of(use), place) for reader, use in zip(readers, recipe.sources, strict=True)]
-    held_out = gather_held_out(languages, place)
+    read = [reader.examples(corpus_of(use), data_source) for reader, use in zip(readers, recipe.sources, strict=True)]
+    held_out = gather_held_out(languages, data_source)
     for use, found in zip(recipe.sources, read, strict=True):
         held_out.refuse_files(found.files, use.name)
     encoder = Encoder(recipe, base, held_out)
@@ -134,11 +135,11 @@ def load_plan(folder: Path) -> Prepared:
 def prepare(
     recipe: Recipe,
     model: Model,
-    place: DataPlace,
+    data_source: DataSource,
     out: Path,
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Plan, store, and return what was stored as every rank will read it."""
-    stored = store_plan(plan_mix(recipe, model, place, note=note), out)
+    stored = store_plan(plan_mix(recipe, model, data_source, note=note), out)
     return load_plan(plan_folder(stored.plan, out))

@@ -10,20 +10,10 @@ from pathlib import Path
 from ..errors import UsageError
 from ..languages import find_language
 from ..prompt import TEMPLATES
-from ..registry import SOURCES, did_you_mean, plugin_folders
-from .records import (
-    Amount,
-    Budget,
-    Method,
-    Norm,
-    OnLong,
-    Recipe,
-    Schedule,
-    SourceUse,
-    Tuning,
-    Unit,
-)
-from .toml_table import Table, read_toml
+from ..registry import SOURCES, plugin_folders
+from ..text import did_you_mean
+from ..toml_table import TomlTable, read_toml
+from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
 _TOP = (
     *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
@@ -65,7 +55,7 @@ def find_recipe(word: str) -> Recipe:
     raise UsageError(f"no such recipe: {word!r}", hint=did_you_mean(word, recipe_names()))
 
 
-def read_recipe(top: Table, code: str | None) -> Recipe:
+def read_recipe(top: TomlTable, code: str | None) -> Recipe:
     """Return the recipe in a TOML file, with `code` for {x}."""
     top.allow(_TOP)
     name = top.text("name")
@@ -77,7 +67,7 @@ def read_recipe(top: Table, code: str | None) -> Recipe:
         hint = f"{top.path}:CODE with one of {codes}" if top.has("x") else f"name {top.path} alone"
         raise UsageError(f"the recipe is not for {code or 'no language'}", where=str(top.path), hint=hint)
     if code is not None:
-        top = Table(_fill(top.values, code), top.path, (), top.lines)
+        top = TomlTable(_fill(top.values, code), top.path, (), top.lines)
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
@@ -88,7 +78,7 @@ def read_recipe(top: Table, code: str | None) -> Recipe:
         on_long=OnLong(top.choice("on_long", tuple(OnLong))) if top.has("on_long") else OnLong.CUT,
         budget=_read_budget(top.table("budget")) if top.has("budget") else None,
         sources=_read_sources(top),
-        method=_read_method(top.table("method") if top.has("method") else Table({}, top.path, (), top.lines)),
+        method=_read_method(top.table("method") if top.has("method") else TomlTable({}, top.path, (), top.lines)),
         schedule=_read_schedule(top.table("schedule")),
     )
 
@@ -113,7 +103,7 @@ def _recipe_files() -> list[Path]:
     return list(found.values())
 
 
-def _names(top: Table) -> dict[str, str | None]:
+def _names(top: TomlTable) -> dict[str, str | None]:
     """Return the names of the recipes in a file, each with its language for {x}."""
     name = top.text("name")
     if top.has("x") != (PLACEHOLDER in name):
@@ -124,7 +114,7 @@ def _names(top: Table) -> dict[str, str | None]:
     return {name.replace(PLACEHOLDER, code): code for code in codes}
 
 
-def _code(table: Table, key: str, word: str) -> str:
+def _code(table: TomlTable, key: str, word: str) -> str:
     try:
         return find_language(word).code
     except UsageError as error:
@@ -145,7 +135,7 @@ def _fill(value: object, code: str) -> dict[str, object]:
     return filled if isinstance(filled, dict) else {}
 
 
-def _read_budget(table: Table) -> Budget:
+def _read_budget(table: TomlTable) -> Budget:
     table.allow(("rows", "tokens"))
     if len(table.values) != 1:
         raise table.fault("", "a budget is in rows or in tokens", hint="rows = 100_000")
@@ -155,7 +145,7 @@ def _read_budget(table: Table) -> Budget:
     )
 
 
-def _read_sources(top: Table) -> tuple[SourceUse, ...]:
+def _read_sources(top: TomlTable) -> tuple[SourceUse, ...]:
     sources = top.table("sources")
     uses = [use for name in sources.values for use in _read_source(sources.table(name), name, top.has("budget"))]
     if not uses:
@@ -166,7 +156,7 @@ def _read_sources(top: Table) -> tuple[SourceUse, ...]:
     return tuple(uses)
 
 
-def _read_source(table: Table, name: str, budgeted: bool) -> list[SourceUse]:
+def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]:
     table.allow(_SOURCE)
     reader = table.text("reader")
     if reader.replace("-", "_") not in SOURCES.names():
@@ -198,7 +188,7 @@ def _read_source(table: Table, name: str, budgeted: bool) -> list[SourceUse]:
     return uses
 
 
-def _read_amount(table: Table, budgeted: bool) -> Amount:
+def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
     word = table.text("use")
     found = _USE.fullmatch(word.strip())
     if found is None:
@@ -219,7 +209,7 @@ def _read_amount(table: Table, budgeted: bool) -> Amount:
     return Amount(unit=unit, value=value)
 
 
-def _read_method(table: Table) -> Method:
+def _read_method(table: TomlTable) -> Method:
     """Return the method; without a table of its own, full tuning."""
     if not table.name:
         return Method(kind=Tuning.FULL, rank=0, alpha=0.0, dropout=0.0, targets=())
@@ -239,7 +229,7 @@ def _read_method(table: Table) -> Method:
     )
 
 
-def _read_schedule(table: Table) -> Schedule:
+def _read_schedule(table: TomlTable) -> Schedule:
     table.allow(_SCHEDULE)
     if table.has("rows_per_step") == table.has("tokens_per_step"):
         raise table.fault("", "a step is of rows_per_step or of tokens_per_step", hint="rows_per_step = 128")

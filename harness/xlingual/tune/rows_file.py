@@ -5,9 +5,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import replace_whole
 from ..errors import DataError
-from ..store import disk_fault
+from ..files import disk_fault, replace_whole
 from .records import EncodedRows
 
 if TYPE_CHECKING:

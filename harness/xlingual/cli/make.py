@@ -1,0 +1,93 @@
+"""What the targets of the Makefile run: `python -m xlingual.cli.make eval | tune | xllama`.
+
+The words of make come through the environment, so that no name, whatever it holds, is read by a shell.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+
+import click
+
+from . import run_command
+
+DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
+DEMO_TOKENS = "32"
+DEMO_RECIPE = "x-llama-zh-mini"
+SMALL = "-mini"
+"""Ends the names of recipes whose paths are those of the packaged sample."""
+Words = Mapping[str, str]
+
+
+def make_word(environment: Words, name: str) -> str:
+    """Return the value of make's variable `name`; "" where it is not set."""
+    return environment.get(f"XLINGUAL_MAKE_{name}", "")
+
+
+def eval_arguments(environment: Words) -> list[str]:
+    """Return the arguments of `xlingual` for MODEL, TASKS, LANGS, LIMIT, DATA, OUT and ARGS; the demo with none set."""
+    model, data = make_word(environment, "MODEL"), make_word(environment, "DATA")
+    arguments = ["eval", "--model", model or "smollm2", "--out", make_word(environment, "OUT") or "runs"]
+    for option in ("TASKS", "LANGS", "LIMIT", "DATA"):
+        if value := make_word(environment, option):
+            arguments += [f"--{option.lower()}", value]
+    if not model and not data:
+        arguments += ["--data", "sample"]
+        arguments += [] if make_word(environment, "LANGS") else ["--langs", DEMO_LANGUAGES]
+        arguments += ["--max-new-tokens", DEMO_TOKENS]
+    return arguments + shlex.split(make_word(environment, "ARGS"))
+
+
+def tune_arguments(environment: Words) -> list[str]:
+    """Return the arguments of `xlingual` for RECIPE, BASE, DATA, OUT and ARGS; x-LLaMA in small with none set.
+
+    The whole model of an adapter is written, too, for `make eval` to take. A recipe in small trains on the packaged
+    sample unless DATA says otherwise.
+    """
+    recipe = make_word(environment, "RECIPE") or DEMO_RECIPE
+    data = make_word(environment, "DATA") or ("sample" if recipe.endswith(SMALL) else "")
+    arguments = ["tune", "run", "--merge", "--out", make_word(environment, "OUT") or "runs"]
+    for option, value in (("--base", make_word(environment, "BASE")), ("--data", data)):
+        arguments += [option, value] if value else []
+    return [*arguments, *shlex.split(make_word(environment, "ARGS")), "--", recipe]
+
+
+def xllama_arguments(environment: Words) -> list[str]:
+    """Return the arguments of `xlingual` for SCALE, BASE, LANGS, DATA, LIMIT, OUT and ARGS."""
+    arguments = ["xllama"]
+    for name in ("SCALE", "BASE", "LANGS", "DATA", "LIMIT", "OUT"):
+        if value := make_word(environment, name):
+            arguments += [f"--{name.lower()}", value]
+    return [*arguments, *shlex.split(make_word(environment, "ARGS"))]
+
+
+TARGETS: Mapping[str, Callable[[Words], list[str]]] = {
+    "eval": eval_arguments,
+    "tune": tune_arguments,
+    "xllama": xllama_arguments,
+}
+
+
+def main(target: str) -> int:
+    """Show and run what a target stands for; after an evaluation, the leaderboard of the output folder, too."""
+    arguments = TARGETS[target](os.environ)
+    click.echo(f"xlingual {shlex.join(arguments)}", err=True)
+    code = run_command(arguments)
+    if target != "eval" or code not in (0, 1) or "--dry-run" in arguments:
+        return code
+    shown = _show_board(arguments)
+    return code or shown
+
+
+def _show_board(arguments: list[str]) -> int:
+    out = arguments[arguments.index("--out") + 1]
+    sample = "--data" in arguments and arguments[arguments.index("--data") + 1] == "sample"
+    board = "sample" if sample else "paper"
+    choice = ["--board", board, *(["--include-limited"] if "--limit" in arguments else [])]
+    target = os.path.join(out, f"leaderboard-{board}.md")  # noqa: PTH118 (a name to print and pass on, not a path to use)
+    return run_command(["board", out, *choice, "--write", target, "--show"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,28 @@
+"""`xlingual tune`: make a model from a recipe.
+
+plan, preview, recipes, run   the commands, one module each
+options                       the options that they share
+progress                      what a training shows while it runs
+trainer                       one training for commands that run several, in as many processes as there are GPUs
+"""
+
+import click
+
+from .. import EXIT_CODES, LazyGroup
+
+
+class _TuneGroup(LazyGroup):
+    table = {  # noqa: RUF012 (a ClassVar where it is declared)
+        "plan": (
+            "tune.plan",
+            "Show what a recipe would train: the mix, steps, hours, and what it was compared with.",
+        ),
+        "preview": ("tune.preview", "Show rows as the model would see them, the part that is learnt marked."),
+        "recipes": ("tune.recipes", "List the recipes."),
+        "run": ("tune.run", "Train exactly the plan; the same command again resumes."),
+    }
+
+
+@click.group("tune", cls=_TuneGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+def COMMAND() -> None:  # noqa: N802 (a command of the group)
+    """Make a model from a recipe, a TOML file that says which text, how much of it, which base and which schedule."""

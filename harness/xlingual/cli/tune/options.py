@@ -1,0 +1,60 @@
+"""What the commands of `xlingual tune` share: the words that name a mix, and the way from them to a plan."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from ...errors import ModelError
+from ...plugin import Model
+from ...tune.prepare import PLAN, Prepared, load_plan, open_base, plan_mix
+from ...tune.recipe import find_recipe
+from .. import printable
+from ..options import data_option, offline_option, read_data_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixWords:
+    """The words that name a mix."""
+
+    recipe: str
+    base: str | None
+    data: str | None
+    offline: bool
+
+
+def mix_parameters() -> list[click.Parameter]:
+    """RECIPE, `--base`, `--data` and `--offline`."""
+    return [
+        click.Argument(["recipe"], metavar="RECIPE|FOLDER"),
+        click.Option(["--base"], default=None, help="Model word of the base, instead of the recipe's."),
+        data_option(
+            "Folder that the recipe's paths are below and that holds the benchmarks to compare with, or 'sample'."
+        ),
+        offline_option(),
+    ]
+
+
+def plan_words(words: MixWords, *, pack_length: int | None = None) -> tuple[Prepared, Model]:
+    """Return the plan of a mix and its base; what is being done is said on stderr."""
+    if (folder := Path(words.recipe)).joinpath(PLAN).is_file():
+        return _stored(folder, words)
+    recipe = find_recipe(words.recipe)
+    if words.base is not None:
+        recipe = replace(recipe, base=words.base)
+    data_source = read_data_source(words.data, offline=words.offline)
+    model = open_base(recipe.base, offline=words.offline)
+    prepared = plan_mix(
+        recipe, model, data_source, pack_length=pack_length, note=lambda line: click.echo(printable(line), err=True)
+    )
+    return prepared, model
+
+
+def _stored(folder: Path, words: MixWords) -> tuple[Prepared, Model]:
+    """Return a stored plan and its base; ModelError where the base is another now."""
+    prepared = load_plan(folder)
+    model = open_base(words.base or prepared.plan.recipe.base, offline=words.offline)
+    if model.spec.fingerprint != prepared.plan.base.fingerprint:
+        what = f"{model.spec.name} is not the base of the plan, {prepared.plan.base.name}, to the byte"
+        raise ModelError(what, where=str(folder), hint="--base names the model that it was planned with")
+    return prepared, model

@@ -1,0 +1,167 @@
+"""`xlingual tune plan`: the mix table, the size of the training, and what the mix was compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ...files import pretty_json
+from ...plugin import Model, Trainable
+from ...serial import to_json
+from ...tune.cost import GPUS, Cost, estimate_cost, find_gpu, read_shape
+from ...tune.prepare import store_plan
+from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
+from .. import printable
+from ..display import show_table
+from ..options import json_option, takes
+from .options import MixWords, mix_parameters, plan_words
+
+_HEADER = (
+    *("source", "language", "available", "used", "epochs", "tokens", "supervised", "share", "cut"),
+    *("dropped", "skipped", "duplicates", "contaminated", "chars/token"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """The words of the command line."""
+
+    recipe: str
+    base: str | None
+    data: str | None
+    offline: bool
+    out: str | None
+    gpu: str
+    pack_length: int | None
+    as_json: bool
+
+
+def run_plan(options: PlanOptions) -> int:
+    """Plan, store where asked to, and show."""
+    find_gpu(options.gpu)
+    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    prepared, model = plan_words(words, pack_length=options.pack_length)
+    if options.out is not None:
+        prepared = store_plan(prepared, Path(options.out))
+    plan = prepared.plan
+    cost = _estimate(plan, model, options.gpu)
+    if options.as_json:
+        folder = None if prepared.folder is None else str(prepared.folder)
+        document = {"schema": 1, "plan": to_json(plan), "cost": to_json(cost), "folder": folder}
+        click.echo(pretty_json(document), nl=False)
+        return 0
+    _show(plan, cost, options.gpu)
+    if prepared.folder is not None:
+        click.echo(printable(f"stored in {prepared.folder}"))
+    return 0
+
+
+def _estimate(plan: MixPlan, model: Model, gpu: str) -> Cost | None:
+    shape = read_shape(model.tokenizer_files()) if isinstance(model, Trainable) else None
+    return None if shape is None else estimate_cost(plan, shape, gpu)
+
+
+def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
+    rows = [_source_row(source, plan) for source in plan.sources]
+    show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
+    click.echo("")
+    for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan.checks)):
+        click.echo(printable(line))
+
+
+def _source_row(source: SourceReport, plan: MixPlan) -> list[str]:
+    return [
+        source.name,
+        source.language,
+        f"{source.available:,}",
+        f"{source.draws:,}",
+        f"{source.draws / source.available:.2f}",
+        f"{source.tokens:,}",
+        f"{source.supervised:,}",
+        f"{100 * source.tokens / plan.tokens:.1f}%",
+        f"{100 * source.truncated / source.distinct:.1f}%",
+        *(f"{count:,}" for count in (source.dropped, source.skipped, source.duplicates, source.contaminated)),
+        "" if source.characters_per_token is None else f"{source.characters_per_token:.2f}",
+    ]
+
+
+def _total_row(plan: MixPlan) -> list[str]:
+    sources = plan.sources
+    cut = sum(each.truncated for each in sources) / sum(each.distinct for each in sources)
+    return [
+        "all",
+        "",
+        f"{sum(each.available for each in sources):,}",
+        f"{plan.rows:,}",
+        "",
+        f"{plan.tokens:,}",
+        f"{plan.supervised:,}",
+        "100.0%",
+        f"{100 * cut:.1f}%",
+        f"{sum(each.dropped for each in sources):,}",
+        f"{sum(each.skipped for each in sources):,}",
+        f"{sum(each.duplicates for each in sources):,}",
+        f"{sum(each.contaminated for each in sources):,}",
+        "",
+    ]
+
+
+def _size_lines(plan: MixPlan) -> list[str]:
+    schedule, method = plan.recipe.schedule, plan.recipe.method
+    step = (
+        f"{schedule.rows_per_step} rows" if schedule.rows_per_step else f"at most {schedule.tokens_per_step:,} tokens"
+    )
+    a_step = plan.tokens * schedule.epochs / plan.steps
+    rank = f" of rank {method.rank}" if method.rank else ""
+    return [
+        f"base: {plan.base.name}, {method.kind.value}{rank}, rows of at most {plan.recipe.length} tokens",
+        f"steps: {plan.steps:,} in {schedule.epochs:g} epochs, each {step}: about {a_step:,.0f} tokens",
+        f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full",
+        f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
+        f"id: {plan.id}",
+    ]
+
+
+def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
+    if cost is None:
+        return [f"cost on {gpu}: not estimated, the base is not shaped like Llama"]
+    minutes = 60 * cost.hours
+    time = "under 1 minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
+    time = time if minutes < 60 else f"about {cost.hours:,.1f} hours"
+    room = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
+    rate = f"{100 * cost.utilization:.0f}% of its peak ({cost.tokens_per_second:,.0f} tokens/s)"
+    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{room}"]
+
+
+def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:
+    """Say which benchmarks the mix was compared with and what was found, and which are not on this machine."""
+    lines = ["compared with what leaderboards test on:"]
+    for check in checks:
+        languages = ", ".join(check.languages)
+        if check.origins:
+            found = f"{check.rows:,} rows left out" if check.rows else "nothing found"
+            lines.append(
+                f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {languages}: {found}"
+            )
+        else:
+            lines.append(f"  {check.family}: NOT compared in {languages}: no test data here, or none that can be read")
+    return lines
+
+
+COMMAND = click.Command(
+    "plan",
+    params=[
+        *mix_parameters(),
+        click.Option(["--out", "-o"], default=None, metavar="DIR", help="Store plan and rows below this folder."),
+        click.Option(
+            ["--gpu"], default="H100", show_default=True, metavar="[Nx]NAME", help=f"Estimate for: {', '.join(GPUS)}."
+        ),
+        click.Option(["--pack-length"], type=click.IntRange(1), default=None, help="Tokens a pack; default: 4 rows."),
+        json_option(),
+    ],
+    callback=takes(PlanOptions, run_plan),
+    help="Show what a recipe would train, before any weight is loaded: rows, tokens and epochs of every source, steps, "
+    "an estimate of hours and memory, and which rows are left out because a leaderboard tests on them.",
+    epilog="Example: xlingual tune plan x-llama-zh --data DIR --gpu 8xA100",
+)

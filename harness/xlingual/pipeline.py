@@ -1,0 +1,268 @@
+"""The x-LLaMA pipeline: base -> Alpaca -> x-models -> m-model -> law -> allocated m-model -> one page.
+
+Every stage is a command of ours that can be typed by hand and is written to commands.txt; a stage that is finished
+has nothing left to do, so that the same command again goes on where it stopped.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from .files import read_json, write_atomically
+from .plugin import ModelOptions
+from .selection import open_model
+from .serial import from_json
+from .training.settings import PROVENANCE
+from .tune.recipe import find_recipe
+from .tune.records import MixPlan, TuneRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineScale:
+    """How large the pipeline is told."""
+
+    suffix: str
+    """Of the recipes' names."""
+    languages: tuple[str, ...]
+    tasks: str
+    """Families, comma-separated."""
+    board: str
+    data: str | None
+    law: str
+    """Recipe file that the law is measured with, without ".toml"."""
+    sizes: tuple[int, ...]
+    """Pairs of the sweep."""
+    seeds: tuple[int, ...]
+    budget: float
+    """Part of the m-model's pairs that is split anew: of all the pairs there are, there is but one split."""
+    max_new_tokens: int | None
+
+
+SCALES = {
+    "mini": PipelineScale(
+        suffix="-mini",
+        languages=("tr", "vi", "zh"),
+        tasks="xquad,flores101",
+        board="sample",
+        data="sample",
+        law="translate-mini",
+        sizes=(8, 15, 30, 60),
+        seeds=(0,),
+        budget=1.0,
+        max_new_tokens=32,
+    ),
+    "paper": PipelineScale(
+        suffix="",
+        languages=("ar", "el", "hi", "tr", "vi", "zh"),
+        tasks="xquad,mlqa,flores101",
+        board="paper",
+        data=None,
+        law="x-llama",
+        sizes=(10_000, 20_000, 50_000, 100_000, 200_000),
+        seeds=(0,),
+        budget=0.25,
+        max_new_tokens=None,
+    ),
+}
+CONTROL, CROSS, MANY = "alpaca-en", "x-llama", "m-llama"
+METRIC = "chrf++"
+
+
+class StageFailed(Exception):
+    """A stage has ended with an exit code that ends the pipeline; its message has been shown."""
+
+    def __init__(self, code: int) -> None:
+        """`code` as of the command."""
+        super().__init__(code)
+        self.code = code
+
+
+class StageRunner(Protocol):
+    """What runs the commands of the stages; the command line, or a test's own."""
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run a command of `xlingual` and return its exit code."""
+        ...
+
+    def training_words(self, recipe: str | Path) -> list[str]:
+        """Return the words of `tune run` that `train` stands for."""
+        ...
+
+    def train(self, recipe: str | Path) -> Path:
+        """Train a recipe, or find it trained; return the folder of the whole model."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Show a line to the user."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """What is handed on to the commands of the stages; None leaves the choice to them."""
+
+    base: str | None
+    data: str | None
+    offline: bool
+    limit: str | None
+    device: str | None
+    processes: str
+    """That train together: a number, or "auto"."""
+    progress: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    """The stages, in order."""
+
+    settings: PipelineSettings
+    scale: PipelineScale
+    stages: StageRunner
+    languages: Sequence[str]
+    out: Path
+    commands: list[str] = field(default_factory=list)
+    unanswered: bool = False
+    """Whether an evaluation has left samples without an answer."""
+
+    def run(self) -> None:
+        """Run every stage; what the sweep needs is looked at first, for it comes after hours."""
+        self._begin("check the points of the law")
+        self._run([*self._sweep(), "--dry-run"])
+        base = self.settings.base or find_recipe(f"{CONTROL}{self.scale.suffix}").base
+        self.evaluate(base)
+        control = self.tune(f"{CONTROL}{self.scale.suffix}")
+        for code in self.languages:
+            self.tune(f"{CROSS}-{code}{self.scale.suffix}")
+        many = self.tune(f"{MANY}{self.scale.suffix}")
+        self.measure()
+        self.tune(str(self.allocate(_plan_of(many))), shown=f"{MANY}{self.scale.suffix}-allocated")
+        self.report(control.name)
+
+    def tune(self, recipe: str, *, shown: str | None = None) -> Path:
+        """Train a recipe and evaluate the model; return its folder."""
+        self._begin(f"tune {shown or recipe}")
+        self._note(["xlingual", "tune", "run", *self.stages.training_words(recipe)])
+        model = self.stages.train(recipe)
+        self.evaluate(str(model))
+        return model
+
+    def evaluate(self, model: str) -> None:
+        """Ask a model all test sets."""
+        self._begin(f"evaluate {Path(model).name}")
+        words = ["eval", "--model", model, "--tasks", self.scale.tasks, "--langs", ",".join(["en", *self.languages])]
+        words += ["--out", str(self.out / "runs"), "--progress", self.settings.progress]
+        most = self.scale.max_new_tokens
+        for option, value in (
+            ("--data", self.settings.data),
+            ("--limit", self.settings.limit),
+            ("--device", self.settings.device),
+            ("--max-new-tokens", None if most is None else str(most)),
+        ):
+            words += [] if value is None else [option, value]
+        self.unanswered |= self._run([*words, *self._offline()]) == 1
+
+    def measure(self) -> None:
+        """Measure the points of the law, and fit it."""
+        self._begin("measure the points of the law")
+        self._run(self._sweep())
+        self._begin("fit the law")
+        points = str(self.out / "sweep" / "points.csv")
+        self._run(["scale", "fit", points, "--write", str(self._fit), "--plot", str(self.out / "plots")])
+
+    def allocate(self, many: MixPlan) -> Path:
+        """Split the m-model's pairs in the law's languages, or a part of them, anew; return the recipe."""
+        self._begin("split the budget")
+        directions = {use.name: use.direction for use in many.recipe.sources}
+        found = {
+            each.language: each
+            for each in many.sources
+            if directions[each.name] is not None and each.language in self.languages
+        }
+        recipe = self.out / f"{MANY}{self.scale.suffix}-allocated.toml"
+        budget = max(1, round(self.scale.budget * sum(each.draws for each in found.values())))
+        available = ",".join(f"{code}={each.available}" for code, each in found.items())
+        words = ["scale", "allocate", str(self._fit), "--budget", str(budget), "--available", available]
+        words += ["--recipe", f"{MANY}{self.scale.suffix}", "--write", str(recipe)]
+        self._run([*words, "--keep", str(self._split), "--plot", str(self.out / "plots")])
+        return recipe
+
+    def report(self, baseline: str) -> None:
+        """Write the page."""
+        self._begin("write the report")
+        listing = self.out / "commands.txt"
+        words = ["report", str(self.out / "runs"), "--board", self.scale.board, "--baseline", baseline]
+        words += ["--tuned", str(self.out / "models"), "--fit", str(self._fit), "--allocation", str(self._split)]
+        words += ["--include-limited"] if self.settings.limit else []
+        words += ["--title", f"x- and m-models from {self._base_name()}", "--commands", str(listing)]
+        words += ["--write", str(self.out / "report.html")]
+        write_atomically(listing, "\n".join([*self.commands, shlex.join(["xlingual", *words])]) + "\n")
+        self._run(words)
+
+    def _sweep(self) -> list[str]:
+        """Write the sweep's file and return the words that run it."""
+        path = self.out / "sweep.toml"
+        lines = [
+            f'recipe = "{self.scale.law}"',
+            'source = "translation"',
+            f'metric = "{METRIC}"',
+            f"languages = {_toml(self.languages)}",
+            f"sizes = {list(self.scale.sizes)}",
+            f"seeds = {list(self.scale.seeds)}",
+        ]
+        if self.scale.max_new_tokens is not None:
+            lines.append(f"max_new_tokens = {self.scale.max_new_tokens}")
+        write_atomically(path, "\n".join(lines) + "\n")
+        words = ["scale", "sweep", str(path), "--out", str(self.out), "--progress", self.settings.progress]
+        words += ["--processes", self.settings.processes]
+        for option, value in (
+            ("--base", self.settings.base),
+            ("--data", self.settings.data),
+            ("--device", self.settings.device),
+        ):
+            words += [] if value is None else [option, value]
+        return [*words, *self._offline()]
+
+    @property
+    def _fit(self) -> Path:
+        return self.out / "fit.json"
+
+    @property
+    def _split(self) -> Path:
+        return self.out / "split.json"
+
+    def _base_name(self) -> str:
+        word = self.settings.base or find_recipe(f"{CONTROL}{self.scale.suffix}").base
+        model = open_model(word, ModelOptions(offline=self.settings.offline))
+        try:
+            return model.spec.name
+        finally:
+            model.close()
+
+    def _offline(self) -> list[str]:
+        return ["--offline"] if self.settings.offline else []
+
+    def _run(self, words: Sequence[str]) -> int:
+        """Run a command of ours; StageFailed for any exit code but 0 and 1."""
+        self._note(["xlingual", *words])
+        self.stages.say(f"xlingual {shlex.join(words)}")
+        code = self.stages.run(words)
+        if code > 1:
+            raise StageFailed(code)
+        return code
+
+    def _note(self, words: Sequence[str]) -> None:
+        self.commands.append(shlex.join(words))
+
+    def _begin(self, what: str) -> None:
+        self.stages.say(f"\n== {what}")
+
+
+def _plan_of(model: Path) -> MixPlan:
+    path = model / PROVENANCE
+    return from_json(TuneRecord, read_json(path), where=str(path)).plan
+
+
+def _toml(words: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{word}"' for word in words) + "]"

@@ -1,0 +1,233 @@
+"""Adapters on a base, `hf:BASE+ADAPTER`: merged into the base's weights, and taken out again without a trace.
+
+The engine sees plain weights, whatever kind of adapter it was. The base stays in memory for the next adapter of one
+process: what a merge changes is kept aside and put back bit by bit, since subtracting would leave rounding behind.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from xlingual.data import hash_file
+from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.identity import Json, content_hash
+from xlingual.plugin import ModelOptions
+
+from ..limits import release_memory
+from .files import check_safetensors, read_json
+from .hub import fetch_adapter, resolve
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PICKLE = "adapter_model.bin"
+UNTELLING = ("base_model_name_or_path", "revision", "inference_mode")
+"""Fields of the configuration that say where an adapter comes from, not what it does."""
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """An adapter, found and checked; its weights are read when it is merged."""
+
+    label: str
+    folder: Path
+    commit: str | None
+    """Of the hub; None for a local folder."""
+    identity: str
+    """Content hash of all that it does to a base."""
+    base: str
+    """Fingerprint of the base that it goes on."""
+
+
+def split_word(name: str, options: ModelOptions) -> tuple[str, str, ModelOptions] | None:
+    """Take `BASE[@REVISION]+ADAPTER[@REVISION]` apart; None for the name of a model without an adapter.
+
+    The options that come back are those of the base; a revision that stood behind the whole is the adapter's.
+    """
+    if options.revision is not None and ("+" in name or "+" in options.revision):
+        name, options = f"{name}@{options.revision}", replace(options, revision=None)
+    if "+" not in name or _exists(name):
+        return None
+    places = [place for place, sign in enumerate(name) if sign == "+"]
+    place = next((each for each in places if _exists(name[each + 1 :])), places[-1])
+    base, adapter = name[:place], name[place + 1 :]
+    if not base or not adapter:
+        raise UsageError(f"not a base and an adapter: {name!r}", where="hf", hint="hf:BASE+ADAPTER")
+    return base, adapter, options
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
+    """Find the adapter `name`, a folder or `org/name[@revision]`; `base` is the fingerprint of its base.
+
+    Raises UsageError where there is none, ModelError for pickled or damaged weights, which are never loaded.
+    """
+    if _exists(name) or name.startswith(("/", ".", "~")):
+        folder, commit, label = Path(name).expanduser(), None, Path(name).expanduser().resolve().name
+        if not (folder / CONFIG).is_file():
+            hint = "an adapter is a folder, or org/name[@revision] on the hub"
+            raise UsageError(f"no such adapter: {name!r} has no {CONFIG}", hint=hint)
+    else:
+        repository, _, revision = name.partition("@")
+        snapshot = resolve(repository, revision or None, offline=options.offline, code=False, marker=CONFIG)
+        folder, commit, label = fetch_adapter(snapshot, offline=options.offline), snapshot.commit, repository
+    _check_files(folder, label)
+    config: dict[str, Json] = {key: value for key, value in read_json(folder / CONFIG).items() if key not in UNTELLING}
+    weights: Json = [label, commit] if commit else hash_file(folder / WEIGHTS)
+    return Adapter(label=label, folder=folder, commit=commit, identity=content_hash([config, weights]), base=base)
+
+
+def _check_files(folder: Path, label: str) -> None:
+    if not (folder / WEIGHTS).is_file():
+        if (folder / PICKLE).is_file():
+            hint = "convert it in a sandbox: PeftModel.save_pretrained(FOLDER) writes safetensors"
+            raise ModelError("the adapter is a pickle file, which can run any code when it is loaded", where=label,
+                             hint=hint)  # fmt: skip
+        raise ModelError(f"the adapter has no {WEIGHTS}", where=label, hint="is the download complete?")
+    check_safetensors(folder / WEIGHTS)
+
+
+@dataclass(slots=True)
+class Shared:
+    """The base that adapters of one process take turns on."""
+
+    key: tuple[str, str] | None = None
+    """Fingerprint of the base, and device."""
+    model: object = None
+    lent: bool = False
+    undo: "list[Callable[[], None]]" = field(default_factory=list)
+
+    def drop(self) -> None:
+        """Forget the base, unless somebody answers with it."""
+        if not self.lent and self.model is not None:
+            self.key = self.model = None
+            release_memory()
+
+
+SHARED = Shared()
+
+
+def take_model(fingerprint: str, device: str, adapter: Adapter | None, load: Callable[[], Loaded]) -> Loaded:
+    """Return a model with the adapter merged in, loading its base only where the last one was another.
+
+    `fingerprint` is the base's. What is taken is given back with `give_back`.
+    """
+    key = (fingerprint, device)
+    if SHARED.lent or (adapter is None and SHARED.key != key):
+        SHARED.drop()
+        model = load()
+        if adapter is not None:
+            merge(model, adapter)
+        return model
+    if SHARED.key != key:
+        SHARED.drop()
+        SHARED.model, SHARED.key = load(), key
+    SHARED.lent = True
+    model = cast(Loaded, SHARED.model)
+    if adapter is not None:
+        try:
+            SHARED.undo = merge(model, adapter)
+        except BaseException:  # half a merge is worse than loading again
+            SHARED.lent = False
+            SHARED.drop()
+            raise
+    return model
+
+
+def is_shared(model: object) -> bool:
+    """Return whether other adapters may still be merged into `model`: its modules must stay as they are."""
+    return model is SHARED.model
+
+
+def give_back(model: object) -> None:
+    """Take the adapter out of a model that `take_model` returned; nothing happens to a model that is not shared."""
+    if model is SHARED.model and SHARED.lent:
+        for step in reversed(SHARED.undo):
+            step()
+        SHARED.undo = []
+        SHARED.lent = False
+
+
+def merge(model: object, adapter: Adapter) -> list[Callable[[], None]]:
+    """Merge the adapter into the weights of `model`, in place, and return what takes it out again, last step first.
+
+    Raises ModelError where the adapter does not fit, EnvironmentFault where peft is not installed.
+    """
+    try:
+        from peft import PeftModel  # noqa: PLC0415 - optional and heavy
+        from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415
+    except ImportError as error:
+        raise EnvironmentFault("the package peft is not installed", where="hf", hint="pip install peft") from error
+    torch_model = cast("torch.nn.Module", model)
+    before = dict(torch_model.named_modules())
+    with warnings.catch_warnings():
+        # peft says with a warning that weights of the adapter fit nowhere: then its answers would be the base's.
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        with _fitting(adapter):
+            wrapped = PeftModel.from_pretrained(torch_model, str(adapter.folder), autocast_adapter_dtype=False)
+            if not hasattr(wrapped.base_model, "merge_and_unload"):
+                raise ModelError("adapters of this kind cannot be merged", where=adapter.label)
+            undo = list(_kept(wrapped, BaseTunerLayer))
+            merged = wrapped.base_model.merge_and_unload(safe_merge=True)
+    if merged is not torch_model:
+        raise ModelError("the adapter replaces the whole model", where=adapter.label)
+    after = dict(torch_model.named_modules())
+    for path, module in before.items():
+        if after.get(path) is not module and path:
+            parent, _, name = path.rpartition(".")
+            undo.append(_put_back(before[parent], name, module))
+    return undo
+
+
+class _Fitting:
+    """Turns what peft raises about an adapter into a ModelError."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        wrong = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, OSError, Warning)
+        if isinstance(error, wrong):
+            what = f"the adapter does not fit the base: {type(error).__name__}: {str(error)[:300]}"
+            raise ModelError(what, where=self.adapter.label, hint="name the base that it was trained on") from error
+
+
+def _fitting(adapter: Adapter) -> _Fitting:
+    return _Fitting(adapter)
+
+
+def _kept(wrapped: "torch.nn.Module", layer: type) -> "Iterator[Callable[[], None]]":
+    """Keep a copy of every weight below the layers of an adapter, and yield what puts it back."""
+    for module in wrapped.modules():
+        if isinstance(module, layer):
+            base = cast("Callable[[], torch.nn.Module]", module.get_base_layer)()
+            for name, weight in base.named_parameters():
+                yield _copy_back(base, name, weight.detach().clone())
+
+
+def _copy_back(module: "torch.nn.Module", name: str, kept: "torch.Tensor") -> Callable[[], None]:
+    def step() -> None:
+        # By name: whoever computes with the model may have laid the weights elsewhere in the meantime.
+        module.get_parameter(name).data.copy_(kept)
+
+    return step
+
+
+def _put_back(parent: "torch.nn.Module", name: str, module: "torch.nn.Module") -> Callable[[], None]:
+    return lambda: setattr(parent, name, module)

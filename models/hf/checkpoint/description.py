@@ -1,0 +1,238 @@
+"""A model's name to its configuration, tokenizer and fingerprint at once, and to its weights when they are needed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, cast
+
+from xlingual.data import hash_file
+from xlingual.decoder.loading import loading_errors
+from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.identity import Json, content_hash
+from xlingual.plugin import ModelOptions
+from xlingual.records import ModelSpec
+from xlingual.text import did_you_mean
+
+from ..tokens.choices import TokenizerContext
+from ..tokens.rendering import Tokenizer
+from .adapters import Adapter, find_adapter, split_word
+from .files import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files
+from .gguf import CONVERTER
+
+DTYPES = ("float32", "bfloat16", "float16", "auto")
+ENGINES = ("packed", "static", "paged")
+ENGINE_VERSION = 2
+"""Goes up when the order of the engine's sums changes: beyond float32 that can change answers."""
+ALPACA_MODELS = ("x-llama", "m-llama", "alpaca")
+"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and no chat template: those of
+the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment counts from the start of a word."""
+ANSWER_FILES = (
+    "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
+)  # fmt: skip
+"""Besides the weights, the files of a folder that can change an answer."""
+
+
+class Configuration(Protocol):
+    """What is used of a transformers configuration."""
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of embeddings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """All that can be known of a model without its weights."""
+
+    spec: ModelSpec
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    vocabulary: int
+    end_ids: tuple[int, ...]
+    pad_id: int
+    device: str
+    trusted: bool
+    """Whether the model's own Python code may run."""
+    adapter: Adapter | None = None
+    """What is merged into the weights."""
+
+    @property
+    def reader(self) -> TokenizerContext:
+        """What decides how its texts are cut."""
+        return TokenizerContext(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
+
+
+def describe(name: str, options: ModelOptions) -> Description:
+    """Find the model `name` and read everything but its weights.
+
+    Raises UsageError for a name that is none, ModelError for a model that will not load, AuthError and
+    EnvironmentFault as the hub answers.
+    """
+    if (parts := split_word(name, options)) is not None:
+        return _describe_adapted(name, *parts)
+    device = _device(options.device)
+    if options.dtype is not None and options.dtype not in DTYPES:
+        raise UsageError(f"no such dtype: {options.dtype!r}", where="--dtype", hint=did_you_mean(options.dtype, DTYPES))
+    checkpoint = locate(name, options)
+    trusted = may_run_code(checkpoint, options)
+    check_weights(checkpoint, options)
+    with loading_errors(checkpoint.label):
+        config, tokenizer, generation = _read_description(checkpoint.folder, trusted=trusted)
+    dtype = _dtype(options.dtype, device, config)
+    end_ids = _end_ids(generation, config, tokenizer)
+    pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    spec = ModelSpec(
+        word=f"hf:{name}",
+        backend="hf",
+        name=checkpoint.label,
+        revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
+        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options)),
+        dtype=dtype,
+        template=_template(checkpoint, tokenizer),
+        context_length=_context_length(config, tokenizer),
+        parent=_parent(checkpoint.folder),
+    )
+    vocabulary = int(_text_config(config).vocab_size)
+    return Description(
+        spec=spec,
+        checkpoint=checkpoint,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        end_ids=end_ids,
+        pad_id=next(each for each in pads if each is not None and each < vocabulary),
+        device=device,
+        trusted=trusted,
+    )
+
+
+def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
+    base = describe(base_name, options)
+    adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
+    template = _provenance(adapter.folder, "template")
+    spec = replace(
+        base.spec,
+        word=f"hf:{name}",
+        name=f"{base.spec.name}+{adapter.label}",
+        revision=adapter.commit,
+        fingerprint=content_hash(["adapter", base.spec.fingerprint, adapter.identity]),
+        template=template if template in ("alpaca", "chat", "raw") else base.spec.template,
+        parent=_parent(adapter.folder) or base.spec.name,
+    )
+    return replace(base, spec=spec, adapter=adapter)
+
+
+def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer, object]:
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415 - heavy
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
+    has_generation = (folder / "generation_config.json").is_file()
+    generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if has_generation else None
+    return config, tokenizer, generation
+
+
+def _device(word: str | None) -> str:
+    import torch  # noqa: PLC0415 - heavy
+
+    if word is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(word).type
+    except RuntimeError as error:
+        raise UsageError(f"no such device: {word!r}", where="--device", hint="cpu, cuda, cuda:1, mps") from error
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(kind, True):
+        raise EnvironmentFault(f"this machine has no {kind} device", where="--device", hint="leave --device out")
+    return word
+
+
+def _dtype(word: str | None, device: str, config: Configuration) -> str:
+    if word == "auto":
+        return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    return word or ("bfloat16" if device.startswith("cuda") else "float32")
+
+
+def _text_config(config: Configuration) -> Configuration:
+    """Return the part of a configuration that describes the language model: all of it, but for multimodal models."""
+    return cast(Configuration, config.get_text_config()) if hasattr(config, "get_text_config") else config
+
+
+def _context_length(config: Configuration, tokenizer: Tokenizer) -> int | None:
+    text = _text_config(config)
+    known: list[object] = [getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len")]
+    # Tokenizers that know no limit say 1e30, and 0 or 1 is a mistake in a file.
+    known.append(tokenizer.model_max_length if 16 <= tokenizer.model_max_length < 10**9 else None)
+    return min((int(each) for each in known if isinstance(each, int) and each > 0), default=None)
+
+
+def _end_ids(generation: object, config: Configuration, tokenizer: Tokenizer) -> tuple[int, ...]:
+    found: set[int] = set()
+    shipped = getattr(generation, "eos_token_id", None)
+    for each in (getattr(config, "eos_token_id", None) if shipped is None else shipped, tokenizer.eos_token_id):
+        found.update(each if isinstance(each, list | tuple) else () if each is None else (each,))
+    return tuple(sorted(found))
+
+
+def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
+    if (tuned_with := _provenance(checkpoint.folder, "template")) in ("alpaca", "chat", "raw"):
+        return tuned_with
+    if tokenizer.chat_template:
+        return "chat"
+    name = checkpoint.label.lower().replace("_", "-")
+    is_alpaca = any(re.search(rf"(?<![a-z0-9]){re.escape(each)}", name) for each in ALPACA_MODELS)
+    return "alpaca" if is_alpaca else "raw"
+
+
+def _provenance(folder: Path, field: str) -> str | None:
+    """Return a field of the note that our tuning leaves beside its models."""
+    path = folder / "provenance.json"
+    value = read_json(path).get(field) if path.is_file() else None
+    return value if isinstance(value, str) else None
+
+
+def _parent(folder: Path) -> str | None:
+    """Return from what our tuning made a model, and how: the base, the recipe and the run's id."""
+    base, path = _provenance(folder, "parent"), folder / "provenance.json"
+    if base is None:
+        return None
+    match read_json(path):
+        case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
+            return f"{base} (recipe {recipe}, plan {run[:8]})"
+    return base
+
+
+def _arithmetic(dtype: str, options: ModelOptions) -> dict[str, Json]:
+    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype."""
+    if dtype == "float32":
+        return {"dtype": dtype}
+    if options.deterministic:
+        return {"dtype": dtype, "deterministic": True}
+    return {"dtype": dtype, "engine": options.engine or "packed", "engine_version": ENGINE_VERSION}
+
+
+def _fingerprint(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, end_ids: Sequence[int], arithmetic: dict[str, Json]
+) -> str:
+    if checkpoint.snapshot is not None:
+        weights: Json = [checkpoint.label, checkpoint.snapshot.commit]
+    elif checkpoint.gguf_sha256 is not None:
+        weights = ["gguf", checkpoint.gguf_sha256, CONVERTER]
+    else:
+        paths = safe_files(checkpoint.folder) or sorted(checkpoint.folder.glob("*.bin"))
+        weights = [[path.name, hash_file(path)] for path in paths]
+    files = sorted({path for pattern in ANSWER_FILES for path in checkpoint.folder.glob(pattern)})
+    hub = checkpoint.snapshot is not None
+    template = tokenizer.chat_template
+    return content_hash(
+        {
+            "backend": "hf",
+            "weights": weights,
+            "files": [] if hub or checkpoint.gguf else [[path.name, hash_file(path)] for path in files],
+            "chat_template": template if template is None or isinstance(template, str) else dict(template),
+            "end_ids": list(end_ids),
+            **arithmetic,
+        }
+    )

@@ -1,0 +1,182 @@
+"""Where a model lies, and whether its files may be used: no pickles, no code unasked, no shard cut off."""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlingual.data import hash_file
+from xlingual.decoder.loading import quiet_loading
+from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.identity import Json
+from xlingual.plugin import ModelOptions
+from xlingual.text import did_you_mean
+
+from .gguf import convert_tokenizer, convert_weights
+from .hub import COMMIT, Snapshot, fetch_weights, resolve
+
+LONGEST_HEADER = 100 * 1024 * 1024
+"""Bytes: the limit that safetensors itself sets for a header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Where a model was found; `folder` has its configuration and tokenizer."""
+
+    label: str
+    """Its name without any path."""
+    folder: Path
+    snapshot: Snapshot | None
+    """Set for models of the hub."""
+    gguf: Path | None
+    gguf_sha256: str | None
+
+
+def locate(name: str, options: ModelOptions) -> Checkpoint:
+    """Find the model `name`: a folder, a .gguf file, or `org/name[@revision]` on the hub; UsageError if it is none.
+
+    What looks like a path is never looked up on the hub.
+    """
+    try:
+        path = Path(name).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, not a text for file systems
+        raise UsageError(f"no such model: {name[:80]!r}", hint=str(error)[:80]) from error
+    looks_like_path = name.startswith(("/", "./", "../", "~", ".\\")) or name.count("/") > 1 or name.endswith(".gguf")
+    if looks_like_path or exists:
+        return _locate_local(name, path, options)
+    repository, _, suffix = name.partition("@")
+    if suffix and options.revision and suffix != options.revision:
+        raise UsageError(f"two revisions are named: {suffix!r} and {options.revision!r}", where=name)
+    revision = suffix or options.revision
+    if options.trust_remote_code and not COMMIT.fullmatch(revision or ""):
+        raise UsageError(
+            "a model's own code runs only at a revision of 40 hex digits",
+            where="--trust-remote-code",
+            hint=f"read the code, then name the commit: {repository}@COMMIT",
+        )
+    snapshot = resolve(repository, revision, offline=options.offline, code=options.trust_remote_code)
+    if not (snapshot.folder / "config.json").is_file():
+        hint = "it must be in the transformers layout"
+        raise ModelError("the repository has no config.json", where=repository, hint=hint)
+    return Checkpoint(label=repository, folder=snapshot.folder, snapshot=snapshot, gguf=None, gguf_sha256=None)
+
+
+def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
+    if options.revision is not None:
+        raise UsageError("a local model has no revision", where="--revision")
+    if not path.exists():
+        near = [str(each) for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), near) if near else "a model is a folder, a .gguf file, or org/name[@revision]"
+        raise UsageError(f"no such model: {name!r}", hint=hint)
+    path = path.resolve()
+    if path.is_file():
+        if path.suffix != ".gguf":
+            hint = "name the folder that the file lies in"
+            raise UsageError(f"not a folder and not a .gguf file: {name!r}", hint=hint)
+        sha256 = hash_file(path)
+        with quiet_loading():
+            folder = convert_tokenizer(path, sha256)
+        return Checkpoint(label=path.stem, folder=folder, snapshot=None, gguf=path, gguf_sha256=sha256)
+    if not (path / "config.json").is_file():
+        ggufs = sorted(path.glob("*.gguf"))
+        hint = f"name the file: {ggufs[0]}" if ggufs else "it must be in the transformers layout"
+        raise ModelError("the folder has no config.json", where=name, hint=hint)
+    return Checkpoint(label=path.name, folder=path, snapshot=None, gguf=None, gguf_sha256=None)
+
+
+def may_run_code(checkpoint: Checkpoint, options: ModelOptions) -> bool:
+    """Return whether the model's own Python code may run; ModelError if it would have to and may not. Never asks."""
+    for each in ("config.json", "tokenizer_config.json"):
+        if read_json(checkpoint.folder / each).get("auto_map") and not options.trust_remote_code:
+            raise ModelError(
+                f"{each} asks to run the model's own Python code (auto_map)",
+                where=checkpoint.label,
+                hint="read that code; then pass --trust-remote-code together with a 40-hex revision or a local folder",
+            )
+    return options.trust_remote_code
+
+
+def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:
+    """Refuse, before any work is done, weights that are absent, pickled or cut off."""
+    if checkpoint.gguf is not None:
+        return
+    if checkpoint.snapshot is not None:
+        names: Sequence[str] = [each for each in checkpoint.snapshot.files if "/" not in each]
+    else:
+        names = [path.name for path in checkpoint.folder.iterdir()]
+    if not any(name.endswith(".safetensors") for name in names):
+        if not any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in names):
+            if checkpoint.snapshot is not None and not checkpoint.snapshot.listed:
+                what = "the cache holds the model's description, but no weights"
+                raise EnvironmentFault(what, where=checkpoint.label, hint="connect to the network to download them")
+            raise ModelError("there are no weights", where=checkpoint.label, hint="*.safetensors files are needed")
+        if not options.allow_pickle:
+            raise ModelError(
+                "the weights are pickle files, which can run any code when they are loaded",
+                where=checkpoint.label,
+                hint="convert them in a sandbox: AutoModelForCausalLM.from_pretrained(MODEL).save_pretrained(FOLDER) "
+                "writes safetensors; or pass --allow-pickle if you trust their author",
+            )
+    if checkpoint.snapshot is None:
+        for path in safe_files(checkpoint.folder):
+            check_safetensors(path)
+
+
+def safe_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a folder; ModelError naming a shard that the index lists and the folder lacks."""
+    index = folder / "model.safetensors.index.json"
+    shards = read_json(index).get("weight_map") if index.is_file() else None
+    if not isinstance(shards, dict):
+        return sorted(folder.glob("*.safetensors"))
+    paths = [folder / str(name) for name in sorted({str(shard) for shard in shards.values()})]
+    for path in paths:
+        if not path.is_file():
+            raise ModelError("the weight file is missing", where=str(path), hint="download it again")
+    return paths
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise ModelError if a file is shorter or longer than its header says."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        try:
+            header: Json = json.loads(stream.read(length)) if length < min(size, LONGEST_HEADER) else None
+        except ValueError:
+            header = None
+    problem = "not a safetensors file, or cut off within its header"
+    if isinstance(header, dict):
+        ends = [each["data_offsets"][1] for name, each in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+        if expected == size:
+            return
+        problem = f"the weight file has {size} bytes instead of {expected}"
+    raise ModelError(problem, where=str(path), hint="download it again")
+
+
+def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
+    """Return the folder with the weights, converted or downloaded first where need be."""
+    if checkpoint.gguf is not None and checkpoint.gguf_sha256 is not None:
+        with quiet_loading():
+            return convert_weights(checkpoint.gguf, checkpoint.gguf_sha256)
+    if checkpoint.snapshot is None:
+        return checkpoint.folder
+    pickled = not any(name.endswith(".safetensors") for name in checkpoint.snapshot.files)
+    folder = fetch_weights(checkpoint.snapshot, offline=options.offline, pickled=pickled)
+    for path in safe_files(folder):
+        check_safetensors(path)
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Json]:
+    """Return the object in a JSON file, empty where there is none; ModelError if the file is not JSON."""
+    if not path.is_file():
+        return {}
+    try:
+        data: Json = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"not JSON: {error}", where=str(path)) from error
+    return data if isinstance(data, dict) else {}

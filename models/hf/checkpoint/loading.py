@@ -1,0 +1,55 @@
+"""The weights of a described model into memory."""
+
+from typing import cast
+
+from xlingual.decoder.loading import loading_errors, quiet_loading
+from xlingual.errors import ModelError
+from xlingual.plugin import ModelOptions
+
+from ..loaded_model import CausalLM, LoadedModel
+from .adapters import is_shared, take_model
+from .description import Description
+from .files import safe_files, weights_folder
+
+
+def load(description: Description, options: ModelOptions) -> LoadedModel:
+    """Load the weights, with what is to be merged into them; ModelError naming what is wrong with them."""
+    adapter = description.adapter
+    base = description.spec.fingerprint if adapter is None else adapter.base
+    model = take_model(base, description.device, adapter, lambda: _load_weights(description, options))
+    return LoadedModel(
+        model=model,
+        tokenizer=description.tokenizer,
+        device=description.device,
+        end_ids=description.end_ids,
+        pad_id=description.pad_id,
+        context_length=description.spec.context_length,
+        shared=is_shared(model),
+    )
+
+
+def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - heavy
+
+    checkpoint = description.checkpoint
+    folder = weights_folder(checkpoint, options)
+    pickled = not safe_files(folder)
+    with loading_errors(checkpoint.label), quiet_loading():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=description.spec.dtype,
+            use_safetensors=not pickled,
+            trust_remote_code=description.trusted,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        model = model.to(description.device).eval()
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"the weights lack {len(missing)} tensors, {missing[0]!r} the first of them",
+            where=checkpoint.label,
+            hint="is it a causal language model, and are all its files there?",
+        )
+    # What a model ships as sampling defaults (repetition penalty, temperature, ...) would leak into greedy answers.
+    model.generation_config = type(model.generation_config)()
+    return cast(CausalLM, model)

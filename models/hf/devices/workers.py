@@ -1,0 +1,101 @@
+"""A process that answers requests on a device of its own, and what it says to the process that asks."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from xlingual.errors import XlingualError
+from xlingual.plugin import Model, ModelOptions, Note, SupportsNotes
+from xlingual.records import Request, Response
+from xlingual.registry import MODELS
+
+GRACE = 5.0
+"""Seconds for a process to end before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """An error that no request is to blame for, as that the model cannot be loaded."""
+
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllAnswered:
+    """All that was asked is answered."""
+
+
+@dataclass(slots=True, eq=False)
+class DeviceWorker:
+    """A process, seen from the one that asks."""
+
+    device: str
+    process: BaseProcess
+    pipe: Connection
+    asked: dict[str, Request] = field(default_factory=dict)
+    """What it has not answered yet."""
+    busy: bool = False
+
+    def ask(self, requests: Sequence[Request]) -> None:
+        """Hand `requests` over; OSError where the process is gone."""
+        self.asked = {each.key: each for each in requests}
+        self.busy = True
+        self.pipe.send(list(requests))
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+
+
+def start_worker(name: str, options: ModelOptions, threads: int) -> DeviceWorker:
+    """Start a process that will answer with the model `name` on `options.device`."""
+    # A fork would copy the threads' locks of torch in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(name, options, threads, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return DeviceWorker(device=str(options.device), process=process, pipe=ours)
+
+
+def work(name: str, options: ModelOptions, threads: int, pipe: Connection) -> None:
+    """Answer lists of requests until there is nobody to ask; the main function of a process."""
+    # The terminal sends its signal to every process; ours is told by the one that asks.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch  # noqa: PLC0415 - heavy
+
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        model = MODELS.get("hf")(name, options)
+        if isinstance(model, SupportsNotes):
+            model.on_note(lambda message: pipe.send(Note(message)))
+        _serve(model, pipe)
+    except XlingualError as error:
+        pipe.send(LoadFailure(error.what, error.hint))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        # Whoever asked is gone. Threads of torch and a half-done answer are of no use to anybody.
+        os._exit(0)
+
+
+def _serve(model: Model, pipe: Connection) -> None:
+    while True:
+        requests: list[Request] = pipe.recv()
+        for response in model.answer(requests):
+            pipe.send(response)
+        pipe.send(AllAnswered())
+
+
+Message = Response | Note | LoadFailure | AllAnswered
+"""What comes back through the pipe."""

@@ -1,0 +1,62 @@
+"""A model whose weights are in memory, and what generation and scoring must know of it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from xlingual.decoder.protocols import CausalLMOutput, DecoderModel
+
+from .tokens.rendering import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from .packed.fused_llama import FusedLlama
+
+
+class CausalLM(DecoderModel, Protocol):
+    """What is used of a transformers causal language model."""
+
+    def __call__(
+        self,
+        *,
+        input_ids: "torch.Tensor",
+        attention_mask: "torch.Tensor",
+        use_cache: bool,
+        position_ids: "torch.Tensor | None" = None,
+        logits_to_keep: "torch.Tensor | int" = 0,
+        plan: object = None,
+    ) -> CausalLMOutput:
+        """Compute a forward pass; `plan` reaches the attention function of every layer."""
+        ...
+
+    def generate(
+        self,
+        *,
+        input_ids: "torch.Tensor",
+        attention_mask: "torch.Tensor",
+        generation_config: object,
+        logits_processor: object,
+        stopping_criteria: object,
+    ) -> "torch.Tensor":
+        """Continue the rows of `input_ids`, (rows, prompt), to (rows, prompt + new)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A loaded model and what generation must know of it."""
+
+    model: CausalLM
+    tokenizer: Tokenizer
+    device: str
+    end_ids: tuple[int, ...]
+    """Tokens that end an answer; may be empty."""
+    pad_id: int
+    """Fills rows up to the longest; always masked, so any token will do."""
+    context_length: int | None
+    shared: bool = False
+    """Whether other models of this process use the same modules, which must then stay as they are."""
+    fused: "FusedLlama | None" = None
+    """The fused forward pass, where it was verified to compute what the model does."""
+    verified: bool = False
+    """Whether the packed engine was verified to compute what the model does."""

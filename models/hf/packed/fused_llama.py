@@ -1,0 +1,201 @@
+"""A forward pass of our own for Llama-shaped models on a CPU: joint projections, and no framework between them.
+
+Which models it computes rightly is not judged by their names: see `support`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
+
+from .attention import decode_attention, prefill_attention
+from .batch_plan import DecodeMetadata, PrefillMetadata
+from .linear import DenseLinear, LinearKernel, PrepackedLinear, fuse_linear, prepacking_is_faster
+from .memory import mapped_safetensors, release_mapped_pages
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+LAYER_PARTS = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
+ATTENTION_PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+
+
+class Rotary(Protocol):
+    """What is used of a rotary embedding."""
+
+    def __call__(self, like: "torch.Tensor", positions: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return cosines and sines, (1, tokens, head size)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedLayer:
+    """The weights of a layer."""
+
+    before_attention: "torch.Tensor"
+    joint: LinearKernel
+    """To queries, keys and values."""
+    out: LinearKernel
+    before_mlp: "torch.Tensor"
+    gate_up: LinearKernel
+    down: LinearKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedLlama:
+    """A model, ready to be computed without its framework."""
+
+    embed: "Callable[[torch.Tensor], torch.Tensor]"
+    rotary: Rotary
+    layers: tuple[FusedLayer, ...]
+    norm: "torch.Tensor"
+    head: LinearKernel
+    act: "Callable[[torch.Tensor], torch.Tensor]"
+    epsilon: float
+    scale: float
+    heads: int
+    key_heads: int
+
+    def scores(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        keep: Sequence[int] | None,
+        plan: PrefillMetadata | DecodeMetadata,
+    ) -> "torch.Tensor":
+        """Return the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
+        import torch  # noqa: PLC0415 - heavy
+
+        hidden = self.embed(torch.tensor([*ids]))
+        rotations = self.rotary(hidden, torch.tensor([[*positions]]))
+        # Both halves of a head turn by the same angles.
+        cosine, sine = (each[0, :, None, : each.shape[-1] // 2] for each in rotations)
+        for index, layer in enumerate(self.layers):
+            self._attend(index, layer, hidden, (cosine, sine), plan)
+            both = layer.gate_up(self._normed(hidden, layer.before_mlp))
+            half = both.shape[1] // 2
+            hidden += layer.down(self.act(both[:, :half]).mul_(both[:, half:]))
+        kept = hidden if keep is None else hidden.index_select(0, torch.tensor(keep))
+        return self.head(self._normed(kept, self.norm))
+
+    def _attend(
+        self,
+        index: int,
+        layer: FusedLayer,
+        hidden: "torch.Tensor",
+        rotations: "tuple[torch.Tensor, torch.Tensor]",
+        plan: PrefillMetadata | DecodeMetadata,
+    ) -> None:
+        cosine, sine = rotations
+        joint = layer.joint(self._normed(hidden, layer.before_attention))
+        turning = self.heads + self.key_heads
+        size = joint.shape[1] // (turning + self.key_heads)
+        halves = joint[:, : turning * size].view(-1, turning, 2, size // 2)
+        turned = halves * cosine[:, :, None]
+        turned[:, :, 0].addcmul_(halves[:, :, 1], sine, value=-1)
+        turned[:, :, 1].addcmul_(halves[:, :, 0], sine)
+        by_head = turned.flatten(2).transpose(0, 1)
+        query, key = by_head[: self.heads] * self.scale, by_head[self.heads :]
+        value = joint[:, turning * size :].view(-1, self.key_heads, size).transpose(0, 1)
+        if isinstance(plan, PrefillMetadata):
+            seen = prefill_attention(plan, index, query, key, value)
+        else:
+            seen = decode_attention(plan, index, query, key, value)
+        hidden += layer.out(seen.flatten(1))
+
+    def _normed(self, hidden: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
+        """Return `hidden` with every token brought to length one, times `weight`."""
+        shrink = hidden.square().mean(1, keepdim=True).add_(self.epsilon).rsqrt_()
+        return (hidden * shrink).mul_(weight)
+
+
+def fuse_llama(model: object) -> FusedLlama | None:
+    """Return a model that is built like Llama in lean form, or None; its own modules become parts of joint ones."""
+    from torch import nn  # noqa: PLC0415 - heavy
+
+    if not isinstance(model, nn.Module):
+        return None
+    whole = dict(model.named_children())
+    if set(whole) != {"model", "lm_head"}:
+        return None
+    body, head = whole["model"], whole["lm_head"]
+    parts = dict(body.named_children())
+    if set(parts) != {"embed_tokens", "layers", "norm", "rotary_emb"} or not _is_linear(head):
+        return None
+    blocks = list(parts["layers"].children())
+    if not blocks or not all(_is_llama(block) for block in blocks):
+        return None
+    attention, mlp = (getattr(blocks[0], name) for name in ("self_attn", "mlp"))
+    size = int(attention.head_dim)
+    heads, key_heads = attention.q_proj.out_features // size, attention.k_proj.out_features // size
+    packed = prepacking_is_faster(mlp.up_proj.weight.detach())
+    files = mapped_safetensors() if packed else []
+    if packed:
+        _leave_the_file(model, files)
+    # The head's weights may be those of the embedding as well, so they stay where they are.
+    kind = PrepackedLinear if packed else DenseLinear
+    return FusedLlama(
+        embed=parts["embed_tokens"],
+        rotary=cast(Rotary, parts["rotary_emb"]),
+        layers=tuple(_join(block, packed=packed, files=files) for block in blocks),
+        norm=cast("torch.Tensor", parts["norm"].weight).detach(),
+        head=kind(head.weight.detach(), None if head.bias is None else head.bias.detach()),
+        act=mlp.act_fn,
+        epsilon=float(getattr(parts["norm"], "variance_epsilon")),  # noqa: B009 - no attribute of nn.Module
+        scale=float(attention.scaling),
+        heads=heads,
+        key_heads=key_heads,
+    )
+
+
+def _leave_the_file(model: "nn.Module", files: Sequence[range]) -> None:
+    """Copy what will not be packed: weights are views of the mapped file, which stays open as long as one does."""
+    for name, parameter in model.named_parameters():
+        if "_proj." not in name:
+            old = parameter.data
+            parameter.data = old.clone()
+            release_mapped_pages(old, files)
+
+
+def _is_linear(module: object) -> "TypeGuard[nn.Linear]":
+    """Return whether a module is a linear one and nothing more: an adapter around it would be lost."""
+    from torch import nn  # noqa: PLC0415 - heavy
+
+    return type(module) is nn.Linear and not module._forward_hooks and not module._forward_pre_hooks
+
+
+def _is_llama(block: "nn.Module") -> bool:
+    """Return whether a layer has the parts of Llama's, and no other."""
+    import torch  # noqa: PLC0415 - heavy
+
+    parts = dict(block.named_children())
+    if set(parts) != LAYER_PARTS:
+        return False
+    attention, mlp = dict(parts["self_attn"].named_children()), dict(parts["mlp"].named_children())
+    if set(attention) != ATTENTION_PARTS or set(mlp) != MLP_PARTS:
+        return False
+    linear = [*attention.values(), *(each for name, each in mlp.items() if name != "act_fn")]
+    if not all(_is_linear(each) and each.weight.dtype == torch.float32 for each in linear):
+        return False
+    biases = {name for name, each in (attention | mlp).items() if getattr(each, "bias", None) is not None}
+    norms = (parts["input_layernorm"], parts["post_attention_layernorm"])
+    named = all(hasattr(parts["self_attn"], name) for name in ("head_dim", "scaling"))
+    return named and biases in (set(), ATTENTION_PARTS - {"o_proj"}) and all(_is_norm(each) for each in norms)
+
+
+def _is_norm(module: "nn.Module") -> bool:
+    return hasattr(module, "variance_epsilon") and {name for name, _ in module.named_parameters()} == {"weight"}
+
+
+def _join(block: "nn.Module", *, packed: bool, files: Sequence[range]) -> FusedLayer:
+    parts = dict(block.named_children())
+    attention, mlp = parts["self_attn"], parts["mlp"]
+    return FusedLayer(
+        before_attention=cast("torch.Tensor", parts["input_layernorm"].weight).detach(),
+        joint=fuse_linear(attention, ("q_proj", "k_proj", "v_proj"), packed=packed, files=files),
+        out=fuse_linear(attention, ("o_proj",), packed=packed, files=files),
+        before_mlp=cast("torch.Tensor", parts["post_attention_layernorm"].weight).detach(),
+        gate_up=fuse_linear(mlp, ("gate_proj", "up_proj"), packed=packed, files=files),
+        down=fuse_linear(mlp, ("down_proj",), packed=packed, files=files),
+    )

@@ -1,0 +1,121 @@
+"""Which models the engine may run: by their configuration, then by a short text that must come out the same."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from xlingual.decoder.architecture import length_dependent_ropes, structure_problems
+from xlingual.records import Form, Request
+
+from ..limits import attempt
+from ..loaded_model import LoadedModel
+from ..tokens.rendering import Rendered
+from .batch_plan import prefill_chunks, split_into_passes
+from .forward import cache_shape_of, packed_attention, run_decode, run_prefill
+from .fused_llama import fuse_llama
+from .prefix_tree import SHORTEST_PREFIX, build_prefix_tree
+from .running_batch import new_batch
+
+if TYPE_CHECKING:
+    import torch
+
+TOLERANCE = 1e-3
+"""Of the largest score, in float32: how far ours may lie from transformers' own."""
+TOLERANCE_HALF = 0.05
+
+
+def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
+    """Return `loaded` with the fastest forward pass that computes what the model does, or None if there is none.
+
+    Asked for texts of up to `longest` tokens.
+    """
+    if not _is_plain(loaded.model.config, longest):
+        return None
+    if loaded.verified:
+        return loaded
+    for candidate in _candidates(loaded):
+        if attempt(partial(_matches_reference, candidate)) is True:
+            return replace(candidate, verified=True)
+    return None
+
+
+def is_supported(loaded: LoadedModel, longest: int) -> bool:
+    """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
+    return verify(loaded, longest) is not None
+
+
+def _candidates(loaded: LoadedModel) -> Iterator[LoadedModel]:
+    import torch  # noqa: PLC0415 - heavy
+
+    # In lean form a model's modules are parts of others, which no adapter can be merged into any more.
+    may_change = not loaded.shared and loaded.device.startswith("cpu") and loaded.model.dtype == torch.float32
+    if loaded.fused is not None:
+        yield loaded
+    elif may_change and (fused := fuse_llama(loaded.model)) is not None:
+        yield replace(loaded, fused=fused)
+    yield replace(loaded, fused=None)
+
+
+def _is_plain(config: object, longest: int) -> bool:
+    """Return whether every layer sees all that comes before, as far as a configuration tells."""
+    if any(structure_problems(config)) or getattr(config, "attn_logit_softcapping", None) is not None:
+        return False
+    window = getattr(config, "sliding_window", None)
+    is_windowed = isinstance(window, int) and getattr(config, "use_sliding_window", True)
+    if is_windowed and isinstance(window, int) and longest > window:
+        return False
+    return not any(length_dependent_ropes(config))
+
+
+def _matches_reference(loaded: LoadedModel) -> bool:
+    """Return whether two texts below a shared prefix get the scores of plain forward passes, packed and stepwise."""
+    import torch  # noqa: PLC0415 - heavy
+
+    vocabulary = loaded.model.config.vocab_size
+    shared = tuple((11 + 7 * place) % vocabulary for place in range(SHORTEST_PREFIX + 4))
+    endings = [tuple((first + 5 * place) % vocabulary for place in range(first + 2)) for first in (2, 3)]
+    texts = [shared + ending for ending in endings]
+    expected = _reference_scores(loaded, texts)
+    found = _packed_scores(loaded, texts)
+    tolerance = TOLERANCE if loaded.model.dtype == torch.float32 else TOLERANCE_HALF
+    for ours, theirs in zip(found, expected, strict=True):
+        if not (ours - theirs).abs().max() <= tolerance * theirs.abs().max():
+            return False
+    return True
+
+
+def _reference_scores(loaded: LoadedModel, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
+    """Return the scores after the last two tokens of each text, by the model's own attention."""
+    import torch  # noqa: PLC0415 - heavy
+
+    width = max(len(text) for text in texts)
+    # What is filled up comes last, where no token of a text sees it.
+    ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=loaded.device)
+    ends = torch.tensor([len(text) for text in texts], device=loaded.device)
+    mask = (torch.arange(width, device=loaded.device)[None] < ends[:, None]).long()
+    with torch.inference_mode():
+        output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return [scores[len(text) - 2 : len(text)].float() for scores, text in zip(output.logits, texts, strict=True)]
+
+
+def _packed_scores(loaded: LoadedModel, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
+    """Return the same scores as `_reference_scores`: the first of a pack, the second of a step."""
+    import torch  # noqa: PLC0415 - heavy
+
+    request = Request(key="", form=Form.TEXT, messages=(), stop=(), max_new_tokens=2)
+    sequences = build_prefix_tree([Rendered(request=request, ids=text[:-1]) for text in texts])
+    last = {text[:-1]: text[-1] for text in texts}
+    shape = cache_shape_of(loaded)
+    batch = new_batch(shape, len(sequences), max(sequence.longest for sequence in sequences))
+    scores: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
+    with packed_attention(loaded):
+        for pack in split_into_passes(prefill_chunks(batch, sequences), SHORTEST_PREFIX):
+            ended, found = run_prefill(loaded, shape, pack)
+            for sequence, each in zip(ended, found, strict=False):
+                scores[sequence.prompt.ids].append(each)
+        for sequence in sequences:
+            sequence.new.append(last[sequence.prompt.ids])
+        for sequence, each in zip(*run_decode(loaded, batch), strict=True):
+            scores[sequence.prompt.ids].append(each)
+    return [torch.stack(scores[text[:-1]]).float() for text in texts]

@@ -1,0 +1,154 @@
+"""Batched greedy generation whose answers do not depend on the batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from xlingual.records import Failure, Response
+from xlingual.text import find_stop
+
+from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..loaded_model import LoadedModel
+from ..responses import decode, failed, find_overflow, respond
+from ..tokens.rendering import Rendered
+
+if TYPE_CHECKING:
+    import torch
+
+
+def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
+    """Answer every prompt, longest first, and yield the responses of each batch as soon as it is done.
+
+    A batch that fails is halved until the row at fault is alone and gets a Failure: nobody pays for another's row.
+    """
+    fitting: list[Rendered] = []
+    for prompt in prompts:
+        if (overflow := find_overflow(loaded, prompt)) is None:
+            fitting.append(prompt)
+        else:
+            yield overflow
+    for group in _group(fitting):
+        waiting = list(group)
+        batches: list[list[Rendered]] = []
+        while waiting or batches:
+            batch = batches.pop() if batches else _take(waiting, limit.rows)
+            outcome = attempt(partial(_answer_batch, loaded, batch))
+            if not isinstance(outcome, Failure):
+                yield from outcome
+            elif len(batch) == 1:
+                yield failed(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
+            else:
+                half = len(batch) // 2
+                if outcome.kind == OUT_OF_MEMORY:
+                    limit.lower(half)
+                batches += [batch[half:], batch[:half]]
+
+
+def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
+    """Yield the prompts that share a length limit and stop strings, the longest prompt first, ties in their order."""
+
+    def kind(prompt: Rendered) -> tuple[int, tuple[str, ...]]:
+        return prompt.request.max_new_tokens, prompt.request.stop
+
+    ordered = sorted(prompts, key=lambda prompt: (kind(prompt), -len(prompt.ids)))
+    for _, group in groupby(ordered, kind):
+        yield group
+
+
+def _take(waiting: list[Rendered], rows: int) -> list[Rendered]:
+    """Remove the next batch from `waiting`; its first prompt is its longest."""
+    count = max(1, min(rows, PADDED_TOKENS // len(waiting[0].ids)))
+    batch = waiting[:count]
+    del waiting[:count]
+    return batch
+
+
+def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415 - heavy
+
+    width = max(len(prompt.ids) for prompt in batch)
+    ids = torch.full((len(batch), width), loaded.pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(batch):
+        ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
+        mask[row, width - len(prompt.ids) :] = 1
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        max_new_tokens=batch[0].request.max_new_tokens,
+        eos_token_id=list(loaded.end_ids) or None,
+        pad_token_id=loaded.pad_id,
+    )
+    watch = _FiniteWatch()
+    ends = _RowEnds(
+        width=width,
+        stop=batch[0].request.stop,
+        end_ids=loaded.end_ids,
+        decode=lambda ids: decode(loaded.tokenizer, ids),
+    )
+    with torch.inference_mode():
+        sequences = loaded.model.generate(
+            input_ids=ids.to(loaded.device),
+            attention_mask=mask.to(loaded.device),
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([watch]),
+            stopping_criteria=StoppingCriteriaList([ends]),
+        )
+    broken = watch.first_broken(len(batch))
+    return [
+        respond(loaded, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), broken[row])
+        for row, prompt in enumerate(batch)
+    ]
+
+
+class _FiniteWatch:
+    """A logits processor that changes nothing and remembers which rows were finite at each step."""
+
+    def __init__(self) -> None:
+        self.finite: list[torch.Tensor] = []
+
+    def __call__(self, _input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """See the scores, (rows, vocabulary), of the next token; NaN and infinity both come through the maximum."""
+        self.finite.append(scores.amax(dim=-1).isfinite())
+        return scores
+
+    def first_broken(self, rows: int) -> list[int | None]:
+        """Return the first step of each row whose scores were not finite."""
+        steps = [step.tolist() for step in self.finite]
+        return [next((at for at, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
+
+
+class _RowEnds:
+    """A stopping criterion that ends each row by itself; rows that are done are not decoded again."""
+
+    def __init__(
+        self, *, width: int, stop: Sequence[str], end_ids: Sequence[int], decode: Callable[[list[int]], str]
+    ) -> None:
+        """`width` is the length of the padded prompts in tokens."""
+        self.width = width
+        self.stop = tuple(stop)
+        self.end_ids = frozenset(end_ids)
+        self.decode = decode
+        self.lengths: dict[int, int] = {}
+        """Generated tokens of each row that met a stop string."""
+        self._done: set[int] = set()
+
+    def __call__(self, input_ids: "torch.Tensor", _scores: object) -> "torch.Tensor":
+        """Return which rows, of shape (rows,), are done with their newest token."""
+        import torch  # noqa: PLC0415 - heavy
+
+        if self.stop:
+            for row, new in enumerate(input_ids[:, self.width :].tolist()):
+                if row in self._done:
+                    continue
+                if new[-1] in self.end_ids:
+                    self._done.add(row)
+                elif find_stop(self.decode(new), self.stop) is not None:
+                    self._done.add(row)
+                    self.lengths[row] = len(new)
+        return torch.tensor(
+            [row in self._done for row in range(len(input_ids))], dtype=torch.bool, device=input_ids.device
+        )

@@ -1,0 +1,244 @@
+"""lm-eval's backends as models: the answers of its HFLM, matched by what was asked, with every fault a value."""
+
+import importlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from xlingual.errors import ModelError, UsageError
+from xlingual.plugin import Model, ModelOptions
+from xlingual.records import Choice, Form, Message, Request, Response, Role
+from xlingual.registry import MODELS
+from xlingual.selection import open_model
+
+from ..fault_server import Asked, Reply, answer, error, serve
+
+pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+
+TEXTS = ("The quick brown fox", "中国的首都是北京。", "Αθήνα", "a", "fox fox fox", "Where is it?", "  spaces before")
+
+
+def part(name: str) -> ModuleType:
+    """Return a module of the plugin, which is none of the public names."""
+    return importlib.import_module(f"xlingual.plugins.models.lm_eval.{name}")
+
+
+def make(text: str, *, form: Form = Form.TEXT, stop: tuple[str, ...] = (), choices: Sequence[Choice] = ()) -> Request:
+    messages = (Message(role=Role.USER, text=text),) if text else ()
+    most = 0 if choices else 12
+    key = repr((text, form, stop, choices))
+    return Request(
+        key=key, form=form, messages=messages, stop=stop, max_new_tokens=most, choices=tuple(choices) or None
+    )
+
+
+CHOICES = (Choice(text=" there"), Choice(text="nowhere at all"), Choice(text=" x", before=" then"))
+
+
+@pytest.fixture(scope="module")
+def theirs(greedy_llama: Path) -> Model:
+    return open_model(f"lm-eval:hf,pretrained={greedy_llama},device=cpu,dtype=float32,batch_size=3", ModelOptions())
+
+
+@pytest.fixture(scope="module")
+def ours(greedy_llama: Path) -> Model:
+    return MODELS.get("hf")(str(greedy_llama), ModelOptions(device="cpu"))
+
+
+def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
+    found = list(model.answer(requests))
+    assert sorted(each.key for each in found) == sorted(each.key for each in requests)
+    return {each.key: each for each in found}
+
+
+def test_texts_are_those_of_our_engine(ours: Model, theirs: Model) -> None:
+    requests = [make(text, form=form, stop=stop) for text in TEXTS for form in Form for stop in ((), ("e", "\n"))]
+    expected = answers(ours, requests)
+    for seed in range(2):
+        found = answers(theirs, random.Random(seed).sample(requests, len(requests)))
+        for request in requests:
+            assert found[request.key].failure is None
+            assert found[request.key].text == expected[request.key].text
+            assert found[request.key].finish in (None, expected[request.key].finish)
+
+
+def test_likelihoods_are_those_of_our_engine(ours: Model, theirs: Model) -> None:
+    requests = [make(text, form=form, choices=CHOICES) for text in TEXTS for form in Form]
+    requests += [make("", choices=[Choice(text=TEXTS[0] * 3)]), make("", choices=[Choice(text=TEXTS[1] * 30)])]
+    expected, found = answers(ours, requests), answers(theirs, requests)
+    for request in requests:
+        pairs = zip(expected[request.key].likelihoods or (), found[request.key].likelihoods or (), strict=True)
+        for our, their in pairs:
+            assert their.logarithm == pytest.approx(our.logarithm, abs=1e-4, rel=1e-6)
+            assert their.is_greedy in ((our.is_greedy,) if request.messages else (None,))
+
+
+def test_keys_are_never_kept(tiny_llama: Path) -> None:
+    word = (
+        "lm-eval:local-completions,model=m,base_url=http://me:canary1@127.0.0.1:9/v1,api_key=canary2,hf_token=canary3"
+    )
+    model = MODELS.get("lm_eval")(word.partition(":")[2], ModelOptions())
+    assert "canary" not in repr(model.spec)
+    assert model.spec.word.startswith("lm-eval:local-completions,api_key=***,")
+    other = MODELS.get("lm_eval")(word.partition(":")[2].replace("canary2", "another"), ModelOptions())
+    assert other.spec == model.spec
+    assert "add_bos_token=True" in MODELS.get("lm_eval")("hf,pretrained=x,add_bos_token=True", ModelOptions()).spec.word
+
+
+def test_what_changes_an_answer_changes_the_fingerprint(tiny_llama: Path, tmp_path: Path) -> None:
+    def fingerprint(rest: str, options: ModelOptions | None = None) -> str:
+        return MODELS.get("lm_eval")(f"hf,{rest}", options or ModelOptions()).spec.fingerprint
+
+    first = fingerprint("pretrained=a/b")
+    assert first == fingerprint("pretrained=a/b,batch_size=4,device=cpu")
+    assert first != fingerprint("pretrained=a/c")
+    assert (
+        first
+        != fingerprint("pretrained=a/b,dtype=float16")
+        == fingerprint("pretrained=a/b", ModelOptions(dtype="float16"))
+    )
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    same = [fingerprint(f"pretrained={tmp_path / name}") for name in ("one", "two")]
+    (tmp_path / "two" / "config.json").write_text("{ }")
+    assert same[0] == same[1] != fingerprint(f"pretrained={tmp_path / 'two'}")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("hff,pretrained=x", "no backend 'hff'"),
+        ("", "no backend ''"),
+        ("hf,pretrained", "'pretrained' is no key=value"),
+    ],
+)
+def test_wrong_words_are_named(word: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        MODELS.get("lm_eval")(word, ModelOptions())
+
+
+def test_a_model_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    model = MODELS.get("lm_eval")(f"hf,pretrained={tmp_path},hf_token=canary,no_such=1", ModelOptions())
+    with pytest.raises(ModelError, match="lm-eval cannot make the model") as caught:
+        list(model.answer([make("a")]))
+    assert "canary" not in str(caught.value)
+
+
+class Backend:
+    """A backend of lm-eval's whose answers say what was asked; it breaks where it is told to."""
+
+    def __init__(self, breaks: Callable[[list[str]], bool], *, tells: bool) -> None:
+        self.breaks, self.tells, self.sizes = breaks, tells, list[int]()
+        self.hook: Any = None
+
+    def set_cache_hook(self, hook: Any) -> None:  # noqa: ANN401 - the protocol of lm-eval
+        self.hook = hook
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]]) -> object:
+        if "bad" in chat_history[0]["content"]:
+            raise ValueError("no such role")
+        return SimpleNamespace(chat=chat_history)
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        contexts = [str(request.args[0]) for request in requests]
+        self.sizes.append(len(contexts))
+        found = []
+        for request, context in zip(requests, contexts, strict=True):
+            if self.breaks([context]):
+                raise RuntimeError(f"broke at {context}")
+            text = f"\n{context}! and more"
+            for stop in request.args[1]["until"]:
+                text = text.partition(stop)[0]
+            request.args[1]["until"].append("</s>")  # lm-eval's own backends do so
+            found.append(text)
+            if self.tells:
+                self.hook.add_partial("generate_until", request.args, text)
+        return found if not self.breaks(contexts) else found[:-1]
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[Any]:
+        return [(float("nan") if "bad" in str(each.args[0]) else -1, True) for each in requests]
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[Any]:
+        return [-float(len(each.args[0])) for each in requests]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_call_that_breaks_costs_one_sample(tells: bool) -> None:
+    backend = Backend(lambda texts: texts == ["text 5"], tells=tells)
+    requests = [make(f"text {number}", stop=("!",)) for number in range(16)]
+    found = {each.key: each for each in part("asking").ask(backend, requests, at_once=8)}
+    assert len(found) == 16
+    bad = found[requests[5].key].failure
+    assert bad is not None
+    assert (bad.kind, bad.message) == ("RuntimeError", "broke at text 5")
+    for number in (*range(5), *range(6, 16)):
+        assert found[requests[number].key].text == f"\ntext {number}"
+    # What was told of before the break is not asked again.
+    assert backend.sizes == ([8, 8, 2, 1, 1, 3] if tells else [8, 8, 4, 2, 2, 1, 1, 4])
+
+
+def test_a_wrong_count_of_answers_is_nobodys_answer() -> None:
+    backend = Backend(lambda texts: len(texts) > 2, tells=False)
+    requests = [make(f"text {number}", stop=("!",)) for number in range(7)]
+    found = {each.key: each for each in part("asking").ask(backend, requests, at_once=None)}
+    assert {each.text for each in found.values()} == {f"\ntext {number}" for number in range(7)}
+
+
+def test_an_answer_that_opens_with_a_newline_is_asked_again_without_stops() -> None:
+    backend = Backend(lambda _texts: False, tells=True)
+    [response] = part("asking").ask(backend, [make("text", stop=("\n", " and"))], at_once=8)
+    assert response.text == "\ntext!"
+    assert backend.sizes == [1, 1]
+
+
+def test_other_faults_are_values() -> None:
+    backend = Backend(lambda _texts: False, tells=False)
+    asked = [
+        make("bad", form=Form.CHAT), make("good", form=Form.CHAT, choices=CHOICES), make("bad", choices=CHOICES),
+        make("good", choices=CHOICES), make("", choices=[Choice(text="whole")]),
+    ]  # fmt: skip
+    found = {each.key: each for each in part("asking").ask(backend, asked, at_once=8)}
+    kinds = [failure.kind if (failure := found[each.key].failure) else None for each in asked]
+    assert kinds == ["chat template", "no likelihoods", "no likelihood", None, None]
+    good, whole = (
+        [(type(each.logarithm), each.logarithm, each.is_greedy) for each in found[request.key].likelihoods or ()]
+        for request in asked[3:]
+    )
+    assert good == [(float, -1.0, True)] * 3
+    assert whole == [(float, -5.0, None)]
+
+
+def test_the_settings_are_greedy(theirs: Model) -> None:
+    assert part("asking")._settings("generate_until", 5, ("", "x")) == (
+        {"until": ["x"], "max_gen_toks": 5, "do_sample": False, "temperature": 0.0},
+    )
+    assert replace(theirs.spec, word="").template == "raw"
+
+
+def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat server through lm-eval's own client: texts as they are, and a 500 that costs one sample."""
+    pytest.importorskip("tenacity", reason="needs what lm-eval[api] installs")
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+
+    def script(asked: Asked) -> Reply:
+        return error(500) if "bad" in asked.prompt else answer(f"it is {asked.prompt}")
+
+    with serve(script) as server:
+        word = f"local-chat-completions,model=m,base_url={server.url}/chat/completions,max_retries=1,num_concurrent=1"
+        model = MODELS.get("lm_eval")(word, ModelOptions())
+        assert model.spec.template == "chat"
+        requests = [make(text, form=Form.CHAT) for text in (*TEXTS, "bad")]
+        found = answers(model, requests)
+        weighed = answers(model, [make("x", form=Form.CHAT, choices=CHOICES)])
+    assert [found[each.key].text for each in requests[:-1]] == [f"it is {text}" for text in TEXTS]
+    failure = found[requests[-1].key].failure
+    assert failure is not None
+    assert "canary" not in failure.message
+    assert all(asked.body["max_tokens"] == 12 and asked.body["temperature"] == 0 for asked in server.asked)
+    assert [each.failure.kind for each in weighed.values() if each.failure] == ["no likelihoods"]

@@ -1,0 +1,272 @@
+"""Our tasks in lm-eval: the same prompts, demonstrations and scores as in our own runs, and faults with a reason."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from xlingual.cli import run_command
+from xlingual.errors import DataError, ModelError, UsageError, XlingualError
+from xlingual.planning import Limit, RunSettings
+from xlingual.plugin import ChoiceTask, DataSource, ModelOptions, Task
+from xlingual.records import Example, Examples, Form, Prompt, Response, Role, RunRecord, TaskSpec
+from xlingual.registry import TASKS, Family
+from xlingual.run import evaluate
+from xlingual.selection import open_model, select_tasks
+
+pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+SAMPLE = DataSource(folder=None, sample=True, offline=True)
+
+
+def part(name: str) -> Any:  # noqa: ANN401 - modules that need the extra
+    return importlib.import_module(f"xlingual.lm_eval.{name}")
+
+
+class Silent:
+    """An observer that hears nothing."""
+
+    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
+
+    def answered(self, task: str, response: Response) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def wide(greedy_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Llama with a window for whole paragraphs in bytes."""
+    folder = tmp_path_factory.mktemp("wide") / "llama"
+    shutil.copytree(greedy_llama, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
+
+
+def capitals() -> Iterator[Task]:
+    cities = {"France": "Paris", "Peru": "Lima", "Kenya": "Nairobi"}
+
+    def read(_split: str, _data_source: DataSource) -> Examples:
+        rows = [
+            Example(
+                id=land, language="en", group=land, cluster=land, fields={"land": land}, targets=(city,),
+                choices=tuple(cities.values()),
+            )
+            for land, city in cities.items()
+        ]  # fmt: skip
+        return Examples(rows=tuple(rows), files=())
+
+    def ask(example: Example) -> Prompt:
+        return Prompt(instruction="Name the capital.", before="", passage="", after=f"Land: {example.id}\nCapital: ")
+
+    spec = TaskSpec(
+        name="capitals/en", language="en", prompt_language="en", metrics=("accuracy", "accuracy_norm"), version="1",
+        split="test", max_new_tokens=0, licence="CC0", citation="none",
+    )  # fmt: skip
+    yield ChoiceTask(spec=spec, read=read, ask=ask)
+
+
+@pytest.fixture
+def with_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS, "_items", dict(TASKS._items))
+    TASKS.add("capitals", Family(name="capitals", tasks=capitals, default=("*",), scope=("*",)), __name__)
+
+
+def theirs(task: str, word: str, **options: Any) -> dict[str, float]:  # noqa: ANN401 - lm-eval's
+    """Return lm-eval's scores of one of our tasks, by the files that our command writes."""
+    folder = part("folder").write_folder(select_tasks([task], []), "sample")
+    name = part("folder").lm_eval_name(task)
+    manager = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(folder), include_defaults=False)
+    part("model")
+    found = importlib.import_module("lm_eval").simple_evaluate(
+        model="xlingual", model_args={"model": word}, tasks=[name], task_manager=manager, bootstrap_iters=0,
+        device="cuda:0", batch_size=1, log_samples=True, **options,
+    )  # fmt: skip
+    assert found["versions"][name] == "1"
+    assert len(found["samples"][name]) == found["n-samples"][name]["effective"]
+    return {key.partition(",")[0]: value for key, value in found["results"][name].items() if key.endswith(",none")}
+
+
+def ours(task: str, word: str, settings: RunSettings) -> RunRecord:
+    [record] = evaluate(open_model(word, ModelOptions()), select_tasks([task], []), settings, Silent())
+    return record
+
+
+def same(record: RunRecord, found: Mapping[str, float]) -> int:
+    compared = 0
+    for estimate in record.estimates:
+        if estimate.value is not None and estimate.metric != "truncated":  # lm-eval does not hear how answers end
+            assert found[estimate.metric] == pytest.approx(estimate.value, abs=1e-6), estimate.metric
+            compared += 1
+    return compared
+
+
+@pytest.mark.parametrize("template", ["raw", "chat"])
+@pytest.mark.parametrize(("task", "scores"), [("xquad/zh", 9), ("flores101/en-zh", 4)])
+def test_our_tasks_score_there_as_here(template: str, task: str, scores: int, wide: Path, tmp_path: Path) -> None:
+    settings = RunSettings(
+        data_source=SAMPLE, out=tmp_path, template=template, max_new_tokens=8, limit=Limit(1, 5), shots=1, seed=1234
+    )
+    record = ours(task, f"hf:{wide}", settings)
+    found = theirs(
+        task, f"hf:{wide}", limit=5, num_fewshot=1, gen_kwargs={"max_gen_toks": 8},
+        apply_chat_template=template == "chat", fewshot_as_multiturn=template == "chat",
+    )  # fmt: skip
+    assert same(record, found) >= scores
+
+
+def test_choices_score_there_as_here(with_capitals: None, wide: Path, tmp_path: Path) -> None:
+    record = ours("capitals/en", f"hf:{wide}", RunSettings(data_source=SAMPLE, out=tmp_path, template="raw"))
+    assert same(record, theirs("capitals/en", f"hf:{wide}")) == 2
+
+
+def test_chats_come_through_as_they_are() -> None:
+    chats = part("chats")
+    history = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "中国\u2028?"}]
+    form, messages = chats.read_prompt(chats.pack_chat(history))
+    assert form is Form.CHAT
+    assert [(each.role, each.text) for each in messages] == [(Role.SYSTEM, "Be brief."), (Role.USER, "中国\u2028?")]
+    assert chats.read_prompt("") == (Form.TEXT, ())
+    with pytest.raises(DataError, match="a message is by 'tool'"):
+        chats.read_prompt(chats.pack_chat([{"role": "tool", "content": "x"}]))
+    with pytest.raises(DataError, match="cannot be put as a chat"):
+        chats.read_prompt(chats.pack_chat([*history, {"role": "assistant", "content": "It is"}]))
+
+
+@pytest.mark.parametrize(
+    ("given", "stop", "most"),
+    [
+        ({"until": "\n", "max_gen_toks": 7}, ("\n",), 7),
+        ({"until": ["a", ""], "do_sample": False, "temperature": 0.7, "max_tokens": 3}, ("a",), 3),
+        ({"max_new_tokens": 9, "max_tokens": 3, "top_p": 0.9}, (), 9),
+        ({}, (), 256),
+    ],
+)
+def test_generation_settings_are_read(given: dict[str, object], stop: tuple[str, ...], most: int) -> None:
+    settings = part("model").read_settings(given)
+    assert (settings.stop, settings.most) == (stop, most)
+
+
+@pytest.mark.parametrize(
+    "given", [{"do_sample": True}, {"temperature": 0.7}, {"do_sample": False, "num_beams": 4}, "until=x"]
+)
+def test_what_is_not_greedy_is_refused(given: object) -> None:
+    with pytest.raises(UsageError):
+        part("model").read_settings(given)
+
+
+def test_stop_strings_cut_as_lm_eval_cuts_but_for_our_tasks(wide: Path) -> None:
+    model = part("model").XlingualLM(model=f"hf:{wide}", device="cpu", max_batch_size=None)
+    [whole] = model.generate_until([SimpleNamespace(args=("the lazy dog", {"max_gen_toks": 9}), task_name="t")])
+    arguments = ("the lazy dog", {"max_gen_toks": 9, "until": [whole[:1]]})
+    assert model.generate_until([SimpleNamespace(args=arguments, task_name="t")]) == [""]
+    assert model.generate_until([SimpleNamespace(args=arguments, task_name="xlingual_xquad_zh")]) != [""]
+    twice = [SimpleNamespace(args=arguments, task_name="t")] * 2
+    assert model.generate_until(twice) == ["", ""]
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(greedy_llama: Path) -> None:
+    model = part("model").XlingualLM(model=f"hf:{greedy_llama}", device="cpu")
+    settings = {"max_gen_toks": 9}
+    text = "the quick brown fox jumps over the lazy dog " * 20
+    asked = [SimpleNamespace(args=(each, settings), task_name="t") for each in (text, text[-80:])]
+    answers = model.generate_until(asked)
+    [cut] = model._fit([part("model")._generation(asked[0])])
+    assert text.endswith(cut.messages[0].text)
+    lengths = model.opened.count_tokens([cut, part("model")._generation(asked[1])])
+    assert 240 <= lengths[0] <= 256 - 9
+    assert lengths[1] < 100
+    assert answers == model.generate_until(
+        [SimpleNamespace(args=(cut.messages[0].text, settings), task_name="t"), asked[1]]
+    )
+    chat = model.apply_chat_template([{"role": "user", "content": text}])
+    with pytest.raises(ModelError, match="leaves no room for 9 in 256"):
+        model.generate_until([SimpleNamespace(args=(chat, settings), task_name="t")])
+
+
+def test_faults_are_errors_with_a_reason(wide: Path) -> None:
+    model = part("model").XlingualLM(model="echo")
+    asked = [SimpleNamespace(args=("x", {}), task_name="t")]
+    with pytest.raises(ModelError, match="unseen"):
+        model.generate_until(asked)
+    with pytest.raises(UsageError, match="takes no 'pretrained'"):
+        part("model").XlingualLM(pretrained="x")
+    with pytest.raises(UsageError, match="cannot be put as a chat"):
+        model.apply_chat_template([{"role": "user", "content": "x"}], add_generation_prompt=False)
+    assert model.tokenizer_name.startswith("echo-")
+
+
+def test_the_path_command_writes_files_and_prints_their_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["lm-eval-path", "xquad", "flores101/en-sw", "--data", "sample"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    assert len(names) == 12 + 1 + 1
+    assert {"model", "xlingual_xquad_zh", "xlingual_flores101_en-sw"} <= set(names)
+    assert run_command(["lm-eval-path", "xquad/zh"]) == 0
+    assert Path(capsys.readouterr().out.strip()) != folder
+    assert run_command(["lm-eval-path", "xquad/zz"]) == 2
+
+
+def test_stock_lm_eval_knows_our_model_by_the_model_file(wide: Path) -> None:
+    """As its command line does it: files that are named are read before the model is looked up."""
+    folder = part("folder").write_folder(select_tasks(["xquad/en"], []), "sample")
+    code = (
+        "from lm_eval.tasks._yaml_loader import load_yaml; from lm_eval.api.registry import get_model; import sys;"
+        "load_yaml(sys.argv[1], resolve_func=True); print(get_model('xlingual').__name__, get_model('dummy').__name__)"
+    )
+    for name in ("model.yaml", "xlingual_xquad_en.yaml"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder / name)], capture_output=True, text=True, timeout=120, check=True
+        )
+        assert done.stdout.split() == ["XlingualLM", "DummyLM"]
+
+
+def test_any_task_of_ours_may_be_named() -> None:
+    words = ["--tasks", "arc_easy,xlingual_flores101_en-sw", "--tasks=x", "xlingual_xquad", "xlingual_mlqa_zh-en"]
+    assert importlib.import_module("xlingual.cli.lm_eval")._our_tasks(words) == ("flores101/en-sw", "mlqa/zh-en")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["lm-eval", "xlingual"])
+def test_the_command_lines_run(program: str, wide: Path, tmp_path: Path) -> None:
+    """lm-eval's own command with our folder, and ours that wraps it; an index of all tasks takes them many seconds."""
+    folder = part("folder").write_folder(select_tasks(["xquad/en"], []), "sample")
+    binary = Path(sys.executable).parent / program
+    words = [
+        "--model",
+        "xlingual",
+        "--model_args",
+        f"model=hf:{wide}",
+        "--limit",
+        "2",
+        "--gen_kwargs",
+        "max_gen_toks=4",
+    ]
+    words += ["--output_path", str(tmp_path / "out.json")]
+    if program == "lm-eval":
+        words += ["--tasks", f"{folder}/model.yaml,xlingual_xquad_en", "--include_path", str(folder)]
+    else:
+        words = ["lm-eval", "--data", "sample", *words, "--tasks", "xlingual_xquad_en"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(binary), *words], capture_output=True, text=True, timeout=280, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "|xlingual_xquad_en|" in done.stdout
+    assert issubclass(UsageError, XlingualError)

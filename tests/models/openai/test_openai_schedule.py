@@ -1,0 +1,171 @@
+"""Who is asked when: the schedule by itself, with attempts that are made up here."""
+
+import asyncio
+import importlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from xlingual.errors import AuthError
+from xlingual.records import Form, Request, Response
+
+REQUESTS = tuple(Request(key=str(each), form=Form.TEXT, messages=(), stop=(), max_new_tokens=1) for each in range(40))
+
+
+def part(name: str) -> Any:  # noqa: ANN401 - a module of the plugin, which is none of the public names
+    return importlib.import_module(f"xlingual.plugins.models.openai.{name}")
+
+
+def said(request: Request) -> Response:
+    return Response(key=request.key, text="yes", failure=None, finish=None, prompt_tokens=None, tokens=None)
+
+
+def refused(wait: float | None = None) -> object:
+    return part("pacing").ServerTrouble(kind="HTTP 429", message="busy", retry=True, busy=True, wait=wait)
+
+
+class Log:
+    """When each request was sent, and what was delivered."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[float, str]] = []
+        self.delivered: list[Response] = []
+        self.now = 0
+        self.crowd: list[int] = []
+
+    def run(self, reply: Callable[[Request], Awaitable[object]], **limits: float) -> Any:  # noqa: ANN401 - a RequestSchedule
+        async def attempt(request: Request) -> object:
+            self.sent.append((time.monotonic(), request.key))
+            self.now += 1
+            self.crowd.append(self.now)
+            try:
+                return await reply(request)
+            finally:
+                self.now -= 1
+
+        quick = {"backoff_seconds": 0.01, "longest_backoff_seconds": 0.02, "sample_seconds": 5.0}
+        limits_ = part("pacing").RateLimits(**{**quick, **limits})
+        schedule = part("schedule").plan(REQUESTS, attempt, self.delivered.append, limits_, "server")
+        asyncio.run(schedule.run())
+        assert sorted(each.key for each in self.delivered) == sorted(each.key for each in REQUESTS)
+        return schedule
+
+
+def test_the_first_request_goes_alone_and_then_as_many_as_the_start() -> None:
+    async def slow(request: Request) -> object:
+        await asyncio.sleep(0.02)
+        return said(request)
+
+    log = Log()
+    log.run(slow)
+    assert log.crowd[:9] == [1, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert 9 <= max(log.crowd) <= 13
+
+
+def test_while_the_server_wants_rest_nothing_is_sent() -> None:
+    told: list[float] = []
+
+    async def reply(request: Request) -> object:
+        await asyncio.sleep(0.01)
+        if request.key == "3" and not told:
+            told.append(time.monotonic())
+            return refused(wait=0.3)
+        return said(request)
+
+    log = Log()
+    log.run(reply)
+    assert not [at for at, _ in log.sent if told[0] + 0.02 < at < told[0] + 0.28]
+    assert log.sent[-1][0] > told[0] + 0.29
+
+
+def test_refusals_halve_what_is_asked_at_once() -> None:
+    refusals: list[int] = []
+
+    async def reply(request: Request) -> object:
+        await asyncio.sleep(0.01)
+        if 10 < len(log.sent) <= 26:
+            refusals.append(len(log.sent))
+            return refused()
+        return said(request)
+
+    log = Log()
+    log.run(reply)
+    assert refusals
+    assert max(log.crowd[:10]) >= 8
+    assert max(log.crowd[26:34]) <= 5
+
+
+def test_a_storm_does_not_begin_more_samples_than_fit() -> None:
+    """Each begun sample uses up its seconds; those not begun wait for free."""
+    start = time.monotonic()
+
+    async def reply(request: Request) -> object:
+        await asyncio.sleep(0.002)
+        return said(request) if request.key == "0" or time.monotonic() - start > 0.3 else refused()
+
+    log = Log()
+    log.run(reply)
+    begun = {key for at, key in log.sent if at - start < 0.3}
+    assert len(begun) <= 9
+
+
+def test_a_busy_server_is_asked_until_the_seconds_are_over_and_a_broken_one_a_few_times() -> None:
+    trouble = part("pacing").ServerTrouble
+
+    async def busy(request: Request) -> object:
+        return refused() if request.key == "5" else said(request)
+
+    async def broken(request: Request) -> object:
+        return trouble(kind="HTTP 500", message="broken", retry=True) if request.key == "5" else said(request)
+
+    for reply, fewest, most in ((busy, 15, 500), (broken, 3, 3)):
+        log = Log()
+        log.run(reply, attempts=3, sample_seconds=0.5)
+        count = sum(key == "5" for _, key in log.sent)
+        assert fewest <= count <= most
+        [failure] = [each.failure for each in log.delivered if each.failure is not None]
+        assert f"given up after {count} attempts" in failure.message
+
+
+def test_answers_that_come_with_the_end_of_a_run_are_not_lost() -> None:
+    opened = asyncio.Event()
+
+    async def reply(request: Request) -> object:
+        if request.key == "0":
+            return said(request)
+        if int(request.key) == 8:
+            opened.set()
+        await opened.wait()
+        if request.key == "4":
+            raise AuthError("revoked")
+        return said(request)
+
+    log = Log()
+    with pytest.raises(AuthError):
+        log.run(reply)
+    assert sorted(each.key for each in log.delivered) == sorted(set("012345678") - {"4"})
+
+
+def test_the_pace_follows_the_server() -> None:
+    pacing = part("pacing")
+    pace = pacing.RequestPacing(most=10)
+    assert pace.room == 1
+    pace.open_up(8)
+    for _ in range(8):
+        pace.speed_up()
+    assert 8.9 < pace.room < 9
+    pace.slow_down(sent_at=1.0, now=2.0)
+    pace.slow_down(sent_at=1.5, now=2.1)  # was under way when the first refusal came
+    assert 4.4 < pace.room < 4.5
+    for at in (3.0, 5.0, 7.0):
+        pace.slow_down(sent_at=at, now=at + 1)
+    assert pace.room == 1
+    for _ in range(200):
+        pace.speed_up()
+    assert pace.room == 10
+    limits = pacing.RateLimits(backoff_seconds=1.0, longest_backoff_seconds=4.0)
+    pauses = [[pacing.backoff(limits, attempts) for _ in range(50)] for attempts in (1, 2, 9)]
+    assert [max(each) <= bound and max(each) > bound / 2 for each, bound in zip(pauses, (1, 2, 4), strict=True)]
+    assert min(pauses[2]) < 1
