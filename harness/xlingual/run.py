@@ -14,7 +14,7 @@ from .plugin import ExampleAware, Model, Noting, Task
 from .records import Counts, Example, Failure, Request, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_folder, pretty_json, write_atomically
+from .store import LOCK, Journal, lock_folder, make_earlier, open_journal, prepare_folder, pretty_json, write_atomically
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -103,12 +103,14 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: Observer) -> It
 
 
 def _move_aside(plan: TaskPlan) -> None:
-    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy."""
+    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy.
+
+    Results go first: whatever a kill leaves here, it is never a score without the answers that it was computed from.
+    """
     earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
     if earlier:
-        target = plan.folder / f"{EARLIER}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        target.mkdir(exist_ok=True)
-        for path in earlier:
+        target = make_earlier(plan.folder)
+        for path in sorted(earlier, key=lambda path: not path.name.startswith("results")):
             path.rename(target / path.name)
 
 

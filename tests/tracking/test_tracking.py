@@ -154,6 +154,14 @@ def test_a_kill_loses_nothing_that_was_tracked(tmp_path: Path) -> None:
     assert len(warnings) == 1
 
 
+def test_archives_that_were_moved_aside_are_not_uploaded(tmp_path: Path) -> None:
+    for name in ("before-20250131T120000", "new"):
+        tracker = open_tracker("comet-ml", tmp_path / name / "tracking", name, print)
+        tracker.metrics({"loss": 1.0})
+        tracker.close()
+    assert [path.parent.parent.name for path in find_archives(tmp_path, print)] == ["new"]
+
+
 def test_a_failure_is_a_warning_and_the_run_keeps_its_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from xlingual.cli import run_command
 from xlingual.plugin import ModelOptions
 from xlingual.registry import MODELS
-from xlingual.serial import from_json
+from xlingual.serial import from_json, to_json
 from xlingual.store import lock_folder
 from xlingual.training.steplog import NAME as STEPS
 from xlingual.tune.records import TuneRecord
@@ -128,6 +129,25 @@ def test_a_model_comes_out_that_eval_takes(place: Path, capsys: pytest.CaptureFi
     assert [path.name for path in folder.glob("before-*/mine")] == ["mine"]
     [old] = folder.glob("before-*/mine/model.safetensors")
     assert largest_difference(load_file(old), load_file(model / "model.safetensors")) == 0.0
+    _report_tells_of_the_newest_training(place, record, capsys)
+
+
+def _report_tells_of_the_newest_training(place: Path, record: TuneRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--fresh` moved aside is told of by no page, not even where a kill has left nothing else."""
+    root, paces = place / "tuned", {"before-20250131T120000/a": 111_111.0, "a": 222_222.0, "sweep": 333_333.0}
+    for day, (name, pace) in enumerate(paces.items()):
+        (root / name).mkdir(parents=True)
+        marked = replace(record, useful_tokens_per_second=pace, finished_at=f"2025-02-0{3 - day}T00:00:00Z")
+        (root / name / "provenance.json").write_text(json.dumps(to_json(marked)), encoding="utf-8")
+    told = []
+    for gone in ("a", "sweep", None):
+        assert run_command(["report", str(place / "out"), "--tuned", str(root), "--write", str(place / "page")]) == 0
+        text = (place / "page").read_text(encoding="utf-8")
+        told.append([pace for pace in paces.values() if f"{pace:,.0f}" in text])
+        if gone is not None:
+            (root / gone / "provenance.json").unlink()
+    capsys.readouterr()
+    assert told == [[222_222.0], [333_333.0], []]
 
 
 def test_an_adapter_and_then_the_whole_model(place: Path, capsys: pytest.CaptureFixture[str], lettered: Path) -> None:

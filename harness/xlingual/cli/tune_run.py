@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import click
 from ..errors import EnvironmentFault, Interrupted
 from ..plugin import Model
 from ..serial import from_json, to_json
-from ..store import EARLIER, LOCK, lock_folder, pretty_json, read_json
+from ..store import LOCK, is_earlier, lock_folder, make_earlier, pretty_json, read_json
 from ..training.observing import Observer, Observers, SilentObserver
 from ..training.settings import PROVENANCE, Job, TrainSettings
 from ..tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
@@ -159,10 +158,9 @@ def _outputs(prepared: Prepared, *, merge: bool) -> list[Path]:
 def _move_aside(folder: Path) -> None:
     """Keep what an earlier training wrote: `--fresh` trains again, it does not destroy."""
     stay = (PLAN, ROWS, LOCK)
-    earlier = [path for path in folder.iterdir() if path.name not in stay and not path.name.startswith(EARLIER)]
+    earlier = [path for path in folder.iterdir() if path.name not in stay and not is_earlier(path)]
     if earlier:
-        target = folder / f"{EARLIER}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        target.mkdir(exist_ok=True)
+        target = make_earlier(folder)
         for path in earlier:
             path.rename(target / path.name)
 
