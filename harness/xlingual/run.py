@@ -187,7 +187,7 @@ def _take_note(opened: Sequence[OpenPlan], observer: Observer, message: str) -> 
 
 
 def _overflow(request: Request) -> Response:
-    failure = Failure(kind="overflow", message="the question alone does not fit the context window")
+    failure = Failure(kind="overflow", message="what may not be cut of the prompt does not fit the context window")
     return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
 
 
