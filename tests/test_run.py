@@ -1,5 +1,6 @@
 """Whole runs with the models for tests: resume, failures, sharing, records."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,6 +211,29 @@ def test_samples_that_cannot_fit_are_recorded_failures(settings: RunSettings) ->
     spec = replace(FORGETFUL, context_length=600)
     record = _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="skip"))[0]
     assert record.counts.failed == 24
+
+
+def test_samples_that_cannot_fit_are_recorded_once_and_count_as_settled(settings: RunSettings) -> None:
+    """In this window the questions of some samples fit, and those of others do not."""
+    model, settings = Forgetful(replace(FORGETFUL, context_length=648)), replace(settings, on_overflow="skip")
+    tasks, journals, told = "xquad/en,mlqa/en", dict[str, bytes](), list[tuple[int, int, int]]()
+    for _ in range(7):  # the model answers half of what it is asked, and all of it in the end
+        watch = Recorder()
+        records = _run(model, tasks, settings, watch)
+        told.append((watch.finished, len(watch.answers), sum(record.counts.failed for record in records)))
+    skipped = told[0][0]
+    assert 0 < skipped < 48
+    assert {failed for *_, failed in told} == {skipped}
+    assert told[-1][:2] == (48, 0)
+    assert all(after[0] == before[0] + before[1] for before, after in itertools.pairwise(told))
+    for path in settings.out.rglob("journal.jsonl"):
+        journals[str(path)] = path.read_bytes()
+    _run(model, tasks, settings)
+    lines = 0
+    for name, content in journals.items():
+        assert Path(name).read_bytes() == content
+        lines += content.count(b"\n")
+    assert lines == 48
 
 
 def test_echo_scores_what_a_hand_count_says(settings: RunSettings) -> None:

@@ -18,6 +18,8 @@ from .store import LOCK, Journal, lock_folder, make_earlier, open_journal, prepa
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
+OVERFLOW = "overflow"
+"""Kind of the failure that stands for a request which is never asked, since it does not fit the context window."""
 NOTES = "notes.log"
 """What a model told while it answered, a line each."""
 VERSIONED = (
@@ -37,7 +39,7 @@ class Observer(Protocol):
     """Watches a run: a progress bar, plain lines, or nothing."""
 
     def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
-        """Told once: examples of each task, and how many of them an earlier sitting has answered."""
+        """Told once: examples of each task, and how many of them need no asking: answered before, or skipped."""
         ...
 
     def answered(self, task: str, response: Response) -> None:
@@ -64,6 +66,11 @@ class OpenPlan:
         """Return the stored answer, None where there is none or it failed."""
         response = self.journal.responses.get(request.key)
         return None if response is None or response.failure is not None else response
+
+    def is_skipped(self, request: Request) -> bool:
+        """Return whether the request is recorded as one that does not fit the context window."""
+        response = self.journal.responses.get(request.key)
+        return response is not None and response.failure is not None and response.failure.kind == OVERFLOW
 
 
 def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: Observer) -> list[RunRecord]:
@@ -148,7 +155,8 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
             if each.answer_of(request) is not None:
                 continue
             if fitted.overflow:
-                each.journal.append(_overflow(request))
+                if not each.is_skipped(request):
+                    each.journal.append(_overflow(request))
             else:
                 wanted.setdefault(request.key, []).append(each)
                 requests[request.key] = request
@@ -156,7 +164,9 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
     observer.begin(
         {each.plan.name: len(each.plan.fitted) for each in opened},
         {
-            each.plan.name: sum(each.answer_of(fitted.request) is not None for fitted in each.plan.fitted)
+            each.plan.name: sum(
+                fitted.overflow or each.answer_of(fitted.request) is not None for fitted in each.plan.fitted
+            )
             for each in opened
         },
     )
@@ -187,7 +197,7 @@ def _take_note(opened: Sequence[OpenPlan], observer: Observer, message: str) -> 
 
 
 def _overflow(request: Request) -> Response:
-    failure = Failure(kind="overflow", message="what may not be cut of the prompt does not fit the context window")
+    failure = Failure(kind=OVERFLOW, message="what may not be cut of the prompt does not fit the context window")
     return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
 
 

@@ -217,7 +217,8 @@ def _warn(records: list[RunRecord]) -> None:
         counts = record.counts
         if counts.failed or counts.missing:
             done = f"{counts.answered} of {record.protocol.n} samples"
-            click.echo(f"warning: {name}: answered {done}; the same command again asks the rest", err=True)
+            rest = "the rest, but none that is too long" if record.protocol.on_overflow == "skip" else "the rest"
+            click.echo(f"warning: {name}: answered {done}; the same command again asks {rest}", err=True)
         if counts.shots_dropped or counts.passages_cut:
             lost = f"{counts.shots_dropped} prompts lost demonstrations, {counts.passages_cut} had their passage cut"
             click.echo(f"warning: {name}: {lost} to fit the context window", err=True)
