@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from xlingual.cli import run_command
+from xlingual.errors import Interrupted
 from xlingual.plugin import ModelOptions
 from xlingual.registry import MODELS
 from xlingual.serial import from_json, to_json
 from xlingual.store import lock_folder
+from xlingual.tracking import Tracker, open_tracker
+from xlingual.tracking.spool import Spool
 from xlingual.training.steplog import NAME as STEPS
 from xlingual.tune.records import TuneRecord
 
@@ -249,3 +253,38 @@ def test_a_tracked_training_leaves_an_archive_and_no_secret(place: Path) -> None
     written = [path.read_bytes() for path in (place / "out").rglob("*") if path.is_file()]
     for held in (*contents.values(), *written, finished.stdout.encode(), finished.stderr.encode()):
         assert canary.encode() not in held
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("trained", 0), ("finished before", 0), ("no data", 3), ("unknown targets", 3), ("signal", 143)],
+)
+def test_the_tracker_of_a_training_is_closed_in_every_ending(
+    ending: str, code: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("comet_ml", reason="needs the extra `tracking`")
+    opened = []
+
+    def remember(word: str, folder: Path, name: str, warn: Callable[[str], None]) -> Tracker:
+        opened.append(open_tracker(word, folder, name, warn))
+        return opened[-1]
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted(15)
+
+    monkeypatch.setattr("xlingual.tracking.open_tracker", remember)
+    kind = "lora" if ending == "unknown targets" else "full"
+    if ending == "finished before":
+        assert run_command(_words(place, kind)) == 0
+    elif ending == "no data":
+        (place / "rows.zh.json").unlink()
+    elif ending == "unknown targets":
+        recipe = place / kind / "mine.toml"
+        text = recipe.read_text(encoding="utf-8").replace('kind = "lora"', 'kind = "lora"\ntargets = ["no_such"]')
+        recipe.write_text(text, encoding="utf-8")
+    elif ending == "signal":
+        monkeypatch.setattr("xlingual.cli.tune_run.plan_words", interrupt)
+    assert run_command(_words(place, kind, "--track", "comet-ml")) == code
+    [tracker] = opened
+    assert isinstance(tracker, Spool)
+    assert tracker.closed

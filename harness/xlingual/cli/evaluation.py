@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,11 +79,13 @@ def run_evaluation(options: EvalOptions) -> int:
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
     for word in options.model:
-        with closing(open_model(word, _model_options(options))) as model:
+        with closing(open_model(word, _model_options(options))) as model, ExitStack() as endings:
             if options.dry_run:
                 _show_plans(model, tasks, settings, as_json=options.as_json)
                 continue
             tracker = _open_tracker(options, settings, model)
+            if tracker is not None:
+                endings.callback(tracker.close)
             with orderly_signals("the same command again resumes: " + _command_line()):
                 found = evaluate(model, tasks, settings, observer)
             records += found
@@ -115,8 +117,7 @@ def _mirror(tracker: "Tracker", records: list[RunRecord], settings: RunSettings,
     from ..tracking import mirror_runs  # noqa: PLC0415 (only where it is asked for)
 
     folders = [(each, run_folder(settings.out, each.model, each.protocol, each.template)) for each in records]
-    with closing(tracker):
-        mirror_runs(tracker, folders, samples=samples)
+    mirror_runs(tracker, folders, samples=samples)
 
 
 def _warn_line(message: str) -> None:

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,8 +84,8 @@ def train_here(options: RunOptions) -> tuple[Job, TuneRecord] | int:
     """Prepare and train, or read what has been trained; on other ranks than the first, return the exit code."""
     from ..training.parallel import join_world  # noqa: PLC0415 (torch)
 
-    with join_world(options.device, options.dtype) as world:
-        observer = _choose_observer(options) if world.is_first else SilentObserver()
+    with join_world(options.device, options.dtype) as world, ExitStack() as endings:
+        observer = _choose_observer(options, endings) if world.is_first else SilentObserver()
         hint = _how_to_go_on(options, alone=world.size == 1)
         with orderly_signals(hint):
             place = world.share(_prepare(options, observer) if world.is_first else None)
@@ -110,8 +110,11 @@ def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
     return "the same command again resumes" + (", without --fresh" if options.fresh else "")
 
 
-def _choose_observer(options: RunOptions) -> Observer:
-    """Return who watches on the first rank: progress, and a tracker where one is asked for."""
+def _choose_observer(options: RunOptions, endings: ExitStack) -> Observer:
+    """Return who watches on the first rank: progress, and a tracker where one is asked for.
+
+    `endings` closes the tracker: a training that never begins has no observer's end.
+    """
     watcher = choose_watcher("none" if options.as_json else options.progress)
     if options.track is None:
         return watcher
@@ -119,7 +122,9 @@ def _choose_observer(options: RunOptions) -> Observer:
     from ..training.tracked import TrackedObserver  # noqa: PLC0415 (torch)
 
     folder = Path(options.out).expanduser() / "tracking"
-    return Observers([watcher, TrackedObserver(open_tracker(options.track, folder, options.recipe, watcher.note))])
+    tracker = open_tracker(options.track, folder, options.recipe, watcher.note)
+    endings.callback(tracker.close)
+    return Observers([watcher, TrackedObserver(tracker)])
 
 
 def _prepare(options: RunOptions, observer: Observer) -> _Place:
