@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def test_an_archive_of_a_run_holds_its_results_and_no_secret(tmp_path: Path) -> 
     held = read_archive(path)
     assert held["params"]["model"] == "echo"
     assert held["params"]["shots"] == 0
+    assert held["params"]["version/sacrebleu"] == held["params"]["scored_with/sacrebleu"] == version("sacrebleu")
     assert held["params"]["xquad/zh/n"] == 24
     metrics = {name: value for name, value, _ in held["metrics"]}
     results = sorted((tmp_path / "out").rglob("results.json"))
