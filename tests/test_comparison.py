@@ -1,11 +1,13 @@
 """Two models on the same examples, from their run folders."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from xlingual.board import collect_runs
 from xlingual.cli import run_command
 from xlingual.cli.progress import SilentRunObserver
 from xlingual.comparison import compare_runs
@@ -65,6 +67,47 @@ def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
     evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentRunObserver())
     assert len(list(folder.rglob("results.json"))) == 2
     assert [found.n for found in compare_runs(folder, folder, [])] == [24]
+
+
+def test_what_an_interrupted_fresh_run_moved_aside_is_neither_compared_nor_ranked(tmp_path: Path) -> None:
+    class Impatient(SilentRunObserver):
+        def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
+            raise KeyboardInterrupt
+
+    folder = _run("echo", tmp_path, "xquad/en")
+    settings = RunSettings(data_source=SAMPLE, out=tmp_path, fresh=True)
+    for _ in range(2):  # within a second
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, Impatient())
+    assert len(list(folder.rglob("before-*/results.json"))) == 1
+    assert len(list(folder.rglob("before-*"))) == 2
+    with pytest.raises(UsageError, match="no finished run here"):
+        compare_runs(folder, folder, [])
+    assert collect_runs([tmp_path]).runs == ()
+
+
+@pytest.mark.parametrize("moves", range(1, 5))
+def test_a_kill_while_moving_aside_leaves_no_score_without_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    folder = _run("echo", tmp_path, "xquad/en")
+    rename, done = Path.rename, list[Path]()
+
+    def count(path: Path, target: Path) -> Path:
+        done.append(path)
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", count)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []),
+            RunSettings(data_source=SAMPLE, out=tmp_path, fresh=True), SilentRunObserver(),
+        )  # fmt: skip
+    [run] = folder.iterdir()
+    assert (run / "results.json").exists() == (moves == 1)
+    assert (run / "journal.jsonl").exists() or not (run / "results.json").exists()
 
 
 def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:

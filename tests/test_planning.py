@@ -1,15 +1,27 @@
 """Which examples, which demonstrations, which folder."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.planning import Limit, RunSettings, TaskPlan, choose_demonstrations, parse_limit, plan_task
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
-from xlingual.records import Example, Examples, Prompt
+from xlingual.records import (
+    Example,
+    Examples,
+    Form,
+    Message,
+    ModelSpec,
+    Prompt,
+    Request,
+    Response,
+    Role,
+    Statistics,
+    TaskSpec,
+)
 from xlingual.selection import open_model, select_tasks
 
 SAMPLE = DataSource(folder=None, sample=True, offline=True)
@@ -138,6 +150,83 @@ def test_another_version_data_or_prompt_has_a_folder_of_its_own(change: Callable
     assert plan_task(change(task), model, START).folder != plan_task(task, model, START).folder
     same = _versioned(task, task.spec.version)
     assert plan_task(same, model, START).folder == plan_task(task, model, START).folder
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A model of known window, asked for nothing here; it may be unable to count tokens."""
+
+    spec: ModelSpec
+    counts: bool
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        return [len(request.messages[0].text) for request in requests] if self.counts else None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        raise AssertionError("nothing may be asked")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A task that words its own requests, each with its own limit of 300 tokens."""
+
+    spec: TaskSpec
+    form: Form
+
+    def examples(self, split: str, place: DataSource) -> Examples:
+        return select_tasks(["xquad/en"], [])[0].examples(split, place)
+
+    def prompt(self, example: Example) -> Prompt:
+        return Prompt(instruction=example.id, before="", passage="", after="")
+
+    def request(self, example: Example) -> Request:
+        message = Message(role=Role.USER, text=example.fields["question"])
+        return Request(key="", form=self.form, messages=(message,), stop=(), max_new_tokens=300)
+
+    def judge(self, example: Example, response: Response) -> Mapping[str, Statistics]:
+        return {}
+
+
+def _foreign(form: Form = Form.TEXT) -> Task:
+    spec = replace(select_tasks(["xquad/en"], [])[0].spec, name="theirs/en", max_new_tokens=300)
+    return Foreign(spec, form)
+
+
+def _windowed(window: int, *, counts: bool = True) -> Windowed:
+    return Windowed(replace(open_model("echo", ModelOptions()).spec, context_length=window), counts)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("policy", ["truncate", "skip", "error"])
+@pytest.mark.parametrize(("own", "window"), [(True, 511), (True, 512), (False, 299), (False, 300)])
+def test_a_limit_that_fills_the_window_is_refused_with_the_name_of_the_task(
+    own: bool, window: int, policy: str, counts: bool
+) -> None:
+    task = select_tasks(["xquad/en"], [])[0] if own else _foreign()
+    model, settings = _windowed(window, counts=counts), replace(START, on_overflow=policy)
+    with pytest.raises(UsageError) as caught:
+        plan_task(task, model, settings)
+    limit = 512 if own else 300
+    assert str(caught.value) == (
+        f"{task.spec.name}: {limit} new tokens leave no room for a prompt in a window of {window}"
+    )
+    assert caught.value.hint == f"choose --max-new-tokens below {window}"
+    assert plan_task(task, model, replace(settings, max_new_tokens=4, on_overflow="skip")).protocol.max_new_tokens == 4
+    with pytest.raises(UsageError, match=f"{window} new tokens leave no room"):
+        plan_task(task, model, replace(settings, max_new_tokens=window))
+
+
+def test_a_foreign_prompt_keeps_its_end_and_what_cannot_be_cut_is_refused_or_skipped() -> None:
+    plan = plan_task(_foreign(), _windowed(301), START)
+    assert {fitted.request.messages[0].text for fitted in plan.fitted} == {"?"}
+    assert not any(fitted.overflow for fitted in plan.fitted)
+    with pytest.raises(DataError, match="no end of a prompt fits 1 tokens, what 300 new ones leave of 301"):
+        plan_task(_foreign(Form.CHAT), _windowed(301), START)
+    skipped = plan_task(_foreign(Form.CHAT), _windowed(301), replace(START, on_overflow="skip"))
+    assert all(fitted.overflow for fitted in skipped.fitted)
 
 
 def test_a_question_that_is_asked_twice_has_two_answers() -> None:

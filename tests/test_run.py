@@ -1,6 +1,9 @@
 """Whole runs with the models for tests: resume, failures, sharing, records."""
 
+import importlib.metadata
+import itertools
 import json
+import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from xlingual.board.collection import read_run
 from xlingual.errors import DataError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, Model, ModelOptions
 from xlingual.records import Example, ModelSpec, Request, Response, RunRecord
+from xlingual.rescore import rescore_run
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 from xlingual.serial import from_json
@@ -121,6 +126,45 @@ def test_fresh_asks_again_and_keeps_the_old_answers(settings: RunSettings) -> No
     assert len(list(settings.out.rglob("before-*/journal.jsonl"))) == 1
 
 
+def _pretend_an_older_sitting(folder: Path, *, told_apart: bool) -> None:
+    """Make a run folder say that sacrebleu was 0.1 when it was written; before versions were told apart, or after."""
+    for name in ("run.json", "results.json"):
+        document = json.loads((folder / name).read_text(encoding="utf-8"))
+        for key in ("versions", "scored_with"):
+            if key in document:
+                document[key]["sacrebleu"] = "0.1"
+        if not told_apart:
+            document.pop("versions" if name == "run.json" else "scored_with")
+        (folder / name).write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_versions_of_answers_stay_and_those_of_scores_are_of_now(settings: RunSettings, told_apart: bool) -> None:
+    now = importlib.metadata.version("sacrebleu")
+    first = _run("oracle", "mlqa/en", settings)[0]
+    assert first.scored_with == first.versions
+    assert (first.versions["sacrebleu"], first.versions["python"]) == (now, platform.python_version())
+    [folder] = (path.parent for path in settings.out.rglob("results.json"))
+    _pretend_an_older_sitting(folder, told_apart=told_apart)
+    old = read_run(folder / "results.json", "old").record
+    assert (old.versions["sacrebleu"], old.scored_with is None) == ("0.1", not told_apart)
+    for _ in range(2):
+        again = rescore_run(folder, select_tasks(["mlqa/en"], [])[0], SAMPLE)
+        assert again == read_run(folder / "results.json", "new").record
+        assert again.versions == {**first.versions, "sacrebleu": "0.1"}
+        assert again.scored_with == first.versions
+    again = _run("oracle", "mlqa/en", settings)[0]  # nothing is asked
+    assert (again.versions, again.scored_with) == (old.versions, first.versions)
+    shared = _run("oracle", "mlqa/en,mlqa/en-en", settings)[1]  # the same questions
+    assert (shared.versions, shared.scored_with) == (old.versions, first.versions)
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    resumed = _run("oracle", "mlqa/en", settings)[0]
+    assert resumed.versions == {**first.versions, "sacrebleu": f"0.1, {now}"}
+    fresh = _run("oracle", "mlqa/en", replace(settings, fresh=True))[0]
+    assert (fresh.versions, fresh.scored_with) == (first.versions, first.versions)
+
+
 def test_failures_are_values_and_are_asked_again(settings: RunSettings, tmp_path: Path) -> None:
     ids = _ids(settings)
     script = [{"id": each, "prediction": "x"} for each in ids[:-2]] + [{"id": ids[-1], "error": "server says 500"}]
@@ -210,6 +254,29 @@ def test_samples_that_cannot_fit_are_recorded_failures(settings: RunSettings) ->
     spec = replace(FORGETFUL, context_length=600)
     record = _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="skip"))[0]
     assert record.counts.failed == 24
+
+
+def test_samples_that_cannot_fit_are_recorded_once_and_count_as_settled(settings: RunSettings) -> None:
+    """In this window the questions of some samples fit, and those of others do not."""
+    model, settings = Forgetful(replace(FORGETFUL, context_length=648)), replace(settings, on_overflow="skip")
+    tasks, journals, told = "xquad/en,mlqa/en", dict[str, bytes](), list[tuple[int, int, int]]()
+    for _ in range(7):  # the model answers half of what it is asked, and all of it in the end
+        watch = Recorder()
+        records = _run(model, tasks, settings, watch)
+        told.append((watch.finished, len(watch.answers), sum(record.counts.failed for record in records)))
+    skipped = told[0][0]
+    assert 0 < skipped < 48
+    assert {failed for *_, failed in told} == {skipped}
+    assert told[-1][:2] == (48, 0)
+    assert all(after[0] == before[0] + before[1] for before, after in itertools.pairwise(told))
+    for path in settings.out.rglob("journal.jsonl"):
+        journals[str(path)] = path.read_bytes()
+    _run(model, tasks, settings)
+    lines = 0
+    for name, content in journals.items():
+        assert Path(name).read_bytes() == content
+        lines += content.count(b"\n")
+    assert lines == 48
 
 
 def test_echo_scores_what_a_hand_count_says(settings: RunSettings) -> None:

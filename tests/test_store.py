@@ -13,7 +13,7 @@ import pytest
 from xlingual.errors import DataError, EnvironmentFault
 from xlingual.files import write_atomically
 from xlingual.records import Failure, Finish, Response
-from xlingual.store import LOCK, lock_folder, open_journal, prepare_folder
+from xlingual.store import LOCK, lock_folder, make_earlier, open_journal, prepare_folder, walk_runs
 
 TEXTS = ["one", "zwei\u2028drei", "四", "a\ud835b", ""]
 
@@ -133,3 +133,17 @@ def test_a_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text(json.dumps(lock), encoding="utf-8")
     with pytest.raises(EnvironmentFault, match="in use by pid 1 on elsewhere"), lock_folder(tmp_path):
         pass
+
+
+def test_what_was_moved_aside_is_not_walked_through(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in ("z", "before-tuning/a", "model/before-20250131/a", "model/task/a")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    aside = [make_earlier(tmp_path / "model" / "task") for _ in range(3)]
+    assert len(set(aside)) == 3  # within a second, too
+    for folder in aside:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "a").touch()
+    assert list(walk_runs(tmp_path)) == kept
+    assert list(walk_runs(aside[2])) == [aside[2] / "deep" / "a"]

@@ -12,7 +12,7 @@ from .identity import Json
 from .metrics import find_metric
 from .records import Estimate, Protocol, RunRecord, Statistics
 from .serial import from_json
-from .store import EARLIER
+from .store import walk_runs
 
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
 """Fields of a protocol that must be equal: all but the template, which suits each model."""
@@ -63,7 +63,7 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str]) -> list[Comp
 
 
 def _runs_by_task(root: Path) -> dict[str, Path]:
-    paths = sorted(path for path in root.rglob("results.json") if not path.parent.name.startswith(EARLIER))
+    paths = sorted(path for path in walk_runs(root) if path.name == "results.json")
     if not paths:
         raise UsageError("no finished run here", where=str(root), hint="name a run folder or the folder of a model")
     found: dict[str, Path] = {}

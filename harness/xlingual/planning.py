@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
 from .plugin import DataSource, ForeignTask, Model, Task
-from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key
+from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
 from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
 from .serial import to_json
 from .text import for_scoring
@@ -108,8 +108,9 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
     part = slice(chosen.first - 1, chosen.last)
     max_new_tokens = (settings.max_new_tokens or task.spec.max_new_tokens) if task.spec.max_new_tokens else 0
     if isinstance(task, ForeignTask):
-        wording = _take_wording(task, model, settings, evaluated, part)
+        wording = _take_wording(task, task.spec.name, model, settings, evaluated, part)
     else:
+        require_room(model.spec, max_new_tokens, where=task.spec.name)
         prompts = [task.prompt(example) for example in evaluated]
         template = choose_template(settings.template, model.spec)
         rendering = Rendering(
@@ -161,7 +162,7 @@ class _Wording:
 
 
 def _take_wording(
-    task: ForeignTask, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
+    task: ForeignTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
 ) -> _Wording:
     """Return the requests of a task that words its own; UsageError for settings that would change the words."""
     for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
@@ -173,13 +174,18 @@ def _take_wording(
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
     fitted = [
         replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
-        for each in _fit_foreign(requests[part], model, settings)
+        for each in _fit_foreign(name, requests[part], model, settings)
     ]
     return _Wording(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
 
 
-def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSettings) -> list[FittedRequest]:
-    """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices."""
+def _fit_foreign(name: str, requests: Sequence[Request], model: Model, settings: RunSettings) -> list[FittedRequest]:
+    """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices.
+
+    Raises UsageError where a limit leaves no room for any prompt, which lm-eval refuses too; DataError for the policy
+    `error` at the first overflow, and for `truncate` where nothing would be left of a prompt.
+    """
+    require_room(model.spec, max(each.max_new_tokens for each in requests), where=name)
     window = model.spec.context_length
     lengths = None if window is None else model.count_tokens(requests)
     fitted = []
@@ -192,6 +198,10 @@ def _fit_foreign(requests: Sequence[Request], model: Model, settings: RunSetting
             where, hint = "--on-overflow error", "--on-overflow truncate cuts the beginning, as lm-eval does"
             raise DataError(f"a prompt is longer than {room} tokens", where=where, hint=hint)
         found = cut_beginning(request, room, model.count_tokens) if settings.on_overflow == "truncate" else None
+        if found is None and settings.on_overflow == "truncate":
+            what = f"no end of a prompt fits {room} tokens, what {request.max_new_tokens} new ones leave of {window}"
+            hint = "--max-new-tokens N makes room; --on-overflow skip records such samples as failed"
+            raise DataError(what, where=name, hint=hint)
         shorter, gone = found or (request, 0)
         fitted.append(FittedRequest(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
     return fitted

@@ -66,6 +66,20 @@ class FittedRequest:
 TokenCounter = Callable[[Sequence[Request]], list[int] | None]
 
 
+def require_room(model: ModelSpec, max_new_tokens: int, *, where: str) -> None:
+    """Refuse a limit of answers that leaves no token for any prompt in the model's window: no sample would be answered.
+
+    Raises UsageError, as lm-eval refuses such a limit. It needs no count of tokens, so it holds for any backend.
+    """
+    window = model.context_length
+    if window is not None and max_new_tokens >= window:
+        raise UsageError(
+            f"{max_new_tokens} new tokens leave no room for a prompt in a window of {window}",
+            where=where,
+            hint=f"choose --max-new-tokens below {window}",
+        )
+
+
 def choose_template(word: str, model: ModelSpec) -> str:
     """Return the template that `word` (auto, alpaca, chat or raw) means for `model`."""
     return model.template if word == "auto" else word
@@ -149,18 +163,13 @@ def fit(
     Raises DataError for the policy `error` at the first overflow, and for `truncate` where the fixed part does not fit;
     UsageError where the window does not hold the answer alone.
     """
+    require_room(rendering.model, rendering.max_new_tokens, where="--max-new-tokens")
     requests = [render(prompt, shots, rendering) for prompt in prompts]
     whole = [FittedRequest(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in requests]
     window = rendering.model.context_length
     if window is None or (lengths := count(requests)) is None:
         return whole
     room = window - rendering.max_new_tokens
-    if room <= 0:
-        raise UsageError(
-            f"{rendering.max_new_tokens} new tokens leave no room for a prompt in a window of {window}",
-            where="--max-new-tokens",
-            hint=f"choose fewer than {window}",
-        )
     return [
         fitted if length <= room else _shrink(prompt, shots, rendering, _Room(room, count))
         for prompt, fitted, length in zip(prompts, whole, lengths, strict=True)

@@ -12,6 +12,7 @@ from .identity import Json, canonical_json
 from .planning import hash_examples
 from .plugin import DataSource, Task
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
+from .run import installed_versions
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import lock_folder
@@ -97,6 +98,7 @@ def read_predictions(path: Path) -> dict[str, str]:
 def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
     """Score the stored answers of a finished run folder again, with today's metrics, and replace its summary files.
 
+    The record says what is installed now in `scored_with`, and what gave the answers, as before, in `versions`.
     Raises DataError where the data of the task are not those the run was made on.
     """
     path = folder / "results.json"
@@ -117,6 +119,7 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
         record,
         estimates=scores.estimates,
         main_metric=task.spec.metrics[0],
+        scored_with=installed_versions(),
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     lines = []

@@ -6,19 +6,24 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from .files import pretty_json, write_atomically
+from .errors import DataError
+from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SupportsNotes, Task
 from .records import Counts, Example, Failure, Request, Response, RunRecord
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import EARLIER, LOCK, Journal, lock_folder, open_journal, prepare_folder
+from .store import LOCK, Journal, lock_folder, make_earlier, open_journal, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
+OVERFLOW = "overflow"
+"""Kind of the failure that stands for a request which is never asked, since it does not fit the context window."""
+RUN = "run.json"
 NOTES = "notes.log"
 """What a model told while it answered, a line each."""
 VERSIONED = (
@@ -38,7 +43,7 @@ class RunObserver(Protocol):
     """Watches a run: a progress bar, plain lines, or nothing."""
 
     def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
-        """Told once: examples of each task, and how many of them an earlier sitting has answered."""
+        """Told once: examples of each task, and how many of them need no asking: answered before, or skipped."""
         ...
 
     def answered(self, task: str, response: Response) -> None:
@@ -60,11 +65,24 @@ class OpenPlan:
 
     plan: TaskPlan
     journal: Journal
+    versions: dict[str, str]
+    """What the stored answers were given with, as `RunRecord.versions`."""
 
     def answer_of(self, request: Request) -> Response | None:
         """Return the stored answer, None where there is none or it failed."""
         response = self.journal.responses.get(request.key)
         return None if response is None or response.failure is not None else response
+
+    @property
+    def settled(self) -> int:
+        """How many of the examples need no asking."""
+        return sum(fitted.overflow or self.answer_of(fitted.request) is not None for fitted in self.plan.fitted)
+
+    def skip(self, request: Request) -> None:
+        """Record that the request does not fit the context window, unless an earlier sitting has."""
+        response = self.journal.responses.get(request.key)
+        if response is None or response.failure is None or response.failure.kind != OVERFLOW:
+            self.journal.append(_overflow(request))
 
 
 def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: RunObserver) -> list[RunRecord]:
@@ -98,23 +116,56 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
             stack.callback(journal.close)
             if journal.torn_bytes:
                 observer.note(f"{plan.name}: dropped a torn last line of {journal.torn_bytes} bytes from the journal")
-            write_atomically(plan.folder / "run.json", pretty_json(describe_plan(plan)))
-            opened.append(OpenPlan(plan, journal))
+            opened.append(OpenPlan(plan, journal, _answered_with(plan.folder)))
+            _describe(opened[-1])
         yield opened
 
 
 def _move_aside(plan: TaskPlan) -> None:
-    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy."""
+    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy.
+
+    Results go first: whatever a kill leaves here, it is never a score without the answers that it was computed from.
+    """
     earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
     if earlier:
-        target = plan.folder / f"{EARLIER}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        target.mkdir(exist_ok=True)
-        for path in earlier:
+        target = make_earlier(plan.folder)
+        for path in sorted(earlier, key=lambda path: not path.name.startswith("results")):
             path.rename(target / path.name)
 
 
-def describe_plan(plan: TaskPlan) -> Json:
-    """Return what `run.json` holds: all that is needed to know, resume or re-score the run."""
+def _describe(opened: OpenPlan) -> None:
+    """Write `run.json`."""
+    write_atomically(opened.plan.folder / RUN, pretty_json(describe_plan(opened.plan, opened.versions)))
+
+
+def _answered_with(folder: Path) -> dict[str, str]:
+    """Return the versions that the answers in `folder` were given with: those of `run.json`, or of older results."""
+    for path in (folder / RUN, *sorted(folder.glob("results*.json"))):
+        try:
+            data = read_json(path) if path.is_file() else None
+        except DataError:  # it is written anew
+            continue
+        versions = data.get("versions") if isinstance(data, dict) else None
+        if isinstance(versions, dict):
+            return {name: str(version) for name, version in versions.items()}
+    return {}
+
+
+def _add_versions(opened: OpenPlan, given: Mapping[str, str]) -> None:
+    """Add versions that answers are given with to those of earlier sittings, and write them down before the answers."""
+    before = dict(opened.versions)
+    for name, versions in given.items():
+        known = opened.versions[name].split(", ") if name in opened.versions else []
+        opened.versions[name] = ", ".join(dict.fromkeys([*known, *versions.split(", ")]))
+    if opened.versions != before:
+        _describe(opened)
+
+
+def describe_plan(plan: TaskPlan, versions: Mapping[str, str]) -> Json:
+    """Return what `run.json` holds: all that is needed to know, resume or re-score the run.
+
+    `versions` as in `RunRecord.versions`.
+    """
     return {
         "schema": SCHEMA,
         "model": to_json(plan.model),
@@ -124,16 +175,24 @@ def describe_plan(plan: TaskPlan) -> Json:
         "origin": plan.origin.value,
         "files": to_json(plan.files),
         "demonstrations": [shot.id for shot in plan.demonstrations],
+        "versions": dict(versions),
     }
 
 
 def _share_answers(opened: Sequence[OpenPlan]) -> None:
     """Give every plan the answers that another plan of this run has for the very same request."""
-    known = {key: answer for each in opened for key, answer in each.journal.responses.items() if answer.failure is None}
+    known = {
+        key: (answer, each)
+        for each in opened
+        for key, answer in each.journal.responses.items()
+        if answer.failure is None
+    }
     for each in opened:
         for fitted in each.plan.fitted:
             if each.answer_of(fitted.request) is None and fitted.request.key in known:
-                each.journal.append(known[fitted.request.key])
+                answer, source = known[fitted.request.key]
+                _add_versions(each, source.versions)
+                each.journal.append(answer)
 
 
 def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: RunObserver) -> None:
@@ -147,20 +206,19 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
             if each.answer_of(request) is not None:
                 continue
             if fitted.overflow:
-                each.journal.append(_overflow(request))
+                each.skip(request)
             else:
                 wanted.setdefault(request.key, []).append(each)
                 requests[request.key] = request
                 examples[request.key] = example
     observer.begin(
         {each.plan.name: len(each.plan.fitted) for each in opened},
-        {
-            each.plan.name: sum(each.answer_of(fitted.request) is not None for fitted in each.plan.fitted)
-            for each in opened
-        },
+        {each.plan.name: each.settled for each in opened},
     )
     if not requests:
         return
+    for each in dict.fromkeys(plan for plans in wanted.values() for plan in plans):
+        _add_versions(each, installed_versions())
     if isinstance(model, ExampleAware):
         model.see(examples)
     if isinstance(model, SupportsNotes):
@@ -186,7 +244,7 @@ def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) 
 
 
 def _overflow(request: Request) -> Response:
-    failure = Failure(kind="overflow", message="the question alone does not fit the context window")
+    failure = Failure(kind=OVERFLOW, message="what may not be cut of the prompt does not fit the context window")
     return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
 
 
@@ -208,7 +266,8 @@ def record_run(opened: OpenPlan) -> RunRecord:
         main_metric=plan.task.spec.metrics[0],
         estimates=scores.estimates,
         counts=_count(plan, responses),
-        versions=_versions(),
+        versions=dict(opened.versions),
+        scored_with=installed_versions(),
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", _sample_lines(plan, responses, scores))
@@ -258,7 +317,8 @@ def _sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: 
     return "".join(lines)
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that answers or scores may depend on, as they are now."""
     found = {"python": platform.python_version()}
     for name in VERSIONED:
         try:

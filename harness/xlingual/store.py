@@ -6,6 +6,7 @@
         samples.jsonl            one line an example: prompt, answer, statistics (samples-limit-1-40.jsonl with a limit)
         results.json             the RunRecord (results-limit-1-40.json with a limit)
         lock                     pid and host of the run at work
+        before-20250131T120000/  what `--fresh` moved aside: kept, and read by nothing that walks through runs
 
 A torn last line of the journal, left by a kill, is dropped and reported; any other bad line is an error.
 """
@@ -13,9 +14,10 @@ A torn last line of the journal, left by a kill, is dropped and reported; any ot
 import json
 import os
 import platform
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +33,8 @@ from .serial import from_json, to_json
 
 JOURNAL = "journal.jsonl"
 LOCK = "lock"
-EARLIER = "before-"
-"""Begins the name of a folder that `--fresh` moved earlier answers and results to."""
+_EARLIER = re.compile(r"before-\d{8}T\d{6}(-\d+)?")
+"""Name of a folder that `--fresh` moved earlier answers and results to, with the time: nothing else is called so."""
 SYNC_SECONDS = 0.2
 """Written answers reach the operating system at once and the disk within this time."""
 NEEDED_BYTES = 16 * 2**20
@@ -128,6 +130,36 @@ def _read_line(line: bytes, where: str) -> Response:
     if entry["check"] != _check(response):
         raise DataError("the line does not match its checksum", where=where, hint=_CHANGED)
     return response
+
+
+def is_earlier(folder: Path) -> bool:
+    """Return whether `folder` holds what `--fresh` moved aside."""
+    return _EARLIER.fullmatch(folder.name) is not None
+
+
+def make_earlier(folder: Path) -> Path:
+    """Make the folder in `folder` that `--fresh` moves things to: a new one, so that nothing is written over."""
+    name = f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    target, number = folder / name, 1
+    while target.exists():
+        number += 1
+        target = folder / f"{name}-{number}"
+    try:
+        target.mkdir()
+    except OSError as error:
+        raise disk_fault(error, target) from error
+    return target
+
+
+def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Yield every file below `root`, folder by folder in order of their names, but for what is no result any more.
+
+    Left out is what `--fresh` moved aside, finished again or not, and what lies behind links to folders. `root` itself
+    is walked whatever it is: who names such a folder means it. Folders that cannot be read are told to `on_error`.
+    """
+    for place, folders, names in os.walk(root, onerror=on_error):
+        folders[:] = sorted(name for name in folders if not is_earlier(Path(name)))
+        yield from (Path(place, name) for name in sorted(names))
 
 
 @contextmanager

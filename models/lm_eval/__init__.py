@@ -9,7 +9,7 @@ from xlingual.registry import register_model
 
 from .arguments import Arguments, describe, read_arguments
 from .asking import ask
-from .loading import LanguageModel, load
+from .loading import LanguageModel, load, require_room
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,9 +25,10 @@ class LmEvalModel:
         return None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, some dozens at a time; raises where the model cannot be made at all."""
+        """Answer every request, some dozens at a time; raises where the model cannot be made, or can answer none."""
         if requests:
             self.loaded = self.loaded or load(self.arguments)
+            require_room(self.loaded, max(request.max_new_tokens for request in requests), where=self.spec.name)
             yield from ask(self.loaded, requests, at_once=self.arguments.at_once)
 
     def close(self) -> None:

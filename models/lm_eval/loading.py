@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from xlingual.errors import EnvironmentFault, ModelError, XlingualError
+from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualError
 
 from .arguments import Arguments
 
@@ -56,6 +56,17 @@ def load(arguments: Arguments) -> LanguageModel:
         message = f"lm-eval cannot make the model: {type(error).__name__}: {_hidden(str(error), arguments)}"
         raise ModelError(message, where=where) from error
     return cast(LanguageModel, made)
+
+
+def require_room(model: LanguageModel, max_new_tokens: int, *, where: str) -> None:
+    """Raise UsageError where answers may fill the window of a local model, which is known only when it is made.
+
+    lm-eval's HFLM refuses every batch of such requests; servers know their own windows.
+    """
+    window = getattr(model, "max_length", None) if getattr(model, "backend", None) == "causal" else None
+    if isinstance(window, int) and max_new_tokens >= window:
+        what = f"{max_new_tokens} new tokens leave no room for a prompt in a window of {window}"
+        raise UsageError(what, where=where, hint=f"choose --max-new-tokens below {window}")
 
 
 def _hidden(text: str, arguments: Arguments) -> str:

@@ -107,6 +107,16 @@ def test_files_that_are_not_text_or_not_files_are_left_out(tmp_path: Path) -> No
     }
 
 
+def test_what_fresh_moved_aside_is_no_run_whether_or_not_it_was_asked_again(tmp_path: Path) -> None:
+    for name in ("before-20250131T120000", "before-20250131T120000-2/deep", "before-and-after"):
+        write_run(tmp_path / "m" / name, make_run(name, "xquad/ar", 1.0))
+    limited = limit_run(make_run("limited", "xquad/ar", 1.0), 40)
+    write_run(tmp_path / "m" / "before-20250131T120000", limited, "results-limit-1-40.json")
+    found = collect_runs([tmp_path], include_limited=True)
+    assert [run.record.model.name for run in found.runs] == ["before-and-after"]
+    assert (found.left_out, found.superseded) == ((), ())
+
+
 def test_a_root_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder of runs"):
         collect_runs([tmp_path / "nowhere"])

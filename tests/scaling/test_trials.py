@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.cli.progress import SilentRunObserver
-from xlingual.errors import XlingualError
+from xlingual.errors import UsageError, XlingualError
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, ModelOptions
 from xlingual.scaling.points import Point, read_points
@@ -64,6 +65,13 @@ def _trials(sweep: Path, base: Path, out: Path) -> Trials:
 
 def _scores(points: tuple[Point, ...]) -> list[Point]:
     return sorted(points, key=lambda each: str(each.place))
+
+
+def test_a_limit_that_fills_the_window_is_refused_before_any_training(sweep: Path, base: Path, tmp_path: Path) -> None:
+    trials = _trials(sweep, base, tmp_path)
+    trials.settings = replace(trials.settings, max_new_tokens=2048)
+    with pytest.raises(UsageError, match="2048 new tokens leave no room for a prompt in a window of 2048"):
+        trials.check(sweep_points(trials.spec, trials.origin()))
 
 
 def test_a_sweep_that_is_killed_measures_what_one_that_is_not_does(

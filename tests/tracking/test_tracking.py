@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.errors import AuthError, DataError, EnvironmentFault, UsageError, XlingualError
+from xlingual.errors import AuthError, DataError, EnvironmentFault, Interrupted, UsageError, XlingualError
 from xlingual.redaction import environment_secrets, is_secret, redact_document, redact_settings
 from xlingual.tracking import open_tracker, upload
+from xlingual.tracking.spool import Spool
 from xlingual.tracking.upload import find_archives
 
 pytest.importorskip("comet_ml", reason="needs the extra `tracking`")
@@ -70,6 +72,7 @@ def test_an_archive_of_a_run_holds_its_results_and_no_secret(tmp_path: Path) -> 
     held = read_archive(path)
     assert held["params"]["model"] == "echo"
     assert held["params"]["shots"] == 0
+    assert held["params"]["version/sacrebleu"] == held["params"]["scored_with/sacrebleu"] == version("sacrebleu")
     assert held["params"]["xquad/zh/n"] == 24
     metrics = {name: value for name, value, _ in held["metrics"]}
     results = sorted((tmp_path / "out").rglob("results.json"))
@@ -154,6 +157,14 @@ def test_a_kill_loses_nothing_that_was_tracked(tmp_path: Path) -> None:
     assert len(warnings) == 1
 
 
+def test_archives_that_were_moved_aside_are_not_uploaded(tmp_path: Path) -> None:
+    for name in ("before-20250131T120000", "new"):
+        tracker = open_tracker("comet-ml", tmp_path / name / "tracking", name, print)
+        tracker.metrics({"loss": 1.0})
+        tracker.close()
+    assert [path.parent.parent.name for path in find_archives(tmp_path, print)] == ["new"]
+
+
 def test_a_failure_is_a_warning_and_the_run_keeps_its_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +208,45 @@ def test_words_packages_and_keys_are_checked_before_any_work(tmp_path: Path, mon
     assert run_command([*command, "--track", "commet-ml"]) == 2
     assert run_command([*command, "--track", "comet-ml:online"]) == 4
     assert not list((tmp_path / "out").rglob("journal.jsonl"))
+
+
+def _fail(fault: BaseException) -> Callable[..., object]:
+    def fail(*_: object, **__: object) -> object:
+        raise fault
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "code"),
+    [
+        (None, None, 0),
+        (None, UsageError("of a limit"), 2),
+        ("cli.evaluation.evaluate", EnvironmentFault("no room"), 5),
+        ("cli.evaluation.evaluate", Interrupted(15), 143),
+        ("cli.evaluation.evaluate", KeyboardInterrupt(), 130),
+        ("cli.evaluation.evaluate", RuntimeError("a bug"), 70),
+        ("tracking.mirror_runs", RuntimeError("a bug"), 70),
+    ],
+)
+def test_the_tracker_of_an_evaluation_is_closed_in_every_ending(
+    place: str | None, fault: BaseException | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def remember(*words: Any) -> Spool:  # noqa: ANN401 - those of open_tracker
+        spool = open_tracker(*words)
+        assert isinstance(spool, Spool)
+        opened.append(spool)
+        return spool
+
+    monkeypatch.setattr("xlingual.tracking.open_tracker", remember)
+    if place is not None and fault is not None:
+        monkeypatch.setattr(f"xlingual.{place}", _fail(fault))
+    limit = "25-30" if isinstance(fault, UsageError) else "2"  # there are 24
+    command = ["eval", "-m", "echo", "-m", "oracle", "-t", "xquad/en", "--data", "sample", "--limit", limit]
+    assert run_command([*command, "-o", str(tmp_path), "--track", "comet-ml"]) == code
+    assert [spool.closed for spool in opened] == [True] * (1 if fault else 2)
 
 
 def test_online_without_a_server_becomes_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from xlingual.cli import run_command
+from xlingual.errors import Interrupted
 from xlingual.plugin import ModelOptions
 from xlingual.registry import MODELS
-from xlingual.serial import from_json
+from xlingual.serial import from_json, to_json
 from xlingual.store import lock_folder
+from xlingual.tracking import Tracker, open_tracker
+from xlingual.tracking.spool import Spool
 from xlingual.training.steplog import NAME as STEPS
 from xlingual.tune.records import TuneRecord
 
@@ -128,6 +133,25 @@ def test_a_model_comes_out_that_eval_takes(place: Path, capsys: pytest.CaptureFi
     assert [path.name for path in folder.glob("before-*/mine")] == ["mine"]
     [old] = folder.glob("before-*/mine/model.safetensors")
     assert largest_difference(load_file(old), load_file(model / "model.safetensors")) == 0.0
+    _report_tells_of_the_newest_training(place, record, capsys)
+
+
+def _report_tells_of_the_newest_training(place: Path, record: TuneRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--fresh` moved aside is told of by no page, not even where a kill has left nothing else."""
+    root, paces = place / "tuned", {"before-20250131T120000/a": 111_111.0, "a": 222_222.0, "sweep": 333_333.0}
+    for day, (name, pace) in enumerate(paces.items()):
+        (root / name).mkdir(parents=True)
+        marked = replace(record, useful_tokens_per_second=pace, finished_at=f"2025-02-0{3 - day}T00:00:00Z")
+        (root / name / "provenance.json").write_text(json.dumps(to_json(marked)), encoding="utf-8")
+    told = []
+    for gone in ("a", "sweep", None):
+        assert run_command(["report", str(place / "out"), "--tuned", str(root), "--write", str(place / "page")]) == 0
+        text = (place / "page").read_text(encoding="utf-8")
+        told.append([pace for pace in paces.values() if f"{pace:,.0f}" in text])
+        if gone is not None:
+            (root / gone / "provenance.json").unlink()
+    capsys.readouterr()
+    assert told == [[222_222.0], [333_333.0], []]
 
 
 def test_an_adapter_and_then_the_whole_model(place: Path, capsys: pytest.CaptureFixture[str], lettered: Path) -> None:
@@ -229,3 +253,38 @@ def test_a_tracked_training_leaves_an_archive_and_no_secret(place: Path) -> None
     written = [path.read_bytes() for path in (place / "out").rglob("*") if path.is_file()]
     for held in (*contents.values(), *written, finished.stdout.encode(), finished.stderr.encode()):
         assert canary.encode() not in held
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("trained", 0), ("finished before", 0), ("no data", 3), ("unknown targets", 3), ("signal", 143)],
+)
+def test_the_tracker_of_a_training_is_closed_in_every_ending(
+    ending: str, code: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("comet_ml", reason="needs the extra `tracking`")
+    opened = []
+
+    def remember(word: str, folder: Path, name: str, warn: Callable[[str], None]) -> Tracker:
+        opened.append(open_tracker(word, folder, name, warn))
+        return opened[-1]
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted(15)
+
+    monkeypatch.setattr("xlingual.tracking.open_tracker", remember)
+    kind = "lora" if ending == "unknown targets" else "full"
+    if ending == "finished before":
+        assert run_command(_words(place, kind)) == 0
+    elif ending == "no data":
+        (place / "rows.zh.json").unlink()
+    elif ending == "unknown targets":
+        recipe = place / kind / "mine.toml"
+        text = recipe.read_text(encoding="utf-8").replace('kind = "lora"', 'kind = "lora"\ntargets = ["no_such"]')
+        recipe.write_text(text, encoding="utf-8")
+    elif ending == "signal":
+        monkeypatch.setattr("xlingual.cli.tune_run.plan_words", interrupt)
+    assert run_command(_words(place, kind, "--track", "comet-ml")) == code
+    [tracker] = opened
+    assert isinstance(tracker, Spool)
+    assert tracker.closed

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from ..errors import DataError, UsageError
 from ..identity import Json, canonical_json
 from ..records import Origin, RunRecord
 from ..serial import from_json, to_json
+from ..store import walk_runs
 from .rows import LeftOut
 
 RESULTS_FILE = "results.json"
@@ -53,6 +53,8 @@ class Collection:
 
 def collect_runs(roots: Sequence[Path], *, include_limited: bool = False) -> Collection:
     """Read every results file below `roots`, in folders that are not links; a root may be such a file itself.
+
+    What `--fresh` moved aside is no result any more, whether or not it has been answered again.
 
     `include_limited` also reads the files of limited runs. Raises UsageError for a root that does not exist; a file
     that cannot be used is left out with the reason.
@@ -156,12 +158,10 @@ def _results_files(root: Path, left_out: list[LeftOut], *, include_limited: bool
             LeftOut(where=_place(root, Path(error.filename)), reason=f"cannot be searched: {error.strerror}")
         )
 
-    for folder, subfolders, names in os.walk(root, onerror=note):
-        subfolders.sort()
-        for name in sorted(names):
-            limited = include_limited and name.startswith(LIMITED_PREFIX) and name.endswith(".json")
-            if name == RESULTS_FILE or limited:
-                yield Path(folder, name)
+    for path in walk_runs(root, note):
+        limited = include_limited and path.name.startswith(LIMITED_PREFIX) and path.name.endswith(".json")
+        if path.name == RESULTS_FILE or limited:
+            yield path
 
 
 def _place(root: Path, path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,11 +79,13 @@ def run_evaluation(options: EvalOptions) -> int:
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
     for word in options.model:
-        with closing(open_model(word, _model_options(options))) as model:
+        with closing(open_model(word, _model_options(options))) as model, ExitStack() as endings:
             if options.dry_run:
                 _show_plans(model, tasks, settings, as_json=options.as_json)
                 continue
             tracker = _open_tracker(options, settings, model)
+            if tracker is not None:
+                endings.callback(tracker.close)
             with orderly_signals("the same command again resumes: " + _command_line()):
                 found = evaluate(model, tasks, settings, observer)
             records += found
@@ -115,8 +117,7 @@ def _mirror(tracker: "Tracker", records: list[RunRecord], settings: RunSettings,
     from ..tracking import mirror_runs  # noqa: PLC0415 (only where it is asked for)
 
     folders = [(each, run_folder(settings.out, each.model, each.protocol, each.template)) for each in records]
-    with closing(tracker):
-        mirror_runs(tracker, folders, samples=samples)
+    mirror_runs(tracker, folders, samples=samples)
 
 
 def _warn_line(message: str) -> None:
@@ -217,7 +218,8 @@ def _warn(records: list[RunRecord]) -> None:
         counts = record.counts
         if counts.failed or counts.missing:
             done = f"{counts.answered} of {record.protocol.n} samples"
-            click.echo(f"warning: {name}: answered {done}; the same command again asks the rest", err=True)
+            rest = "the rest, but none that is too long" if record.protocol.on_overflow == "skip" else "the rest"
+            click.echo(f"warning: {name}: answered {done}; the same command again asks {rest}", err=True)
         if counts.shots_dropped or counts.passages_cut:
             lost = f"{counts.shots_dropped} prompts lost demonstrations, {counts.passages_cut} had their passage cut"
             click.echo(f"warning: {name}: {lost} to fit the context window", err=True)

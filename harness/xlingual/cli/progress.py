@@ -86,7 +86,7 @@ class PlainObserver:
         self.tally = Tally()
         self.total, self.done = sum(totals.values()), sum(finished.values())
         self.shown = (self.done, time.monotonic())
-        stored = f", {self.done} of them answered before" if self.done else ""
+        stored = f", {self.done} of them answered before or skipped" if self.done else ""
         click.echo(
             f"asking {self.total - self.done} samples of {len(totals)} tasks ({self.total} in all{stored})", err=True
         )

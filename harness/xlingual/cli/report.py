@@ -11,6 +11,7 @@ from ..files import read_json, write_atomically
 from ..report import Experiment, experiment_page, render_page
 from ..scaling.records import ALLOCATION_SCHEMA, Allocation
 from ..serial import from_json
+from ..store import walk_runs
 from ..training.settings import PROVENANCE
 from ..tune.records import TuneRecord
 from . import printable
@@ -71,11 +72,16 @@ def read_allocation(path: Path) -> Allocation:
 
 
 def _read_tuned(folders: list[Path]) -> tuple[TuneRecord, ...]:
-    """Return the records of all tuned models below `folders`, in the order of their training, each plan once."""
+    """Return the records of all tuned models below `folders`, in the order of their training.
+
+    Each plan once: by its newest training, and never by one that `--fresh` moved aside.
+    """
     found: dict[str, TuneRecord] = {}
-    for path in sorted(path for folder in folders for path in folder.rglob(PROVENANCE)):
+    for path in sorted(path for folder in folders for path in walk_runs(folder) if path.name == PROVENANCE):
         record = from_json(TuneRecord, read_json(path), where=str(path))
-        found[record.plan.id] = record
+        known = found.get(record.plan.id)
+        if known is None or known.finished_at <= record.finished_at:
+            found[record.plan.id] = record
     return tuple(sorted(found.values(), key=lambda each: each.finished_at))
 
 

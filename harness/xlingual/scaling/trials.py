@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import DataError, ModelError, UsageError
 from ..planning import RunSettings
 from ..plugin import Model, ModelOptions, Task
+from ..prompt import require_room
 from ..records import RunRecord
 from ..run import RunObserver, evaluate
 from ..selection import open_model, select_tasks
@@ -58,6 +59,8 @@ class Trials:
                 hint = did_you_mean(point.metric, task.spec.metrics)
                 raise UsageError(f"{task.spec.name} has no metric {point.metric!r}", where="metric", hint=hint)
         for task in {point.language: self._task(point) for point in points}.values():
+            limit = self.settings.max_new_tokens or task.spec.max_new_tokens
+            require_room(self._open().spec, limit, where=task.spec.name)
             task.examples(SPLIT, self.settings.data_source)
         return [self._prepare(point).plan for point in points]
 

@@ -44,6 +44,7 @@ def _params(record: RunRecord) -> dict[str, Scalar]:
         "on_overflow": protocol.on_overflow,
         "data": record.origin.value,
         **{f"version/{name}": version for name, version in record.versions.items()},
+        **{f"scored_with/{name}": version for name, version in (record.scored_with or {}).items()},
         f"{protocol.task}/data_hash": protocol.data,
         f"{protocol.task}/task_version": protocol.task_version,
         f"{protocol.task}/n": protocol.n,

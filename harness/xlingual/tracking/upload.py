@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
+from ..store import walk_runs
 from .cometml import archive_fault, require_key, send, server_fault
 from .spool import SUFFIX, archive_spool
 
@@ -32,13 +33,14 @@ def find_archives(path: Path, warn: Callable[[str], None]) -> list[Path]:
     if not path.exists():
         raise UsageError("no such file or folder", where=str(path), hint="name an archive, or the --out of a run")
     if path.is_dir():
-        for spool in sorted(path.rglob(f"*{SUFFIX}")):
+        for spool in sorted(each for each in walk_runs(path) if each.name.endswith(SUFFIX)):
             warn(f"{spool.name}: left by a run that was killed, or is still at work; archived now")
             try:
                 archive_spool(spool, warn)
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot be archived ({error})", where=str(spool)) from error
-        archives = sorted(path.rglob("tracking/*.zip")) or sorted(path.glob("*.zip"))
+        zipped = sorted(each for each in walk_runs(path) if each.suffix == ".zip")
+        archives = [each for each in zipped if each.parent.name == "tracking"] or sorted(path.glob("*.zip"))
     else:
         archives = [path]
     if not archives:

@@ -229,6 +229,24 @@ def test_what_is_too_long_loses_its_beginning_and_is_counted(greedy_llama: Path,
             assert skipped.counts.failed == 4
 
 
+@pytest.mark.parametrize("backend", ["hf:", "lm-eval:hf,device=cpu,dtype=float32,pretrained="])
+def test_a_limit_that_fills_the_window_is_refused_as_lm_eval_does(
+    backend: str, tasks: Path, greedy_llama: Path, tmp_path: Path
+) -> None:
+    """The window is of 256 tokens, and so is lm-eval's own limit for tasks that set none."""
+    name = "tiny_limitless"
+    text = (tasks / "tiny_answer.yaml").read_text(encoding="utf-8").replace("tiny_answer", name)
+    (tasks / f"{name}.yaml").write_text(text.replace("max_gen_toks: 12, ", ""), encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"\(256\) must be less than model's maximum sequence length \(256\)"):
+        lm_eval_says(tasks, [name], "hf", {"pretrained": str(greedy_llama), "dtype": "float32"})
+    with pytest.raises(UsageError, match="256 new tokens leave no room for a prompt in a window of 256") as caught:
+        run(f"{backend}{greedy_llama}", f"lm-eval:{name}", tmp_path)
+    assert caught.value.hint == "choose --max-new-tokens below 256"
+    assert not list(tmp_path.rglob("results.json"))
+    with pytest.raises(UsageError, match="512 new tokens leave no room for a prompt in a window of 256"):
+        run(f"{backend}{greedy_llama}", "xquad/en", tmp_path)
+
+
 def test_settings_that_would_change_the_words_are_refused(tmp_path: Path) -> None:
     settings = RunSettings(
         data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path, template="chat"

@@ -2,9 +2,8 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
 from ...plugin import Model
 from ...serial import from_json, to_json
-from ...store import EARLIER, LOCK, lock_folder
+from ...store import LOCK, is_earlier, lock_folder, make_earlier
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
@@ -86,8 +85,8 @@ def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
     """Prepare and train, or read what has been trained; on other ranks than the first, return the exit code."""
     from ...training.parallel import join_world  # noqa: PLC0415 (torch)
 
-    with join_world(options.device, options.dtype) as world:
-        observer = _choose_observer(options) if world.is_first else SilentTrainingObserver()
+    with join_world(options.device, options.dtype) as world, ExitStack() as endings:
+        observer = _choose_observer(options, endings) if world.is_first else SilentTrainingObserver()
         hint = _how_to_go_on(options, alone=world.size == 1)
         with orderly_signals(hint):
             place = world.share(_prepare(options, observer) if world.is_first else None)
@@ -112,8 +111,11 @@ def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
     return "the same command again resumes" + (", without --fresh" if options.fresh else "")
 
 
-def _choose_observer(options: RunOptions) -> TrainingObserver:
-    """Return who watches on the first rank: progress, and a tracker where one is asked for."""
+def _choose_observer(options: RunOptions, endings: ExitStack) -> TrainingObserver:
+    """Return who watches on the first rank: progress, and a tracker where one is asked for.
+
+    `endings` closes the tracker: a training that never begins has no observer's end.
+    """
     watcher = choose_watcher("none" if options.as_json else options.progress)
     if options.track is None:
         return watcher
@@ -121,9 +123,9 @@ def _choose_observer(options: RunOptions) -> TrainingObserver:
     from ...training.tracked import TrackedObserver  # noqa: PLC0415 (torch)
 
     folder = Path(options.out).expanduser() / "tracking"
-    return TrainingObservers(
-        [watcher, TrackedObserver(open_tracker(options.track, folder, options.recipe, watcher.note))]
-    )
+    tracker = open_tracker(options.track, folder, options.recipe, watcher.note)
+    endings.callback(tracker.close)
+    return TrainingObservers([watcher, TrackedObserver(tracker)])
 
 
 def _prepare(options: RunOptions, observer: TrainingObserver) -> _Place:
@@ -162,10 +164,9 @@ def _outputs(prepared: Prepared, *, merge: bool) -> list[Path]:
 def _move_aside(folder: Path) -> None:
     """Keep what an earlier training wrote: `--fresh` trains again, it does not destroy."""
     stay = (PLAN, ROWS, LOCK)
-    earlier = [path for path in folder.iterdir() if path.name not in stay and not path.name.startswith(EARLIER)]
+    earlier = [path for path in folder.iterdir() if path.name not in stay and not is_earlier(path)]
     if earlier:
-        target = folder / f"{EARLIER}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        target.mkdir(exist_ok=True)
+        target = make_earlier(folder)
         for path in earlier:
             path.rename(target / path.name)
 
