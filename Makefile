@@ -71,7 +71,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py
+	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py \
+		tests/docs/test_pages.py tests/docs/test_cli_reference.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
