@@ -11,7 +11,6 @@
 A torn last line of the journal, left by a kill, is dropped and reported; any other bad line is an error.
 """
 
-import json
 import os
 import platform
 import re
@@ -26,7 +25,8 @@ from typing import IO
 import psutil
 
 from .errors import DataError, EnvironmentFault
-from .files import _CHANGED, _read_object, disk_fault
+from .files import disk_fault, parse_object
+from .files.json_file import CHANGED
 from .identity import canonical_json, content_hash
 from .records import Response
 from .serial import from_json, to_json
@@ -117,18 +117,19 @@ def open_journal(folder: Path) -> Journal:
     except OSError as error:
         raise disk_fault(error, path) from error
     for number, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
-        response = _read_line(line, f"{path}:{number}")
+        response = _read_line(line, path, number)
         journal.responses[response.key] = response
     return journal
 
 
-def _read_line(line: bytes, where: str) -> Response:
-    entry = _read_object(line, where)
+def _read_line(line: bytes, path: Path, number: int) -> Response:
+    where = f"{path}:{number}"
+    entry = parse_object(line, str(path), number)
     if set(entry) != {"check", "response"}:
-        raise DataError("not a line of a journal", where=where, hint=_CHANGED)
+        raise DataError("not a line of a journal", where=where, hint=CHANGED)
     response = from_json(Response, entry["response"], where=where)
     if entry["check"] != _check(response):
-        raise DataError("the line does not match its checksum", where=where, hint=_CHANGED)
+        raise DataError("the line does not match its checksum", where=where, hint=CHANGED)
     return response
 
 
@@ -197,14 +198,10 @@ def _take_lock(path: Path) -> str | None:
 def _evict_dead(path: Path) -> str | None:
     """Remove the lock of a run that is gone and say so; EnvironmentFault where it may be alive."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    try:
-        holder = json.loads(text)
-        pid, host, started = int(holder["pid"]), str(holder["host"]), float(holder["started"])
-    except (ValueError, KeyError, TypeError):
-        pid, host, started = 0, "", 0.0
+    pid, host, started = _holder(content, path)
     who = f"pid {pid} on {host or 'an unknown host'}"
     unreadable_but_fresh = pid == 0 and time.time() - path.stat().st_mtime < 5
     if unreadable_but_fresh or (pid and (host != platform.node() or abs(_started(pid) - started) < 2)):
@@ -216,11 +213,23 @@ def _evict_dead(path: Path) -> str | None:
         path.rename(aside)
     except FileNotFoundError:
         return None
-    if aside.read_text(encoding="utf-8") != text:  # a third run was quicker: give its fresh lock back
+    if aside.read_bytes() != content:  # a third run was quicker: give its fresh lock back
         aside.rename(path)
         raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
     aside.unlink()
     return f"took over the lock of {who}, which is gone"
+
+
+def _holder(content: bytes, path: Path) -> tuple[int, str, float]:
+    """Return process, host and start of the run that wrote a lock; 0, "" and 0.0 for a lock that is none of ours."""
+    try:
+        holder = parse_object(content, str(path), 1)
+    except DataError:
+        return 0, "", 0.0
+    match holder:
+        case {"pid": int(pid), "host": str(host), "started": int(started) | float(started)}:
+            return pid, host, float(started)
+    return 0, "", 0.0
 
 
 def _started(pid: int) -> float:

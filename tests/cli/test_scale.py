@@ -113,12 +113,12 @@ def test_similarity_of_the_packaged_model(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "code", "error", "hint"),
     [
-        (["fit", "no-such.csv"], 5, "no-such.csv: cannot be read", ""),
+        (["fit", "no-such.csv"], 2, "no-such.csv: cannot be read", ""),
         (["fit", "TABLE", "--metric", "bleu"], 2, "--metric: no point has 'bleu'", "known: chrf++"),
         (["fit", "TABLE", "--alpha", "fixed"], 2, "'fixed' is not one of", "xlingual scale fit --help"),
         (["fit", "TABLE", "--similarity", "TABLE"], 3, "points.csv:1: unknown column 'pairs'", ""),
         (["similarity", "-m", "echo", "-l", "zh,zho_simpl"], 2, "--langs: name languages other than en", ""),
-        (["allocate", "TABLE", "--budget", "5"], 3, "points.csv: not JSON", ""),
+        (["allocate", "TABLE", "--budget", "5"], 3, "points.csv:1:1: not JSON", ""),
         (["allocate", "FIT"], 2, "Missing option '--budget'", "xlingual scale allocate --help"),
         (["allocate", "FIT", "--budget", "9", "--available", "zh"], 2, "'zh' is not LANGUAGE=VALUE", "zh=..."),
         (["allocate", "FIT", "--budget", "9", "--available", "zh=x"], 2, "--available: zh: 'x' is not a whole", ""),

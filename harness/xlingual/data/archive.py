@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import DataError
-from .text_file import MAX_BYTES
+from ..files import MAX_BYTES
 
 _BLOCK = 2**20
 
@@ -20,7 +20,7 @@ def read_member(archive: Path, member: str) -> Iterator[bytes]:
     """Yield the bytes of the regular file `member` in a zip or tar archive, in blocks.
 
     Raises DataError for a damaged archive, and for a member that is absent, no regular file, or over
-    `text_file.MAX_BYTES` once unpacked.
+    `files.MAX_BYTES` once unpacked.
     """
     where = f"{archive}: {member}"
     try:

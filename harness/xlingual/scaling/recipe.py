@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..data.text_file import read_text
 from ..errors import DataError, UsageError
+from ..files import read_text
 from ..text import did_you_mean
 from .records import Share
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..data.problems import Problem, data_error
 from ..errors import DataError, ModelError
+from ..files import Problem, data_error
 from ..identity import content_hash
 from ..plugin import Model
 from ..records import Form, Message, Request, Role

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from ..data.text_file import read_text
 from ..errors import DataError, UsageError, XlingualError
-from ..files import write_atomically
+from ..files import read_text, write_atomically
 from ..identity import content_hash
 from ..languages import find_language
 from ..store import lock_folder

@@ -1,7 +1,6 @@
 """The finished model in the transformers layout, with its provenance; written beside and renamed."""
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import time
@@ -16,7 +15,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ..decoder.loading import quiet_loading
-from ..files import disk_fault, pretty_json, write_atomically
+from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..serial import to_json
 from ..tune.records import TuneRecord
 from .checkpoints import sync
@@ -146,9 +145,8 @@ def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, t
     save = cast(Callable[..., None], lm.save_pretrained)
     with quiet_loading():
         save(folder, state_dict=state, max_shard_size=SHARD)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = str(dtype).removeprefix("torch.")
-    write_atomically(folder / "config.json", pretty_json(config))
+    config = read_json_object(folder / "config.json", strict=False)
+    write_atomically(folder / "config.json", pretty_json({**config, "dtype": str(dtype).removeprefix("torch.")}))
     (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own goes with it, where it has one
 
 

@@ -6,14 +6,13 @@ of the frozen weights), and attention 12 x layers x width x (mean row length) / 
 each token and layer of a pack, without activation checkpointing.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..errors import UsageError
-from ..identity import Json
+from ..errors import UsageError, XlingualError
+from ..files import read_json_object
 from ..text import did_you_mean
 from .records import MixPlan, Tuning
 
@@ -89,10 +88,10 @@ def find_gpu(word: str) -> tuple[int, str]:
 def read_shape(folder: Path) -> Shape | None:
     """Return the sizes that `config.json` in `folder` says, None where it is not of a decoder like Llama."""
     try:
-        config = cast(dict[str, Json], json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        whole = read_json_object(folder / "config.json", strict=False)
+    except XlingualError:
         return None
-    config = cast(dict[str, Json], config.get("text_config") or config)
+    config = inner if isinstance(inner := whole.get("text_config"), dict) else whole
     if not all(type(config.get(name)) is int for name in _SHAPE):
         return None
     width, layers, inner, heads, vocabulary = (cast(int, config[name]) for name in _SHAPE)
