@@ -83,6 +83,10 @@ PARSERS = {
         "models/_served/environment.py",  # a line of a pipe
         "models/openai/reading.py",  # bodies of HTTP
     },
+    "tomllib": {
+        "harness/xlingual/toml_table.py",  # the one reader of TOML files
+        "harness/xlingual/scaling/recipe.py",  # reads back what it has written
+    },
 }
 """Who may parse a format by itself; every file of that format is read by the first."""
 

@@ -4,30 +4,12 @@ import json
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.scaling.points import points_csv
 from xlingual.scaling.similarity import read_similarity
 
-from ..scaling.simulation import simulate
-
 RECIPE = 'name = "m-mini"\n[sources.translation]\ndirection = ["en-zh", "en-ar", "en-hi"]\nuse = "all"\n'
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("table") / "points.csv"
-    path.write_text(points_csv(simulate(noise=0.3, generator=np.random.default_rng(1))), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def fit(table: Path) -> Path:
-    path = table.with_name("fit.json")
-    assert run_command(["scale", "fit", str(table), "--write", str(path), "--resamples", "100"]) == 0
-    return path
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str | int | Path) -> tuple[int, str, str]:
