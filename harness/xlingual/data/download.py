@@ -1,4 +1,8 @@
-"""Files from their official addresses into the cache, held to their SHA-256."""
+"""Files from their official addresses into the cache, held to their SHA-256.
+
+Not by pooch, which does not hold a file without a pin to its first download, writes over a damaged file instead of
+setting it aside, and does not sync what it has written to the disk.
+"""
 
 import http.client
 import socket
