@@ -16,7 +16,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from .errors import DataError, EnvironmentFault
 from .files import disk_fault, parse_object
 from .files.json_file import CHANGED
 from .identity import canonical_json, content_hash
+from .provenance import timestamp
 from .records import Response
 from .serial import from_json, to_json
 
@@ -138,8 +139,10 @@ def is_earlier(folder: Path) -> bool:
     return _EARLIER.fullmatch(folder.name) is not None
 
 
-def make_earlier(folder: Path) -> Path:
-    """Make the folder in `folder` that `--fresh` moves things to: a new one, so that nothing is written over."""
+def move_aside(folder: Path, paths: Sequence[Path]) -> None:
+    """Move `paths` in their order to a new folder in `folder`, so that nothing is written over; none for no paths."""
+    if not paths:
+        return
     name = f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     target, number = folder / name, 1
     while target.exists():
@@ -147,9 +150,10 @@ def make_earlier(folder: Path) -> Path:
         target = folder / f"{name}-{number}"
     try:
         target.mkdir()
+        for path in paths:
+            path.rename(target / path.name)
     except OSError as error:
         raise disk_fault(error, target) from error
-    return target
 
 
 def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
@@ -179,7 +183,9 @@ def lock_folder(folder: Path) -> Iterator[str | None]:
 
 
 def _take_lock(path: Path) -> str | None:
-    mine = canonical_json({"pid": os.getpid(), "host": platform.node(), "started": _started(os.getpid()), "at": _now()})
+    mine = canonical_json(
+        {"pid": os.getpid(), "host": platform.node(), "started": _started(os.getpid()), "at": timestamp()}
+    )
     note = None
     for _ in range(3):
         try:
@@ -238,7 +244,3 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return 0.0
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,9 +1,6 @@
 """The finished model in the transformers layout, with its provenance; written beside and renamed."""
 
-import importlib.metadata
-import platform
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from ..decoder.loading import quiet_loading
 from ..files import disk_fault, pretty_json, read_json_object, write_atomically
+from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
 from .checkpoints import sync
@@ -63,19 +61,9 @@ def record_of(job: TrainingJob, outcome: Outcome) -> TuneRecord:
         useful_tokens_per_second=outcome.useful_tokens_per_second,
         world_size=outcome.world_size,
         dtype=outcome.dtype,
-        versions=_versions(),
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        versions=installed_versions(VERSIONED),
+        finished_at=timestamp(),
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def gather(model: nn.Module) -> dict[str, torch.Tensor]:
