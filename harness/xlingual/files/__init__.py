@@ -17,7 +17,7 @@ from .json_file import (
 )
 from .problems import Problem, data_error
 from .text_file import MAX_BYTES, read_fault, read_text, require_file, split_lines
-from .writing import disk_fault, replace_whole, write_atomically
+from .writing import disk_fault, replace_whole, sync_path, write_atomically
 
 __all__ = [
     "MAX_BYTES",
@@ -37,5 +37,6 @@ __all__ = [
     "replace_whole",
     "require_file",
     "split_lines",
+    "sync_path",
     "write_atomically",
 ]
