@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import UsageError
-from ..registry import plugin_folders
+from ..registry import plugin_tables
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .rows import Reported
@@ -58,7 +58,7 @@ class BoardSpec:
 
 def board_names() -> list[str]:
     """Return the names of all leaderboards in the plugin folders, sorted."""
-    return sorted(_board_files())
+    return sorted(plugin_tables("leaderboards", "leaderboard"))
 
 
 def find_board(name: str) -> BoardSpec:
@@ -68,7 +68,7 @@ def find_board(name: str) -> BoardSpec:
     """
     if name.endswith(".toml"):
         return read_board(Path(name))
-    files = _board_files()
+    files = plugin_tables("leaderboards", "leaderboard")
     if name not in files:
         raise UsageError(f"no such leaderboard: {name!r}", hint=did_you_mean(name, sorted(files)))
     return read_board(files[name])
@@ -121,13 +121,3 @@ def _read_reported(table: TomlTable) -> Reported:
     if url is not None and not _LINK.fullmatch(url):
         raise table.fault("url", f"'url' must be a plain https address, got {url!r}")
     return Reported(claim=table.text("claim"), value=table.text("value"), source=table.text("source"), url=url)
-
-
-def _board_files() -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for folder in plugin_folders("leaderboards"):
-        for path in sorted(folder.glob("*.toml")):
-            if path.stem in found:
-                raise UsageError(f"the leaderboard {path.stem!r} is in {found[path.stem].parent} and in {folder}")
-            found[path.stem] = path
-    return found

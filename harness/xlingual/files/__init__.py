@@ -1,7 +1,7 @@
 """Files: read strictly, written whole or not at all.
 
 Read in this order: `writing` (a file is the old one or the new one, never a mix), `text_file` (bytes to text),
-`json_file` (text to JSON), `problems` (one error that names everything wrong with a file).
+`json_file` (text to JSON), `problems` (one error that names everything wrong with a file), `network` (what is fetched).
 Every JSON file is read by `read_json`, `read_json_object`, `read_json_lines` or, a line at a time, `parse_object`.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..prompt import TEMPLATES
-from ..registry import SOURCES, plugin_folders
+from ..registry import SOURCES, plugin_tables
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
@@ -34,7 +34,7 @@ PLACEHOLDER = "{x}"
 
 def recipe_names() -> list[str]:
     """Return the names of all recipes in the plugin folders, sorted."""
-    return sorted(name for path in _recipe_files() for name in _names(read_toml(path)))
+    return sorted(name for path in _recipe_files().values() for name in _names(read_toml(path)))
 
 
 def find_recipe(word: str) -> Recipe:
@@ -46,7 +46,7 @@ def find_recipe(word: str) -> Recipe:
     if suffix:
         top = read_toml(Path(f"{stem}{suffix}").expanduser())
         return read_recipe(top, code.removeprefix(":") or None)
-    for path in _recipe_files():
+    for path in _recipe_files().values():
         top = read_toml(path)
         names = _names(top)
         if word in names:
@@ -84,22 +84,16 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
 
 def shipped_recipe(stem: str) -> Path | None:
     """Return the file of the plugin folders that is called so: "m-llama-mini"; None where there is none."""
-    return next((path for path in _recipe_files() if path.stem == stem), None)
+    return _recipe_files().get(stem)
 
 
 def shipped_recipes() -> list[str]:
     """Return what the recipe files of the plugin folders are called, without ".toml", sorted."""
-    return sorted(path.stem for path in _recipe_files())
+    return sorted(_recipe_files())
 
 
-def _recipe_files() -> list[Path]:
-    found: dict[str, Path] = {}
-    for folder in plugin_folders("models/recipes"):
-        for path in sorted(folder.glob("*.toml")):
-            if path.stem in found:
-                raise UsageError(f"the recipe {path.stem!r} is in {found[path.stem].parent} and in {folder}")
-            found[path.stem] = path
-    return list(found.values())
+def _recipe_files() -> dict[str, Path]:
+    return plugin_tables("models/recipes", "recipe")
 
 
 def _names(top: TomlTable) -> dict[str, str | None]:
