@@ -7,8 +7,6 @@ Every JSON file is read by `read_json`, `read_json_object`, `read_json_lines` or
 
 from .json_file import (
     MAX_DEPTH,
-    mend_surrogates,
-    parse_json,
     parse_object,
     pretty_json,
     read_json,
@@ -16,7 +14,7 @@ from .json_file import (
     read_json_object,
 )
 from .problems import Problem, data_error
-from .text_file import MAX_BYTES, read_fault, read_text, require_file, split_lines
+from .text_file import MAX_BYTES, read_text, require_file, split_lines
 from .writing import disk_fault, replace_whole, sync_path, write_atomically
 
 __all__ = [
@@ -25,11 +23,8 @@ __all__ = [
     "Problem",
     "data_error",
     "disk_fault",
-    "mend_surrogates",
-    "parse_json",
     "parse_object",
     "pretty_json",
-    "read_fault",
     "read_json",
     "read_json_lines",
     "read_json_object",
