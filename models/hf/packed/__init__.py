@@ -2,7 +2,7 @@
 
 In the order in which a request meets them:
 
-    verification     may this model run here? its scores against those of its own forward pass
+    verification     may this model run here? its logits against those of its own forward pass
     prefix_tree      which prompts share which prefixes
     scheduler        continuous batching: waiting sequences enter as finished ones leave
     likelihood       the same for choices: prefill only

@@ -1,7 +1,7 @@
 """Fused forward of Llama-shaped models on a CPU: joint q/k/v and gate/up projections, no module calls between them.
 
 A model is taken if it is built of the same parts as Llama, whatever its name. Whether it computes the same with them
-shows when its scores are compared with those of its own modules: see `verification`.
+shows when its logits are compared with those of its own modules: see `verification`.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,14 +62,14 @@ class FusedLlama:
     """Query heads."""
     kv_heads: int
 
-    def scores(
+    def logits(
         self,
         ids: Sequence[int],
         positions: Sequence[int],
         keep: Sequence[int] | None,
         metadata: PrefillMetadata | DecodeMetadata,
     ) -> "torch.Tensor":
-        """Return the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
+        """Return the logits after the tokens at `keep` (None: all), (tokens, vocabulary)."""
         import torch  # noqa: PLC0415 - heavy
 
         hidden = self.embed(torch.tensor([*ids]))

@@ -1,4 +1,4 @@
-"""Which models the packed engine may run: by their configuration, then by scores that must match the reference.
+"""Which models the packed engine may run: by their configuration, then by logits that must match the reference.
 
 The reference is a plain forward pass of the model's own modules over two short texts, before anything is changed in
 the model. The engine computes the same texts as it computes everything: below a shared prefix, in chunked prefill
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 TOLERANCE = 1e-3
-"""How far scores may differ from the reference, relative to its largest score, in float32."""
+"""How far logits may differ from the reference, relative to its largest logit, in float32."""
 TOLERANCE_HALF = 0.05
 """The same in half precision."""
 
@@ -41,7 +41,7 @@ def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
     if loaded.verified:
         return loaded
     # By the model's own modules as they were loaded: once they are fused, they would only agree with themselves.
-    reference = attempt(partial(_reference_scores, loaded))
+    reference = attempt(partial(_reference_logits, loaded))
     if isinstance(reference, Failure):
         return None
     if (fused := _verified_fusion(loaded, reference)) is not None:
@@ -98,18 +98,18 @@ def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:
 
 
 def _matches_reference(loaded: LoadedModel, reference: "list[torch.Tensor]") -> bool:
-    """Return whether the engine gives the texts the scores of the reference."""
+    """Return whether the engine gives the texts the logits of the reference."""
     import torch  # noqa: PLC0415 - heavy
 
     tolerance = TOLERANCE if loaded.model.dtype == torch.float32 else TOLERANCE_HALF
-    for found, expected in zip(_packed_scores(loaded), reference, strict=True):
+    for found, expected in zip(_packed_logits(loaded), reference, strict=True):
         if not (found - expected).abs().max() <= tolerance * expected.abs().max():
             return False
     return True
 
 
-def _reference_scores(loaded: LoadedModel) -> "list[torch.Tensor]":
-    """Return the scores after the last two tokens of each text, by the model's own modules."""
+def _reference_logits(loaded: LoadedModel) -> "list[torch.Tensor]":
+    """Return the logits after the last two tokens of each text, by the model's own modules."""
     import torch  # noqa: PLC0415 - heavy
 
     texts = _texts(loaded)
@@ -120,11 +120,11 @@ def _reference_scores(loaded: LoadedModel) -> "list[torch.Tensor]":
     mask = (torch.arange(width, device=loaded.device)[None] < ends[:, None]).long()
     with torch.inference_mode():
         output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False)
-    return [scores[len(text) - 2 : len(text)].float() for scores, text in zip(output.logits, texts, strict=True)]
+    return [logits[len(text) - 2 : len(text)].float() for logits, text in zip(output.logits, texts, strict=True)]
 
 
-def _packed_scores(loaded: LoadedModel) -> "list[torch.Tensor]":
-    """Return the same scores by the engine: the first of each text from prefill, the second from a decode step."""
+def _packed_logits(loaded: LoadedModel) -> "list[torch.Tensor]":
+    """Return the same logits by the engine: the first of each text from prefill, the second from a decode step."""
     import torch  # noqa: PLC0415 - heavy
 
     texts = _texts(loaded)
@@ -133,14 +133,14 @@ def _packed_scores(loaded: LoadedModel) -> "list[torch.Tensor]":
     last = {text[:-1]: text[-1] for text in texts}
     spec = cache_spec_of(loaded)
     batch = new_batch(spec, len(sequences), max(sequence.max_suffix_length for sequence in sequences))
-    scores: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
+    logits: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
     with packed_attention(loaded):
         for chunks in split_into_passes(prefill_chunks(batch, sequences), MIN_SHARED_TOKENS):
             ended, found = run_prefill(loaded, spec, chunks)
             for sequence, each in zip(ended, found, strict=False):
-                scores[sequence.prompt.ids].append(each)
+                logits[sequence.prompt.ids].append(each)
         for sequence in sequences:
             sequence.output_ids.append(last[sequence.prompt.ids])
         for sequence, each in zip(*run_decode(loaded, batch), strict=True):
-            scores[sequence.prompt.ids].append(each)
-    return [torch.stack(scores[text[:-1]]).float() for text in texts]
+            logits[sequence.prompt.ids].append(each)
+    return [torch.stack(logits[text[:-1]]).float() for text in texts]
