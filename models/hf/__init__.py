@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 from xlingual.text import did_you_mean
 
@@ -21,7 +21,6 @@ from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import verify
 from .paged.continuous_batching import generate_paged
-from .responses import failed
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
@@ -69,7 +68,7 @@ class HfModel:
         prompts: list[Rendered] = []
         for request, rendered in zip(asked, self._render(asked), strict=True):
             if isinstance(rendered, Failure):
-                yield failed(request, rendered)
+                yield failed_response(request, rendered)
             else:
                 prompts.append(rendered)
         if prompts:
@@ -78,7 +77,7 @@ class HfModel:
         tokenized: list[TokenizedChoices] = []
         for request, each in zip(chosen, self._tokenize_choices(chosen), strict=True):
             if isinstance(each, Failure):
-                yield failed(request, each)
+                yield failed_response(request, each)
             else:
                 tokenized.append(each)
         if tokenized:

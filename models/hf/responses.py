@@ -1,6 +1,6 @@
 """Generated tokens to responses, and the responses of prompts that have no answer."""
 
-from xlingual.records import Failure, Finish, Request, Response
+from xlingual.records import Failure, Finish, Response, failed_response
 from xlingual.text import find_stop
 
 from .loaded_model import LoadedModel
@@ -12,12 +12,9 @@ def find_overflow(loaded: LoadedModel, prompt: Rendered) -> Response | None:
     if loaded.context_length is None or len(prompt.ids) < loaded.context_length:
         return None
     what = f"the prompt has {len(prompt.ids)} tokens, the model reads {loaded.context_length}"
-    return failed(prompt.request, Failure(kind="context overflow", message=what), prompt_tokens=len(prompt.ids))
-
-
-def failed(request: Request, failure: Failure, *, prompt_tokens: int | None = None) -> Response:
-    """Return the response that says that `request` has no answer."""
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=prompt_tokens, tokens=None)
+    return failed_response(
+        prompt.request, Failure(kind="context overflow", message=what), prompt_tokens=len(prompt.ids)
+    )
 
 
 def decode(tokenizer: Tokenizer, ids: list[int]) -> str:
@@ -35,7 +32,9 @@ def respond(loaded: LoadedModel, prompt: Rendered, new: list[int], stopped: int 
     kept = new[:stopped] if end is None else new[:end]
     if broken is not None and broken <= len(kept):
         message = f"the scores of token {broken + 1} of the answer hold NaN or infinity"
-        return failed(prompt.request, Failure(kind="non-finite logits", message=message), prompt_tokens=len(prompt.ids))
+        return failed_response(
+            prompt.request, Failure(kind="non-finite logits", message=message), prompt_tokens=len(prompt.ids)
+        )
     text = decode(loaded.tokenizer, kept)
     cut = find_stop(text, prompt.request.stop)
     finish = Finish.STOP if cut is not None else Finish.LENGTH if end is None else Finish.EOS

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from xlingual.errors import XlingualError
-from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response
+from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response, failed_response
 from xlingual.text import find_stop
 
 from .loading import LanguageModel
@@ -58,7 +58,7 @@ def ask(lm: LanguageModel, requests: Sequence[Request], *, at_once: int | None) 
     for request in requests:
         jobs = _jobs(lm, request)
         if isinstance(jobs, Failure):
-            yield _failed(request, jobs)
+            yield failed_response(request, jobs)
             continue
         for job in jobs:
             groups.setdefault((job.call, request.max_new_tokens, request.stop), []).append(job)
@@ -158,18 +158,18 @@ def _call(lm: LanguageModel, batch: Sequence[Job], settings: tuple[dict[str, obj
 def _respond(request: Request, values: Sequence[object]) -> Response:
     failure = next((value for value in values if isinstance(value, Failure)), None)
     if failure is not None:
-        return _failed(request, failure)
+        return failed_response(request, failure)
     if request.choices is not None:
         likelihoods = [_likelihood(value) for value in values]
         known = tuple(each for each in likelihoods if each is not None)
         if len(known) < len(values):
-            return _failed(request, Failure(kind="no likelihood", message=f"lm-eval answered {values!r:.200}"))
+            return failed_response(request, Failure(kind="no likelihood", message=f"lm-eval answered {values!r:.200}"))
         return Response(
             key=request.key, text=None, failure=None, finish=None, prompt_tokens=None, tokens=None, likelihoods=known
         )
     [text] = values
     if not isinstance(text, str):
-        return _failed(request, Failure(kind="no text", message=f"lm-eval answered {text!r:.200}"))
+        return failed_response(request, Failure(kind="no text", message=f"lm-eval answered {text!r:.200}"))
     cut = find_stop(text, request.stop)
     return Response(
         key=request.key,
@@ -188,7 +188,3 @@ def _likelihood(value: object) -> Likelihood | None:
     if not isinstance(number, int | float) or not math.isfinite(number):
         return None
     return Likelihood(logarithm=float(number), is_greedy=None if greedy is None else bool(greedy), tokens=None)
-
-
-def _failed(request: Request, failure: Failure) -> Response:
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import content_hash
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 
 from .address import Address, read_address, read_key
 from .exchange import open_exchange
 from .pacing import RateLimits
-from .reading import failed
 from .schedule import plan
 from .stream import iterate
 
@@ -44,7 +43,7 @@ class OpenAiModel:
         """
         for request in requests:
             if request.choices is not None:
-                yield failed(request, NO_LIKELIHOODS)
+                yield failed_response(request, NO_LIKELIHOODS)
         requests = [request for request in requests if request.choices is None]
         if not requests:
             return

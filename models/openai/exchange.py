@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl
 
 from xlingual.errors import AuthError, ModelError
 from xlingual.identity import Json, repair_surrogates
-from xlingual.records import Failure, Form, Request, Response, Role
+from xlingual.records import Failure, Form, Request, Response, Role, failed_response
 from xlingual.redaction import redact
 
 from .address import KEY_VARIABLE, NO_KEY, Address
 from .pacing import BUSY, RETRIED, RateLimits, ServerTrouble, asked_wait
-from .reading import Reading, describe, failed, make_response, may_be_cut_too_early, read_body, sendable
+from .reading import Reading, describe, make_response, may_be_cut_too_early, read_body, sendable
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, AsyncOpenAI
@@ -62,7 +62,7 @@ class Exchange:
         if isinstance(reading, ServerTrouble):
             return reading
         if isinstance(reading, Failure):
-            return failed(request, reading)
+            return failed_response(request, reading)
         return make_response(request, reading, sent)
 
     async def _ask(self, request: Request, stop: tuple[str, ...]) -> Reading | Failure | ServerTrouble:

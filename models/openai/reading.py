@@ -106,11 +106,6 @@ def make_response(request: Request, reading: Reading, sent: Sequence[str]) -> Re
     )
 
 
-def failed(request: Request, failure: Failure) -> Response:
-    """Return the response that says that `request` has no answer."""
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
-
-
 def describe(text: str, hide: Callable[[str], str]) -> str:
     """Return a short account of what a server sent: its error message, "an HTML page", or how it begins.
 

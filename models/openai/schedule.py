@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from xlingual.errors import EnvironmentFault
-from xlingual.records import Failure, Request, Response
+from xlingual.records import Failure, Request, Response, failed_response
 
 from .pacing import RateLimits, RequestPacing, ServerTrouble, backoff
-from .reading import failed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +126,7 @@ class RequestSchedule:
             message += f"; the server asks to wait {trouble.wait:.0f} seconds"
         elif trouble.retry:
             message += f"; given up after {sample.attempts} attempts in {now - sample.began:.1f} seconds"
-        self.deliver(failed(sample.request, Failure(kind=trouble.kind, message=message)))
+        self.deliver(failed_response(sample.request, Failure(kind=trouble.kind, message=message)))
 
 
 def plan(

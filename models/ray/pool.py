@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from xlingual.errors import EnvironmentFault, XlingualError
 from xlingual.plugin import ModelOptions, Note
-from xlingual.records import Example, Failure, Request, Response
+from xlingual.records import Example, Failure, Request, Response, failed_response
 
 from .chunks import Chunk, Queue, line_up
 from .worker import ModelWorker
@@ -133,7 +133,7 @@ class WorkerPool:
         """Settle a chunk that has ended: all answered, or left behind by a dead worker, which is replaced."""
         if isinstance(end, StreamEnd):
             for request in batch.chunk.requests.values():
-                yield failed(request, Failure(kind="unanswered", message="the model gave no answer"))
+                yield failed_response(request, Failure(kind="unanswered", message="the model gave no answer"))
             return
         self._replace(batch.worker, end)
         lost = len(batch.chunk.requests)
@@ -142,7 +142,7 @@ class WorkerPool:
             self.note(f"a worker died and was replaced ({end.reason}); {lost} requests are asked again")
         else:
             self.note(f"a worker died and was replaced ({end.reason}); one request failed")
-            yield failed(*given_up)
+            yield failed_response(*given_up)
 
     def _idle(self, in_flight: "Mapping[Stream, InFlightBatch]") -> list[WorkerHandle]:
         busy = {id(batch.worker) for batch in in_flight.values()}
@@ -254,8 +254,3 @@ def _take(stream: "Stream") -> Response | Note | XlingualError | StreamEnd | Dea
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def failed(request: Request, failure: Failure) -> Response:
-    """Return the response that says that `request` has no answer."""
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)

@@ -12,12 +12,11 @@ from multiprocessing.connection import wait
 
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import ModelOptions, Note
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 
 from ..checkpoint.description import Description
 from ..limits import take_no_note
 from ..packed.prefix_tree import common
-from ..responses import failed
 from ..tokens.choices import count_tokens
 from ..tokens.rendering import Rendered, render
 from .workers import AllAnswered, DeviceWorker, LoadFailure, Message, start_worker
@@ -61,7 +60,7 @@ class ParallelModel:
             elif request.choices is not None:  # what stands before a choice may be nothing at all
                 prompts.append(Rendered(request=request, ids=()))
             else:
-                yield failed(request, each)
+                yield failed_response(request, each)
         # A share that has to be asked again is taken next, by whoever is free.
         shares = [[each.request for each in share] for share in split(prompts, len(self.devices))][::-1]
         deaths = 0
@@ -123,7 +122,7 @@ class ParallelModel:
         if len(lost) <= 1 or deaths >= MOST_DEATHS:
             self.note(f"{what}; {len(lost)} requests failed")
             for request in lost:
-                yield failed(request, Failure(kind="process died", message=what))
+                yield failed_response(request, Failure(kind="process died", message=what))
             return
         self.note(f"{what}; {len(lost)} requests are asked again")
         half = len(lost) // 2
@@ -138,7 +137,7 @@ def _receive(worker: DeviceWorker, message: Message, note: Callable[[str], None]
     if isinstance(message, AllAnswered):
         worker.busy = False
         for request in worker.asked.values():
-            yield failed(request, Failure(kind="no answer", message=f"{worker.device} gave none"))
+            yield failed_response(request, Failure(kind="no answer", message=f"{worker.device} gave none"))
         worker.asked = {}
     elif isinstance(message, Note):
         note(f"{worker.device}: {message.text}")

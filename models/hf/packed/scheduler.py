@@ -4,11 +4,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt, free_bytes
 from ..loaded_model import LoadedModel
-from ..responses import failed, find_overflow, respond
+from ..responses import find_overflow, respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 from .batch_plan import prefill_chunks, split_into_passes
@@ -215,7 +215,7 @@ def _split(
         [sequence] = sequences
         release_prefixes(sequence.prefix)
         work.append(others)
-        yield failed(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.ids))
+        yield failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.ids))
     elif failure.kind == OUT_OF_MEMORY:
         limit.lower(half)
         work.append(rest)

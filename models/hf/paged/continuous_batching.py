@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol, cast
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import failed, find_overflow, respond
+from ..responses import find_overflow, respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 
@@ -76,7 +76,9 @@ def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowL
         if len(waiting) == before:
             # A fresh manager that answers nothing will not do better the next time.
             failure = manager if isinstance(manager, Failure) else Failure(kind="engine stopped", message=_DEATH)
-            yield from (failed(each.request, failure, prompt_tokens=len(each.ids)) for each in waiting.values())
+            yield from (
+                failed_response(each.request, failure, prompt_tokens=len(each.ids)) for each in waiting.values()
+            )
             return
 
 
@@ -165,7 +167,7 @@ def _judge(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput) -> R
     if output.error is not None:
         memory = "memory" in output.error.lower()
         failure = Failure(kind=OUT_OF_MEMORY if memory else "paged generation", message=output.error)
-        return failed(prompt.request, failure, prompt_tokens=len(prompt.ids))
+        return failed_response(prompt.request, failure, prompt_tokens=len(prompt.ids))
     new = list(output.generated_tokens)
     stop = prompt.request.stop
     # Outputs may lag behind each other: the first token that completes a stop string ends the answer.

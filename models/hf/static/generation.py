@@ -5,12 +5,12 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 from xlingual.text import find_stop
 
 from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import decode, failed, find_overflow, respond
+from ..responses import decode, find_overflow, respond
 from ..tokens.rendering import Rendered
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
             if not isinstance(outcome, Failure):
                 yield from outcome
             elif len(batch) == 1:
-                yield failed(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
+                yield failed_response(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
             else:
                 half = len(batch) // 2
                 if outcome.kind == OUT_OF_MEMORY:
