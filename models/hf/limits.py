@@ -8,15 +8,16 @@ from typing import TypeVar
 from xlingual.errors import XlingualError
 from xlingual.records import Failure
 
+from .cgroup import available_bytes
+
 
 def free_bytes(device: str) -> int:
-    """Return how much memory `device` has free now."""
-    import psutil  # noqa: PLC0415 - a look at the machine
+    """Return how much memory `device` has free now; on a CPU, no more than the container is allowed."""
     import torch  # noqa: PLC0415 - heavy
 
     if torch.device(device).type == "cuda":
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    return int(psutil.virtual_memory().available)
+    return available_bytes()
 
 
 PADDED_TOKENS = 16384
