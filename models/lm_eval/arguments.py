@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
@@ -103,9 +103,9 @@ def _identity(shown: Mapping[str, Value]) -> list[Json]:
         path = Path(value).expanduser() if isinstance(value, str) and value else None
         if path is not None and path.is_dir():
             files = sorted({each for pattern in _FILES for each in path.glob(pattern)})
-            found.append([name, [[each.name, hash_file(each)] for each in files]])
+            found.append([name, [[each.name, hash_once(each)] for each in files]])
         elif path is not None and path.is_file():
-            found.append([name, hash_file(path)])
+            found.append([name, hash_once(path)])
         else:
             found.append([name, value])
     return found

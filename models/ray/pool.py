@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
+from xlingual.data import known_hashes
 from xlingual.errors import EnvironmentFault, XlingualError
 from xlingual.plugin import ModelOptions, Note
 from xlingual.records import Example, Failure, Request, Response, failed_response
@@ -185,7 +186,7 @@ class WorkerPool:
         if self.environment:
             options["runtime_env"] = {"env_vars": dict(self.environment)}
         actor_class = ray.remote(ModelWorker).options(scheduling_strategy="SPREAD", **options)
-        arguments = (self.config.word, self.config.options, self.threads)
+        arguments = (self.config.word, self.config.options, self.threads, known_hashes())
         started = [cast(WorkerHandle, actor_class.remote(*arguments)) for _ in range(count)]
         greetings = [cast("ObjectRef[str | XlingualError]", worker.hello.remote()) for worker in started]
         ready, late = ray.wait(greetings, num_returns=count, timeout=READY_SECONDS)

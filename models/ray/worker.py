@@ -5,6 +5,7 @@ import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from xlingual import open_model
+from xlingual.data import FileState, learn_hashes
 from xlingual.errors import XlingualError
 from xlingual.plugin import ExampleAware, Model, ModelOptions, Note, SupportsNotes
 from xlingual.records import Example, Request, Response
@@ -13,11 +14,15 @@ from xlingual.records import Example, Request, Response
 class ModelWorker:
     """A model in a process of its own; what it raises travels as a value, since Ray would wrap it."""
 
-    def __init__(self, word: str, options: ModelOptions, threads: int) -> None:
-        """Nothing is opened yet: `hello` does, so that its errors can be told."""
+    def __init__(self, word: str, options: ModelOptions, threads: int, hashes: Mapping[FileState, str]) -> None:
+        """Nothing is opened yet: `hello` does, so that its errors can be told.
+
+        `hashes` are those that the driver knows: a worker on the same machine does not read the weights again for them.
+        """
         # Ray gives a worker one thread; this comes before torch is imported.
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(threads)
+        learn_hashes(hashes)
         self.word = word
         self.options = options
         self.model: Model | None = None

@@ -2,6 +2,7 @@
 
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
+from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .hub import hub_fault, hub_is_offline, hub_table
 from .json_file import JsonRow, read_json, read_records, type_problem
 from .location import locate, locate_text
@@ -13,6 +14,7 @@ from .text_file import read_text, split_lines
 
 __all__ = [
     "PINS",
+    "FileState",
     "JsonRow",
     "Pin",
     "Problem",
@@ -25,10 +27,13 @@ __all__ = [
     "find_pair",
     "flores101_sources",
     "hash_file",
+    "hash_once",
     "hub_fault",
     "hub_is_offline",
     "hub_table",
     "instruction_examples",
+    "known_hashes",
+    "learn_hashes",
     "locate",
     "locate_text",
     "mlqa_sources",

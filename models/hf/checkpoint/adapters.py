@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
@@ -84,7 +84,7 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         folder, commit, label = fetch_adapter(snapshot, offline=options.offline), snapshot.commit, repository
     _check_files(folder, label)
     config: dict[str, Json] = {key: value for key, value in read_json(folder / CONFIG).items() if key not in UNTELLING}
-    weights: Json = [label, commit] if commit else hash_file(folder / WEIGHTS)
+    weights: Json = [label, commit] if commit else hash_once(folder / WEIGHTS)
     return Adapter(label=label, folder=folder, commit=commit, identity=content_hash([config, weights]), base=base)
 
 

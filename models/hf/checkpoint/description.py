@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.decoder.loading import loading_errors
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
@@ -222,7 +222,7 @@ def _fingerprint(
         weights = ["gguf", checkpoint.gguf_sha256, CONVERTER]
     else:
         paths = safe_files(checkpoint.folder) or sorted(checkpoint.folder.glob("*.bin"))
-        weights = [[path.name, hash_file(path)] for path in paths]
+        weights = [[path.name, hash_once(path)] for path in paths]
     files = sorted({path for pattern in ANSWER_FILES for path in checkpoint.folder.glob(pattern)})
     hub = checkpoint.snapshot is not None
     template = tokenizer.chat_template
@@ -230,7 +230,7 @@ def _fingerprint(
         {
             "backend": "hf",
             "weights": weights,
-            "files": [] if hub or checkpoint.gguf else [[path.name, hash_file(path)] for path in files],
+            "files": [] if hub or checkpoint.gguf else [[path.name, hash_once(path)] for path in files],
             "chat_template": template if template is None or isinstance(template, str) else dict(template),
             "end_ids": list(end_ids),
             **arithmetic,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.decoder.loading import quiet_loading
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json
@@ -75,7 +75,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
         if path.suffix != ".gguf":
             hint = "name the folder that the file lies in"
             raise UsageError(f"not a folder and not a .gguf file: {name!r}", hint=hint)
-        sha256 = hash_file(path)
+        sha256 = hash_once(path)
         with quiet_loading():
             folder = convert_tokenizer(path, sha256)
         return Checkpoint(label=path.stem, folder=folder, snapshot=None, gguf=path, gguf_sha256=sha256)

@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from xlingual.data import FileState, known_hashes, learn_hashes
 from xlingual.errors import XlingualError
 from xlingual.plugin import Model, ModelOptions, Note, SupportsNotes
 from xlingual.records import Request, Response
@@ -15,6 +16,19 @@ from xlingual.registry import MODELS
 
 GRACE = 5.0
 """Seconds for a process to end before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a process starts with."""
+
+    name: str
+    """Of the model."""
+    options: ModelOptions
+    threads: int
+    """Of torch; 0: as torch chooses."""
+    hashes: Mapping[FileState, str]
+    """Of the files that the parent has read, so that no process reads the weights only for their hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +74,27 @@ class DeviceWorker:
 
 def start_worker(name: str, options: ModelOptions, threads: int) -> DeviceWorker:
     """Start a process that will answer with the model `name` on `options.device`."""
+    setup = WorkerSetup(name=name, options=options, threads=threads, hashes=known_hashes())
     # A fork would copy the threads' locks of torch in whatever state they are.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(name, options, threads, theirs), daemon=True)
+    process = context.Process(target=work, args=(setup, theirs), daemon=True)
     process.start()
     theirs.close()
     return DeviceWorker(device=str(options.device), process=process, pipe=ours)
 
 
-def work(name: str, options: ModelOptions, threads: int, pipe: Connection) -> None:
+def work(setup: WorkerSetup, pipe: Connection) -> None:
     """Answer lists of requests until there is nobody to ask; the main function of a process."""
     # The terminal sends its signal to every process; ours is told by the one that asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - heavy
 
-    if threads:
-        torch.set_num_threads(threads)
+    if setup.threads:
+        torch.set_num_threads(setup.threads)
+    learn_hashes(setup.hashes)
     try:
-        model = MODELS.get("hf")(name, options)
+        model = MODELS.get("hf")(setup.name, setup.options)
         if isinstance(model, SupportsNotes):
             model.on_note(lambda message: pipe.send(Note(message)))
         _serve(model, pipe)

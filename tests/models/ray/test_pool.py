@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from xlingual import open_model, plugins
+from xlingual.data import file_hashes
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import DataSource, ExampleAware, Model, ModelOptions, SupportsNotes
 from xlingual.records import Form, Message, Request, Role
@@ -26,11 +27,18 @@ PLUGIN = '''
 """A model that does as its name says; requests are answered in upper case."""
 import os, time
 from xlingual import ModelSpec, Response, register_model
+from pathlib import Path
+from xlingual.data import file_hashes, hash_file
 from xlingual.errors import ModelError
 
 class Testing:
     def __init__(self, name):
         fingerprint = str(os.getpid()) if name == "other" else "f" * 64
+        self.reads = []
+        if name.startswith("weights="):
+            file_hashes.hash_file = lambda path: self.reads.append(path) or hash_file(path)
+            fingerprint = file_hashes.hash_once(Path(name.removeprefix("weights=")))
+            file_hashes.hash_file = hash_file
         self.name = name
         self.spec = ModelSpec(word=f"testing:{name}", backend="testing", name="testing", revision=None,
             fingerprint=fingerprint, dtype=None, template="raw", context_length=None, parent=None)
@@ -50,6 +58,8 @@ class Testing:
             if self.name == "silent" and text == "17":
                 continue
             time.sleep(0.01 if self.name == "slow" else 0)
+            if self.name.startswith("weights="):
+                text = f"{len(self.reads)} files read"
             yield Response(key=request.key, text=f"{text.upper()} {os.environ.get('OMP_NUM_THREADS')}", failure=None,
                 finish=None, prompt_tokens=None, tokens=None)
     def close(self):
@@ -151,6 +161,24 @@ def test_what_the_model_raises_is_raised_and_what_it_leaves_out_is_a_failure(mon
 @pytest.mark.usefixtures("cluster")
 def test_workers_with_another_model_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:1:testing:other", monkeypatch)
+    with pytest.raises(EnvironmentFault, match="another model than the driver"):
+        list(model.answer(requests(1)))
+    model.close()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_workers_on_this_machine_do_not_read_the_weights_for_their_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The driver has. Weights that have changed since are read, and refused."""
+    monkeypatch.setattr(file_hashes, "FRESH_NS", -(10**12))
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"0123")
+    model = open_in(f"ray:2:testing:weights={weights}", monkeypatch)
+    assert {each.text for each in model.answer(requests(8))} == {"0 FILES READ 3"}
+    model.close()
+    model = open_in(f"ray:2:testing:weights={weights}", monkeypatch)
+    weights.write_bytes(b"3210")
     with pytest.raises(EnvironmentFault, match="another model than the driver"):
         list(model.answer(requests(1)))
     model.close()

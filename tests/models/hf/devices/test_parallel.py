@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+from xlingual.data import file_hashes, hash_file
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Response, Role
@@ -93,7 +94,7 @@ def test_a_request_that_kills_is_the_only_one_that_fails(
     assert notes[-1].endswith("1 requests failed")
 
 
-def deadly(_name: str, _options: ModelOptions, _threads: int, pipe: Any) -> None:  # noqa: ANN401 - a connection
+def deadly(_setup: object, pipe: Any) -> None:  # noqa: ANN401 - a connection
     """Answer in a process as `work` does, and die at one request."""
     done = part("devices.workers").AllAnswered
     try:
@@ -107,6 +108,42 @@ def deadly(_name: str, _options: ModelOptions, _threads: int, pipe: Any) -> None
             pipe.send(done())
     except (EOFError, OSError):
         return
+
+
+def test_no_process_reads_the_weights_for_their_hash(
+    tiny_llama: Path, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The parent has; and where it describes the model again, it does not either."""
+    monkeypatch.setattr(file_hashes, "FRESH_NS", -(10**12))
+    log = tmp_path / "read"
+    monkeypatch.setenv("READ_LOG", str(log))
+    monkeypatch.setattr(file_hashes, "_known", {})
+    monkeypatch.setattr(file_hashes, "hash_file", logged)
+    monkeypatch.setattr(part("devices.workers"), "work", logging_reads)
+    model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu,cpu"))
+    names = log.read_text(encoding="utf-8").split()
+    assert "model.safetensors" in names
+    assert len(names) == len(set(names))
+    try:
+        answers(model, [text_request(f"the fox {place}", max_new_tokens=2) for place in range(4)])
+        assert len(model.workers) == 2
+    finally:
+        model.close()
+    assert MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu")).spec == model.spec
+    assert log.read_text(encoding="utf-8").split() == names
+
+
+def logged(path: Path) -> str:
+    """Hash a file as `hash_file` does, and keep its name."""
+    with Path(os.environ["READ_LOG"]).open("a", encoding="utf-8") as stream:
+        stream.write(f"{path.name}\n")
+    return hash_file(path)
+
+
+def logging_reads(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
+    """Work in a process that keeps the names of the files that it reads for their hashes."""
+    file_hashes.hash_file = logged  # type: ignore[attr-defined]  # in a process of its own
+    part("devices.workers").work(setup, pipe)
 
 
 def test_a_model_that_does_not_load_is_one_error(tiny_llama: Path, text_request: MakeRequest, tmp_path: Path) -> None:
