@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from multiprocessing.connection import wait
 
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.errors import EnvironmentFault, UsageError, XlingualError
 from xlingual.plugin import ModelOptions, Note
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 
@@ -19,7 +19,7 @@ from ..limits import take_no_note
 from ..packed.prefix_tree import common
 from ..tokens.choices import count_tokens
 from ..tokens.rendering import Rendered, render
-from .workers import AllAnswered, DeviceWorker, LoadFailure, Message, start_worker
+from .workers import AllAnswered, DeviceWorker, Message, start_worker
 
 MOST_DEATHS = 24
 """Processes lost in one call; then all that is unanswered fails, for it is the machine that is at fault."""
@@ -141,8 +141,9 @@ def _receive(worker: DeviceWorker, message: Message, note: Callable[[str], None]
         worker.asked = {}
     elif isinstance(message, Note):
         note(f"{worker.device}: {message.text}")
-    elif isinstance(message, LoadFailure):
-        raise ModelError(message.what, where=worker.device, hint=message.hint)
+    elif isinstance(message, XlingualError):
+        note(f"{worker.device}: {message}")
+        raise message
     elif worker.asked.pop(message.key, None) is not None:
         yield message
 

@@ -32,14 +32,6 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadFailure:
-    """An error that no request is to blame for, as that the model cannot be loaded."""
-
-    what: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
 class AllAnswered:
     """All that was asked is answered."""
 
@@ -99,7 +91,7 @@ def work(setup: WorkerSetup, pipe: Connection) -> None:
             model.on_note(lambda message: pipe.send(Note(message)))
         _serve(model, pipe)
     except XlingualError as error:
-        pipe.send(LoadFailure(error.what, error.hint))
+        pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # Whoever asked is gone. Threads of torch and a half-done answer are of no use to anybody.
         os._exit(0)
@@ -113,5 +105,5 @@ def _serve(model: Model, pipe: Connection) -> None:
         pipe.send(AllAnswered())
 
 
-Message = Response | Note | LoadFailure | AllAnswered
-"""What comes back through the pipe."""
+Message = Response | Note | XlingualError | AllAnswered
+"""What comes back through the pipe. An error is one that no request is to blame for: the model does not load."""

@@ -15,7 +15,7 @@ import pytest
 
 from xlingual import open_model, plugins
 from xlingual.data import file_hashes
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.errors import AuthError, EnvironmentFault, ModelError, UsageError, XlingualError
 from xlingual.plugin import DataSource, ExampleAware, Model, ModelOptions, SupportsNotes
 from xlingual.records import Form, Message, Request, Role
 from xlingual.registry import MODELS
@@ -29,7 +29,7 @@ import os, time
 from xlingual import ModelSpec, Response, register_model
 from pathlib import Path
 from xlingual.data import file_hashes, hash_file
-from xlingual.errors import ModelError
+from xlingual import errors
 
 class Testing:
     def __init__(self, name):
@@ -53,8 +53,8 @@ class Testing:
                 os._exit(1)
             if self.name == "telling" and text == "17":
                 self.note("memory was short")
-            if self.name == "broken":
-                raise ModelError("does not fit", where="testing", hint="buy a bigger one")
+            if self.name.startswith("broken="):
+                raise getattr(errors, self.name[7:])("does not fit", where="testing", hint="buy a bigger one")
             if self.name == "silent" and text == "17":
                 continue
             time.sleep(0.01 if self.name == "slow" else 0)
@@ -146,12 +146,18 @@ def test_what_the_model_of_a_worker_tells_is_heard(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_the_model_raises_is_raised_and_what_it_leaves_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = open_in("ray:1:testing:broken", monkeypatch)
-    with pytest.raises(ModelError, match="does not fit") as caught:
+@pytest.mark.parametrize("kind", [ModelError, EnvironmentFault, AuthError])
+def test_what_the_model_raises_is_raised(monkeypatch: pytest.MonkeyPatch, kind: type[XlingualError]) -> None:
+    model = open_in(f"ray:1:testing:broken={kind.__name__}", monkeypatch)
+    with pytest.raises(XlingualError, match="does not fit") as caught:
         list(model.answer(requests(3)))
+    assert type(caught.value) is kind
     assert (caught.value.where, caught.value.hint) == ("testing", "buy a bigger one")
     model.close()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_the_model_leaves_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:1:testing:silent", monkeypatch)
     failed = [each for each in model.answer(requests(20)) if each.failure is not None]
     assert [each.key for each in failed] == ["key-17"]

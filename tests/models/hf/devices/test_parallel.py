@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from xlingual.data import file_hashes, hash_file
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
@@ -146,18 +149,46 @@ def logging_reads(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugi
     part("devices.workers").work(setup, pipe)
 
 
-def test_a_model_that_does_not_load_is_one_error(tiny_llama: Path, text_request: MakeRequest, tmp_path: Path) -> None:
-    folder = tmp_path / "broken"
-    folder.mkdir()
-    for path in tiny_llama.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    model: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu,cpu"))
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(ModelError):
-        list(model.answer([text_request("a"), text_request("b")]))
+def failure_of(model: Any, requests: Sequence[Request]) -> tuple[object, ...]:  # noqa: ANN401 - of the plugin
+    """Return all that the command line shows of the error that answering ends with."""
+    with pytest.raises(XlingualError) as caught:
+        list(model.answer(requests))
     model.close()
-    assert model.workers == []
+    error = caught.value
+    return type(error), error.exit_code, error.what, error.where, error.hint
+
+
+def full_memory(*_arguments: object, **_named: object) -> None:
+    raise MemoryError
+
+
+def work_in_full_memory(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
+    AutoModelForCausalLM.from_pretrained = full_memory
+    part("devices.workers").work(setup, pipe)
+
+
+@pytest.mark.parametrize(("fault", "error"), [("memory", EnvironmentFault), ("weights", ModelError)])
+def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
+    tiny_llama: Path,
+    text_request: MakeRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    error: type[XlingualError],
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "copy"))
+    one, two = (MODELS.get("hf")(str(folder), ModelOptions(device=device)) for device in ("cpu", "cpu,cpu"))
+    if fault == "memory":
+        monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full_memory)
+        monkeypatch.setattr(part("devices.workers"), "work", work_in_full_memory)
+    else:
+        weights = load_file(folder / "model.safetensors")
+        del weights["model.norm.weight"]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    requests = [text_request("a"), text_request("b")]
+    expected = failure_of(one, requests)
+    assert expected[0] is error
+    assert failure_of(two, requests) == expected
 
 
 def test_no_process_outlives_a_killed_parent(tiny_llama: Path) -> None:
