@@ -111,15 +111,16 @@ def _serve(
 
     `waiting` shrinks.
     """
-    asked: set[str] = set()
+    checked: dict[str, int] = {}
+    """Tokens of each unfinished request that were looked at for stop strings."""
     queue = list(waiting)[::-1]
     idle = 0
     while waiting:
-        while queue and len(asked) < limit.rows:
+        while queue and len(checked) < limit.rows:
             name = queue.pop()
             if not _ask(loaded, manager, name, waiting[name]):
                 return
-            asked.add(name)
+            checked[name] = 0
         output = manager.get_result(timeout=PATIENCE)
         if output is None:
             idle = idle + 1 if _is_idle(manager) else 0
@@ -131,13 +132,15 @@ def _serve(
         prompt = waiting.get(output.request_id)
         if prompt is None:  # cancelled before
             continue
-        response = _judge(loaded, prompt, output)
+        response = _judge(loaded, prompt, output, checked.get(output.request_id, 0))
         if response is not None:
             if not output.is_finished():
                 manager.cancel_request(output.request_id)
             del waiting[output.request_id]
-            asked.discard(output.request_id)
+            checked.pop(output.request_id, None)
             yield response
+        else:
+            checked[output.request_id] = len(output.generated_tokens)
 
 
 def _is_idle(manager: ContinuousBatchingManager) -> bool:
@@ -162,8 +165,11 @@ def _ask(loaded: LoadedModel, manager: ContinuousBatchingManager, name: str, pro
     return given is not None and not isinstance(given, Failure)
 
 
-def _judge(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput) -> Response | None:
-    """Return the response that an output makes, None where its answer goes on."""
+def _judge(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput, checked: int) -> Response | None:
+    """Return the response that an output makes, None where its answer goes on.
+
+    Its first `checked` tokens have been looked at before, and complete no stop string.
+    """
     if output.error is not None:
         memory = "memory" in output.error.lower()
         failure = Failure(kind=OUT_OF_MEMORY if memory else "paged generation", message=output.error)
@@ -171,7 +177,8 @@ def _judge(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput) -> R
     new = list(output.generated_tokens)
     stop = prompt.request.stop
     # Outputs may lag behind each other: the first token that completes a stop string ends the answer.
-    stopped = next((n for n in range(1, len(new) + 1) if is_stopped(loaded.tokenizer, new[:n], stop)), None)
+    counts = range(checked + 1, len(new) + 1)
+    stopped = next((count for count in counts if is_stopped(loaded.tokenizer, new[:count], stop)), None)
     if stopped is None and not output.is_finished():
         return None
     return respond(loaded, prompt, new, stopped, None)

@@ -46,6 +46,25 @@ def test_the_answers_are_those_of_static_batches(
     assert {str(each.finish) for each in expected.values()} >= {"stop", "length"}
 
 
+def test_each_token_is_looked_at_for_stop_strings_once(
+    tiny_llama: Path, text_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of 43 tokens and its end token comes in up to 44 outputs, each with all the tokens so far."""
+    module = part("paged.continuous_batching")
+    lengths: list[int] = []
+
+    def watched(tokenizer: object, new: list[int], stop: tuple[str, ...]) -> bool:
+        lengths.append(len(new))
+        return bool(is_stopped(tokenizer, new, stop))
+
+    is_stopped = module.is_stopped
+    monkeypatch.setattr(module, "is_stopped", watched)
+    request = text_request(WORDS[0], max_new_tokens=60, stop=("never said",))
+    [response] = opened(tiny_llama, engine="paged").answer([request])
+    assert response.tokens == 43
+    assert lengths == list(range(1, 45))
+
+
 def test_a_thread_that_dies_makes_failures_and_no_silence(
     tiny_llama: Path, text_request: Callable[..., Request]
 ) -> None:
