@@ -23,6 +23,7 @@ def free_bytes(device: str) -> int:
 PADDED_TOKENS = 16384
 """Most prompt tokens of one batch, padding included: bounds the memory of a batch of long prompts."""
 OUT_OF_MEMORY = "OutOfMemoryError"
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -43,6 +44,24 @@ class RowLimit:
         if rows < self.rows:
             self.note(f"out of memory: {rows} prompts are answered together from now on, not {self.rows}")
             self.rows = rows
+
+    def halve(self, batch: list[Item], failure: Failure, *, again: bool) -> list[list[Item]]:
+        """Return the halves of a batch that failed, the first one last, and say what that changes.
+
+        Where memory was short, batches are no larger from now on. Another error is said once for the whole batch;
+        `again`: the batch is itself a part of one that failed.
+        """
+        half = len(batch) // 2
+        if failure.kind == OUT_OF_MEMORY:
+            self.lower(half)
+        elif not again:
+            what = (
+                f"{failure.kind}: {failure.message.strip().splitlines()[0]}"
+                if failure.message.strip()
+                else failure.kind
+            )
+            self.note(f"a batch of {len(batch)} failed ({what[:200]}); it is halved until what fails is alone")
+        return [batch[half:], batch[:half]]
 
 
 def attempt(call: Callable[[], Result]) -> Result | Failure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xlingual.records import Failure, Response, failed_response
 from xlingual.text import find_stop
 
-from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..limits import PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..responses import decode, find_overflow, respond
 from ..tokens.rendering import Rendered
@@ -32,17 +32,15 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
         waiting = list(group)
         batches: list[list[Rendered]] = []
         while waiting or batches:
-            batch = batches.pop() if batches else _take(waiting, limit.rows)
+            again = bool(batches)
+            batch = batches.pop() if again else _take(waiting, limit.rows)
             outcome = attempt(partial(_answer_batch, loaded, batch))
             if not isinstance(outcome, Failure):
                 yield from outcome
             elif len(batch) == 1:
                 yield failed_response(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
             else:
-                half = len(batch) // 2
-                if outcome.kind == OUT_OF_MEMORY:
-                    limit.lower(half)
-                batches += [batch[half:], batch[:half]]
+                batches += limit.halve(batch, outcome, again=again)
 
 
 def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:

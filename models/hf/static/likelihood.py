@@ -9,7 +9,7 @@ from functools import partial
 
 from xlingual.records import Failure, Response
 
-from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..limits import PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..scoring import ScoredToken, WindowsByText, close, most_positions, open_scoring_requests, score_positions
 from ..tokens.choices import TokenizedChoices
@@ -26,14 +26,12 @@ def score_padded(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices], lim
     waiting = sorted(entries, key=len, reverse=True)
     batches: list[list[Ids]] = []
     while waiting or batches:
-        batch = batches.pop() if batches else _take(loaded, waiting, entries, limit)
+        again = bool(batches)
+        batch = batches.pop() if again else _take(loaded, waiting, entries, limit)
         outcome = attempt(partial(_score_batch, loaded, batch, entries))
         failure = outcome if isinstance(outcome, Failure) else None
         if failure is not None and len(batch) > 1:
-            half = len(batch) // 2
-            if failure.kind == OUT_OF_MEMORY:
-                limit.rows = min(limit.rows, half)
-            batches += [batch[half:], batch[:half]]
+            batches += limit.halve(batch, failure, again=again)
             continue
         for ids in batch:
             yield from close(entries[ids], failure)
