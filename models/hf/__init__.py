@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
@@ -19,14 +20,16 @@ from .limits import RowLimit, release_memory, take_no_note
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
-from .packed.verification import verify
+from .packed.verification import longest_text, verify
 from .paged.continuous_batching import generate_paged
+from .responses import find_overflow
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
 from .tokens.choices import TokenizedChoices, count_tokens, tokenize_choices
 from .tokens.rendering import Rendered, encode_answers, render
 
+Item = TypeVar("Item")
 BATCH_SIZE = 32
 """Rows of a static batch when the user does not say."""
 PACKED_ROWS = 128
@@ -43,6 +46,8 @@ class HfModel:
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """Of each way of generating that was used."""
     note: Callable[[str], None] = field(default=take_no_note, init=False)
+    noted: set[str] = field(default_factory=set, init=False)
+    """What is said once only."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -69,6 +74,8 @@ class HfModel:
         for request, rendered in zip(asked, self._render(asked), strict=True):
             if isinstance(rendered, Failure):
                 yield failed_response(request, rendered)
+            elif (overflow := find_overflow(self._load(), rendered)) is not None:
+                yield overflow
             else:
                 prompts.append(rendered)
         if prompts:
@@ -89,23 +96,31 @@ class HfModel:
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
         engine = self.options.engine or "packed"
-        if engine == "packed" and not self._use_packed(
-            max(len(each.ids) + each.request.max_new_tokens for each in prompts)
-        ):
-            engine = "static"
-        limit = self._limit(engine, BATCH_SIZE if engine == "static" else PACKED_ROWS)
-        yield from ENGINES_BY_NAME[engine](self._load(), prompts, limit)
+        if engine == "packed":
+            lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
+            packed, rest = self._divide(prompts, lengths)
+            shares = {"packed": packed, "static": rest}
+        else:
+            shares = {engine: list(prompts)}
+        for name, share in shares.items():
+            if share:
+                limit = self._limit(name, BATCH_SIZE if name == "static" else PACKED_ROWS)
+                yield from ENGINES_BY_NAME[name](self._load(), share, limit)
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
-        longest = max(len(each.ids) for one in tokenized for choice in one.passages for each in choice)
-        if self.options.engine != "static" and self._use_packed(longest):
-            yield from score_packed(self._load(), tokenized)
-        else:
-            yield from score_padded(self._load(), tokenized, self._limit("static", BATCH_SIZE))
+        packed: list[TokenizedChoices] = []
+        rest = list(tokenized)
+        if self.options.engine != "static":
+            lengths = [max(len(each.ids) for choice in one.passages for each in choice) for one in tokenized]
+            packed, rest = self._divide(tokenized, lengths)
+        if packed:
+            yield from score_packed(self._load(), packed)
+        if rest:
+            yield from score_padded(self._load(), rest, self._limit("static", BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
@@ -146,11 +161,27 @@ class HfModel:
             self.loaded = load(self.description, self.options)
         return self.loaded
 
-    def _use_packed(self, longest: int) -> bool:
-        """Return whether the packed engine takes texts of up to `longest` tokens; it is made ready where it does."""
-        ready = verify(self._load(), longest)
-        self.loaded = ready or self.loaded
-        return ready is not None
+    def _divide(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
+        """Return what the packed engine answers, and what is left to static batches; `lengths` are those of the texts.
+
+        Each goes by its own length: in half precision, the engine that answers it must not depend on the others.
+        """
+        verified = verify(self._load(), min(lengths))
+        if verified is None:
+            self._note_once("the packed engine does not compute what this model does: static batches answer instead")
+            return [], list(items)
+        self.loaded = verified
+        fits = {length: verify(verified, length) is not None for length in set(lengths)}
+        rest = [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+        if rest:
+            most = longest_text(verified.model.config)
+            self._note_once(f"static batches answer what is over {most} tokens, the packed engine the rest")
+        return [item for item, length in zip(items, lengths, strict=True) if fits[length]], rest
+
+    def _note_once(self, message: str) -> None:
+        if message not in self.noted:
+            self.noted.add(message)
+            self.note(message)
 
     def _tokenize_choices(self, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:
         return tokenize_choices(self.description.reader, requests)

@@ -14,6 +14,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
+from ..packed.verification import longest_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_word
@@ -89,7 +90,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options)),
+        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options, config)),
         dtype=dtype,
         template=_template(checkpoint, tokenizer),
         context_length=_context_length(config, tokenizer),
@@ -204,13 +205,27 @@ def _parent(folder: Path) -> str | None:
     return base
 
 
-def _arithmetic(dtype: str, options: ModelOptions) -> dict[str, Json]:
-    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype."""
+def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dict[str, Json]:
+    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype.
+
+    In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
+    prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
+
+    - packed, and static batches for texts beyond a sliding window, whose length is then part of the fingerprint;
+    - static, also by default, where the packed engine does not compute what the configuration says;
+    - paged, with choices scored as by the packed engine.
+
+    What shows only with the weights (the packed engine's scores are not the model's) is noted while it answers.
+    """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
-    return {"dtype": dtype, "engine": options.engine or "packed", "engine_version": ENGINE_VERSION}
+    engine, limit = options.engine or "packed", longest_text(_text_config(config))
+    if engine == "packed" and limit == 0:
+        engine = "static"
+    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}
+    return found if limit is None or engine == "static" else {**found, "static_beyond": limit}
 
 
 def _fingerprint(

@@ -12,7 +12,7 @@ from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import find_overflow, respond
+from ..responses import respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 
@@ -60,12 +60,7 @@ class ContinuousBatchingManager(Protocol):
 
 def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
     """Answer every prompt, most `limit.rows` at once, and yield each response as soon as it is known."""
-    waiting: dict[str, Rendered] = {}
-    for place, prompt in enumerate(sorted(prompts, key=lambda each: each.ids)):
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            waiting[str(place)] = prompt
-        else:
-            yield overflow
+    waiting = {str(place): prompt for place, prompt in enumerate(sorted(prompts, key=lambda each: each.ids))}
     while waiting:
         longest = max(len(each.ids) + each.request.max_new_tokens for each in waiting.values())
         manager = attempt(partial(_start, loaded, longest, min(limit.rows, len(waiting))))

@@ -10,7 +10,7 @@ from xlingual.text import find_stop
 
 from ..limits import PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import decode, find_overflow, respond
+from ..responses import decode, respond
 from ..tokens.rendering import Rendered
 
 if TYPE_CHECKING:
@@ -22,13 +22,7 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
 
     A batch that fails is halved until the row at fault is alone and gets a Failure: nobody pays for another's row.
     """
-    fitting: list[Rendered] = []
-    for prompt in prompts:
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            fitting.append(prompt)
-        else:
-            yield overflow
-    for group in _group(fitting):
+    for group in _group(prompts):
         waiting = list(group)
         batches: list[list[Rendered]] = []
         while waiting or batches:
