@@ -26,7 +26,8 @@ from .responses import find_overflow
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
-from .tokens.choices import TokenizedChoices, count_tokens, tokenize_choices
+from .tokens.cache import TokenCache, Tokenized
+from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
 
 Item = TypeVar("Item")
@@ -43,11 +44,17 @@ class HfModel:
     description: Description
     options: ModelOptions
     loaded: LoadedModel | None = field(default=None, init=False)
+    tokens: TokenCache = field(init=False)
+    """Of the requests that were counted and wait for their answers."""
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """Of each way of generating that was used."""
     note: Callable[[str], None] = field(default=take_no_note, init=False)
     noted: set[str] = field(default_factory=set, init=False)
     """What is said once only."""
+
+    def __post_init__(self) -> None:
+        """Begin without a request."""
+        self.tokens = TokenCache(self.description.tokenizer_context)
 
     @property
     def spec(self) -> ModelSpec:
@@ -62,33 +69,32 @@ class HfModel:
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return count_tokens(self.description.reader, requests)
+        return self.tokens.count(requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, each response as soon as it is known.
-
-        A model that the packed engine does not support is asked batch by batch.
-        """
-        asked = [request for request in requests if request.choices is None]
-        prompts: list[Rendered] = []
-        for request, rendered in zip(asked, self._render(asked), strict=True):
-            if isinstance(rendered, Failure):
-                yield failed_response(request, rendered)
-            elif (overflow := find_overflow(self._load(), rendered)) is not None:
-                yield overflow
-            else:
-                prompts.append(rendered)
-        if prompts:
-            yield from self._generate(prompts)
-        chosen = [request for request in requests if request.choices is not None]
-        tokenized: list[TokenizedChoices] = []
-        for request, each in zip(chosen, self._tokenize_choices(chosen), strict=True):
+        """Answer every request, each response as soon as it is known."""
+        tokenized: list[Tokenized] = []
+        for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
                 yield failed_response(request, each)
             else:
                 tokenized.append(each)
-        if tokenized:
-            yield from self._score(tokenized)
+        yield from self.answer_tokenized(tokenized)
+
+    def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        """Answer requests whose tokens are known, as another process may have found them."""
+        prompts: list[Rendered] = []
+        for each in tokenized:
+            if not isinstance(each, Rendered):
+                continue
+            if (overflow := find_overflow(self._load(), each)) is not None:
+                yield overflow
+            else:
+                prompts.append(each)
+        if prompts:
+            yield from self._generate(prompts)
+        if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
+            yield from self._score(choices)
 
     def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
         if self.options.deterministic:
@@ -124,7 +130,8 @@ class HfModel:
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
-        return [each if isinstance(each, Failure) else each.ids for each in self._render(requests)]
+        rendered = render(self.description.tokenizer, requests, self.description.vocabulary)
+        return [each if isinstance(each, Failure) else each.ids for each in rendered]
 
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
@@ -150,7 +157,8 @@ class HfModel:
         return self.description.checkpoint.folder
 
     def close(self) -> None:
-        """Free the weights."""
+        """Free the weights, and forget what was counted."""
+        self.tokens.clear()
         if self.loaded is not None:
             give_back(self.loaded.model)
             self.loaded = None
@@ -183,14 +191,8 @@ class HfModel:
             self.noted.add(message)
             self.note(message)
 
-    def _tokenize_choices(self, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:
-        return tokenize_choices(self.description.reader, requests)
-
     def _limit(self, engine: str, rows: int) -> RowLimit:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
-
-    def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
-        return render(self.description.tokenizer, requests, self.description.vocabulary)
 
 
 ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response]]] = {

@@ -61,8 +61,8 @@ class Description:
     """What is merged into the weights."""
 
     @property
-    def reader(self) -> TokenizerContext:
-        """What decides how its texts are cut."""
+    def tokenizer_context(self) -> TokenizerContext:
+        """What decides the tokens of a request."""
         return TokenizerContext(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
 
 

@@ -17,8 +17,8 @@ from xlingual.records import Failure, ModelSpec, Request, Response, failed_respo
 from ..checkpoint.description import Description
 from ..limits import take_no_note
 from ..packed.prefix_tree import common
-from ..tokens.choices import count_tokens
-from ..tokens.rendering import Rendered, render
+from ..tokens.cache import TokenCache, Tokenized
+from ..tokens.rendering import Rendered
 from .workers import AllAnswered, DeviceWorker, Message, start_worker
 
 MOST_DEATHS = 24
@@ -35,8 +35,14 @@ class ParallelModel:
     description: Description
     options: ModelOptions
     devices: tuple[str, ...]
+    tokens: TokenCache = field(init=False)
+    """Of the requests that were counted and wait for their answers."""
     workers: list[DeviceWorker] = field(default_factory=list, init=False)
     note: Callable[[str], None] = field(default=take_no_note, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a request."""
+        self.tokens = TokenCache(self.description.tokenizer_context)
 
     @property
     def spec(self) -> ModelSpec:
@@ -49,20 +55,18 @@ class ParallelModel:
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return count_tokens(self.description.reader, requests)
+        return self.tokens.count(requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as one of the processes has it."""
-        prompts: list[Rendered] = []
-        for request, each in zip(requests, self._render(requests), strict=True):
-            if not isinstance(each, Failure):
-                prompts.append(each)
-            elif request.choices is not None:  # what stands before a choice may be nothing at all
-                prompts.append(Rendered(request=request, ids=()))
-            else:
+        tokenized: list[Tokenized] = []
+        for request, each in zip(requests, self.tokens.take(requests), strict=True):
+            if isinstance(each, Failure):
                 yield failed_response(request, each)
+            else:
+                tokenized.append(each)
         # A share that has to be asked again is taken next, by whoever is free.
-        shares = [[each.request for each in share] for share in split(prompts, len(self.devices))][::-1]
+        shares = split(tokenized, len(self.devices))[::-1]
         deaths = 0
         try:
             while self._assign(shares):
@@ -79,14 +83,12 @@ class ParallelModel:
                 self._end_worker(worker)
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, and forget what was counted."""
+        self.tokens.clear()
         for worker in list(self.workers):
             self._end_worker(worker)
 
-    def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
-        return render(self.description.tokenizer, requests, self.description.vocabulary)
-
-    def _assign(self, shares: list[list[Request]]) -> bool:
+    def _assign(self, shares: list[list[Tokenized]]) -> bool:
         """Give shares to processes that have nothing to do, new ones where they are missing; False: all is done."""
         while shares and (worker := self._free()) is not None:
             try:
@@ -113,7 +115,7 @@ class ParallelModel:
         ready = wait([worker.pipe for worker in self.workers if worker.busy])
         return [worker for worker in self.workers if worker.pipe in ready]
 
-    def _requeue_lost(self, worker: DeviceWorker, shares: list[list[Request]], deaths: int) -> Iterator[Response]:
+    def _requeue_lost(self, worker: DeviceWorker, shares: list[list[Tokenized]], deaths: int) -> Iterator[Response]:
         """Put what a dead process had not answered back to `shares`, or give it up."""
         lost = list(worker.asked.values())
         worker.process.join(1.0)
@@ -121,8 +123,8 @@ class ParallelModel:
         self._end_worker(worker)
         if len(lost) <= 1 or deaths >= MOST_DEATHS:
             self.note(f"{what}; {len(lost)} requests failed")
-            for request in lost:
-                yield failed_response(request, Failure(kind="process died", message=what))
+            for each in lost:
+                yield failed_response(each.request, Failure(kind="process died", message=what))
             return
         self.note(f"{what}; {len(lost)} requests are asked again")
         half = len(lost) // 2
@@ -136,8 +138,8 @@ class ParallelModel:
 def _receive(worker: DeviceWorker, message: Message, note: Callable[[str], None]) -> Iterator[Response]:
     if isinstance(message, AllAnswered):
         worker.busy = False
-        for request in worker.asked.values():
-            yield failed_response(request, Failure(kind="no answer", message=f"{worker.device} gave none"))
+        for each in worker.asked.values():
+            yield failed_response(each.request, Failure(kind="no answer", message=f"{worker.device} gave none"))
         worker.asked = {}
     elif isinstance(message, Note):
         note(f"{worker.device}: {message.text}")
@@ -148,13 +150,13 @@ def _receive(worker: DeviceWorker, message: Message, note: Callable[[str], None]
         yield message
 
 
-def split(prompts: Sequence[Rendered], count: int) -> list[list[Rendered]]:
-    """Return the prompts in at most `count` shares of like work; cuts avoid to part prompts that share a prefix."""
-    if not prompts:
+def split(tokenized: Sequence[Tokenized], count: int) -> list[list[Tokenized]]:
+    """Return the requests in at most `count` shares of like work; cuts avoid to part those that share a prefix."""
+    if not tokenized:
         return []
-    ordered = sorted(prompts, key=lambda prompt: prompt.ids)
-    shared = [0] + [common(a.ids, b.ids) for a, b in pairwise(ordered)]
-    work = [len(each.ids) - known + each.request.max_new_tokens for each, known in zip(ordered, shared, strict=True)]
+    ordered = sorted(tokenized, key=_leading_ids)
+    shared = [0] + [common(_leading_ids(a), _leading_ids(b)) for a, b in pairwise(ordered)]
+    work = [len(_leading_ids(each)) - known + _more_tokens(each) for each, known in zip(ordered, shared, strict=True)]
     sums = list(accumulate(work))
     cuts = [0]
     for place in range(1, count):
@@ -164,6 +166,18 @@ def split(prompts: Sequence[Rendered], count: int) -> list[list[Rendered]]:
         if around:
             cuts.append(min(around, key=lambda at: (shared[at], abs(at - near))))
     return [ordered[first:last] for first, last in zip(cuts, [*cuts[1:], len(ordered)], strict=True) if first < last]
+
+
+def _leading_ids(tokenized: Tokenized) -> tuple[int, ...]:
+    """Return the tokens that are computed first: the prompt, or a first choice after what stands before it."""
+    return tokenized.ids if isinstance(tokenized, Rendered) else tokenized.passages[0][0].ids
+
+
+def _more_tokens(tokenized: Tokenized) -> int:
+    """Return how many tokens are computed after these, at most: new ones, or those of the other choices."""
+    if isinstance(tokenized, Rendered):
+        return tokenized.request.max_new_tokens
+    return sum(len(each.ids) - each.first for choice in tokenized.passages for each in choice)
 
 
 def devices_of(word: str | None) -> tuple[str, ...]:

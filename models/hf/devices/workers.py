@@ -3,19 +3,30 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Protocol, cast
 
 from xlingual.data import FileState, known_hashes, learn_hashes
 from xlingual.errors import XlingualError
-from xlingual.plugin import Model, ModelOptions, Note, SupportsNotes
-from xlingual.records import Request, Response
+from xlingual.plugin import ModelOptions, Note, SupportsNotes
+from xlingual.records import Response
 from xlingual.registry import MODELS
+
+from ..tokens.cache import Tokenized
 
 GRACE = 5.0
 """Seconds for a process to end before it is killed."""
+
+
+class TokenizedModel(SupportsNotes, Protocol):
+    """What a process uses of the model that the backend opens."""
+
+    def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        """Answer requests whose tokens are known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +54,15 @@ class DeviceWorker:
     device: str
     process: BaseProcess
     pipe: Connection
-    asked: dict[str, Request] = field(default_factory=dict)
+    asked: dict[str, Tokenized] = field(default_factory=dict)
     """What it has not answered yet."""
     busy: bool = False
 
-    def ask(self, requests: Sequence[Request]) -> None:
-        """Hand `requests` over; OSError where the process is gone."""
-        self.asked = {each.key: each for each in requests}
+    def ask(self, share: Sequence[Tokenized]) -> None:
+        """Hand requests over, with their tokens; OSError where the process is gone."""
+        self.asked = {each.request.key: each for each in share}
         self.busy = True
-        self.pipe.send(list(requests))
+        self.pipe.send(list(share))
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -86,9 +97,8 @@ def work(setup: WorkerSetup, pipe: Connection) -> None:
         torch.set_num_threads(setup.threads)
     learn_hashes(setup.hashes)
     try:
-        model = MODELS.get("hf")(setup.name, setup.options)
-        if isinstance(model, SupportsNotes):
-            model.on_note(lambda message: pipe.send(Note(message)))
+        model = cast(TokenizedModel, MODELS.get("hf")(setup.name, setup.options))
+        model.on_note(lambda message: pipe.send(Note(message)))
         _serve(model, pipe)
     except XlingualError as error:
         pipe.send(error)
@@ -97,10 +107,10 @@ def work(setup: WorkerSetup, pipe: Connection) -> None:
         os._exit(0)
 
 
-def _serve(model: Model, pipe: Connection) -> None:
+def _serve(model: TokenizedModel, pipe: Connection) -> None:
     while True:
-        requests: list[Request] = pipe.recv()
-        for response in model.answer(requests):
+        share: list[Tokenized] = pipe.recv()
+        for response in model.answer_tokenized(share):
             pipe.send(response)
         pipe.send(AllAnswered())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from xlingual.records import Choice, Failure, Form, Request
 
-from .rendering import Tokenizer, render, render_text, tokenize, tokenize_prompts
+from .rendering import Tokenizer, render_text, tokenize, tokenize_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,6 @@ class TokenizerContext:
     """The number of embeddings."""
     window: int | None
     """Tokens that the model reads; the last token of a passage is scored without being read."""
-
-
-def count_tokens(reader: TokenizerContext, requests: Sequence[Request]) -> list[int]:
-    """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-    asked = [request for request in requests if request.choices is None]
-    tokenized = tokenize_choices(reader, [request for request in requests if request.choices is not None])
-    rendered = render(reader.tokenizer, asked, reader.vocabulary)
-    lengths = iter([0 if isinstance(each, Failure) else len(each.ids) for each in rendered])
-    weights = iter([0 if isinstance(each, Failure) else each.tokens for each in tokenized])
-    return [next(lengths if request.choices is None else weights) for request in requests]
 
 
 def tokenize_choices(reader: TokenizerContext, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:

@@ -67,10 +67,25 @@ class Rendered:
 
 
 def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
+    """Return what `render_each` does; ModelError where no request at all can be rendered."""
+    results = render_each(tokenizer, requests, vocabulary)
+    refuse_if_none(results)
+    return results
+
+
+def refuse_if_none(results: Sequence[object]) -> None:
+    """Raise ModelError where all of the results are failures: then it is the model that is wrong, not the data."""
+    failures = [each for each in results if isinstance(each, Failure)]
+    if failures and len(failures) == len(results):
+        reason = f"{failures[0].kind}: {failures[0].message}"
+        raise ModelError(f"the model can take none of {len(results)} requests: {reason}")
+
+
+def render_each(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
     """Return the token ids of each request, in order, or why there are none; `vocabulary` is the number of embeddings.
 
-    Raises ModelError where a chat is asked of a model without a template, where the template does what the sandbox
-    forbids, and where no request at all can be rendered: then it is the model that is wrong, not the data.
+    Raises ModelError where a chat is asked of a model without a template, and where the template does what the sandbox
+    forbids.
     """
     results: list[Rendered | Failure] = [Failure(kind="not rendered", message="")] * len(requests)
     for form in Form:
@@ -79,10 +94,6 @@ def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -
         answers = _render_chats(tokenizer, chosen) if form is Form.CHAT else _render_texts(tokenizer, chosen)
         for place, request, answer in zip(places, chosen, answers, strict=True):
             results[place] = answer if isinstance(answer, Failure) else _checked(request, answer, vocabulary)
-    failures = [item for item in results if isinstance(item, Failure)]
-    if failures and len(failures) == len(results):
-        reason = f"{failures[0].kind}: {failures[0].message}"
-        raise ModelError(f"the model can take none of {len(results)} requests: {reason}")
     return results
 
 

@@ -102,7 +102,7 @@ def deadly(_setup: object, pipe: Any) -> None:  # noqa: ANN401 - a connection
     done = part("devices.workers").AllAnswered
     try:
         while True:
-            requests: list[Request] = pipe.recv()
+            requests = [each.request for each in pipe.recv()]
             for request in requests:
                 if request.key == "the fox 2":
                     os.kill(os.getpid(), signal.SIGKILL)
