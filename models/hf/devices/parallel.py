@@ -16,7 +16,7 @@ from xlingual.records import Failure, ModelSpec, Request, Response, failed_respo
 
 from ..checkpoint.description import Description
 from ..limits import take_no_note
-from ..packed.prefix_tree import common
+from ..packed.prefix_tree import common_prefix_length
 from ..tokens.cache import TokenCache, Tokenized
 from ..tokens.rendering import Rendered
 from .workers import AllAnswered, DeviceWorker, Message, start_worker
@@ -155,7 +155,7 @@ def split(tokenized: Sequence[Tokenized], count: int) -> list[list[Tokenized]]:
     if not tokenized:
         return []
     ordered = sorted(tokenized, key=_leading_ids)
-    shared = [0] + [common(_leading_ids(a), _leading_ids(b)) for a, b in pairwise(ordered)]
+    shared = [0] + [common_prefix_length(_leading_ids(a), _leading_ids(b)) for a, b in pairwise(ordered)]
     work = [len(_leading_ids(each)) - known + _more_tokens(each) for each, known in zip(ordered, shared, strict=True)]
     sums = list(accumulate(work))
     cuts = [0]

@@ -1,4 +1,8 @@
-"""Which models the engine may run: by their configuration, then by a short text that must come out the same."""
+"""Which models the packed engine may run: by their configuration, then by scores that must match the reference.
+
+The reference is a plain forward pass of the model's own modules over two short texts. The engine computes the same
+texts as it computes everything: below a shared prefix, in chunked prefill passes and a decode step.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,18 +15,19 @@ from xlingual.records import Form, Request
 from ..limits import attempt
 from ..loaded_model import LoadedModel
 from ..tokens.rendering import Rendered
-from .batch_plan import prefill_chunks, split_into_passes
-from .forward import cache_shape_of, packed_attention, run_decode, run_prefill
+from .chunked_prefill import prefill_chunks, split_into_passes
+from .forward import cache_spec_of, packed_attention, run_decode, run_prefill
 from .fused_llama import fuse_llama
-from .prefix_tree import SHORTEST_PREFIX, build_prefix_tree
+from .prefix_tree import MIN_SHARED_TOKENS, build_prefix_tree
 from .running_batch import new_batch
 
 if TYPE_CHECKING:
     import torch
 
 TOLERANCE = 1e-3
-"""Of the largest score, in float32: how far ours may lie from transformers' own."""
+"""How far scores may differ from the reference, relative to its largest score, in float32."""
 TOLERANCE_HALF = 0.05
+"""The same in half precision."""
 
 
 def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
@@ -40,15 +45,10 @@ def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
     return None
 
 
-def is_supported(loaded: LoadedModel, longest: int) -> bool:
-    """Return whether the engine computes what the model does, for texts of up to `longest` tokens."""
-    return verify(loaded, longest) is not None
-
-
 def _candidates(loaded: LoadedModel) -> Iterator[LoadedModel]:
     import torch  # noqa: PLC0415 - heavy
 
-    # In lean form a model's modules are parts of others, which no adapter can be merged into any more.
+    # The modules of a fused model are views of others, which no adapter can be merged into any more.
     may_change = not loaded.shared and loaded.device.startswith("cpu") and loaded.model.dtype == torch.float32
     if loaded.fused is not None:
         yield loaded
@@ -77,12 +77,12 @@ def longest_text(config: object) -> int | None:
 
 
 def _matches_reference(loaded: LoadedModel) -> bool:
-    """Return whether two texts below a shared prefix get the scores of plain forward passes, packed and stepwise."""
+    """Return whether the engine gives two texts below a shared prefix the scores of a plain forward pass."""
     import torch  # noqa: PLC0415 - heavy
 
     vocabulary = loaded.model.config.vocab_size
-    shared = tuple((11 + 7 * place) % vocabulary for place in range(SHORTEST_PREFIX + 4))
-    endings = [tuple((first + 5 * place) % vocabulary for place in range(first + 2)) for first in (2, 3)]
+    shared = tuple((11 + 7 * index) % vocabulary for index in range(MIN_SHARED_TOKENS + 4))
+    endings = [tuple((first + 5 * index) % vocabulary for index in range(first + 2)) for first in (2, 3)]
     texts = [shared + ending for ending in endings]
     expected = _reference_scores(loaded, texts)
     found = _packed_scores(loaded, texts)
@@ -94,11 +94,11 @@ def _matches_reference(loaded: LoadedModel) -> bool:
 
 
 def _reference_scores(loaded: LoadedModel, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
-    """Return the scores after the last two tokens of each text, by the model's own attention."""
+    """Return the scores after the last two tokens of each text, by the model's own modules."""
     import torch  # noqa: PLC0415 - heavy
 
     width = max(len(text) for text in texts)
-    # What is filled up comes last, where no token of a text sees it.
+    # Padding comes last, where no token of a text sees it.
     ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=loaded.device)
     ends = torch.tensor([len(text) for text in texts], device=loaded.device)
     mask = (torch.arange(width, device=loaded.device)[None] < ends[:, None]).long()
@@ -108,22 +108,22 @@ def _reference_scores(loaded: LoadedModel, texts: list[tuple[int, ...]]) -> "lis
 
 
 def _packed_scores(loaded: LoadedModel, texts: list[tuple[int, ...]]) -> "list[torch.Tensor]":
-    """Return the same scores as `_reference_scores`: the first of a pack, the second of a step."""
+    """Return the same scores by the engine: the first of each text from prefill, the second from a decode step."""
     import torch  # noqa: PLC0415 - heavy
 
     request = Request(key="", form=Form.TEXT, messages=(), stop=(), max_new_tokens=2)
     sequences = build_prefix_tree([Rendered(request=request, ids=text[:-1]) for text in texts])
     last = {text[:-1]: text[-1] for text in texts}
-    shape = cache_shape_of(loaded)
-    batch = new_batch(shape, len(sequences), max(sequence.longest for sequence in sequences))
+    spec = cache_spec_of(loaded)
+    batch = new_batch(spec, len(sequences), max(sequence.max_suffix_length for sequence in sequences))
     scores: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
     with packed_attention(loaded):
-        for pack in split_into_passes(prefill_chunks(batch, sequences), SHORTEST_PREFIX):
-            ended, found = run_prefill(loaded, shape, pack)
+        for chunks in split_into_passes(prefill_chunks(batch, sequences), MIN_SHARED_TOKENS):
+            ended, found = run_prefill(loaded, spec, chunks)
             for sequence, each in zip(ended, found, strict=False):
                 scores[sequence.prompt.ids].append(each)
         for sequence in sequences:
-            sequence.new.append(last[sequence.prompt.ids])
+            sequence.output_ids.append(last[sequence.prompt.ids])
         for sequence, each in zip(*run_decode(loaded, batch), strict=True):
             scores[sequence.prompt.ids].append(each)
     return [torch.stack(scores[text[:-1]]).float() for text in texts]

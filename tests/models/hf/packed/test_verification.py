@@ -1,4 +1,4 @@
-"""Which models the packed engine takes, and that those it leaves are answered all the same."""
+"""Which models the packed engine takes, and that the others are answered all the same."""
 
 import importlib
 from collections.abc import Callable
@@ -33,23 +33,23 @@ def part(name: str) -> ModuleType:
     return importlib.import_module(f"xlingual.plugins.models.hf.{name}")
 
 
-def test_a_model_is_checked_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_verified_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with every task; but how long its texts may be is asked each time."""
-    support = part("packed.verification")
+    verification = part("packed.verification")
     checks: list[object] = []
-    agrees = support._matches_reference
+    matches = verification._matches_reference
 
     def watched(engine: object) -> object:
         checks.append(engine)
-        return agrees(engine)
+        return matches(engine)
 
-    monkeypatch.setattr(support, "_matches_reference", watched)
+    monkeypatch.setattr(verification, "_matches_reference", watched)
     opened: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
-    first = support.verify(part("checkpoint.loading").load(opened.description, opened.options), 100)
-    assert support.verify(first, 200) is first
+    first = verification.verify(part("checkpoint.loading").load(opened.description, opened.options), 100)
+    assert verification.verify(first, 200) is first
     assert len(checks) == 1
-    monkeypatch.setattr(support, "_is_plain", lambda _config, longest: longest <= 200)
-    assert support.verify(first, 201) is None
+    monkeypatch.setattr(verification, "_is_plain", lambda _config, longest: longest <= 200)
+    assert verification.verify(first, 201) is None
 
 
 def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
