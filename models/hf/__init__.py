@@ -1,4 +1,20 @@
-"""Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub."""
+"""Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub.
+
+`HfModel` below takes a request through all steps; each is a module, in the order in which a request meets them:
+
+    checkpoint     a name to files, configuration, tokenizer and fingerprint; the weights into memory
+    loaded_model   a model whose weights are in memory
+    tokens         requests to token ids, once each; generated tokens to stop strings
+    packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
+    static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
+    paged          the engine of transformers' continuous batching
+    scoring        log-likelihoods of choices, for any engine
+    responses      generated tokens to responses
+    limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
+    devices        one model on several devices, a process each
+
+An engine is how a local model generates: packed, static or paged.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +27,12 @@ from xlingual.records import Failure, ModelSpec, Request, Response, failed_respo
 from xlingual.registry import register_model
 from xlingual.text import did_you_mean
 
-from .checkpoint.adapters import give_back
+from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
-from .limits import RowLimit, release_memory, take_no_note
+from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
@@ -31,29 +47,29 @@ from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
 
 Item = TypeVar("Item")
-BATCH_SIZE = 32
+STATIC_BATCH_SIZE = 32
 """Rows of a static batch when the user does not say."""
-PACKED_ROWS = 128
-"""Most rows that the packed engine answers together when the user does not say; it takes no more than memory holds."""
+MAX_RUNNING = 128
+"""Most sequences that the other engines run at once when the user does not say; memory may hold fewer."""
 
 
 @dataclass(slots=True, kw_only=True)
 class HfModel:
-    """A transformers model; its weights come into memory with the first answer and go with `close`."""
+    """A transformers model; its weights are loaded with the first answer and freed with `close`."""
 
     description: Description
     options: ModelOptions
     loaded: LoadedModel | None = field(default=None, init=False)
     tokens: TokenCache = field(init=False)
-    """Of the requests that were counted and wait for their answers."""
+    """Of the requests that were counted and are not answered yet."""
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
-    """Of each way of generating that was used."""
-    note: Callable[[str], None] = field(default=take_no_note, init=False)
+    """By engine."""
+    note: Callable[[str], None] = field(default=ignore_note, init=False)
     noted: set[str] = field(default_factory=set, init=False)
-    """What is said once only."""
+    """Notes that are not repeated."""
 
     def __post_init__(self) -> None:
-        """Begin without a request."""
+        """Start with an empty token cache."""
         self.tokens = TokenCache(self.description.tokenizer_context)
 
     @property
@@ -62,7 +78,7 @@ class HfModel:
         return self.description.spec
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Take the function that is told when memory is short."""
+        """Set the function that is called with a note: memory was short, or another engine answers."""
         self.note = note
         for limit in self.limits.values():
             limit.note = note
@@ -82,7 +98,7 @@ class HfModel:
         yield from self.answer_tokenized(tokenized)
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
-        """Answer requests whose tokens are known, as another process may have found them."""
+        """Answer requests that are tokenized already, here or by another process."""
         prompts: list[Rendered] = []
         for each in tokenized:
             if not isinstance(each, Rendered):
@@ -101,17 +117,14 @@ class HfModel:
             with deterministic():
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
-        engine = self.options.engine or "packed"
-        if engine == "packed":
+        by_engine = {self.options.engine or "packed": list(prompts)}
+        if "packed" in by_engine:
             lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
-            packed, rest = self._divide(prompts, lengths)
-            shares = {"packed": packed, "static": rest}
-        else:
-            shares = {engine: list(prompts)}
-        for name, share in shares.items():
-            if share:
-                limit = self._limit(name, BATCH_SIZE if name == "static" else PACKED_ROWS)
-                yield from ENGINES_BY_NAME[name](self._load(), share, limit)
+            by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
+        for engine, chosen in by_engine.items():
+            if chosen:
+                limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
+                yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
@@ -119,14 +132,14 @@ class HfModel:
                 yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
         packed: list[TokenizedChoices] = []
-        rest = list(tokenized)
+        padded = list(tokenized)
         if self.options.engine != "static":
-            lengths = [max(len(each.ids) for choice in one.passages for each in choice) for one in tokenized]
-            packed, rest = self._divide(tokenized, lengths)
+            lengths = [max(len(window.ids) for choice in each.windows for window in choice) for each in tokenized]
+            packed, padded = self._choose_engine(tokenized, lengths)
         if packed:
             yield from score_packed(self._load(), packed)
-        if rest:
-            yield from score_padded(self._load(), rest, self._limit("static", BATCH_SIZE))
+        if padded:
+            yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
@@ -157,10 +170,10 @@ class HfModel:
         return self.description.checkpoint.folder
 
     def close(self) -> None:
-        """Free the weights, and forget what was counted."""
+        """Free the weights and the token cache."""
         self.tokens.clear()
         if self.loaded is not None:
-            give_back(self.loaded.model)
+            release_model(self.loaded.model)
             self.loaded = None
             release_memory()
 
@@ -169,10 +182,11 @@ class HfModel:
             self.loaded = load(self.description, self.options)
         return self.loaded
 
-    def _divide(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
-        """Return what the packed engine answers, and what is left to static batches; `lengths` are those of the texts.
+    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
+        """Return what the packed engine answers and what static batches do; `lengths` are tokens with their answers.
 
-        Each goes by its own length: in half precision, the engine that answers it must not depend on the others.
+        Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
+        on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
         verified = verify(self._load(), min(lengths))
         if verified is None:
@@ -180,11 +194,11 @@ class HfModel:
             return [], list(items)
         self.loaded = verified
         fits = {length: verify(verified, length) is not None for length in set(lengths)}
-        rest = [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
-        if rest:
-            most = longest_text(verified.model.config)
-            self._note_once(f"static batches answer what is over {most} tokens, the packed engine the rest")
-        return [item for item, length in zip(items, lengths, strict=True) if fits[length]], rest
+        packed = [item for item, length in zip(items, lengths, strict=True) if fits[length]]
+        if len(packed) < len(items):
+            longest = longest_text(verified.model.config)
+            self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
+        return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:

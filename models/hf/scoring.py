@@ -98,7 +98,7 @@ def open_scoring_requests(tokenized: Sequence[TokenizedChoices]) -> WindowsByTex
     found: WindowsByText = {}
     for one in tokenized:
         request = ScoringRequest(one)
-        for choice in one.passages:
+        for choice in one.windows:
             windows = []
             for window in choice:
                 count = len(window.ids) - window.first

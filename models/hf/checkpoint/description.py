@@ -1,4 +1,4 @@
-"""A model's name to its configuration, tokenizer and fingerprint at once, and to its weights when they are needed."""
+"""The name of a model to its description: configuration, tokenizer and fingerprint, without loading its weights."""
 
 import re
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from xlingual.text import did_you_mean
 from ..packed.verification import longest_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
-from .adapters import Adapter, find_adapter, split_word
+from .adapters import Adapter, find_adapter, split_adapter
 from .files import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files
 from .gguf import CONVERTER
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
 ENGINE_VERSION = 2
-"""Goes up when the order of the engine's sums changes: beyond float32 that can change answers."""
+"""Goes up when an engine adds up in another order: in half precision that can change answers."""
 ALPACA_MODELS = ("x-llama", "m-llama", "alpaca")
-"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and no chat template: those of
-the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment counts from the start of a word."""
+"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and without a chat template:
+those of the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment must begin a word."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
 )  # fmt: skip
-"""Besides the weights, the files of a folder that can change an answer."""
+"""The files of a folder that can change an answer, besides the weights."""
 
 
 class Configuration(Protocol):
@@ -46,7 +46,7 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that can be known of a model without its weights."""
+    """All that is known of a model without its weights."""
 
     spec: ModelSpec
     checkpoint: Checkpoint
@@ -72,7 +72,7 @@ def describe(name: str, options: ModelOptions) -> Description:
     Raises UsageError for a name that is none, ModelError for a model that will not load, AuthError and
     EnvironmentFault as the hub answers.
     """
-    if (parts := split_word(name, options)) is not None:
+    if (parts := split_adapter(name, options)) is not None:
         return _describe_adapted(name, *parts)
     device = _device(options.device)
     if options.dtype is not None and options.dtype not in DTYPES:
@@ -164,7 +164,7 @@ def _text_config(config: Configuration) -> Configuration:
 def _context_length(config: Configuration, tokenizer: Tokenizer) -> int | None:
     text = _text_config(config)
     known: list[object] = [getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len")]
-    # Tokenizers that know no limit say 1e30, and 0 or 1 is a mistake in a file.
+    # A tokenizer without a limit says 1e30; 0 or 1 is a mistake in a file.
     known.append(tokenizer.model_max_length if 16 <= tokenizer.model_max_length < 10**9 else None)
     return min((int(each) for each in known if isinstance(each, int) and each > 0), default=None)
 
@@ -188,14 +188,14 @@ def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
 
 
 def _provenance(folder: Path, field: str) -> str | None:
-    """Return a field of the note that our tuning leaves beside its models."""
+    """Return a field of the `provenance.json` that our tuning writes beside its models."""
     path = folder / "provenance.json"
     value = read_json(path).get(field) if path.is_file() else None
     return value if isinstance(value, str) else None
 
 
 def _parent(folder: Path) -> str | None:
-    """Return from what our tuning made a model, and how: the base, the recipe and the run's id."""
+    """Return what our tuning made a model of: its base, with the recipe and the id of the plan."""
     base, path = _provenance(folder, "parent"), folder / "provenance.json"
     if base is None:
         return None

@@ -1,4 +1,4 @@
-"""A process that answers requests on a device of its own, and what it says to the process that asks."""
+"""A worker process that answers requests on a device of its own, and the messages that it sends to its parent."""
 
 import multiprocessing
 import os
@@ -17,21 +17,21 @@ from xlingual.registry import MODELS
 
 from ..tokens.cache import Tokenized
 
-GRACE = 5.0
-"""Seconds for a process to end before it is killed."""
+GRACE_SECONDS = 5.0
+"""For a worker to end before it is killed."""
 
 
 class TokenizedModel(SupportsNotes, Protocol):
-    """What a process uses of the model that the backend opens."""
+    """What a worker uses of an `HfModel`."""
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
-        """Answer requests whose tokens are known."""
+        """Answer requests that are tokenized already."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSetup:
-    """What a process starts with."""
+    """What a worker starts with."""
 
     name: str
     """Of the model."""
@@ -39,36 +39,36 @@ class WorkerSetup:
     threads: int
     """Of torch; 0: as torch chooses."""
     hashes: Mapping[FileState, str]
-    """Of the files that the parent has read, so that no process reads the weights only for their hash."""
+    """Of the files that the parent has hashed, so that no worker reads the weights only for their hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllAnswered:
-    """All that was asked is answered."""
+    """The worker has answered its whole share."""
 
 
 @dataclass(slots=True, eq=False)
 class DeviceWorker:
-    """A process, seen from the one that asks."""
+    """A worker, as its parent sees it."""
 
     device: str
     process: BaseProcess
     pipe: Connection
     asked: dict[str, Tokenized] = field(default_factory=dict)
-    """What it has not answered yet."""
+    """What it has not answered yet, by key."""
     busy: bool = False
 
     def ask(self, share: Sequence[Tokenized]) -> None:
-        """Hand requests over, with their tokens; OSError where the process is gone."""
+        """Send it a share; OSError where the process is gone."""
         self.asked = {each.request.key: each for each in share}
         self.busy = True
         self.pipe.send(list(share))
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it does."""
         self.pipe.close()
         self.process.terminate()
-        self.process.join(GRACE)
+        self.process.join(GRACE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -76,20 +76,20 @@ class DeviceWorker:
 
 
 def start_worker(name: str, options: ModelOptions, threads: int) -> DeviceWorker:
-    """Start a process that will answer with the model `name` on `options.device`."""
+    """Start a worker for the model `name` on `options.device`."""
     setup = WorkerSetup(name=name, options=options, threads=threads, hashes=known_hashes())
-    # A fork would copy the threads' locks of torch in whatever state they are.
+    # A fork would copy the locks of torch's threads in any state.
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(setup, theirs), daemon=True)
+    parent_end, worker_end = context.Pipe()
+    process = context.Process(target=run_worker, args=(setup, worker_end), daemon=True)
     process.start()
-    theirs.close()
-    return DeviceWorker(device=str(options.device), process=process, pipe=ours)
+    worker_end.close()
+    return DeviceWorker(device=str(options.device), process=process, pipe=parent_end)
 
 
-def work(setup: WorkerSetup, pipe: Connection) -> None:
-    """Answer lists of requests until there is nobody to ask; the main function of a process."""
-    # The terminal sends its signal to every process; ours is told by the one that asks.
+def run_worker(setup: WorkerSetup, pipe: Connection) -> None:
+    """Answer shares until the parent is gone; the main function of a worker."""
+    # A terminal sends its signal to every process; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - heavy
 
@@ -103,7 +103,7 @@ def work(setup: WorkerSetup, pipe: Connection) -> None:
     except XlingualError as error:
         pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        # Whoever asked is gone. Threads of torch and a half-done answer are of no use to anybody.
+        # The parent is gone: nobody waits for the threads of torch and an unfinished answer.
         os._exit(0)
 
 
@@ -116,4 +116,4 @@ def _serve(model: TokenizedModel, pipe: Connection) -> None:
 
 
 Message = Response | Note | XlingualError | AllAnswered
-"""What comes back through the pipe. An error is one that no request is to blame for: the model does not load."""
+"""What a worker sends. An error is one that no request is to blame for: the model does not load."""

@@ -16,7 +16,7 @@ from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt, free_bytes
 from ..loaded_model import LoadedModel
-from ..responses import find_overflow, respond
+from ..responses import respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 from .chunked_prefill import prefill_chunks, split_into_passes
@@ -71,13 +71,7 @@ def generate_packed(
     they have. Another error is narrowed down to the sequence that causes it, which gets a Failure. `share` and
     `speculate` turn shared prefixes and prompt lookup off, for comparisons.
     """
-    fitting: list[Rendered] = []
-    for prompt in prompts:
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            fitting.append(prompt)
-        else:
-            yield overflow
-    queue = [build_prefix_tree(fitting, share=share)]
+    queue = [build_prefix_tree(prompts, share=share)]
     lookup = PromptLookup(enabled=speculate)
     with packed_attention(loaded):
         while queue:

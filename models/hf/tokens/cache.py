@@ -1,8 +1,9 @@
-"""Token ids from planning to answering, so that each request is tokenized once.
+"""A cache of token ids from planning to answering, so that each request is tokenized once.
 
-A run first counts the tokens of its prompts, to see whether they fit the window, and answers them later. What was
-counted waits here for its answer and goes with it. It is found by content (form, messages and choices), for a plan may
-give a request another key. The cache is bounded: the oldest goes first, and is then tokenized a second time.
+A run first counts the tokens of all its prompts, to see whether they fit the context window, and answers them later.
+`count` fills the cache, `take` empties it. The key is the content of a request (form, messages, choices), for a plan
+may ask the same under two keys. Its size is bounded: the oldest entry is evicted, and tokenized again when it is
+answered.
 """
 
 from array import array
@@ -16,9 +17,11 @@ from xlingual.records import Failure, Request
 from .choices import ScoringWindow, TokenizedChoices, TokenizerContext, tokenize_choices
 from .rendering import Rendered, refuse_if_none, render_each
 
-MOST_BYTES = 2**27
-"""Of all that waits: 4 a token, and what Python needs for each array of them."""
+MAX_BYTES = 2**27
+"""Of all entries: 4 a token, and ARRAY_BYTES for every prompt or window. A prompt of 400 tokens takes 1.9 KB, so 72,000
+of them fit; the plan holds their texts, which are larger, anyway."""
 ARRAY_BYTES = 256
+"""What Python takes for an array and its place in the cache, about."""
 Tokenized: TypeAlias = Rendered | TokenizedChoices
 """A request as the model sees it: a prompt to continue, or choices to score."""
 
@@ -39,20 +42,20 @@ class _Choices:
     tokens: int
 
 
-_Kept: TypeAlias = "array[int] | _Choices | Failure"
-"""What was found for a request, in as few bytes as will do: the ids of a prompt, its choices, or why there are none."""
+_Entry: TypeAlias = "array[int] | _Choices | Failure"
+"""What was found for a request, in few bytes: the ids of a prompt, its choices, or why there are none."""
 
 
 @dataclass(slots=True)
 class TokenCache:
-    """The requests of one model that were counted and not answered yet."""
+    """The requests of one model that were counted and are not answered yet."""
 
     context: TokenizerContext
-    most_bytes: int = MOST_BYTES
-    kept: dict[bytes, _Kept] = field(default_factory=dict)
-    """By content, the oldest first."""
+    max_bytes: int = MAX_BYTES
+    entries: dict[bytes, _Entry] = field(default_factory=dict)
+    """By hash of the content, the oldest first."""
     size: int = 0
-    """Bytes of all."""
+    """Bytes of all entries."""
 
     def count(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered.
@@ -61,47 +64,47 @@ class TokenCache:
         """
         found = self.tokenize(requests)
         for request, each in zip(requests, found, strict=True):
-            self._keep(_digest(request), _pack(each))
+            self._add(_digest(request), _pack(each))
         return [_length(each) for each in found]
 
     def take(self, requests: Sequence[Request]) -> list[Tokenized | Failure]:
-        """Return what `tokenize` does, and let it go: it is about to be answered."""
+        """Return what `tokenize` does and remove it from the cache: it is about to be answered."""
         found = self.tokenize(requests)
         for request in requests:
-            self._drop(_digest(request))
+            self._remove(_digest(request))
         return found
 
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized | Failure]:
-        """Return each request as the model sees it, in order, or why it cannot; only what is not known is tokenized.
+        """Return each request as the model sees it, in order, or why it cannot; only what is not cached is tokenized.
 
         Raises ModelError where a chat is asked of a model without a template, its template does what the sandbox
         forbids, or none of the prompts to continue can be rendered.
         """
         digests = [_digest(request) for request in requests]
-        new = {digest: each for digest, each in zip(digests, requests, strict=True) if digest not in self.kept}
+        new = {digest: each for digest, each in zip(digests, requests, strict=True) if digest not in self.entries}
         fresh = dict(zip(new, _tokenize_each(self.context, list(new.values())), strict=True))
         found = [
-            _of(request, fresh[digest]) if digest in fresh else _unpack(request, self.kept[digest])
+            _for_request(request, fresh[digest]) if digest in fresh else _unpack(request, self.entries[digest])
             for digest, request in zip(digests, requests, strict=True)
         ]
         refuse_if_none([each for each, request in zip(found, requests, strict=True) if request.choices is None])
         return found
 
     def clear(self) -> None:
-        """Let everything go."""
-        self.kept.clear()
+        """Remove everything."""
+        self.entries.clear()
         self.size = 0
 
-    def _keep(self, digest: bytes, kept: _Kept) -> None:
-        self._drop(digest)
-        self.kept[digest] = kept
-        self.size += _size(kept)
-        while self.size > self.most_bytes:
-            self._drop(next(iter(self.kept)))
+    def _add(self, digest: bytes, entry: _Entry) -> None:
+        self._remove(digest)
+        self.entries[digest] = entry
+        self.size += _size(entry)
+        while self.size > self.max_bytes:
+            self._remove(next(iter(self.entries)))
 
-    def _drop(self, digest: bytes) -> None:
-        if (gone := self.kept.pop(digest, None)) is not None:
-            self.size -= _size(gone)
+    def _remove(self, digest: bytes) -> None:
+        if (removed := self.entries.pop(digest, None)) is not None:
+            self.size -= _size(removed)
 
 
 def _tokenize_each(context: TokenizerContext, requests: Sequence[Request]) -> list[Tokenized | Failure]:
@@ -117,41 +120,41 @@ def _length(found: Tokenized | Failure) -> int:
     return len(found.ids) if isinstance(found, Rendered) else found.tokens
 
 
-def _of(request: Request, found: Tokenized | Failure) -> Tokenized | Failure:
+def _for_request(request: Request, found: Tokenized | Failure) -> Tokenized | Failure:
     """Return what was found for another request with the same content."""
     if isinstance(found, Failure):
         return found
     if isinstance(found, Rendered):
         return Rendered(request=request, ids=found.ids)
-    return TokenizedChoices(request=request, passages=found.passages, tokens=found.tokens)
+    return TokenizedChoices(request=request, windows=found.windows, tokens=found.tokens)
 
 
-def _pack(found: Tokenized | Failure) -> _Kept:
+def _pack(found: Tokenized | Failure) -> _Entry:
     if isinstance(found, Failure):
         return found
     if isinstance(found, Rendered):
         return array("i", found.ids)
-    windows = tuple(tuple(_Window(array("i", each.ids), each.first) for each in choice) for choice in found.passages)
+    windows = tuple(tuple(_Window(array("i", each.ids), each.first) for each in choice) for choice in found.windows)
     return _Choices(windows, found.tokens)
 
 
-def _unpack(request: Request, kept: _Kept) -> Tokenized | Failure:
-    if isinstance(kept, Failure):
-        return kept
-    if isinstance(kept, _Choices):
-        passages = tuple(
-            tuple(ScoringWindow(tuple(each.ids), each.first) for each in choice) for choice in kept.windows
+def _unpack(request: Request, entry: _Entry) -> Tokenized | Failure:
+    if isinstance(entry, Failure):
+        return entry
+    if isinstance(entry, _Choices):
+        windows = tuple(
+            tuple(ScoringWindow(tuple(each.ids), each.first) for each in choice) for choice in entry.windows
         )
-        return TokenizedChoices(request=request, passages=passages, tokens=kept.tokens)
-    return Rendered(request=request, ids=tuple(kept))
+        return TokenizedChoices(request=request, windows=windows, tokens=entry.tokens)
+    return Rendered(request=request, ids=tuple(entry))
 
 
-def _size(kept: _Kept) -> int:
-    """Return about how many bytes it takes."""
-    if isinstance(kept, Failure):
+def _size(entry: _Entry) -> int:
+    """Return how many bytes an entry takes, about."""
+    if isinstance(entry, Failure):
         return ARRAY_BYTES
-    windows = [each.ids for choice in kept.windows for each in choice] if isinstance(kept, _Choices) else [kept]
-    return sum(ARRAY_BYTES + 4 * len(ids) for ids in windows)
+    arrays = [each.ids for choice in entry.windows for each in choice] if isinstance(entry, _Choices) else [entry]
+    return sum(ARRAY_BYTES + 4 * len(ids) for ids in arrays)
 
 
 def _digest(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""`ray:N:SPEC` with real workers in real processes, killed for real."""
+"""`ray:N:SPEC` with worker processes that are killed."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Testing:
             text = request.messages[0].text
             if self.name == "poison" and text == "17":
                 os._exit(1)
-            if self.name == "telling" and text == "17":
+            if self.name == "noting" and text == "17":
                 self.note("memory was short")
             if self.name.startswith("broken="):
                 raise getattr(errors, self.name[7:])("does not fit", where="testing", hint="buy a bigger one")
@@ -118,7 +118,7 @@ def test_workers_find_plugins_and_threads_and_answer_each_request_once(monkeypat
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_request_that_kills_workers_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_kills_workers_is_the_only_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:poison", monkeypatch)
     notes: list[str] = []
     assert isinstance(model, SupportsNotes)
@@ -135,8 +135,8 @@ def test_a_request_that_kills_workers_costs_nobody_else_anything(monkeypatch: py
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_the_model_of_a_worker_tells_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = open_in("ray:2:testing:telling", monkeypatch)
+def test_the_notes_of_a_workers_model_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_in("ray:2:testing:noting", monkeypatch)
     notes: list[str] = []
     assert isinstance(model, SupportsNotes)
     model.on_note(notes.append)
@@ -191,19 +191,19 @@ def test_workers_on_this_machine_do_not_read_the_weights_for_their_hash(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_an_iterator_that_is_left_stops_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_iterator_that_is_left_early_cancels_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:slow", monkeypatch)
     stream = model.answer(requests(400))
     next(stream)
     del stream
     start = time.monotonic()
     assert len(list(model.answer(requests(4)))) == 4
-    assert time.monotonic() - start < 1.0  # the two chunks that were left would have taken a second each
+    assert time.monotonic() - start < 1.0  # the two cancelled chunks would have taken a second each
     model.close()
 
 
 @pytest.mark.usefixtures("cluster")
-def test_gpus_that_are_not_there_are_missed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_gpus_are_an_error_before_workers_start(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:4@0.5:testing:plain", monkeypatch)
     with pytest.raises(EnvironmentFault, match=r"4 workers with 0.5 GPUs each, and the cluster has 0"):
         list(model.answer(requests(1)))
@@ -212,13 +212,13 @@ def test_gpus_that_are_not_there_are_missed_at_once(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("word", ["ray", "ray:", "ray:2", "ray:0:echo", "ray:-1:echo", "ray:x:echo", "ray:2@x:echo",
                                   "ray:2:ray:2:echo", "ray:2:", "ray:2:nothing-like-it"])  # fmt: skip
-def test_wrong_words(word: str) -> None:
+def test_wrong_names(word: str) -> None:
     with pytest.raises(UsageError):
         open_model(word, ModelOptions())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
-def test_a_cluster_that_is_not_there(address: str) -> None:
+def test_a_cluster_that_does_not_answer(address: str) -> None:
     program = (
         "import sys; from xlingual import open_model, ModelOptions; from xlingual.records import *\n"
         "from xlingual.errors import EnvironmentFault\n"
@@ -239,8 +239,8 @@ PAUSE = 0.05
 def start(folder: Path, word: str) -> subprocess.Popen[str]:
     script = folder / "script.jsonl"
     if not script.exists():
-        place = DataSource(folder=None, sample=True, offline=True)
-        rows = select_tasks(["xquad/en"], [])[0].examples("test", place).rows
+        sample = DataSource(folder=None, sample=True, offline=True)
+        rows = select_tasks(["xquad/en"], [])[0].examples("test", sample).rows
         lines = [json.dumps({"id": row.id, "prediction": f"{row.id} said", "seconds": PAUSE}) for row in rows]
         script.write_text("\n".join(lines), encoding="utf-8")
     command = ["eval", "-m", f"{word}:{script}", "-t", "xquad/en,xquad/zh,xquad/ar", "--data", "sample"]
@@ -290,7 +290,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_driver_that_ends_leaves_no_process_and_its_answers(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_driver_that_ends_keeps_its_answers_and_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path, "ray:2:scripted")
     wait_for(tmp_path, 12)
     others = processes_of(process)

@@ -40,9 +40,9 @@ def watch(log: Path) -> None:
     PreTrainedTokenizerFast.__call__ = watched
 
 
-def work_watched(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
+def run_watched_worker(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
     watch(Path(os.environ[LOG]))
-    part("devices.workers").work(setup, pipe)
+    part("devices.workers").run_worker(setup, pipe)
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "tokenized"
     monkeypatch.setenv(LOG, str(path))
     monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", PreTrainedTokenizerFast.__call__)
-    monkeypatch.setattr(part("devices.workers"), "work", work_watched)
+    monkeypatch.setattr(part("devices.workers"), "run_worker", run_watched_worker)
     return path
 
 
 @pytest.fixture
 def mixed(text_request: MakeRequest) -> list[Request]:
     """Texts, chats and choices; one asked twice under another key, as a plan does it; a whole text; one without any."""
-    texts = [text_request(f"the fox {place}", max_new_tokens=2) for place in range(4)]
-    chats = [text_request(f"Where {place}?", form=Form.CHAT, max_new_tokens=2) for place in range(2)]
+    texts = [text_request(f"the fox {number}", max_new_tokens=2) for number in range(4)]
+    chats = [text_request(f"Where {number}?", form=Form.CHAT, max_new_tokens=2) for number in range(2)]
     choices = tuple(Choice(text=text) for text in (" jumps", " over the dog"))
-    scored = [replace(text_request(f"a dog {place}", max_new_tokens=0), choices=choices) for place in range(3)]
+    scored = [replace(text_request(f"a dog {number}", max_new_tokens=0), choices=choices) for number in range(3)]
     whole = replace(text_request("whole", max_new_tokens=0), messages=(), choices=(Choice(text="Warszawa is"),))
     return [*texts, replace(texts[0], key="again"), *chats, *scored, whole, text_request("")]
 
@@ -92,23 +92,25 @@ def test_no_text_is_tokenized_twice(tiny_llama: Path, mixed: list[Request], log:
     assert "'a dog 1 jumps'" in lines
 
 
-def test_what_waits_is_bounded_and_the_rest_is_tokenized_again(tiny_llama: Path, text_request: MakeRequest) -> None:
+def test_the_cache_is_bounded_and_what_it_evicts_is_tokenized_again(
+    tiny_llama: Path, text_request: MakeRequest
+) -> None:
     model = opened(tiny_llama)
     module = part("tokens.cache")
-    requests = [text_request(f"the fox {place}", max_new_tokens=1) for place in range(20)]
+    requests = [text_request(f"the fox {number}", max_new_tokens=1) for number in range(20)]
     expected = answers(model, requests)
-    cache = model.tokens = module.TokenCache(model.description.tokenizer_context, most_bytes=8 * module.ARRAY_BYTES)
+    cache = model.tokens = module.TokenCache(model.description.tokenizer_context, max_bytes=8 * module.ARRAY_BYTES)
     model.count_tokens(requests)
-    assert 0 < len(cache.kept) < 8
-    assert cache.size <= cache.most_bytes
+    assert 0 < len(cache.entries) < 8
+    assert cache.size <= cache.max_bytes
     assert answers(model, requests) == expected
-    assert (cache.kept, cache.size) == ({}, 0)
+    assert (cache.entries, cache.size) == ({}, 0)
     model.count_tokens(requests)
     model.close()
-    assert (cache.kept, cache.size) == ({}, 0)
+    assert (cache.entries, cache.size) == ({}, 0)
 
 
-def test_failures_are_kept_too_and_none_of_all_is_still_an_error(tiny_llama: Path, text_request: MakeRequest) -> None:
+def test_failures_are_cached_too_and_none_of_all_is_still_an_error(tiny_llama: Path, text_request: MakeRequest) -> None:
     model = opened(tiny_llama)
     empty, good = text_request(""), text_request("the fox", max_new_tokens=1)
     assert model.count_tokens([empty, good]) == [0, 5]
@@ -133,7 +135,7 @@ def test_requests_that_differ_in_any_part_are_told_apart(tiny_llama: Path, text_
     model = opened(tiny_llama)
     alone = [opened(tiny_llama).count_tokens([each])[0] for each in variants]
     assert model.count_tokens(variants) == alone == model.count_tokens(variants)
-    assert len(model.tokens.kept) == len(variants)
+    assert len(model.tokens.entries) == len(variants)
 
 
 def test_whole_texts_are_scored_on_two_devices(tiny_llama: Path, text_request: MakeRequest) -> None:
