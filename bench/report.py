@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from .floor import floor_seconds, roofline_seconds
+from .ways import part
 from .workloads import WORKLOADS
 
 PACKAGES = ("torch", "transformers", "lm-eval")
@@ -202,6 +203,4 @@ def _processor() -> str:
 
 
 def _memory_gib() -> float:
-    import psutil
-
-    return float(psutil.virtual_memory().total) / 2**30
+    return float(part("cgroup").total_bytes()) / 2**30

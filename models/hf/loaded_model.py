@@ -44,7 +44,7 @@ class CausalLM(DecoderModel, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A loaded model and what generation must know of it."""
+    """A model in memory, with what generation and scoring use of its description."""
 
     model: CausalLM
     tokenizer: Tokenizer
@@ -52,7 +52,7 @@ class LoadedModel:
     end_ids: tuple[int, ...]
     """Tokens that end an answer; may be empty."""
     pad_id: int
-    """Fills rows up to the longest; always masked, so any token will do."""
+    """Padding; always masked, so any token will do."""
     context_length: int | None
     shared: bool = False
     """Whether other models of this process use the same modules, which must then stay as they are."""

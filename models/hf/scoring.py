@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from xlingual.records import Failure, Likelihood, Response
+from xlingual.records import Failure, Likelihood, Response, failed_response
 
 from .loaded_model import LoadedModel
-from .responses import failed
 from .tokens.choices import ScoringWindow, TokenizedChoices
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class ScoringRequest:
         if failure is None and not all(abs(each) < float("inf") for each in sums):
             failure = NOT_FINITE
         if failure is not None:
-            return failed(request, failure, prompt_tokens=tokens)
+            return failed_response(request, failure, prompt_tokens=tokens)
         likelihoods = [
             Likelihood(
                 logarithm=each,
@@ -99,7 +98,7 @@ def open_scoring_requests(tokenized: Sequence[TokenizedChoices]) -> WindowsByTex
     found: WindowsByText = {}
     for one in tokenized:
         request = ScoringRequest(one)
-        for choice in one.passages:
+        for choice in one.windows:
             windows = []
             for window in choice:
                 count = len(window.ids) - window.first

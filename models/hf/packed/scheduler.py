@@ -12,11 +12,11 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt, free_bytes
 from ..loaded_model import LoadedModel
-from ..responses import failed, find_overflow, respond
+from ..responses import respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 from .chunked_prefill import prefill_chunks, split_into_passes
@@ -71,13 +71,7 @@ def generate_packed(
     they have. Another error is narrowed down to the sequence that causes it, which gets a Failure. `share` and
     `speculate` turn shared prefixes and prompt lookup off, for comparisons.
     """
-    fitting: list[Rendered] = []
-    for prompt in prompts:
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            fitting.append(prompt)
-        else:
-            yield overflow
-    queue = [build_prefix_tree(fitting, share=share)]
+    queue = [build_prefix_tree(prompts, share=share)]
     lookup = PromptLookup(enabled=speculate)
     with packed_attention(loaded):
         while queue:
@@ -225,7 +219,7 @@ def _requeue(
         [sequence] = sequences
         release_prefixes(sequence.prefix)
         queue.append(others)
-        yield failed(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.ids))
+        yield failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.ids))
     elif failure.kind == OUT_OF_MEMORY:
         limit.lower(half)
         queue.append(rest)

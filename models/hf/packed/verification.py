@@ -80,13 +80,21 @@ def _fuse_and_compare(
 
 def _is_plain(config: object, longest: int) -> bool:
     """Return whether every layer sees all that comes before, as far as a configuration tells."""
+    limit = longest_text(config)
+    return limit is None or longest <= limit
+
+
+def longest_text(config: object) -> int | None:
+    """Return how many tokens a text may have for the engine, as far as a configuration tells; None: any number.
+
+    With a sliding window, as many as all layers see whole; 0 where there is something that the engine does not compute.
+    """
     if any(structure_problems(config)) or getattr(config, "attn_logit_softcapping", None) is not None:
-        return False
+        return 0
+    if any(length_dependent_ropes(config)):
+        return 0
     window = getattr(config, "sliding_window", None)
-    is_windowed = isinstance(window, int) and getattr(config, "use_sliding_window", True)
-    if is_windowed and isinstance(window, int) and longest > window:
-        return False
-    return not any(length_dependent_ropes(config))
+    return window if isinstance(window, int) and getattr(config, "use_sliding_window", True) else None
 
 
 def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:

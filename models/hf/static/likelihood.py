@@ -1,6 +1,6 @@
 """Log-likelihoods by plain forward passes over padded batches, for models whose attention may not be replaced.
 
-Rows are padded behind their end: what comes later changes nothing in a causal model, whatever its positions.
+Rows are padded at their end: in a causal model, what comes later changes nothing, however positions are encoded.
 """
 
 import inspect
@@ -9,7 +9,7 @@ from functools import partial
 
 from xlingual.records import Failure, Response
 
-from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..scoring import (
     ScoredToken,
@@ -33,14 +33,12 @@ def score_padded(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices], lim
     waiting = sorted(windows, key=len, reverse=True)
     batches: list[list[Ids]] = []
     while waiting or batches:
-        batch = batches.pop() if batches else _take(loaded, waiting, windows, limit)
+        again = bool(batches)
+        batch = batches.pop() if again else _take(loaded, waiting, windows, limit)
         outcome = attempt(partial(_score_batch, loaded, batch, windows))
         failure = outcome if isinstance(outcome, Failure) else None
         if failure is not None and len(batch) > 1:
-            half = len(batch) // 2
-            if failure.kind == OUT_OF_MEMORY:
-                limit.rows = min(limit.rows, half)
-            batches += [batch[half:], batch[:half]]
+            batches += limit.halve(batch, failure, again=again)
             continue
         for ids in batch:
             yield from finish_windows(windows[ids], failure)
@@ -56,7 +54,7 @@ def _take(loaded: LoadedModel, waiting: list[Ids], windows: WindowsByText, limit
     width, most = len(waiting[0]), max_scored_positions(loaded)
     count = 1
     while (
-        count < min(limit.rows, len(waiting), PADDED_TOKENS // width)
+        count < min(limit.rows, len(waiting), MAX_PADDED_TOKENS // width)
         and (count + 1) * (width - _first(waiting[: count + 1], windows)) <= most
     ):
         count += 1

@@ -312,7 +312,7 @@ def test_choices_without_tokens_or_beyond_the_vocabulary_are_failures(loaded: Lo
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 23])
 def test_windows_score_every_token_once_after_as_much_as_fits(window: int, count: int) -> None:
     ids = list(range(100, 100 + count + 1))
-    found: Iterator[Any] = part("tokens.choices")._windows(ids, window)
+    found: Iterator[Any] = part("tokens.choices")._rolling_windows(ids, window)
     scored: list[int] = []
     for passage in found:
         assert len(passage.ids) - 1 <= window
@@ -345,7 +345,7 @@ def test_a_tokenizer_that_begins_texts_begins_them_once(loaded: Loaded) -> None:
         reader, [ask("Where?", " there"), ask("<s>Where?", " there"), ask("", " there")]
     )
     where, there = loaded.ids("Where?"), loaded.ids("Where? there")[len(loaded.ids("Where?")) :]
-    assert plain.passages == begun.passages
-    assert plain.passages[0][0].ids == (tokenizer.bos_token_id, *where, *there)
-    assert bare.passages[0][0].ids == (tokenizer.bos_token_id, *loaded.ids(" there"))
+    assert plain.windows == begun.windows
+    assert plain.windows[0][0].ids == (tokenizer.bos_token_id, *where, *there)
+    assert bare.windows[0][0].ids == (tokenizer.bos_token_id, *loaded.ids(" there"))
     assert math.isfinite(plain.tokens)
