@@ -1,4 +1,4 @@
-"""The gate for decoders, shared by the packed engine and by tuning: both refuse what it finds, wherever it stands."""
+"""Rotary embeddings of single layer types that depend on the length: refused by the packed engine and by tuning."""
 
 import importlib
 from types import SimpleNamespace
