@@ -1,4 +1,4 @@
-"""Loading with transformers: without its progress bars, and with its errors turned into ours."""
+"""Loading with transformers: without its progress bars, and with its exceptions mapped to ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def loading_errors(where: str) -> Iterator[None]:
-    """Turn what transformers raises about a model's files into ModelError, a lack of memory into EnvironmentFault."""
+    """Map what transformers raises about a model's files to ModelError, out of memory to EnvironmentFault."""
     from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
     from torch import OutOfMemoryError  # noqa: PLC0415 - heavy
 
