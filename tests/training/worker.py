@@ -1,7 +1,7 @@
-"""Ranks of trainings that tests lay out, each a process of its own, forked from one that has imported torch already.
+"""Ranks of the trainings of tests, each a process of its own, forked from one that has imported torch already.
 
-Reads a JSON object a line. {"ranks": 2, "folder": ..., "base": ..., "words": {...}} starts a training and is answered
-by the pids of its ranks; {"wait": PID} is answered by how that process ended: its exit code, or -SIGNAL.
+Reads a JSON object a line. {"ranks": 2, "folder": ..., "base": ..., "settings": {...}} starts a training and is
+answered with the pids of its ranks; {"wait": PID} is answered with the exit code of that process, or -SIGNAL.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from xlingual.errors import Interrupted
 from xlingual.serial import from_json
 from xlingual.training import checkpoints, loop
 from xlingual.training.observing import SilentTrainingObserver
-from xlingual.training.parallel import join_world
+from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
 from xlingual.tune.records import EncodedRows, MixPlan
 
@@ -30,47 +30,47 @@ with contextlib.suppress(ImportError):
     import peft  # noqa: F401 - before the forks
 
 
-def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
-    """Train; 0 at the end, 128 + signal where one came."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(order["ranks"])}
+def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
+    """Train on one rank; return 0, or 128 + the signal that stopped it."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(message["ranks"])}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    folder, base, words = Path(order["folder"]), Path(order["base"]), order["words"]
-    hit, die_in_save = words.pop("hit", None), words.pop("die_in_save", None)
+    folder, base, settings = Path(message["folder"]), Path(message["base"]), dict(message["settings"])
+    signal_in_step, die_in_save = settings.pop("signal_in_step", None), settings.pop("die_in_save", None)
     plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
-    settings = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **words})
-    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=settings)
+    chosen = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **settings})
+    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=chosen)
     received: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
 
     def stop() -> int | None:
         return received[0] if received else None
 
-    if hit is not None and hit[0] == rank:
-        _hit_in_step(hit[1], hit[2])
+    if signal_in_step is not None and signal_in_step[0] == rank:
+        _signal_in_step(signal_in_step[1], signal_in_step[2])
     if die_in_save is not None:
         _die_in_save(die_in_save)
     try:
-        with join_world("cpu", settings.dtype) as world:
+        with init_distributed("cpu", chosen.dtype) as world:
             loop.train(job, world, SilentTrainingObserver(), stop)
     except Interrupted as error:
         return 128 + error.signal_number
     return 0
 
 
-def _hit_in_step(step: int, number: int) -> None:
+def _signal_in_step(step: int, number: int) -> None:
     """Send this process a signal between the backward pass of `step` and the optimizer."""
     name = "clip_gradients"
     clip = getattr(loop, name)
     calls = iter(range(1, step + 1))
 
-    def clip_and_hit(*arguments: object) -> object:
+    def clip_and_signal(*arguments: object) -> object:
         if next(calls, None) == step:
             os.kill(os.getpid(), number)
         return clip(*arguments)
 
-    setattr(loop, name, clip_and_hit)
+    setattr(loop, name, clip_and_signal)
 
 
 def _die_in_save(step: int) -> None:
@@ -86,19 +86,19 @@ def _die_in_save(step: int) -> None:
     setattr(checkpoints, name, write_or_die)
 
 
-def start(order: dict[str, Any]) -> list[int]:
-    """Fork the ranks of a training."""
+def start(message: dict[str, Any]) -> list[int]:
+    """Fork the ranks of a training; return their pids."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     pids = []
-    for rank in range(order["ranks"]):
+    for rank in range(message["ranks"]):
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
                 warnings.simplefilter("error")
-                code = run_rank(order, rank, port)
+                code = run_rank(message, rank, port)
             except BaseException:  # noqa: BLE001 - the end of the process
                 traceback.print_exc()
             sys.stderr.flush()
@@ -108,17 +108,17 @@ def start(order: dict[str, Any]) -> list[int]:
 
 
 def serve() -> None:
-    """Answer until the input ends."""
+    """Answer every line of stdin."""
     for line in sys.stdin:
-        order = json.loads(line)
-        if "wait" in order:
-            answer: object = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        message = json.loads(line)
+        if "wait" in message:
+            answer: object = os.waitstatus_to_exitcode(os.waitpid(message["wait"], 0)[1])
         else:
-            answer = start(order)
+            answer = start(message)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
     serve()
-    os._exit(0)  # nothing is left to be done, and torch takes its time over it
+    os._exit(0)  # without the seconds that torch takes to shut down

@@ -1,9 +1,9 @@
 """`xlingual tune`: make a model from a recipe.
 
 plan, preview, recipes, run   the commands, one module each
-options                       the options that they share
-progress                      what a training shows while it runs
-trainer                       one training for commands that run several, in as many processes as there are GPUs
+options                       options that they share, and the way from them to a plan
+progress                      progress of a training on stderr
+trainer                       a training as a step of other commands, in one process or one for each GPU
 """
 
 import click

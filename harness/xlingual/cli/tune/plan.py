@@ -1,4 +1,4 @@
-"""`xlingual tune plan`: the mix table, the size of the training, and what the mix was compared with."""
+"""`xlingual tune plan`: the mixture, steps and packs, hours and memory on a GPU, and the decontamination."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
 from .. import printable
 from ..display import show_table
 from ..options import json_option, takes
-from .options import MixWords, mix_parameters, plan_words
+from .options import MixOptions, make_or_load_plan, mix_parameters
 
 _HEADER = (
     *("source", "language", "available", "used", "epochs", "tokens", "supervised", "share", "cut"),
@@ -40,8 +40,8 @@ class PlanOptions:
 def run_plan(options: PlanOptions) -> int:
     """Plan, store where asked to, and show."""
     find_gpu(options.gpu)
-    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = plan_words(words, pack_length=options.pack_length)
+    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    prepared, model = make_or_load_plan(mix, options.pack_length)
     if options.out is not None:
         prepared = store_plan(prepared, Path(options.out))
     plan = prepared.plan
@@ -129,13 +129,13 @@ def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
     minutes = 60 * cost.hours
     time = "under 1 minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     time = time if minutes < 60 else f"about {cost.hours:,.1f} hours"
-    room = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
+    too_large = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
     rate = f"{100 * cost.utilization:.0f}% of its peak ({cost.tokens_per_second:,.0f} tokens/s)"
-    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{room}"]
+    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{too_large}"]
 
 
 def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:
-    """Say which benchmarks the mix was compared with and what was found, and which are not on this machine."""
+    """Return lines on the benchmarks that were compared and what was found, and on those not on this machine."""
     lines = ["compared with what leaderboards test on:"]
     for check in checks:
         languages = ", ".join(check.languages)
