@@ -24,6 +24,7 @@ from xlingual.training.loop import Training, prepare, take_step
 from xlingual.training.observing import SilentTrainingObserver
 from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
+from xlingual.tune.plan import PackLayout
 from xlingual.tune.prepare import open_base, plan_mix, trainable
 from xlingual.tune.recipe import find_recipe
 
@@ -100,7 +101,9 @@ def make_job(options: argparse.Namespace, folder: Path) -> TrainingJob:
     (folder / "bench.toml").write_text(text, encoding="utf-8")
     model = open_base(options.model, offline=True)
     data_source = DataSource(folder=options.data, sample=options.data is None, offline=True)
-    planned = plan_mix(find_recipe(str(folder / "bench.toml")), model, data_source, pack_length=options.pack_length)
+    planned = plan_mix(
+        find_recipe(str(folder / "bench.toml")), model, data_source, layout=PackLayout(pack_length=options.pack_length)
+    )
     weights = trainable(model).weights()
     if options.layers:
         from transformers import AutoConfig, AutoModelForCausalLM

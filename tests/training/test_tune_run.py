@@ -247,8 +247,13 @@ def test_torchrun_trains_to_the_same_result(data_folder: Path) -> None:
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert out.count("next: xlingual eval") == 1  # rank 0 alone prints
-    one, two = (load_file(_run_folder(data_folder, out=name) / "mine" / "model.safetensors") for name in ("one", "two"))
+    models = [_run_folder(data_folder, out=name) / "mine" for name in ("one", "two")]
+    one, two = (load_file(model / "model.safetensors") for model in models)
     assert largest_difference(one, two) < 2e-5
+    plans = [json.loads((model / "provenance.json").read_text(encoding="utf-8"))["plan"] for model in models]
+    assert [plan.get("ranks") for plan in plans] == [None, 2]  # each plan has the packs of its own world size
+    assert plans[1]["packs"] % 2 == 0
+    assert plans[0]["id"] == plans[1]["id"]
 
 
 def test_a_tracked_training_writes_an_archive_without_secrets(data_folder: Path) -> None:

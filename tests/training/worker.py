@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import numpy as np
 import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
 
 from xlingual.errors import Interrupted
-from xlingual.serial import from_json
+from xlingual.serial import from_json, to_json
 from xlingual.training import checkpoints, loop
-from xlingual.training.observing import SilentTrainingObserver
+from xlingual.training.observing import SilentTrainingObserver, StepReport, Throughput
 from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
 from xlingual.tune.records import EncodedRows, MixPlan
@@ -51,12 +52,40 @@ def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
         _signal_in_step(signal_in_step[1], signal_in_step[2])
     if die_in_save is not None:
         _die_in_save(die_in_save)
+    sizes = _record_batches()
     try:
         with init_distributed("cpu", chosen.dtype) as world:
-            loop.train(job, world, SilentTrainingObserver(), stop)
+            loop.train(job, world, _Recorder(folder), stop)
     except Interrupted as error:
         return 128 + error.signal_number
+    (folder / f"batches-{rank}.json").write_text(json.dumps(sizes), encoding="utf-8")
     return 0
+
+
+def _record_batches() -> list[int]:
+    """Return a list that the tokens of every batch of this rank are added to, padding included."""
+    name = "build_batch"
+    build = getattr(loop, name)
+    sizes: list[int] = []
+
+    def build_and_record(*arguments: object) -> object:
+        batch = build(*arguments)
+        sizes.append(batch.input_ids.numel())
+        return batch
+
+    setattr(loop, name, build_and_record)
+    return sizes
+
+
+class _Recorder(SilentTrainingObserver):
+    """Writes the packs of every log line to `packs.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "packs.jsonl"
+
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(to_json(throughput.packs)) + "\n")
 
 
 def _signal_in_step(step: int, number: int) -> None:

@@ -11,7 +11,7 @@ from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
 from xlingual.plugin import DataSource, ModelOptions
 from xlingual.registry import MODELS
 from xlingual.tune.order import steps_of_epoch
-from xlingual.tune.plan import count_steps, identify
+from xlingual.tune.plan import PackLayout, count_steps, identify
 from xlingual.tune.prepare import ROWS, load_plan, plan_mix, prepare, store_plan
 from xlingual.tune.records import Norm, Recipe
 from xlingual.tune.rows_file import ARRAYS
@@ -86,12 +86,14 @@ def test_packs_drop_and_cut_nothing(data_folder: DataFolder, recipe: Recipe) -> 
     """Pitfall 4: the recipe alone says what is done with long rows; packing drops and cuts none."""
     wide = plan_mix(recipe, data_folder.model, data_folder.data_source)
     longest = int(wide.rows.lengths.max())
-    narrow = plan_mix(replace(recipe, length=longest), data_folder.model, data_folder.data_source, pack_length=1)
+    narrow = plan_mix(
+        replace(recipe, length=longest), data_folder.model, data_folder.data_source, layout=PackLayout(pack_length=1)
+    )
     assert narrow.plan.pack_length == longest  # never under the longest row
     assert narrow.plan.packs == 12  # a row each
     assert narrow.plan.sources == wide.plan.sources
     assert np.array_equal(narrow.rows.tokens, wide.rows.tokens)
-    other = plan_mix(recipe, data_folder.model, data_folder.data_source, pack_length=20_000)
+    other = plan_mix(recipe, data_folder.model, data_folder.data_source, layout=PackLayout(pack_length=20_000))
     assert (other.plan.id, other.plan.steps) == (wide.plan.id, wide.plan.steps)
 
 

@@ -1,7 +1,7 @@
 """From tokenized sources to the plan of a training: which rows, how often, in how many steps and packs; and its id."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
@@ -11,7 +11,7 @@ from ..serial import to_json
 from .encoding import SourceRows
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
-from .packing import pack
+from .packing import PackCounts, assign_packs
 from .records import BenchmarkCheck, EncodedRows, IntArray, MixPlan, Recipe, Schedule, SourceReport
 from .rows_file import hash_rows
 
@@ -23,6 +23,28 @@ SCHEMA = 1
 """Of `plan.json`; goes up when a field changes its meaning."""
 PACK_ROWS = 4
 """The default pack length is that of so many rows of the recipe's length."""
+GPU_PACK_LENGTH = 8192
+"""Tokens: in shorter packs a GPU spends longer on FSDP's collectives than on computing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackLayout:
+    """The ranks and the pack length that packs are counted for."""
+
+    pack_length: int | None = None
+    """Tokens; None: the default of the device."""
+    ranks: int = 1
+    """World size."""
+    on_gpu: bool = False
+
+    def length(self, default: int, row_length: int) -> int:
+        """Return the pack length in tokens, never under `row_length`; `default` holds for a CPU."""
+        if self.pack_length is None and self.on_gpu:
+            default = max(default, GPU_PACK_LENGTH)
+        return max(self.pack_length or default, row_length)
+
+
+ONE_PROCESS = PackLayout()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,24 +156,13 @@ def count_steps(rows: EncodedRows, schedule: Schedule, seed: int) -> int:
     return sum(counts) + (max(1, round(fraction * last)) if fraction else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """How the rows of the first epoch lie in packs, step by step."""
-
-    packs: int
-    fill: float
-    """Share of the packs' capacity that holds tokens."""
-
-
-def pack_epoch(rows: EncodedRows, recipe: Recipe, pack_length: int) -> Packing:
-    """Pack every step of the first epoch."""
+def pack_epoch(rows: EncodedRows, recipe: Recipe, pack_length: int, ranks: int) -> PackCounts:
+    """Return what the packs of the first epoch come to: those that a training on `ranks` ranks makes, step by step."""
     lengths = rows.lengths
-    packs = tokens = 0
+    counts = PackCounts()
     for step in steps_of_epoch(rows, recipe.schedule, recipe.seed, 0):
-        of_step = lengths[step].tolist()
-        packs += len(pack(of_step, pack_length))
-        tokens += sum(of_step)
-    return Packing(packs, tokens / (packs * pack_length))
+        counts += assign_packs(step.tolist(), lengths[step].tolist(), pack_length, ranks).counts
+    return counts
 
 
 def make_plan(
@@ -160,13 +171,11 @@ def make_plan(
     sampled: Sequence[SampledRows],
     rows: EncodedRows,
     checks: tuple[BenchmarkCheck, ...],
-    pack_length: int | None,
+    layout: PackLayout,
 ) -> MixPlan:
-    """Return the plan; `pack_length` in tokens, None for PACK_ROWS times the recipe's length."""
-    length = max(pack_length or PACK_ROWS * recipe.length, recipe.length)
-    packing = pack_epoch(rows, recipe, length)
+    """Return the plan; its pack length is PACK_ROWS times the recipe's length, unless `layout` says otherwise."""
     reports = tuple(source_report(each) for each in sampled)
-    return MixPlan(
+    plan = MixPlan(
         schema=SCHEMA,
         id=identify(recipe, base, rows),
         recipe=recipe,
@@ -177,9 +186,33 @@ def make_plan(
         tokens=sum(each.tokens for each in reports),
         supervised=sum(each.supervised for each in reports),
         steps=count_steps(rows, recipe.schedule, recipe.seed),
+        pack_length=PACK_ROWS * recipe.length,
+        packs=0,
+        fill=0.0,
+    )
+    return _count_packs(plan, rows, layout)
+
+
+def repack(plan: MixPlan, rows: EncodedRows, layout: PackLayout) -> MixPlan:
+    """Return `plan` with the packs of another layout; its id is the same, for the same is learnt in the same steps."""
+    ranks = None if layout.ranks == 1 else layout.ranks
+    if (layout.length(plan.pack_length, plan.recipe.length), ranks) == (plan.pack_length, plan.ranks):
+        return plan
+    return _count_packs(plan, rows, layout)
+
+
+def _count_packs(plan: MixPlan, rows: EncodedRows, layout: PackLayout) -> MixPlan:
+    length = layout.length(plan.pack_length, plan.recipe.length)
+    counts = pack_epoch(rows, plan.recipe, length, layout.ranks)
+    is_alone = layout.ranks == 1
+    return replace(
+        plan,
         pack_length=length,
-        packs=packing.packs,
-        fill=packing.fill,
+        packs=counts.packs,
+        fill=counts.fill(length),
+        ranks=None if is_alone else layout.ranks,
+        pad_share=None if is_alone else counts.pad_share,
+        wait_share=None if is_alone else counts.wait_share,
     )
 
 

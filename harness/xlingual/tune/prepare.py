@@ -21,7 +21,7 @@ from ..serial import from_json, to_json
 from ..store import prepare_folder
 from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
-from .plan import concatenate_rows, identify, make_plan, sample_rows
+from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
 from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe
 from .rows_file import RESTORE_HINT, read_rows, write_rows
 
@@ -69,15 +69,15 @@ def plan_mix(
     model: Model,
     data_source: DataSource,
     *,
-    pack_length: int | None = None,
+    layout: PackLayout = ONE_PROCESS,
     note: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Read, decontaminate and tokenize the sources of `recipe` for the base `model`, and plan; write nothing.
 
-    `pack_length` in tokens; `note` receives a line on each thing that is done. Raises DataError, UsageError,
+    Packs are counted for `layout`; `note` receives a line on each thing that is done. Raises DataError, UsageError,
     ModelError or EnvironmentFault where recipe, data or model cannot be used.
     """
-    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), pack_length)
+    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), layout)
 
 
 def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Callable[[str], None]) -> Encoded:
@@ -100,12 +100,12 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
     return Encoded(base=base.spec, sources=tuple(sources), checks=held_out.report())
 
 
-def plan_encoded(recipe: Recipe, encoded: Encoded, pack_length: int | None = None) -> Prepared:
+def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROCESS) -> Prepared:
     """Sample the mixture of `recipe`, which differs from the tokenized one in amounts, seed, name or schedule only."""
     sources = [replace(rows, use=use) for rows, use in zip(encoded.sources, recipe.sources, strict=True)]
     sampled = sample_rows(sources, recipe)
     rows = concatenate_rows(sampled)
-    plan = make_plan(recipe, encoded.base, sampled, rows, encoded.checks, pack_length)
+    plan = make_plan(recipe, encoded.base, sampled, rows, encoded.checks, layout)
     return Prepared(plan=plan, rows=rows, folder=None)
 
 

@@ -4,11 +4,12 @@ Recipe, MixPlan and TuneRecord are stored as JSON; the names of their fields are
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..records import DataFile, ModelSpec
+from ..serial import LATER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,9 +240,15 @@ class MixPlan:
     pack_length: int
     """Capacity of a pack, in tokens."""
     packs: int
-    """Of the first epoch."""
+    """Of the first epoch over all ranks, empty ones included: those that a training makes."""
     fill: float
     """Share of the packs' capacity that holds tokens, 0 to 1."""
+    ranks: int | None = field(default=None, metadata=LATER)
+    """World size that packs are counted for; None: one process."""
+    pad_share: float | None = field(default=None, metadata=LATER)
+    """Padding of empty packs, as a share of all computed tokens; None: none, on one process."""
+    wait_share: float | None = field(default=None, metadata=LATER)
+    """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import click
 
 from ...errors import ModelError
 from ...plugin import Model
+from ...tune.plan import ONE_PROCESS, PackLayout, repack
 from ...tune.prepare import PLAN, Prepared, load_plan, open_base, plan_mix
 from ...tune.recipe import find_recipe
 from .. import printable
@@ -35,10 +36,16 @@ def mix_parameters() -> list[click.Parameter]:
     ]
 
 
-def make_or_load_plan(options: MixOptions, pack_length: int | None = None) -> tuple[Prepared, Model]:
-    """Return the plan of a recipe or of a run folder, with its base; what is being done is shown on stderr."""
+def make_or_load_plan(options: MixOptions, layout: PackLayout | None = None) -> tuple[Prepared, Model]:
+    """Return the plan of a recipe or of a run folder, with its base; what is being done is shown on stderr.
+
+    Packs are counted for `layout`: None means one process for a recipe, and no change of a stored plan. Nothing is
+    written.
+    """
     if (folder := Path(options.recipe)).joinpath(PLAN).is_file():
-        return _load_plan(folder, options)
+        prepared, model = _load_plan(folder, options)
+        plan = prepared.plan if layout is None else repack(prepared.plan, prepared.rows, layout)
+        return replace(prepared, plan=plan), model
     recipe = find_recipe(options.recipe)
     if options.base is not None:
         recipe = replace(recipe, base=options.base)
@@ -48,7 +55,7 @@ def make_or_load_plan(options: MixOptions, pack_length: int | None = None) -> tu
         recipe,
         model,
         data_source,
-        pack_length=pack_length,
+        layout=layout or ONE_PROCESS,
         note=lambda line: click.echo(printable(line), err=True),
     )
     return prepared, model

@@ -10,6 +10,7 @@ from ...files import pretty_json
 from ...plugin import Model, Trainable
 from ...serial import to_json
 from ...tune.cost import GPUS, Cost, estimate_cost, find_gpu, read_shape
+from ...tune.plan import PackLayout
 from ...tune.prepare import store_plan
 from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
 from .. import printable
@@ -17,6 +18,8 @@ from ..display import show_table
 from ..options import json_option, takes
 from .options import MixOptions, make_or_load_plan, mix_parameters
 
+DEFAULT_GPU = "H100"
+"""The cost is estimated for it where no GPU is named."""
 _HEADER = (
     *("source", "language", "available", "used", "epochs", "tokens", "supervised", "share", "cut"),
     *("dropped", "skipped", "duplicates", "contaminated", "chars/token"),
@@ -32,26 +35,31 @@ class PlanOptions:
     data: str | None
     offline: bool
     out: str | None
-    gpu: str
+    gpu: str | None
     pack_length: int | None
     as_json: bool
 
 
 def run_plan(options: PlanOptions) -> int:
-    """Plan, store where asked to, and show."""
-    find_gpu(options.gpu)
+    """Plan, store where asked to, and show.
+
+    With `--gpu 8xA100`, packs are those of a training on these GPUs: 8 ranks, and the pack length of a GPU.
+    """
+    gpu = options.gpu or DEFAULT_GPU
+    count, _ = find_gpu(gpu)
     mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = make_or_load_plan(mix, options.pack_length)
+    layout = PackLayout(pack_length=options.pack_length, ranks=count, on_gpu=options.gpu is not None)
+    prepared, model = make_or_load_plan(mix, layout)
     if options.out is not None:
         prepared = store_plan(prepared, Path(options.out))
     plan = prepared.plan
-    cost = _estimate(plan, model, options.gpu)
+    cost = _estimate(plan, model, gpu)
     if options.as_json:
         folder = None if prepared.folder is None else str(prepared.folder)
         document = {"schema": 1, "plan": to_json(plan), "cost": to_json(cost), "folder": folder}
         click.echo(pretty_json(document), nl=False)
         return 0
-    _show(plan, cost, options.gpu)
+    _show(plan, cost, gpu)
     if prepared.folder is not None:
         click.echo(printable(f"stored in {prepared.folder}"))
     return 0
@@ -117,10 +125,18 @@ def _size_lines(plan: MixPlan) -> list[str]:
     return [
         f"base: {plan.base.name}, {method.kind.value}{rank}, rows of at most {plan.recipe.length} tokens",
         f"steps: {plan.steps:,} in {schedule.epochs:g} epochs, each {step}: about {a_step:,.0f} tokens",
-        f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full",
+        f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full"
+        + _ranks_words(plan),
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",
     ]
+
+
+def _ranks_words(plan: MixPlan) -> str:
+    """Return what several ranks do with the packs; nothing for one process, where no rank waits for another."""
+    if plan.ranks is None or plan.wait_share is None:
+        return ""
+    return f", {plan.packs // plan.ranks:,} on each of {plan.ranks} ranks, {100 * plan.wait_share:.1f}% waiting"
 
 
 def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
@@ -155,9 +171,18 @@ COMMAND = click.Command(
         *mix_parameters(),
         click.Option(["--out", "-o"], default=None, metavar="DIR", help="Store plan and rows below this folder."),
         click.Option(
-            ["--gpu"], default="H100", show_default=True, metavar="[Nx]NAME", help=f"Estimate for: {', '.join(GPUS)}."
+            ["--gpu"],
+            default=None,
+            show_default=DEFAULT_GPU,
+            metavar="[Nx]NAME",
+            help=f"Estimate for: {', '.join(GPUS)}. Packs are counted for so many ranks.",
         ),
-        click.Option(["--pack-length"], type=click.IntRange(1), default=None, help="Tokens a pack; default: 4 rows."),
+        click.Option(
+            ["--pack-length"],
+            type=click.IntRange(1),
+            default=None,
+            help="Tokens a pack; default: 4 rows, with --gpu at least 8192.",
+        ),
         json_option(),
     ],
     callback=takes(PlanOptions, run_plan),

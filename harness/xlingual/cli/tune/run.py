@@ -16,6 +16,7 @@ from ...serial import from_json, to_json
 from ...store import LOCK, is_earlier, lock_folder, make_earlier
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
+from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, TuneRecord, Tuning
 from .. import printable
@@ -27,9 +28,6 @@ from .progress import choose_observer
 
 if TYPE_CHECKING:
     from ...training.parallel import World
-
-GPU_PACK_LENGTH = 8192
-"""Tokens: in shorter packs a GPU spends longer on FSDP's collectives than on computing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,8 @@ class RunOptions:
 class _PreparedRun:
     """What rank 0 has prepared, broadcast to all ranks."""
 
+    plan: MixPlan
+    """With the packs of this world size and pack length."""
     folder: str
     weights: str
     tokenizer: str
@@ -89,10 +89,10 @@ def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
         observer = _make_observer(options, cleanup) if world.is_rank_zero else SilentTrainingObserver()
         hint = _resume_hint(options, single_process=world.size == 1)
         with orderly_signals(hint):
-            prepared = world.broadcast(_prepare(options, observer) if world.is_rank_zero else None)
+            prepared = world.broadcast(_prepare(options, world, observer) if world.is_rank_zero else None)
             if prepared is None:
                 raise EnvironmentFault("the first rank has shared nothing", where="torchrun")
-            job = _job(options, prepared, world)
+            job = _job(options, prepared)
         try:
             with _locked(job.folder, world, observer):
                 record = _read_record(job) if prepared.finished else _train(job, world, observer)
@@ -128,10 +128,11 @@ def _make_observer(options: RunOptions, cleanup: ExitStack) -> TrainingObserver:
     return TrainingObservers([progress, TrackedObserver(tracker)])
 
 
-def _prepare(options: RunOptions, observer: TrainingObserver) -> _PreparedRun:
+def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) -> _PreparedRun:
     """Plan, store, and fetch the base: on rank 0 only."""
     mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = make_or_load_plan(mix)
+    layout = PackLayout(pack_length=options.pack_length, ranks=world.size, on_gpu=world.device.type == "cuda")
+    prepared, model = make_or_load_plan(mix, layout)
     if prepared.folder is None:
         prepared = store_plan(prepared, Path(options.out).expanduser())
     folder = prepared.folder
@@ -144,6 +145,7 @@ def _prepare(options: RunOptions, observer: TrainingObserver) -> _PreparedRun:
             _move_aside(folder)
     base = trainable(model)
     return _PreparedRun(
+        plan=prepared.plan,
         folder=str(folder),
         weights=str(base.weights()),
         tokenizer=str(base.tokenizer_files()),
@@ -169,22 +171,20 @@ def _move_aside(folder: Path) -> None:
             path.rename(target / path.name)
 
 
-def _job(options: RunOptions, prepared: _PreparedRun, world: "World") -> TrainingJob:
+def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
     """Return the job of this rank; a machine that does not have the base yet fetches it."""
-    folder = Path(prepared.folder)
+    folder, plan = Path(prepared.folder), prepared.plan
     if not (folder / PLAN).is_file():
         raise EnvironmentFault(
             "this machine does not see the run folder", where=str(folder), hint="name a shared folder with --out"
         )
-    loaded = load_plan(folder)
-    plan = loaded.plan
+    rows = load_plan(folder).rows
     weights, tokenizer = Path(prepared.weights), Path(prepared.tokenizer)
     if not (weights / "config.json").is_file():
         base = trainable(open_base(options.base or plan.recipe.base, offline=options.offline))
         weights, tokenizer = base.weights(), base.tokenizer_files()
-    default = max(GPU_PACK_LENGTH, plan.pack_length) if world.device.type == "cuda" else plan.pack_length
     settings = TrainSettings(
-        pack_length=max(options.pack_length or default, plan.recipe.length),
+        pack_length=plan.pack_length,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
         log_every=options.log_every,
@@ -194,9 +194,7 @@ def _job(options: RunOptions, prepared: _PreparedRun, world: "World") -> Trainin
         activation_checkpointing=options.activation_checkpointing,
         merge=options.merge,
     )
-    return TrainingJob(
-        plan=plan, rows=loaded.rows, weights=weights, tokenizer=tokenizer, folder=folder, settings=settings
-    )
+    return TrainingJob(plan=plan, rows=rows, weights=weights, tokenizer=tokenizer, folder=folder, settings=settings)
 
 
 @contextmanager
