@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,3 +318,49 @@ def test_the_tracker_of_a_training_is_closed_in_every_ending(
     [tracker] = opened
     assert isinstance(tracker, Spool)
     assert tracker.closed
+
+
+OUT_OF_MEMORY = {
+    "GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "Python": MemoryError(),
+    "CPU": RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+}
+
+
+@pytest.mark.parametrize("kind", OUT_OF_MEMORY)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("transformers.AutoModelForCausalLM.from_pretrained", "choose a smaller dtype"),
+        ("xlingual.training.loop.shard_model", "lower --pack-length"),
+        ("xlingual.training.loop.build_batch", "lower --pack-length"),
+    ],
+)
+def test_out_of_memory_is_a_fault_of_the_machine(
+    kind: str,
+    name: str,
+    hint: str,
+    data_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_out(*_: object, **__: object) -> None:
+        raise OUT_OF_MEMORY[kind]
+
+    monkeypatch.setattr(name, run_out)
+    assert run_command(_arguments(data_folder, "full")) == 5
+    error = capsys.readouterr().err
+    assert "the memory does not hold the" in error
+    assert f"hint: {hint}" in error
+
+
+def test_weights_of_another_shape_are_a_fault_of_the_model(
+    data_folder: Path, byte_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(byte_base, broken)
+    config = json.loads((broken / "config.json").read_text(encoding="utf-8"))
+    config["intermediate_size"] += 1
+    (broken / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert run_command([*_arguments(data_folder, "full"), "--base", f"hf:{broken}"]) == 3
+    assert "the model cannot be loaded: RuntimeError" in capsys.readouterr().err

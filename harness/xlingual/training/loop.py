@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from ..decoder.loading import memory_faults
 from ..errors import Interrupted, ModelError
 from ..tune.packing import assign_packs
 from ..tune.records import IntArray, TuneRecord, Tuning
@@ -63,9 +64,14 @@ def train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop
     """Train a job to its end and export the model; a collective.
 
     Raises Interrupted, after a checkpoint, when `stop` of any rank returns a signal; ModelError where the base cannot
-    be tuned exactly or the loss is no longer finite.
+    be tuned exactly or the loss is no longer finite; EnvironmentFault where memory runs out.
     """
-    observer = observer if world.is_rank_zero else SilentTrainingObserver()
+    hint = "lower --pack-length, add --activation-checkpointing, or take more GPUs; checkpoints are kept"
+    with memory_faults("the memory does not hold the training", where=job.plan.recipe.name, hint=hint):
+        return _train(job, world, observer if world.is_rank_zero else SilentTrainingObserver(), stop)
+
+
+def _train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop) -> TuneRecord:
     training = prepare(job, world, observer)
     plan, settings = job.plan, job.settings
     observer.begin(
