@@ -78,7 +78,7 @@ def byte_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data_folder(tmp_path: Path, byte_base: Path) -> Path:
-    """A data folder with recipes beside it."""
+    """A folder of training text and recipes."""
     for code, count in (("en", 20), ("zh", 12)):
         word = {"en": "yes", "zh": "好"}[code]
         rows = [{"instruction": f"{code} {n}", "input": "", "output": f"{word} {n}"} for n in range(count)]
@@ -325,6 +325,23 @@ OUT_OF_MEMORY = {
     "Python": MemoryError(),
     "CPU": RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
 }
+
+
+@pytest.mark.parametrize("kind", OUT_OF_MEMORY)
+def test_out_of_memory_in_a_resume_does_not_blame_the_checkpoint(
+    kind: str, data_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(_arguments(data_folder, "full")) == 0
+    shutil.rmtree(_run_folder(data_folder) / "mine")
+
+    def run_out(*_: object, **__: object) -> None:
+        raise OUT_OF_MEMORY[kind]
+
+    monkeypatch.setattr("xlingual.training.checkpoints.load", run_out)
+    assert run_command(_arguments(data_folder, "full")) == 5
+    error = capsys.readouterr().err
+    assert "the memory does not hold the training" in error
+    assert "delete it" not in error
 
 
 @pytest.mark.parametrize("kind", OUT_OF_MEMORY)

@@ -9,6 +9,7 @@ A checkpoint is written under another name, synced to disk and renamed. No rando
 dropout follow from the number of the step.
 """
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,9 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
+from ..decoder.loading import is_out_of_memory
 from ..errors import DataError, XlingualError
-from ..files import disk_fault, read_json, sync_path, write_atomically
+from ..files import disk_fault, read_json, write_atomically
 from ..identity import canonical_json
 from ..serial import from_json, to_json
 from .parallel import World
@@ -116,7 +118,11 @@ def _remove_old(folder: Path, keep: int) -> None:
 def sync(folder: Path) -> None:
     """Sync the files of a folder, and the folder itself, to disk."""
     for path in [*(each for each in folder.iterdir() if each.is_file()), folder]:
-        sync_path(path)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +183,8 @@ def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
                 no_dist=not world.sharded,
             )
     except (OSError, RuntimeError, ValueError, LookupError, EOFError, CheckpointException) as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(f"the checkpoint cannot be read: {error}", where=str(folder), hint="delete it") from error
     keys = set_state_dict(
         trained.model,
