@@ -68,7 +68,7 @@ def test_compared_texts_of_an_example(fields: dict[str, str], texts: set[str]) -
 
     example = Example(id="1", language="en", group="1", cluster="1", fields=fields, targets=("Hanoi",))
     spec = select_tasks(["xquad/en"], [])[0].spec
-    task = GenerationTask(spec=spec, read=lambda split, place: Examples(rows=(), files=()), ask=ask)
+    task = GenerationTask(spec=spec, read=lambda split, data_source: Examples(rows=(), files=()), ask=ask)
     assert set(compared_texts(task, example)) == texts
 
 
@@ -108,11 +108,11 @@ def test_passages_are_found_and_answers_are_not(data_folder: DataFolder) -> None
 
 
 def test_dev_splits_can_be_trained_on_and_test_splits_not(data_folder: DataFolder) -> None:
-    place = DataSource(folder=None, sample=True, offline=True)
+    data_source = DataSource(folder=None, sample=True, offline=True)
 
     def plan(path: str, language: str) -> int:
         table = f'[sources.d]\nreader = "task"\npath = "{path}"\nlanguage = "{language}"\n'
-        return plan_mix(data_folder.recipe(table), data_folder.model, place).plan.rows
+        return plan_mix(data_folder.recipe(table), data_folder.model, data_source).plan.rows
 
     assert plan("flores101/en-zh@dev", "zh") == 8
     assert plan("mlqa/zh@dev", "zh") == DEV_QUESTIONS
@@ -143,19 +143,19 @@ def test_missing_test_data_are_reported(data_folder: DataFolder) -> None:
 
 
 def test_only_the_languages_of_the_mixture_are_read() -> None:
-    place = DataSource(folder=None, sample=True, offline=True)
-    greek = {check.family: check for check in gather_held_out(["el"], place).checks}
+    data_source = DataSource(folder=None, sample=True, offline=True)
+    greek = {check.family: check for check in gather_held_out(["el"], data_source).checks}
     assert greek["xquad"].languages == ("el",)
-    assert greek["flores101"].texts == 48  # the Greek lines, and the English ones beside them
+    assert greek["flores101"].texts == 48  # the Greek lines, and the English side
     assert "mlqa" not in greek  # it has no Greek
-    english = {check.family: check.languages for check in gather_held_out(["en"], place).checks}
+    english = {check.family: check.languages for check in gather_held_out(["en"], data_source).checks}
     assert english == {"flores101": ("en",), "mlqa": ("en",), "xquad": ("en",)}
 
 
 def test_the_packaged_training_text_holds_no_test_data() -> None:
     codes = ["ar", "el", "hi", "tr", "vi", "zh"]
-    place = DataSource(folder=None, sample=True, offline=True)
-    data = gather_held_out(["en", *codes], place)
+    data_source = DataSource(folder=None, sample=True, offline=True)
+    data = gather_held_out(["en", *codes], data_source)
     texts = 0
     for path in sorted((SAMPLE / "tune").iterdir()):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -167,8 +167,8 @@ def test_the_packaged_training_text_holds_no_test_data() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
 def test_real_test_data_are_found(data_folder: DataFolder) -> None:
-    place = DataSource(folder=REAL, sample=False, offline=True)
-    data = gather_held_out(["en", "zh"], place)
+    data_source = DataSource(folder=REAL, sample=False, offline=True)
+    data = gather_held_out(["en", "zh"], data_source)
     counts = {check.family: check.texts for check in data.checks if check.origins == ("local",)}
     assert counts["flores101"] == 2 * 1012
     flores = (REAL / "flores101/devtest/zho_simpl.devtest").read_text(encoding="utf-8").split("\n")[:-1]

@@ -20,7 +20,7 @@ from .tune.trainer import Trainer, count_processes, processes_option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XllamaOptions:
-    """The words of the command line."""
+    """Options of `xllama`."""
 
     scale: str
     base: str | None

@@ -22,7 +22,7 @@ HALF_PRECISION = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedDocuments:
-    """The documents of a packed sequence: where each begins and ends."""
+    """The documents of a packed sequence, by their boundaries."""
 
     boundaries: tuple[int, ...]
     """Cumulative lengths, from 0: (documents + 1,), on the host, so that no layer reads them from the device."""
@@ -51,7 +51,7 @@ def attend(  # noqa: PLR0913 - transformers' signature
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: object,  # noqa: ARG001 - the documents stand for it
+    attention_mask: object,  # noqa: ARG001 - the documents replace it
     scaling: float | None = None,
     dropout: float = 0.0,
     documents: PackedDocuments | None = None,

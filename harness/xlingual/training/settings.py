@@ -8,7 +8,7 @@ from ..tune.records import EncodedRows, MixPlan
 CHECKPOINTS = "checkpoints"
 """Folder of a run that holds its checkpoints."""
 PROVENANCE = "provenance.json"
-"""The TuneRecord beside the weights of a finished model."""
+"""File of the TuneRecord, in the folder of an exported model or adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ class TrackedObserver:
     """Mirrors a run of a training; a resumed one is mirrored from its checkpoint on."""
 
     def __init__(self, tracker: Tracker) -> None:
-        """`tracker` is closed when the run ends, after an error or a signal too."""
+        """`tracker` is closed at the end of the run, after an error or a signal too."""
         self.tracker = tracker
 
     def begin(self, setup: TrainingSetup) -> None:

@@ -17,7 +17,7 @@ def order_epoch(rows: EncodedRows, seed: int, epoch: int) -> IntArray:
 def steps_of_epoch(rows: EncodedRows, schedule: Schedule, seed: int, epoch: int) -> list[IntArray]:
     """Return the rows of each step (global batch) of an epoch; the last step may be smaller than the others.
 
-    A step of `tokens_per_step` ends before the row that would exceed it, but has at least one row.
+    A step of `tokens_per_step` has no row that would exceed it, but at least one row.
     """
     import numpy as np  # noqa: PLC0415 - the command line stays light
 

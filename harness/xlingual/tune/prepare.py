@@ -1,8 +1,10 @@
 """From a recipe and a base to a plan and tokenized rows in a folder, before any weight is loaded.
 
-OUT/RECIPE-xxxxxxxx/     ends in the first digits of the plan's id
-    plan.json            the MixPlan
-    rows/*.npy           the EncodedRows, one array a file
+    OUT/RECIPE-xxxxxxxx/     the name has the first digits of the plan's id
+        plan.json            the MixPlan
+        rows/*.npy           the EncodedRows, one array a file
+
+Every rank of a training reads them from there.
 """
 
 from collections.abc import Callable

@@ -253,7 +253,7 @@ class MixPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRecord:
-    """A finished training: what `provenance.json` beside the weights holds."""
+    """The record of a finished training: `provenance.json` in the folder of its model."""
 
     schema: int
     plan: MixPlan

@@ -28,7 +28,7 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune plan`."""
 
     recipe: str
     base: str | None

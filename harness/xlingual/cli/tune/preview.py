@@ -23,7 +23,7 @@ MARKS = ("⟦", "⟧")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune preview`."""
 
     recipe: str
     base: str | None

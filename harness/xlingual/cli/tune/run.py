@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune run`."""
 
     recipe: str
     base: str | None
@@ -91,7 +91,7 @@ def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
         with orderly_signals(hint):
             prepared = world.broadcast(_prepare(options, world, observer) if world.is_rank_zero else None)
             if prepared is None:
-                raise EnvironmentFault("the first rank has shared nothing", where="torchrun")
+                raise EnvironmentFault("rank 0 has broadcast nothing", where="torchrun")
             job = _job(options, prepared)
         try:
             with _locked(job.folder, world, observer):
