@@ -3,6 +3,7 @@
 docs/tuning-pitfalls.md says which test holds which of the eighteen pitfalls.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from xlingual.training.settings import TrainingJob, TrainSettings
 
 from .conftest import make_plan, make_rows
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tuning-pitfalls.md"
 READS = ("item", "tolist", "__float__", "__int__", "__bool__", "numpy", "cpu")
 
 
@@ -79,6 +81,17 @@ def test_no_square_mask_is_built(training: Training, monkeypatch: pytest.MonkeyP
         attention.register()
     assert masks
     assert set(masks) == {(1, 1, 1, 1)}
+
+
+def test_the_tests_that_the_page_names_are_there() -> None:
+    tests = Path(__file__).resolve().parents[1]
+    sources = "".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    rows = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"\b(?!test_)[a-z0-9]+(?:_[a-z0-9]+)+\b", row[4])}
+    files = {name for row in rows for name in re.findall(r"\btest_\w+\.py", row[4])}
+    assert len(named) > 15
+    assert [name for name in sorted(named) if f"{name}(" not in sources] == []
+    assert files <= {path.name for path in tests.rglob("test_*.py")}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

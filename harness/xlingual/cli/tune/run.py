@@ -256,7 +256,7 @@ _OPTIONS: list[click.Parameter] = [
         help="Tokens a pack, the most that a rank computes at once; default: 4 rows, on a GPU at least 8192.",
     ),
     click.Option(["--checkpoint-every"], type=click.IntRange(1), default=100, show_default=True, help="Steps."),
-    click.Option(["--keep"], type=click.IntRange(1), default=2, show_default=True, help="Checkpoints that stay."),
+    click.Option(["--keep"], type=click.IntRange(1), default=2, show_default=True, help="Newest checkpoints to keep."),
     click.Option(["--log-every"], type=click.IntRange(1), default=10, show_default=True, help="Steps."),
     click.Option(
         ["--dtype"],
