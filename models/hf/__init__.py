@@ -148,7 +148,7 @@ class HfModel:
         return self.loaded
 
     def _use_packed(self, longest: int) -> bool:
-        """Return whether the packed engine takes texts of up to `longest` tokens; it is made ready where it does."""
+        """Return whether the packed engine takes texts of up to `longest` tokens; it is warmed up where it does."""
         ready = verify(self._load(), longest)
         self.loaded = ready or self.loaded
         return ready is not None

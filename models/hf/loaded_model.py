@@ -24,9 +24,9 @@ class CausalLM(DecoderModel, Protocol):
         use_cache: bool,
         position_ids: "torch.Tensor | None" = None,
         logits_to_keep: "torch.Tensor | int" = 0,
-        plan: object = None,
+        attention_metadata: object = None,
     ) -> CausalLMOutput:
-        """Compute a forward pass; `plan` reaches the attention function of every layer."""
+        """Compute a forward pass; `attention_metadata` reach the attention function of every layer."""
         ...
 
     def generate(

@@ -1,5 +1,6 @@
 """The architecture gate of generation and tuning: plain decoders, and rotary embeddings that depend on the length."""
 
+import importlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_the_language_model_of_a_multimodal_configuration() -> None:
           "sliding_attention": rope("longrope", original_max_position_embeddings=64)},
          [LengthDependentRope("dynamic", 32), LengthDependentRope("longrope", 64)]),
         ({"full_attention": PLAIN, "sliding_attention": PLAIN}, []),
+        ({"text": {"layers": {"even": PLAIN, "odd": rope("longrope", original_max_position_embeddings=32)}}},
+         [LengthDependentRope("longrope", 32)]),
     ],
 )  # fmt: skip
 def test_length_dependent_ropes(parameters: object, ropes: list[LengthDependentRope]) -> None:
@@ -102,3 +105,17 @@ def test_tuning_refuses_rows_beyond_the_original_length(
         return
     with pytest.raises(ModelError, match=r"rotary embeddings \(dynamic\) that depend on the longest text beyond 16"):
         refuse_unknown(config, length, "here")
+
+
+@pytest.mark.parametrize("make", [_flat, _nested])
+@pytest.mark.parametrize(("kind", "is_found"), [("dynamic", True), ("linear", False)])
+def test_the_packed_engine_and_tuning_read_the_same_gate(
+    make: Any,  # noqa: ANN401 - one of two functions
+    kind: str,
+    is_found: bool,
+) -> None:
+    """In a pack, the angles of one sequence would depend on the length of another."""
+    verification = importlib.import_module("xlingual.plugins.models.hf.packed.verification")
+    config = make(kind, 16)
+    assert verification._is_plain(config, 16) == (not is_found)
+    assert (list(length_dependent_ropes(config)) != []) == is_found

@@ -17,7 +17,7 @@ from xlingual.text import did_you_mean
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_word
-from .files import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files
+from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -189,7 +189,7 @@ def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
 def _provenance(folder: Path, field: str) -> str | None:
     """Return a field of the note that our tuning leaves beside its models."""
     path = folder / "provenance.json"
-    value = read_json(path).get(field) if path.is_file() else None
+    value = read_config(path).get(field) if path.is_file() else None
     return value if isinstance(value, str) else None
 
 
@@ -198,7 +198,7 @@ def _parent(folder: Path) -> str | None:
     base, path = _provenance(folder, "parent"), folder / "provenance.json"
     if base is None:
         return None
-    match read_json(path):
+    match read_config(path):
         case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
             return f"{base} (recipe {recipe}, plan {run[:8]})"
     return base

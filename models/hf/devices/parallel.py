@@ -16,7 +16,7 @@ from xlingual.records import Failure, ModelSpec, Request, Response
 
 from ..checkpoint.description import Description
 from ..limits import take_no_note
-from ..packed.prefix_tree import common
+from ..packed.prefix_tree import common_prefix_length
 from ..responses import failed
 from ..tokens.choices import count_tokens
 from ..tokens.rendering import Rendered, render
@@ -153,7 +153,7 @@ def split(prompts: Sequence[Rendered], count: int) -> list[list[Rendered]]:
     if not prompts:
         return []
     ordered = sorted(prompts, key=lambda prompt: prompt.ids)
-    shared = [0] + [common(a.ids, b.ids) for a, b in pairwise(ordered)]
+    shared = [0] + [common_prefix_length(a.ids, b.ids) for a, b in pairwise(ordered)]
     work = [len(each.ids) - known + each.request.max_new_tokens for each, known in zip(ordered, shared, strict=True)]
     sums = list(accumulate(work))
     cuts = [0]

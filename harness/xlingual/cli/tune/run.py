@@ -13,7 +13,7 @@ import click
 from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
 from ...serial import from_json, to_json
-from ...store import LOCK, is_earlier, lock_folder, make_earlier
+from ...store import LOCK, is_earlier, lock_folder, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.plan import PackLayout
@@ -142,7 +142,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         if note:
             observer.note(note)
         if options.fresh:
-            _move_aside(folder)
+            _discard(folder)
     base = trainable(model)
     return _PreparedRun(
         plan=prepared.plan,
@@ -161,14 +161,10 @@ def _outputs(plan: MixPlan, folder: Path, *, merge: bool) -> list[Path]:
     return [folder / f"{name}-adapter", *([folder / name] if merge else [])]
 
 
-def _move_aside(folder: Path) -> None:
+def _discard(folder: Path) -> None:
     """Move what an earlier training wrote to a folder of its own: `--fresh` deletes nothing."""
     kept = (PLAN, ROWS, LOCK)
-    earlier = [path for path in folder.iterdir() if path.name not in kept and not is_earlier(path)]
-    if earlier:
-        target = make_earlier(folder)
-        for path in earlier:
-            path.rename(target / path.name)
+    move_aside(folder, [path for path in folder.iterdir() if path.name not in kept and not is_earlier(path)])
 
 
 def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
