@@ -15,6 +15,7 @@ import pytest
 from xlingual import plugins
 from xlingual.cli import run_command
 from xlingual.cli.make import tune_arguments
+from xlingual.cli.tune.run import COMMAND, run_options
 from xlingual.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,12 @@ def test_errors(arguments: list[str], code: int, error: str, hint: str, xlingual
     assert error in lines[0]
     assert hint in lines[1]
     assert finished.stdout == ""
+
+
+def test_options_read_by_other_commands_change_no_help(xlingual: Xlingual, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMMAND, "_help_option", None)  # as in a new process
+    assert run_options(["--merge", "x-llama-zh"]).merge
+    assert "-h, --help" in xlingual("tune", "run", "-h").stdout
 
 
 def test_make_tune() -> None:

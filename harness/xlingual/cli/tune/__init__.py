@@ -8,7 +8,7 @@ trainer                       a training as a step of other commands, in one pro
 
 import click
 
-from .. import EXIT_CODES, LazyGroup
+from .. import EXIT_CODES, HELP_OPTIONS, LazyGroup
 
 
 class _TuneGroup(LazyGroup):
@@ -23,6 +23,6 @@ class _TuneGroup(LazyGroup):
     }
 
 
-@click.group("tune", cls=_TuneGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("tune", cls=_TuneGroup, epilog=EXIT_CODES, context_settings={"help_option_names": HELP_OPTIONS})
 def COMMAND() -> None:  # noqa: N802 (a command of the group)
     """Make a model from a recipe, a TOML file that says which text, how much of it, which base and which schedule."""

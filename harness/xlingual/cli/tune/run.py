@@ -19,7 +19,7 @@ from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, TuneRecord, Tuning
-from .. import printable
+from .. import HELP_OPTIONS, printable
 from ..options import json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
@@ -78,7 +78,8 @@ def run_tune(options: RunOptions) -> int:
 
 def run_options(words: Sequence[str]) -> RunOptions:
     """Return the options of `tune run` with the arguments `words`."""
-    return RunOptions(**COMMAND.make_context("run", list(words)).params)
+    # The names of the help option are those of the group, for click keeps the option that it makes first.
+    return RunOptions(**COMMAND.make_context("run", list(words), help_option_names=HELP_OPTIONS).params)
 
 
 def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
