@@ -5,14 +5,13 @@ if wanted. When $XLINGUAL_SCRIPTED_LOG names a file, the id of every example tha
 """
 
 import hashlib
-import json
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlingual.errors import DataError, UsageError
-from xlingual.identity import Json
+from xlingual.files import parse_object
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Example, Failure
 from xlingual.registry import register_model
@@ -49,27 +48,21 @@ def open_scripted(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - 
     return ExampleModel(spec=spec, reply=lambda example: _reply(script, example))
 
 
-def _read(content: bytes, where: str) -> dict[str, Line]:
+def _read(content: bytes, path: str) -> dict[str, Line]:
     script: dict[str, Line] = {}
-    try:
-        lines = content.decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError("not UTF-8", where=where) from error
-    for number, text in enumerate(lines, start=1):
+    for number, text in enumerate(content.split(b"\n"), start=1):
         if text.strip():
-            identifier, line = _read_line(text, f"{where}:{number}")
+            identifier, line = _read_line(text, path, number)
             if identifier in script:
-                raise DataError(f"the id {identifier!r} comes twice", where=f"{where}:{number}")
+                raise DataError(f"the id {identifier!r} comes twice", where=f"{path}:{number}")
             script[identifier] = line
     return script
 
 
-def _read_line(text: str, where: str) -> tuple[str, Line]:
-    try:
-        row: Json = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"not JSON: {error}", where=where) from error
-    if not isinstance(row, dict) or not set(row) <= FIELDS:
+def _read_line(text: bytes, path: str, number: int) -> tuple[str, Line]:
+    where = f"{path}:{number}"
+    row = parse_object(text, path, number, hint='a line is an object: {"id": ..., "prediction": ...}')
+    if not set(row) <= FIELDS:
         raise DataError(f"must be an object with {', '.join(sorted(FIELDS))}", where=where)
     identifier, prediction, fault, seconds = (row.get(name) for name in ("id", "prediction", "error", "seconds"))
     if not isinstance(identifier, str):

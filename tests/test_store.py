@@ -13,7 +13,7 @@ import pytest
 from xlingual.errors import DataError, EnvironmentFault
 from xlingual.files import write_atomically
 from xlingual.records import Failure, Finish, Response
-from xlingual.store import LOCK, lock_folder, make_earlier, open_journal, prepare_folder, walk_runs
+from xlingual.store import LOCK, lock_folder, move_aside, open_journal, prepare_folder, walk_runs
 
 TEXTS = ["one", "zwei\u2028drei", "四", "a\ud835b", ""]
 
@@ -78,7 +78,7 @@ def test_a_changed_line_is_named_by_its_number(tmp_path: Path, change: Callable[
     (tmp_path / "journal.jsonl").write_bytes(b"\n".join(lines))
     with pytest.raises(DataError) as caught:
         open_journal(tmp_path)
-    assert caught.value.where.endswith("journal.jsonl:1")
+    assert "journal.jsonl:1" in caught.value.where
     assert message in caught.value.what
 
 
@@ -140,10 +140,14 @@ def test_what_was_moved_aside_is_not_walked_through(tmp_path: Path) -> None:
     for path in kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    aside = [make_earlier(tmp_path / "model" / "task") for _ in range(3)]
-    assert len(set(aside)) == 3  # within a second, too
-    for folder in aside:
+    folder = tmp_path / "model" / "task"
+    for number in range(3):
         (folder / "deep").mkdir()
-        (folder / "deep" / "a").touch()
+        (folder / "deep" / "b").write_text(str(number), encoding="utf-8")
+        move_aside(folder, [folder / "deep"])
+    move_aside(folder, [])
+    aside = sorted(path for path in folder.iterdir() if path.is_dir())
+    numbers = [path.joinpath("deep/b").read_text(encoding="utf-8") for path in aside]
+    assert numbers == ["0", "1", "2"]  # within a second, too
     assert list(walk_runs(tmp_path)) == kept
-    assert list(walk_runs(aside[2])) == [aside[2] / "deep" / "a"]
+    assert list(walk_runs(aside[2])) == [aside[2] / "deep" / "b"]

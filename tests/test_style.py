@@ -14,7 +14,7 @@ FUNCTION_LINES = 60
 FUNCTION_LINES_P95 = 40
 MODULE_NAMES_REFUSED = {"util", "utils", "common", "helper", "helpers", "base", "manager", "misc"}
 PLUGIN_IMPORTS = re.compile(
-    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|data|wording|decoder(\.\w+)?))?"
+    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|decoder(\.\w+)?))?"
 )
 """The public modules of the engine; `xlingual.plugins` itself, `run`, `store` and the rest are not for plugins."""
 
@@ -73,6 +73,32 @@ def test_plugins_import_public_names_only(path: Path) -> None:
             if name.split(".")[0] == "xlingual":
                 inside = name.startswith("xlingual.plugins.models.")
                 assert inside or PLUGIN_IMPORTS.fullmatch(name), f"{path}: {name}"
+
+
+PARSERS = {
+    "json": {
+        "harness/xlingual/files/json_file.py",  # the one reader of JSON files
+        "harness/xlingual/lm_eval/chats.py",  # messages of a chat in a prompt
+        "tasks/lm_eval/finding.py",  # a variable of the environment
+        "models/_served/environment.py",  # a line of a pipe
+        "models/openai/reading.py",  # bodies of HTTP
+    },
+    "tomllib": {
+        "harness/xlingual/toml_table.py",  # the one reader of TOML files
+        "harness/xlingual/scaling/recipe.py",  # reads back what it has written
+    },
+}
+"""Who may parse a format by itself; every file of that format is read by the first."""
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_files_of_one_format_have_one_reader(parser: str) -> None:
+    found = set()
+    for path in _files("harness", "tasks", "models"):
+        for node in ast.walk(_parse(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (f"{parser}.load", f"{parser}.loads"):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == PARSERS[parser]
 
 
 def test_a_task_is_one_short_file() -> None:

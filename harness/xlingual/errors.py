@@ -1,8 +1,8 @@
 """The error tree.
 
     XlingualError             exit code
-    ├── UsageError                2   a word on the command line or in a config file is wrong
-    ├── DataError                 3   a data, model or config file holds something wrong
+    ├── UsageError                2   a word of the command line or of the environment is wrong, or names no file
+    ├── DataError                 3   a data, model or config file, or a folder of runs, holds something wrong
     │   └── ModelError            3   a model cannot be loaded or does not fit the run
     ├── AuthError                 4   a server refused the credentials
     ├── EnvironmentFault          5   disk, lock, network or a missing dependency
@@ -32,13 +32,13 @@ class XlingualError(Exception):
 
 
 class UsageError(XlingualError):
-    """A word on the command line or in a config file is wrong."""
+    """A word of the command line or of the environment is wrong, or names nothing that is there."""
 
     exit_code = 2
 
 
 class DataError(XlingualError):
-    """A data, model or config file holds something wrong; nothing of it is used."""
+    """A data, model or config file, or a folder of runs, holds something wrong; nothing of it is used."""
 
     exit_code = 3
 

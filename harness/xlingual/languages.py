@@ -5,9 +5,9 @@ rows are `zh` (simplified) and `zho_trad`, as the Flores-101 files call it.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from .errors import UsageError
+from .text import close_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def find_language(word: str) -> Language:
     by_name = {row.name.casefold(): row.code for row in _ROWS}
     code = code or by_name.get(folded)
     if code is None:
-        close = get_close_matches(folded, [*LANGUAGES, *_ALIASES, *by_name], n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "xlingual tasks --languages lists the codes"
+        near = close_words(folded, [*LANGUAGES, *_ALIASES, *by_name], cutoff=0.6)
+        hint = f"did you mean {near}?" if near else "xlingual tasks --languages lists the codes"
         raise UsageError(f"no such language: {word!r}", hint=hint)
     return LANGUAGES[code]

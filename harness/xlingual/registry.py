@@ -156,6 +156,20 @@ def plugin_folders(kind: str) -> list[Path]:
     return [folder for root in plugins.__path__ if (folder := Path(root) / kind).is_dir()]
 
 
+def plugin_tables(kind: str, noun: str) -> dict[str, Path]:
+    """Return the TOML files of one kind of plugin, "leaderboards" or "models/recipes", by their stems.
+
+    Raises UsageError, which calls such a file by its `noun`, where two have one name.
+    """
+    found: dict[str, Path] = {}
+    for folder in plugin_folders(kind):
+        for path in sorted(folder.glob("*.toml")):
+            if path.stem in found:
+                raise UsageError(f"the {noun} {path.stem!r} is in {found[path.stem].parent} and in {folder}")
+            found[path.stem] = path
+    return found
+
+
 def _plugin_files(kind: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in plugin_folders(kind):

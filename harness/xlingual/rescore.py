@@ -1,6 +1,5 @@
 """Scores without a model: answers of an earlier run under today's metrics, and predictions from anywhere else."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from .files import pretty_json, read_json, read_json_lines, write_atomically
 from .identity import Json, canonical_json
 from .planning import hash_examples
 from .plugin import DataSource, Task
+from .provenance import installed_versions, timestamp
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
-from .run import installed_versions
+from .run import VERSIONED
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import lock_folder
@@ -119,8 +119,8 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
         record,
         estimates=scores.estimates,
         main_metric=task.spec.metrics[0],
-        scored_with=installed_versions(),
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        scored_with=installed_versions(VERSIONED),
+        finished_at=timestamp(),
     )
     lines = []
     for index, sample in enumerate(samples):

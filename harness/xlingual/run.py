@@ -1,8 +1,5 @@
 """The run: plan -> answer -> score -> record. A folder for each model and task; nothing finished is asked again."""
 
-import importlib.metadata
-import platform
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,10 +11,11 @@ from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SupportsNotes, Task
+from .provenance import installed_versions, timestamp
 from .records import Counts, Example, Failure, Request, Response, RunRecord, failed_response
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import LOCK, Journal, lock_folder, make_earlier, open_journal, prepare_folder
+from .store import LOCK, Journal, lock_folder, move_aside, open_journal, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -111,7 +109,7 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
             if note := stack.enter_context(lock_folder(plan.folder)):
                 observer.note(f"{plan.name}: {note}")
             if fresh:
-                _move_aside(plan)
+                _discard(plan)
             journal = open_journal(plan.folder)
             stack.callback(journal.close)
             if journal.torn_bytes:
@@ -121,16 +119,13 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
         yield opened
 
 
-def _move_aside(plan: TaskPlan) -> None:
+def _discard(plan: TaskPlan) -> None:
     """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy.
 
     Results go first: whatever a kill leaves here, it is never a score without the answers that it was computed from.
     """
     earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
-    if earlier:
-        target = make_earlier(plan.folder)
-        for path in sorted(earlier, key=lambda path: not path.name.startswith("results")):
-            path.rename(target / path.name)
+    move_aside(plan.folder, sorted(earlier, key=lambda path: not path.name.startswith("results")))
 
 
 def _describe(opened: OpenPlan) -> None:
@@ -218,7 +213,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
     if not requests:
         return
     for each in dict.fromkeys(plan for plans in wanted.values() for plan in plans):
-        _add_versions(each, installed_versions())
+        _add_versions(each, installed_versions(VERSIONED))
     if isinstance(model, ExampleAware):
         model.see(examples)
     if isinstance(model, SupportsNotes):
@@ -240,7 +235,7 @@ def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) 
     observer.note(message)
     for each in opened:
         with (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n")
+            file.write(f"{timestamp()} {message}\n")
 
 
 def _overflow(request: Request) -> Response:
@@ -267,8 +262,8 @@ def record_run(opened: OpenPlan) -> RunRecord:
         estimates=scores.estimates,
         counts=_count(plan, responses),
         versions=dict(opened.versions),
-        scored_with=installed_versions(),
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        scored_with=installed_versions(VERSIONED),
+        finished_at=timestamp(),
     )
     write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", _sample_lines(plan, responses, scores))
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
@@ -315,14 +310,3 @@ def _sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: 
             line["likelihoods"] = None if response is None else to_json(response.likelihoods)
         lines.append(canonical_json(line) + "\n")
     return "".join(lines)
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that answers or scores may depend on, as they are now."""
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -11,13 +11,12 @@
 A torn last line of the journal, left by a kill, is dropped and reported; any other bad line is an error.
 """
 
-import json
 import os
 import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +25,10 @@ from typing import IO
 import psutil
 
 from .errors import DataError, EnvironmentFault
-from .files import _CHANGED, _read_object, disk_fault
+from .files import disk_fault, parse_object
+from .files.json_file import CHANGED
 from .identity import canonical_json, content_hash
+from .provenance import timestamp
 from .records import Response
 from .serial import from_json, to_json
 
@@ -117,18 +118,19 @@ def open_journal(folder: Path) -> Journal:
     except OSError as error:
         raise disk_fault(error, path) from error
     for number, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
-        response = _read_line(line, f"{path}:{number}")
+        response = _read_line(line, path, number)
         journal.responses[response.key] = response
     return journal
 
 
-def _read_line(line: bytes, where: str) -> Response:
-    entry = _read_object(line, where)
+def _read_line(line: bytes, path: Path, number: int) -> Response:
+    where = f"{path}:{number}"
+    entry = parse_object(line, str(path), number)
     if set(entry) != {"check", "response"}:
-        raise DataError("not a line of a journal", where=where, hint=_CHANGED)
+        raise DataError("not a line of a journal", where=where, hint=CHANGED)
     response = from_json(Response, entry["response"], where=where)
     if entry["check"] != _check(response):
-        raise DataError("the line does not match its checksum", where=where, hint=_CHANGED)
+        raise DataError("the line does not match its checksum", where=where, hint=CHANGED)
     return response
 
 
@@ -137,8 +139,10 @@ def is_earlier(folder: Path) -> bool:
     return _EARLIER.fullmatch(folder.name) is not None
 
 
-def make_earlier(folder: Path) -> Path:
-    """Make the folder in `folder` that `--fresh` moves things to: a new one, so that nothing is written over."""
+def move_aside(folder: Path, paths: Sequence[Path]) -> None:
+    """Move `paths` in their order to a new folder in `folder`, so that nothing is written over; none for no paths."""
+    if not paths:
+        return
     name = f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     target, number = folder / name, 1
     while target.exists():
@@ -146,9 +150,10 @@ def make_earlier(folder: Path) -> Path:
         target = folder / f"{name}-{number}"
     try:
         target.mkdir()
+        for path in paths:
+            path.rename(target / path.name)
     except OSError as error:
         raise disk_fault(error, target) from error
-    return target
 
 
 def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
@@ -178,7 +183,9 @@ def lock_folder(folder: Path) -> Iterator[str | None]:
 
 
 def _take_lock(path: Path) -> str | None:
-    mine = canonical_json({"pid": os.getpid(), "host": platform.node(), "started": _started(os.getpid()), "at": _now()})
+    mine = canonical_json(
+        {"pid": os.getpid(), "host": platform.node(), "started": _started(os.getpid()), "at": timestamp()}
+    )
     note = None
     for _ in range(3):
         try:
@@ -197,14 +204,10 @@ def _take_lock(path: Path) -> str | None:
 def _evict_dead(path: Path) -> str | None:
     """Remove the lock of a run that is gone and say so; EnvironmentFault where it may be alive."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    try:
-        holder = json.loads(text)
-        pid, host, started = int(holder["pid"]), str(holder["host"]), float(holder["started"])
-    except (ValueError, KeyError, TypeError):
-        pid, host, started = 0, "", 0.0
+    pid, host, started = _holder(content, path)
     who = f"pid {pid} on {host or 'an unknown host'}"
     unreadable_but_fresh = pid == 0 and time.time() - path.stat().st_mtime < 5
     if unreadable_but_fresh or (pid and (host != platform.node() or abs(_started(pid) - started) < 2)):
@@ -216,11 +219,23 @@ def _evict_dead(path: Path) -> str | None:
         path.rename(aside)
     except FileNotFoundError:
         return None
-    if aside.read_text(encoding="utf-8") != text:  # a third run was quicker: give its fresh lock back
+    if aside.read_bytes() != content:  # a third run was quicker: give its fresh lock back
         aside.rename(path)
         raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
     aside.unlink()
     return f"took over the lock of {who}, which is gone"
+
+
+def _holder(content: bytes, path: Path) -> tuple[int, str, float]:
+    """Return process, host and start of the run that wrote a lock; 0, "" and 0.0 for a lock that is none of ours."""
+    try:
+        holder = parse_object(content, str(path), 1)
+    except DataError:
+        return 0, "", 0.0
+    match holder:
+        case {"pid": int(pid), "host": str(host), "started": int(started) | float(started)}:
+            return pid, host, float(started)
+    return 0, "", 0.0
 
 
 def _started(pid: int) -> float:
@@ -229,7 +244,3 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return 0.0
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

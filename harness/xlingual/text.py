@@ -1,15 +1,23 @@
-"""Plugins by name: task families, model backends, readers of training text: a look-up imports one file, by its stem."""
+"""Words and texts: near words for hints, what scoring leaves out, where a stop string cuts."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
+def close_words(word: str, known: Sequence[str], cutoff: float = 0.5) -> str:
+    """Return up to three of the `known` words near `word`, with "or" between them; "" where none is near.
+
+    `cutoff` is the share of characters in common, from 0 to 1, that a near word has.
+    """
+    return " or ".join(get_close_matches(word, known, n=3, cutoff=cutoff))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that offers up to three of the `known` words near `word`, or lists the first of them."""
     known = list(known)
-    if close := get_close_matches(word, known, n=3, cutoff=0.5):
-        return f"did you mean {' or '.join(close)}?"
+    if near := close_words(word, known):
+        return f"did you mean {near}?"
     return f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
 
 

@@ -1,38 +1,54 @@
-"""A TOML file as tables whose every complaint names file, line and key."""
+"""The one strict reader of TOML: a file as tables whose every complaint names file, line and key.
+
+Recipes, sweeps, leaderboards and the templates of allocations are read by it. What is wrong in such a file is a
+DataError (exit code 3); a file that is not there is a wrong word of the command line, a UsageError (2).
+"""
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .errors import UsageError
+from .errors import DataError, UsageError
+from .files import MAX_DEPTH, read_text, require_file
+from .languages import find_language
 from .text import did_you_mean
 
 Kind = TypeVar("Kind")
-_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?")
-_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=""")
+MAX_TOML_BYTES = 2**20
+"""The largest TOML file that is read: 1 MiB, some thousand times the largest recipe."""
+
+_PART = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
+_DOTTED = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*({_DOTTED})[ \t]*\]")
+_KEY = re.compile(rf"[ \t]*({_DOTTED})[ \t]*=")
+_TOKEN = re.compile(
+    r'''#[^\n]*|"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\[{\]}\n]''', re.DOTALL
+)
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 _NAMES = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 
 
 @dataclass(frozen=True, slots=True)
 class TomlTable:
-    """A table of a TOML file; what is asked of it and is not there, or not of its kind, is a UsageError."""
+    """A table of a TOML file; what is asked of it and is not there, or not of its kind, is a DataError."""
 
     values: Mapping[str, object]
     path: Path
     name: tuple[str, ...]
-    """Keys that lead to the table; () for the file itself."""
+    """Keys that lead to the table, () for the file itself; the tables of [[an array]] are called "1", "2", ..."""
     lines: Mapping[tuple[str, ...], int]
-    """Line of every key of the file, counted from 1."""
+    """Line of every key and header of the file, counted from 1; not of keys within an inline table."""
 
-    def fault(self, key: str, what: str, *, hint: str = "") -> UsageError:
+    def fault(self, key: str, what: str, *, hint: str = "") -> DataError:
         """Return the error about `key` of this table; about the table itself for ""."""
         place = (*self.name, key) if key else self.name
-        line = self.lines.get(place) or self.lines.get(self.name)
-        return UsageError(f"{what}", where=f"{self.path}:{line}" if line else str(self.path), hint=hint)
+        while place and place not in self.lines:
+            place = place[:-1]
+        return DataError(what, where=f"{self.path}:{self.lines[place]}" if place else str(self.path), hint=hint)
 
     def allow(self, keys: Sequence[str]) -> None:
         """Refuse any key but `keys`."""
@@ -62,13 +78,16 @@ class TomlTable:
             raise self.fault(key, f"{key!r} is empty")
         return value
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return the texts of `key`: a list, or one text alone."""
-        value = self.values.get(key)
-        items = [value] if isinstance(value, str) else self.get(key, list)
-        if not items or not all(isinstance(item, str) and item.strip() for item in items):
-            raise self.fault(key, f"{key!r} must be a text or a list of texts, got {value!r}")
-        return tuple(str(item) for item in items)
+    def texts(self, key: str, *, least: int = 1) -> tuple[str, ...]:
+        """Return the texts of `key`, at least as many as `least`: a list, or one text alone."""
+        kind = "a text or a list of texts"
+        if key not in self.values:
+            raise self.fault("", f"key {key!r} is missing", hint=f"it must be {kind}")
+        value = self.values[key]
+        items = value if isinstance(value, list) else [value]
+        if len(items) < least or not all(isinstance(item, str) and item.strip() for item in items):
+            raise self.fault(key, f"{key!r} must be {kind}, got {value!r}")
+        return tuple(items)
 
     def choice(self, key: str, words: Sequence[str]) -> str:
         """Return the text of `key`, one of `words`."""
@@ -76,6 +95,13 @@ class TomlTable:
         if value not in words:
             raise self.fault(key, f"{key!r} is {value!r}", hint=f"one of {', '.join(words)}")
         return value
+
+    def language(self, key: str, word: str) -> str:
+        """Return the code of the language `word`, which stands at `key`, by itself or in a text or list there."""
+        try:
+            return find_language(word).code
+        except UsageError as error:
+            raise self.fault(key, error.what, hint=error.hint) from error
 
     def number(self, key: str, *, least: float, most: float, above: bool = False) -> float:
         """Return the number of `key`, from `least` to `most`; greater than `least` where `above`."""
@@ -92,32 +118,108 @@ class TomlTable:
             raise self.fault(key, f"{key!r} must be at least {least}, got {value}")
         return value
 
+    def counts(self, key: str, *, least: int) -> tuple[int, ...]:
+        """Return the whole numbers of `key`, a list of one or more, each larger than the one before it."""
+        values = self.get(key, list)
+        wrong = next((each for each in values if type(each) is not int or each < least), None)
+        if not values or wrong is not None:
+            raise self.fault(key, f"{key!r} must be a list of whole numbers from {least} up, got {values!r}")
+        if sorted(set(values)) != values:
+            raise self.fault(key, f"{key!r} must rise, each number once, got {values!r}")
+        return tuple(values)
+
     def table(self, key: str) -> "TomlTable":
         """Return the table at `key`."""
         return TomlTable(self.get(key, dict), self.path, (*self.name, key), self.lines)
 
+    def tables(self, key: str) -> tuple["TomlTable", ...]:
+        """Return the tables written as [[key]]; none where there is no such key."""
+        values = self.get(key, list) if key in self.values else []
+        if not all(isinstance(each, dict) for each in values):
+            raise self.fault(key, f"{key!r} must be written as [[{key}]] tables")
+        names = ((*self.name, key, str(number)) for number in range(1, len(values) + 1))
+        return tuple(TomlTable(each, self.path, name, self.lines) for each, name in zip(values, names, strict=True))
+
 
 def read_toml(path: Path) -> TomlTable:
-    """Read a TOML file; UsageError naming line and column for what is none, a key that is there twice included."""
+    """Read a TOML file.
+
+    Raises UsageError where there is no such file; DataError naming line and column for bytes that are not UTF-8, for
+    what is not TOML, a key that is there twice included, and for tables and lists nested over `MAX_DEPTH` levels deep.
+    """
+    require_file(path)
+    text = read_text(path, limit=MAX_TOML_BYTES)
+    lines, too_deep = _read_lines(text)
+    if too_deep is not None:
+        raise DataError(f"nested more than {MAX_DEPTH} levels deep", where=f"{path}:{too_deep}")
     try:
-        text = path.read_text(encoding="utf-8")
         values: dict[str, object] = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
     except ValueError as error:
-        place = _PLACE.search(str(error))
-        position = f":{place[1]}:{place[2]}" if place and place[1] else ""
-        what = f"not TOML in UTF-8 ({_PLACE.sub('', str(error))})"
-        raise UsageError(what, where=f"{path}{position}") from error
-    return TomlTable(values, path, (), dict(_line_numbers(text)))
+        what, place = _PLACE.sub("", str(error)), _PLACE.search(str(error))
+        position = f"{place[1]}:{place[2]}" if place and place[1] else f"{text.rstrip().count(chr(10)) + 1}"
+        raise DataError(f"not TOML ({what})", where=f"{path}:{position}") from error
+    return TomlTable(values, path, (), lines)
 
 
-def _line_numbers(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield the place of every header and every key that begins a line, with its line."""
+def toml_comments(text: str) -> list[str]:
+    """Return the comments of a TOML text, each with its "#", in order."""
+    return [token for token in _TOKEN.findall(text) if token.startswith("#")]
+
+
+def _read_lines(text: str) -> tuple[dict[tuple[str, ...], int], int | None]:
+    """Return the line of every header and key in `text`, and the first line that is nested too deeply.
+
+    The text may be broken TOML; what is found behind the break does not matter then.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    arrays: Counter[tuple[str, ...]] = Counter()
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.split("\n"), start=1):
-        if header := _HEADER.fullmatch(line):
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-            yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, key[1].strip("\"'")), number
+    start, line = 0, 1
+    while start < len(text):
+        name = table
+        if header := _HEADER.match(text, start):
+            name = table = _full_name(_parts(header[2]), arrays, new=header[1] == "[[")
+        elif key := _KEY.match(text, start):
+            name = (*table, *_parts(key[1]))
+        if len(name) > MAX_DEPTH:
+            return lines, line
+        for length in range(1, len(name) + 1):
+            lines.setdefault(name[:length], line)
+        end, is_deep = _end_of_statement(text, start, MAX_DEPTH - len(name) + (len(header[1]) if header else 0))
+        line += text.count("\n", start, end)
+        if is_deep:
+            return lines, line
+        start = end
+    return lines, None
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip("\"'") for part in re.findall(_PART, dotted)]
+
+
+def _full_name(parts: Sequence[str], arrays: Counter[tuple[str, ...]], *, new: bool) -> tuple[str, ...]:
+    """Return the name of a header with the number of each [[array]] that it lies in; `new` begins a table of one."""
+    name: tuple[str, ...] = ()
+    for index, part in enumerate(parts, start=1):
+        name = (*name, part)
+        if new and index == len(parts):
+            arrays[name] += 1
+        if name in arrays:
+            name = (*name, str(arrays[name]))
+    return name
+
+
+def _end_of_statement(text: str, start: int, levels: int) -> tuple[int, bool]:
+    """Return where the line or the lines of a statement end, or where its brackets are more than `levels` deep."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        match token.group():
+            case "[" | "{":
+                depth += 1
+                if depth > levels:
+                    return token.end(), True
+            case "]" | "}":
+                depth -= 1
+            case "\n" if depth <= 0:
+                return token.end(), False
+    return len(text), False

@@ -106,7 +106,7 @@ def load_tasks(name: str) -> list[Foreign]:
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
-    with _errors_of(name), quiet(), _offline_without_hub():
+    with _errors_of(name), hide_progress(), _offline_without_hub():
         for manager, word in _candidates(name):
             if word is not None:
                 return list(cast(Mapping[str, Foreign], manager.load([word])["tasks"]).values())
@@ -167,7 +167,7 @@ def _offline_without_hub() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def hide_progress() -> Iterator[None]:
     """Keep lm-eval's progress bars out of ours."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield

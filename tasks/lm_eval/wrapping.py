@@ -11,7 +11,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.languages import LANGUAGES
 from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics
 
-from .finding import Foreign, ForeignInstance, quiet
+from .finding import Foreign, ForeignInstance, hide_progress
 from .values import aggregation_name, measure
 
 FAMILY = "lm-eval"
@@ -42,7 +42,7 @@ class LmEvalTask:
             hint = f"leave --split out: lm-eval evaluates its {self.spec.split!r} documents"
             raise UsageError(f"lm-eval chooses the split of its tasks, not {split!r}", where="--split", hint=hint)
         if not self.asked:
-            with quiet():
+            with hide_progress():
                 self.inner.build_all_requests()
             for instance in self.inner.instances:
                 self.asked.setdefault(str(instance.doc_id), []).append(instance)

@@ -2,6 +2,9 @@
 
 Learnt are singular entries that are translated, not fuzzy, and have the same placeholders on both sides; the others are
 counted as skipped: plural forms are half sentences, and a lost %s would teach to lose it.
+
+Not by polib, which reads a text without quotes or cut off as an empty one, breaks lines at U+2028, and names the first
+mistake only, a message that is twice without its line.
 """
 
 import re

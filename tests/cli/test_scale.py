@@ -4,30 +4,12 @@ import json
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.scaling.points import points_csv
 from xlingual.scaling.similarity import read_similarity
 
-from ..scaling.simulation import simulate
-
 RECIPE = 'name = "m-mini"\n[sources.translation]\ndirection = ["en-zh", "en-ar", "en-hi"]\nuse = "all"\n'
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("table") / "points.csv"
-    path.write_text(points_csv(simulate(noise=0.3, generator=np.random.default_rng(1))), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def fit(table: Path) -> Path:
-    path = table.with_name("fit.json")
-    assert run_command(["scale", "fit", str(table), "--write", str(path), "--resamples", "100"]) == 0
-    return path
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str | int | Path) -> tuple[int, str, str]:
@@ -113,12 +95,12 @@ def test_similarity_of_the_packaged_model(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "code", "error", "hint"),
     [
-        (["fit", "no-such.csv"], 5, "no-such.csv: cannot be read", ""),
+        (["fit", "no-such.csv"], 2, "no-such.csv: cannot be read", ""),
         (["fit", "TABLE", "--metric", "bleu"], 2, "--metric: no point has 'bleu'", "known: chrf++"),
         (["fit", "TABLE", "--alpha", "fixed"], 2, "'fixed' is not one of", "xlingual scale fit --help"),
         (["fit", "TABLE", "--similarity", "TABLE"], 3, "points.csv:1: unknown column 'pairs'", ""),
         (["similarity", "-m", "echo", "-l", "zh,zho_simpl"], 2, "--langs: name languages other than en", ""),
-        (["allocate", "TABLE", "--budget", "5"], 3, "points.csv: not JSON", ""),
+        (["allocate", "TABLE", "--budget", "5"], 3, "points.csv:1:1: not JSON", ""),
         (["allocate", "FIT"], 2, "Missing option '--budget'", "xlingual scale allocate --help"),
         (["allocate", "FIT", "--budget", "9", "--available", "zh"], 2, "'zh' is not LANGUAGE=VALUE", "zh=..."),
         (["allocate", "FIT", "--budget", "9", "--available", "zh=x"], 2, "--available: zh: 'x' is not a whole", ""),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from xlingual.data import check_offsets, locate, read_json, read_lines, read_parallel, read_records, read_squad
-from xlingual.data import text_file as text_files
 from xlingual.errors import DataError
+from xlingual.files import MAX_BYTES
 from xlingual.plugin import DataSource
 from xlingual.records import DataFile, DatasetRef, Origin
 
@@ -37,8 +37,8 @@ JSONL_TABLE = [
         id="2-broken",
     ),
     pytest.param(GOOD + b'{"id" 3}\n' + GOOD, ":2:7: not JSON (Expecting ':' delimiter)", id="2-no-colon"),
-    pytest.param(GOOD + GOOD[:40], ": file ends inside a record: copied only in part?", id="3-cut-off"),
-    pytest.param(GOOD + b'{"id": "q2", "ok": tr', ":2:20: file ends inside a record", id="3-cut-inside-a-literal"),
+    pytest.param(GOOD + GOOD[:40], ": not JSON (file ends inside a record: copied only in part?", id="3-cut-off"),
+    pytest.param(GOOD + b'{"id": "q2", "ok": tr', ":2:20: not JSON (file ends", id="3-cut-inside-a-literal"),
     pytest.param(GOOD + b'{"id": "q2", "ok": "\\u00', ":2:", id="3-cut-inside-an-escape"),
     pytest.param(
         b'{"id": "q2", "answers": {"text": ["x"]}}',
@@ -66,7 +66,7 @@ JSONL_TABLE = [
     ),
     pytest.param(GOOD + GOOD, ":2: id 'q1' on lines 1 and 2", id="10-duplicate-id"),
     pytest.param(GOOD + b"\n" + GOOD.replace(b"q1", b"q2"), ":2: blank line", id="22-blank-line"),
-    pytest.param(b"[" * 100_000, "not JSON (nested too deeply)", id="deep-nesting"),
+    pytest.param(b"[" * 100_000, ": nested more than 100 levels deep", id="deep-nesting"),
     pytest.param(b'{"id": ' + b"1" * 5000 + b"}", ":1: not JSON (Exceeds the limit", id="huge-number"),
 ]
 
@@ -84,7 +84,7 @@ def test_bad_jsonl_is_refused(tmp_path: Path, content: bytes, message: str) -> N
 
 PLACE = ": data[0].paragraphs[0].qas[0] (id q2): "
 SQUAD_TABLE = [
-    pytest.param(b"", ": no records", id="1-empty-file"),
+    pytest.param(b"", ": the file is empty", id="1-empty-file"),
     pytest.param(b'{"data": []}', ": no records", id="1-no-articles"),
     pytest.param(b'{\n"data":\n[}', ":3:2: not JSON (Expecting value)", id="2-broken"),
     pytest.param(squad()[:-30], "file ends inside a record: copied only in part?", id="3-cut-off"),
@@ -273,7 +273,7 @@ def test_file_over_the_stated_limit_is_refused_unread(tmp_path: Path) -> None:
     """Case 24, with a file of one byte too many that takes no space on the disk."""
     path = tmp_path / "huge.txt"
     with path.open("wb") as stream:
-        stream.truncate(text_files.MAX_BYTES + 1)
+        stream.truncate(MAX_BYTES + 1)
     with pytest.raises(DataError, match="1,073,741,825 bytes are over the limit of 1,073,741,824 bytes a file"):
         read_lines(data_file(path))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlingual.data import check_offsets, read_parallel, read_squad
-from xlingual.data.text_file import decode, split_lines
+from xlingual.files.text_file import decode, split_lines
 from xlingual.records import DataFile, Origin
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlingual.metrics import METRIC_NAMES, find_metric
-from xlingual.metrics.answer_match import exact_match, token_f1
 from xlingual.metrics.answer_rules import RuleFamily, answer_tokens
+from xlingual.metrics.answers import exact_match, token_f1
 from xlingual.records import Example, Response
 
 ExampleMaker = Callable[..., Example]

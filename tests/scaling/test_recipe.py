@@ -4,9 +4,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xlingual.errors import DataError, UsageError, XlingualError
-from xlingual.scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
+from xlingual.scaling.recipe import allocated_recipe, find_translation_sources, left_alone, read_template
 from xlingual.scaling.records import Bounded, Share
 
 TEMPLATE = """# m-model: instructions and translations
@@ -67,8 +69,8 @@ def _rewrite(
     path = tmp_path / "m-mini.toml"
     path.write_text(text, encoding="utf-8")
     template = read_template(path)
-    slots = find_slots(template, [share.language for share in shares], named or {})
-    return allocated_recipe(template, slots, shares, name)
+    sources = find_translation_sources(template, [share.language for share in shares], named or {})
+    return allocated_recipe(template, sources, shares, name)
 
 
 def test_only_amounts_change(tmp_path: Path) -> None:
@@ -91,8 +93,11 @@ def test_a_source_of_several_directions_becomes_several(tmp_path: Path) -> None:
         "translation-hi": {**kept, "direction": "en-hi", "use": "20 rows"},
     }
     assert found["method"] == before["method"]
+    head, tail = SEVERAL.split("[sources.translation]")[0], '\n\n[method]\nkind = "full"\n'
+    assert text.startswith(head + "[sources.translation-zh]\n")
+    assert text.endswith(tail)
     template = read_template(tmp_path / "m-mini.toml")
-    assert left_alone(template, find_slots(template, ["zh", "hi"], {})) == ["translation en-tr"]
+    assert left_alone(template, find_translation_sources(template, ["zh", "hi"], {})) == ["translation en-tr"]
 
 
 def test_a_direction_out_of_the_language_is_taken_where_none_leads_into_it(tmp_path: Path) -> None:
@@ -112,16 +117,21 @@ def test_a_named_source_settles_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named", "error", "what"),
     [
-        ("name = ", {}, DataError, "is not TOML"),
-        ('name = "m"\n', {}, DataError, "has no [sources.NAME] tables"),
+        ("name = ", {}, DataError, "not TOML"),
+        ('name = "m"\n', {}, DataError, "key 'sources' is missing"),
+        ('name = "m"\nsources = 3\n', {}, DataError, ":2: 'sources' must be a table"),
+        ("[sources]\n", {}, DataError, ":1: there are no sources"),
+        ('[sources.a]\ndirectoin = "en-zh"\n', {}, DataError, ":2: unknown key 'directoin'"),
         (TWO, {}, UsageError, "2 sources translate zh: a en-zh, b en-zh"),
         (TWO.replace("zh", "tr"), {}, UsageError, "no sources translate zh"),
         (TWO, {"zh": "c"}, UsageError, "--source zh=c: no such source"),
         (TWO, {"tr": "a"}, UsageError, "--source tr=a: nothing is allocated to 'tr'"),
-        ('[sources.a]\ndirection = "en-{x}"\n', {}, DataError, "is for one language at a time"),
-        ("[sources.a]\ndirection = 3\n", {}, DataError, "must be a text or a list of texts"),
-        ('[sources]\na = { direction = "en-zh", use = "all" }\n', {}, DataError, "no line [sources.a]"),
-        ('[sources.a]\ndirection = "en-zh"\nuse = """all"""\n', {}, DataError, "cannot be changed safely"),
+        ('[sources.a]\ndirection = "en-{x}"\n', {}, DataError, ":2: 'direction' is for one language at a time"),
+        ("[sources.a]\ndirection = 3\n", {}, DataError, ":2: 'direction' must be a text or a list of texts"),
+        ('[sources]\na = { direction = "en-zh", use = "all" }\n', {}, DataError, "'a' is no [sources.a] table"),
+        ('sources.a.direction = "en-zh"\n', {}, DataError, "cannot be changed safely"),
+        ('[sources.a]\ndirection = [\n"en-zh", # one\n"en-hi"]\n', {}, DataError, "cannot be changed safely"),
+        ('[sources.a]\ndirection = ["en-zh", "en-hi"]\n[sources.a-zh]\nuse = "all"\n', {}, DataError, "safely"),
     ],
 )
 def test_recipes_that_cannot_be_written(
@@ -131,3 +141,46 @@ def test_recipes_that_cannot_be_written(
         _rewrite(tmp_path, text, [_share("zh", 7)], named)
     assert what in str(caught.value)
     assert "m-mini.toml" in str(caught.value) or "--source" in str(caught.value)
+
+
+def test_a_direction_of_two_languages_of_the_fit_is_not_shared_in_silence(tmp_path: Path) -> None:
+    text = '[sources.a]\ndirection = "hi-zh"\n'
+    with pytest.raises(UsageError, match="a hi-zh is the source of zh and of hi"):
+        _rewrite(tmp_path, text, [_share("zh", 7), _share("hi", 7)])
+
+
+def test_values_of_any_form_are_changed(tmp_path: Path) -> None:
+    text = '[sources.a]\ndirection = "en-zh"\nuse = """\nall"""\n  max_epochs=1_0 # at most\n'
+    new = _rewrite(tmp_path, text, [_share("zh", 7, 2)])
+    assert new == '[sources.a]\ndirection = "en-zh"\nuse = "7 rows"\n  max_epochs=4 # at most\n'
+
+
+LINES = (
+    "",
+    "  ",
+    "# [sources.zh]",
+    '# use = "all"',
+    "\t# 中",
+    'reader = "parallel" # as it is',
+    "columns = [\n  'a',\n]",
+)
+BLOCKS = st.lists(st.sampled_from(LINES), max_size=5, unique=True)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(before=BLOCKS, within=BLOCKS, behind=BLOCKS, has_use=st.booleans(), end=st.sampled_from(["", "\n"]))
+def test_not_a_byte_but_the_amount_changes(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[str],
+    within: list[str],
+    behind: list[str],
+    has_use: bool,
+    end: str,
+) -> None:
+    """Whatever comments, blank lines and other keys stand before, within and behind the source."""
+    head = ["[sources.other]", *before, "[sources.zh] # one", 'direction = "en-zh"', *within]
+    tail = ["", "# the end", "[schedule]", *(line for line in behind if "=" not in line)]
+    old = ['use = "all"  # \u2028', 'path = "p"'] if has_use else ['path = "p"']
+    new = ['use = "7 rows"  # \u2028', 'path = "p"'] if has_use else ['path = "p"', 'use = "7 rows"']
+    text, expected = ("\n".join([*head, *each, *tail]) + end for each in (old, new))
+    assert _rewrite(tmp_path_factory.getbasetemp(), text, [_share("zh", 7)]) == expected

@@ -150,6 +150,9 @@ msgstr "OK"
 
 msgid "Last"
 msgstr "最后"
+
+msgid "One two"
+msgstr "一 二"
 """
 
 
@@ -161,6 +164,7 @@ def test_po(read: Read) -> None:
         ("Open", "打开"),
         ("Open", "开放"),
         ("Last", "最后"),
+        ("One two", "一 二"),
     ]
     assert found.skipped == 5  # fuzzy, a lost placeholder, a plural, untranslated, the same on both sides
     back = read("po", {}, corpus("{zh:zh_Hans}/django.po", direction=("zh", "en")))
@@ -174,7 +178,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><
     ("reader", "files", "wanted", "where", "what"),
     [
         ("alpaca", {"a.json": "[]"}, corpus("a.json", direction=None), "a.json", "no instruction with an output"),
-        ("alpaca", {"a.json": ""}, corpus("a.json", direction=None), "a.json", "no records"),
+        ("alpaca", {"a.json": ""}, corpus("a.json", direction=None), "a.json", "the file is empty"),
         ("alpaca", {"a.json": "{}"}, corpus("a.json", direction=None), "a.json", "must be a list"),
         ("alpaca", {"a.json": '[{"output": "x"}]'}, corpus("a.json", direction=None), ": [0]",
          "field 'instruction' is missing (has: output)"),
@@ -207,6 +211,10 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><
         ("po", {"m.po": 'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"\n'}, corpus("m.po"), ":4",
          "message 'a' is on line 1 too"),
         ("po", {"m.po": 'msgid "a"\nmsgstr "b"\nmsgstr "c"\n'}, corpus("m.po"), ":3", "a second msgstr in one entry"),
+        ("po", {"m.po": 'msgid "a"\nmsgstr "b'}, corpus("m.po"), ":2", "not a line of a catalogue"),
+        ("po", {"m.po": 'msgid "a"b"\nmsgstr "c"\n'}, corpus("m.po"), ":1", "not a line of a catalogue"),
+        ("po", {"m.po": 'msgid "a"\nmsgstr a\n\nmsgid "b"\nmsgstr b\n'}, corpus("m.po"), ":2",
+         "m.po:5: not a line of a catalogue"),
         ("po", {}, corpus("m.po", direction=("ar", "zh")), "mine", "the messages of a catalogue are English"),
         ("hub", {}, corpus("org/name@main:default/train"), "mine", "is not org/name@COMMIT:subset/split"),
         ("hub", {}, corpus(f"org/name@{COMMIT}:default/train", columns=("en",)), "mine", "'en' is not code:word"),

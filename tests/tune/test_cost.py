@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.errors import UsageError
-from xlingual.tune.cost import Shape, estimate_cost, find_gpu, read_shape
+from xlingual.tune.cost import Shape, estimate_cost, read_shape
 from xlingual.tune.recipe import find_recipe
 from xlingual.tune.records import Method, MixPlan, Tuning
 
@@ -77,14 +76,3 @@ def test_one_gpu_does_not_hold_all_states_but_an_adapter(plan: MixPlan, tmp_path
     assert adapter.fits
     assert adapter.memory == pytest.approx(2 * 6_738_415_616 + 16 * 8 * 2_498_560 + 34 * 4096 * 32 * 8192)
     assert adapter.tokens_per_second == pytest.approx(0.4 * 989e12 / (4 * 6_607_077_376 + 12 * 32 * 4096 * 155 / 3))
-
-
-@pytest.mark.parametrize(("word", "found"), [("H100", (1, "H100")), ("8xa100", (8, "A100")), ("2 x L40S", (2, "L40S"))])
-def test_names(word: str, found: tuple[int, str]) -> None:
-    assert find_gpu(word) == found
-
-
-@pytest.mark.parametrize("word", ["H10", "0xH100", "", "8x", "-1xH100"])
-def test_no_such_gpu(word: str) -> None:
-    with pytest.raises(UsageError, match="no such GPU"):
-        find_gpu(word)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.toml_table import read_toml
 from xlingual.tune.recipe import find_recipe, read_recipe, recipe_names
 from xlingual.tune.records import Amount, Budget, Method, Norm, OnLong, Schedule, Tuning, Unit
@@ -114,7 +114,7 @@ def _read(tmp_path: Path, text: str, code: str | None = None, name: str = "mine.
 )
 def test_mistakes(old: str, new: str, place: str, what: str, hint: str, tmp_path: Path) -> None:
     assert GOOD.count(old) >= 1
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(DataError) as caught:
         _read(tmp_path, GOOD.replace(old, new, 1))
     assert caught.value.where.endswith(place)
     assert what in caught.value.what
@@ -122,13 +122,13 @@ def test_mistakes(old: str, new: str, place: str, what: str, hint: str, tmp_path
 
 
 def test_shares_need_a_budget(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'12%' needs a budget"):
+    with pytest.raises(DataError, match="'12%' needs a budget"):
         _read(tmp_path, GOOD.replace("[budget]\nrows = 1000\n", ""))
 
 
 def test_names_of_sources_are_taken_once(tmp_path: Path) -> None:
     text = GOOD.replace('language = "zh"', 'language = ["zh", "en", "zh"]')
-    with pytest.raises(UsageError, match="two sources are called 'first-zh'"):
+    with pytest.raises(DataError, match="two sources are called 'first-zh'"):
         _read(tmp_path, text)
 
 

@@ -1,13 +1,13 @@
 """From run folders to run records: what can be read is taken, what cannot is listed with the reason."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, EnvironmentFault, UsageError
+from ..files import read_json
 from ..identity import Json, canonical_json
 from ..records import Origin, RunRecord
 from ..serial import from_json, to_json
@@ -72,15 +72,20 @@ def collect_runs(roots: Sequence[Path], *, include_limited: bool = False) -> Col
             where = _place(root, path)
             try:
                 runs.append(read_run(path, where))
-            except DataError as error:
-                left_out.append(LeftOut(where=where, reason=error.what))
+            except (DataError, EnvironmentFault) as error:
+                left_out.append(LeftOut(where=error.where, reason=error.what.partition("\n")[0]))
     newest, superseded = _keep_newest(runs)
     return Collection(runs=newest, left_out=tuple(sorted(left_out, key=_order)), superseded=superseded)
 
 
 def read_run(path: Path, where: str) -> CollectedRun:
-    """Read one results file, called `where` in messages; DataError with the reason where it cannot be used."""
-    data = _read_json(path)
+    """Read one results file, called `where` in messages.
+
+    Raises DataError with the reason where it cannot be used, EnvironmentFault where the machine does not read it.
+    """
+    if not path.is_file():
+        raise DataError("is not a regular file", where=where)
+    data = read_json(path, name=where, limit=MAX_RESULTS_BYTES)
     if not isinstance(data, dict):
         raise DataError("is not a JSON object", where=where)
     if (schema := data.get("schema")) != RESULTS_SCHEMA or isinstance(schema, bool):
@@ -93,28 +98,6 @@ def read_run(path: Path, where: str) -> CollectedRun:
         raise DataError("holds a number that is too large", where=where) from error
     _check(record, where)
     return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where))
-
-
-def _read_json(path: Path) -> Json:
-    try:
-        if not path.is_file():
-            raise DataError("is not a regular file")
-        if path.stat().st_size > MAX_RESULTS_BYTES:
-            raise DataError(f"is larger than {MAX_RESULTS_BYTES} bytes")
-        data: Json = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError("is not UTF-8") from error
-    except ValueError as error:
-        raise DataError(f"is not JSON: {error}") from error
-    except RecursionError as error:
-        raise DataError("is not JSON of a run: nested too deeply") from error
-    return data
-
-
-def _refuse_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
 
 
 def _cut(value: Json) -> str:

@@ -7,7 +7,7 @@ import click
 
 from ..board import build_board, collect_runs, find_board
 from ..errors import DataError, UsageError
-from ..files import read_json, write_atomically
+from ..files import read_json, require_file, write_atomically
 from ..report import Experiment, experiment_page, render_page
 from ..scaling.records import ALLOCATION_SCHEMA, Allocation
 from ..serial import from_json
@@ -62,11 +62,12 @@ def _read(options: ReportOptions) -> Experiment:
 
 
 def read_allocation(path: Path) -> Allocation:
-    """Read what `scale allocate --keep` wrote; DataError for anything else."""
+    """Read what `scale allocate --keep` wrote; DataError for anything else, UsageError where there is no file."""
+    hint = "write one: xlingual scale allocate FIT.json --budget N --keep SPLIT.json"
+    require_file(path, hint)
     data = read_json(path)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != ALLOCATION_SCHEMA:
-        hint = "write one: xlingual scale allocate FIT.json --budget N --keep SPLIT.json"
         raise DataError(f"is not a split of schema {ALLOCATION_SCHEMA}", where=str(path), hint=hint)
     return from_json(Allocation, data, where=str(path))
 

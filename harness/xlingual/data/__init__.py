@@ -1,16 +1,15 @@
 """Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad, read_parallel or a reader of training text."""
 
+from ..files import Problem, data_error, read_json, read_text, split_lines
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .hub import hub_fault, hub_is_offline, hub_table
-from .json_file import JsonRow, read_json, read_records, type_problem
+from .jsonl import JsonRow, read_records, type_problem
 from .location import locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
-from .problems import Problem, data_error
 from .squad import check_offsets, read_squad
-from .text_file import read_text, split_lines
 
 __all__ = [
     "PINS",

@@ -6,12 +6,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO
 
 from ..errors import DataError
-from .text_file import MAX_BYTES
+from ..files import MAX_BYTES
+from ..text import did_you_mean
 
 _BLOCK = 2**20
 
@@ -20,7 +20,7 @@ def read_member(archive: Path, member: str) -> Iterator[bytes]:
     """Yield the bytes of the regular file `member` in a zip or tar archive, in blocks.
 
     Raises DataError for a damaged archive, and for a member that is absent, no regular file, or over
-    `text_file.MAX_BYTES` once unpacked.
+    `files.MAX_BYTES` once unpacked.
     """
     where = f"{archive}: {member}"
     try:
@@ -70,5 +70,4 @@ def _open_tar_member(archive: Path, member: str, where: str) -> Iterator[IO[byte
 
 
 def _absent(member: str, names: list[str], where: str) -> DataError:
-    near = get_close_matches(member, names, n=3, cutoff=0.5)
-    return DataError("the archive has no such member", where=where, hint=f"it has {', '.join(near)}" if near else "")
+    return DataError("the archive has no such member", where=where, hint=did_you_mean(member, names))

@@ -1,24 +1,19 @@
-"""Files from their official addresses into the cache, held to their SHA-256."""
+"""Files from their official addresses into the cache, held to their SHA-256.
 
-import http.client
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+Not by pooch, which does not hold a file without a pin to its first download, writes over a damaged file instead of
+setting it aside, and does not sync what it has written to the disk.
+"""
+
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import DataError, EnvironmentFault
+from ..errors import DataError
+from ..files.network import stream_url
 from ..identity import content_hash
 from ..records import UrlSource
 from .archive import read_member
 from .cache import cache_folder, find, safe_path, sidecar, store, stored_hash
 from .pins import find_pin
-
-CONNECT_SECONDS = 10.0
-"""Of waiting for a connection, and for each further block."""
-
-_BLOCK = 2**18
 
 
 def cached_url(source: UrlSource) -> tuple[Path, str] | None:
@@ -49,42 +44,13 @@ def download_url(source: UrlSource) -> tuple[Path, str]:
         if expected is not None and actual != expected:
             raise _mismatch(source, expected, actual)
 
-    digest = store(path, _receive(source.url), check)
+    digest = store(path, stream_url(source.url), check)
     return (path, digest) if source.member is None else _unpack(source, source.member)
 
 
 def download_hash(source: UrlSource) -> str | None:
     """Return the SHA-256 of the whole download of `source`: its pin, or what was stored with the first download."""
     return source.sha256 or stored_hash(_download_path(source))
-
-
-def failure(error: Exception) -> str:
-    """Return in words why a network call failed."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server said {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        error = error.reason if isinstance(error.reason, Exception) else error
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_SECONDS:g} s"
-    if isinstance(error, socket.gaierror):
-        return "no network, or no such host"
-    return str(error) or type(error).__name__
-
-
-def _receive(url: str) -> Iterator[bytes]:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("only http and https addresses are fetched", where=url)
-    count, length = 0, None
-    try:
-        with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:  # noqa: S310  the scheme is checked above
-            length = response.headers.get("Content-Length")
-            while block := response.read(_BLOCK):
-                count += len(block)
-                yield block
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise EnvironmentFault(failure(error), where=url) from error
-    if length is not None and length.isdigit() and count != int(length):
-        raise EnvironmentFault(f"the connection ended after {count:,} of {int(length):,} bytes", where=url)
 
 
 def _mismatch(source: UrlSource, expected: str, actual: str) -> DataError:

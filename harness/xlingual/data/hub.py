@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, EnvironmentFault
+from ..files.network import CONNECT_SECONDS, explain_failure
 from ..identity import Json, content_hash, slug
 from ..records import HubSource
 from .cache import cache_folder, find, store
-from .download import CONNECT_SECONDS, failure
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FIELDS: Mapping[str, type] = {"id": str, "context": str, "question": str, "answers": dict}
@@ -129,7 +129,7 @@ def _reach_hub(where: str) -> None:
     except urllib.error.HTTPError:
         return  # it answered; whether it has the data set is for the datasets package to find out
     except (OSError, ValueError) as error:
-        raise EnvironmentFault(failure(error), where=where) from error
+        raise EnvironmentFault(explain_failure(error), where=where) from error
 
 
 def _load_rows(source: HubSource, where: str) -> Iterable[Mapping[str, object]]:

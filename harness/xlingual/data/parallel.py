@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import DataError
+from ..files import Problem, data_error, read_text, split_lines
 from ..records import DataFile, Example
-from .problems import Problem, data_error
-from .text_file import read_text, split_lines
 
 
 def read_lines(file: DataFile) -> tuple[str, ...]:

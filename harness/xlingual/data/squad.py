@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import DataError
+from ..files import Problem, data_error, read_json
 from ..identity import Json
 from ..records import DataFile, Example
-from .json_file import read_json, type_problem
-from .problems import Problem, data_error
+from .jsonl import type_problem
 
 
 def read_squad(file: DataFile, language: str) -> tuple[Example, ...]:

@@ -1,9 +1,11 @@
-"""Metrics by name, one a file: a look-up imports the one module that the name needs.
+"""Metrics by name: a look-up imports the one module that the name needs.
 
-Every module offers `METRIC`, an object that fulfils the `Metric` protocol of plugin.py.
+Every module of metrics offers `METRICS`, objects that fulfil the `Metric` protocol of plugin.py. Read `mean` and
+`corpus` first: all metrics are a mean of scores of examples, or a formula of summed counts.
 """
 
 import importlib
+from collections.abc import Sequence
 from typing import cast
 
 from ..errors import UsageError
@@ -11,23 +13,23 @@ from ..plugin import Metric
 from ..text import did_you_mean
 
 _MODULES = {
-    "containment": "containment",
-    "mlqa_em": "mlqa_em",
-    "mlqa_f1": "mlqa_f1",
-    "mlqa_fixed_em": "mlqa_fixed_em",
-    "mlqa_fixed_f1": "mlqa_fixed_f1",
-    "squad_em": "squad_em",
-    "squad_f1": "squad_f1",
-    "spbleu": "spbleu",
-    "spbleu_flores200": "spbleu_flores200",
+    "containment": "answers",
+    "mlqa_em": "answers",
+    "mlqa_f1": "answers",
+    "mlqa_fixed_em": "answers",
+    "mlqa_fixed_f1": "answers",
+    "squad_em": "answers",
+    "squad_f1": "answers",
+    "spbleu": "sentencepiece_bleu",
+    "spbleu_flores200": "sentencepiece_bleu",
     "bleu": "bleu",
     "chrf++": "chrf_plus_plus",
     "off_target": "off_target",
-    "empty": "empty",
-    "source_copy": "source_copy",
-    "truncated": "truncated",
-    "accuracy": "accuracy",
-    "accuracy_norm": "accuracy_norm",
+    "empty": "diagnostics",
+    "source_copy": "diagnostics",
+    "truncated": "diagnostics",
+    "accuracy": "choices",
+    "accuracy_norm": "choices",
 }
 
 FOREIGN = "lm-eval:"
@@ -45,4 +47,5 @@ def find_metric(name: str) -> Metric:
         return cast(Metric, importlib.import_module(f"{__name__}.foreign").read_name(name))
     if name not in _MODULES:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
-    return cast(Metric, importlib.import_module(f"{__name__}.{_MODULES[name]}").METRIC)
+    metrics = cast(Sequence[Metric], importlib.import_module(f"{__name__}.{_MODULES[name]}").METRICS)
+    return next(metric for metric in metrics if metric.name == name)

@@ -29,4 +29,4 @@ def _describe(language: str) -> str:
     return describe_bleu(_tokenizer(language))
 
 
-METRIC = CorpusMetric(name="bleu", count=_count, formula=combine_counts, describe=_describe, lack=_lack)
+METRICS = (CorpusMetric(name="bleu", count=_count, formula=combine_counts, describe=_describe, lack=_lack),)

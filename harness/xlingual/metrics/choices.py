@@ -1,4 +1,4 @@
-"""Metrics of choices: whether the one that a model finds best, by a given measure, is among the accepted answers."""
+"""Metrics of choices, lm-eval's `acc` and `acc_norm`: whether the choice with the best score is an accepted one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from .mean import combine_means
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceMetric:
-    """The Metric that a worth of single choices makes: 100 times the share of examples whose best one is accepted.
+    """The Metric that a score of single choices makes: 100 times the share of examples whose best one is accepted.
 
-    Of several with the same worth the first counts, as in lm-eval. An answer in words, from a predictions file, is
+    Of several with the same score the first counts, as in lm-eval. An answer in words, from a predictions file, is
     right where it is an accepted one.
     """
 
     name: str
-    worth: Callable[[str, Likelihood], float]
+    score: Callable[[str, Likelihood], float]
     """Of a choice; the largest is best."""
     rules: str
     higher_is_better: bool = True
@@ -38,10 +38,30 @@ class ChoiceMetric:
             return None if response.text is None else (float(response.text.strip() in example.targets), 1.0)
         if len(response.likelihoods) != len(example.choices):
             return None
-        worths = [self.worth(*each) for each in zip(example.choices, response.likelihoods, strict=True)]
-        best = example.choices[worths.index(max(worths))]
+        scores = [self.score(*each) for each in zip(example.choices, response.likelihoods, strict=True)]
+        best = example.choices[scores.index(max(scores))]
         return float(best in example.targets), 1.0
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn (hits, examples), shape (..., 2), into percentages."""
         return combine_means(sums)
+
+
+def log_likelihood(_choice: str, likelihood: Likelihood) -> float:
+    """Return the sum over the tokens of the choice."""
+    return likelihood.logarithm
+
+
+def log_likelihood_per_character(choice: str, likelihood: Likelihood) -> float:
+    """Return the sum, divided by the code points of the choice without the space before it, as lm-eval 0.4 has it."""
+    return likelihood.logarithm / len(choice)
+
+
+METRICS = (
+    ChoiceMetric(name="accuracy", score=log_likelihood, rules="score:accuracy|choice:log-likelihood|ties:first"),
+    ChoiceMetric(
+        name="accuracy_norm",
+        score=log_likelihood_per_character,
+        rules="score:accuracy|choice:log-likelihood per character|ties:first",
+    ),
+)

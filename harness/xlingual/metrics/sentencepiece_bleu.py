@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
 
-def sentencepiece_bleu(name: str, model: str) -> CorpusMetric:
+def _sentencepiece_bleu(name: str, model: str) -> CorpusMetric:
     """Return the metric `name`: BLEU over the tokens of the SentencePiece model `model`, "flores101" or "flores200"."""
 
     def count(_language: str, hypothesis: str, references: tuple[str, ...]) -> Statistics:
@@ -56,3 +56,10 @@ def _processor(model: str) -> "SentencePieceProcessor":
 @lru_cache(maxsize=4)
 def _load(path: Path, _digest: str) -> "SentencePieceProcessor":
     return load_processor(path)
+
+
+METRICS = (
+    _sentencepiece_bleu("spbleu", "flores101"),
+    _sentencepiece_bleu("spbleu_flores200", "flores200"),
+)
+"""As Goyal et al. 2022 and the x-LLaMA paper have it, and with the model of NLLB 2022: not comparable."""

@@ -6,11 +6,8 @@ sidecar `FILE.sha256` that every later use must agree with.
 """
 
 import hashlib
-import http.client
 import os
 import tempfile
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import EnvironmentFault, UsageError
 from ..files import replace_whole
+from ..files.network import stream_url
 from ..text import did_you_mean
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
-TIMEOUT_SECONDS = 10.0
-"""To connect, and of silence between two blocks."""
 LARGEST_BYTES = 64 * 2**20
 """Beyond this a download is no such model: the real ones have 1 and 5 MB."""
 
@@ -187,24 +183,16 @@ def _find_load_fault(path: Path, _changed: int) -> str | None:
 
 
 def _read_url(model: SentencePieceModel) -> bytes:
+    content = bytearray()
     try:
-        with urllib.request.urlopen(model.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # a constant address
-            content: bytes = answer.read(LARGEST_BYTES + 1)
-            announced = answer.headers.get("Content-Length")
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise EnvironmentFault(
-            f"cannot be downloaded: {reason}",
-            where=model.url,
-            hint=f"on a machine with a network, save it as {model.file} in a folder that $XLINGUAL_SPM_DIR names here",
-        ) from error
-    if len(content) > LARGEST_BYTES or (announced is not None and announced != str(len(content))):
-        raise EnvironmentFault(
-            f"the download has {len(content)} bytes, not the {announced} announced or more than {LARGEST_BYTES}",
-            where=model.url,
-            hint="try again",
-        )
-    return content
+        for block in stream_url(model.url):
+            content += block
+            if len(content) > LARGEST_BYTES:
+                raise EnvironmentFault(f"the file has more than {LARGEST_BYTES:,} bytes", where=model.url)
+    except EnvironmentFault as fault:
+        hint = f"on a machine with a network, save it as {model.file} in a folder that $XLINGUAL_SPM_DIR names here"
+        raise EnvironmentFault(f"cannot be downloaded: {fault.what}", where=model.url, hint=hint) from fault
+    return bytes(content)
 
 
 def _write_sound_model(path: Path, content: bytes, url: str) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..data.problems import Problem, data_error
 from ..errors import UsageError
+from ..files import Problem, data_error
 from ..text import did_you_mean
 from .table import TableRow, language_code, number, read_table, whole_number
 

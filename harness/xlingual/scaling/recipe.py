@@ -1,38 +1,42 @@
 """Writes an allocation into a tuning recipe: the amounts of its translation sources, and nothing else.
 
-The text is edited line by line, so that comments and order stay, and then read back: what differs from the template
-must be exactly what was to be changed.
+tomlkit changes the values in the text, so that comments and order stay, and the result is read back: what differs from
+the template must be exactly what was to be changed.
 """
 
 import copy
-import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..data.text_file import read_text
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table
+
 from ..errors import DataError, UsageError
+from ..files import read_text
 from ..text import did_you_mean
+from ..toml_table import TomlTable, read_toml, toml_comments
+from ..tune.recipe import RECIPE_KEYS, SOURCE_KEYS
 from .records import Share
 
-_HINT = "write each source as a [sources.NAME] table, a key a line"
+_REFUSED = "its sources cannot be changed safely"
+_HINT = "write each source as a [sources.NAME] table, without comments inside of lists"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A recipe file, as text and as data."""
 
-    path: str
     text: str
-    values: Mapping[str, object]
-    sources: Mapping[str, Mapping[str, object]]
+    top: TomlTable
+    sources: Mapping[str, TomlTable]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class TranslationSource:
     """Where a recipe says how much of a language's translations is used."""
 
     source: str
@@ -41,23 +45,25 @@ class Slot:
 
 
 def read_template(path: Path) -> Template:
-    """Read a recipe; DataError where it is not TOML or has no `[sources.NAME]` tables."""
-    text = read_text(path)
-    try:
-        data: dict[str, object] = tomllib.loads(text)
-    except ValueError as error:
-        raise DataError(f"is not TOML: {error}", where=str(path)) from error
-    sources = data.get("sources")
-    if not isinstance(sources, dict) or not sources or not all(isinstance(each, dict) for each in sources.values()):
-        raise DataError("has no [sources.NAME] tables", where=str(path), hint="name a recipe of xlingual tune")
-    return Template(path=str(path), text=text, values=data, sources=cast(Mapping[str, Mapping[str, object]], sources))
+    """Read a recipe; DataError naming file, line and key where it is not TOML, or its sources are none of a recipe."""
+    top = read_toml(path)
+    top.allow(RECIPE_KEYS)
+    table = top.table("sources")
+    sources = {name: table.table(name) for name in table.values}
+    if not sources:
+        raise top.fault("sources", "there are no sources", hint="name a recipe of xlingual tune")
+    for each in sources.values():
+        each.allow(SOURCE_KEYS)
+    return Template(text=read_text(path), top=top, sources=sources)
 
 
-def find_slots(template: Template, codes: Sequence[str], named: Mapping[str, str]) -> dict[str, Slot]:
+def find_translation_sources(
+    template: Template, codes: Sequence[str], named: Mapping[str, str]
+) -> dict[str, TranslationSource]:
     """Return which source and direction of the recipe hold the translations of each language.
 
     The source is that in `named`, else the only one with a `direction` ("en-zh", or a list of such) into the language,
-    else out of it. Raises UsageError where there is none, or more than one.
+    else out of it. Raises UsageError where there is none, more than one, or one for two languages.
     """
     for code, name in named.items():
         where = f"--source {code}={name}"
@@ -65,84 +71,88 @@ def find_slots(template: Template, codes: Sequence[str], named: Mapping[str, str
             raise UsageError(f"nothing is allocated to {code!r}", where=where, hint=did_you_mean(code, codes))
         if name not in template.sources:
             hint = did_you_mean(name, list(template.sources))
-            raise UsageError(f"no such source in {template.path}", where=where, hint=hint)
-    slots: dict[str, Slot] = {}
+            raise UsageError(f"no such source in {template.top.path}", where=where, hint=hint)
+    sources: dict[str, TranslationSource] = {}
     for code in codes:
-        names = [named[code]] if code in named else list(template.sources)
-        every = [Slot(source=name, direction=each) for name in names for each in _directions(template, name)]
-        into = [slot for slot in every if slot.direction.partition("-")[2] == code]
-        found = into or [slot for slot in every if slot.direction.partition("-")[0] == code]
+        every = _translation_sources(template, [named[code]] if code in named else list(template.sources))
+        into = [each for each in every if each.direction.partition("-")[2] == code]
+        found = into or [each for each in every if each.direction.partition("-")[0] == code]
         if len(found) != 1:
-            where_found = ", ".join(f"{slot.source} {slot.direction}" for slot in found)
+            where_found = ", ".join(f"{each.source} {each.direction}" for each in found)
             what = f"{len(found) or 'no'} sources translate {code}" + (f": {where_found}" if found else "")
-            raise UsageError(what, where=template.path, hint=f"say which by --source {code}=NAME")
-        slots[code] = found[0]
-    return slots
+            raise UsageError(what, where=str(template.top.path), hint=f"say which by --source {code}=NAME")
+        if other := next((other for other, source in sources.items() if source == found[0]), None):
+            what = f"{found[0].source} {found[0].direction} is the source of {other} and of {code}"
+            raise UsageError(what, where=str(template.top.path), hint=f"say which by --source {code}=NAME")
+        sources[code] = found[0]
+    return sources
 
 
-def left_alone(template: Template, slots: Mapping[str, Slot]) -> list[str]:
-    """Return the translations, as "SOURCE DIRECTION", that no slot holds: the recipe uses them beyond the budget."""
-    taken = set(slots.values())
-    every = [Slot(source=name, direction=each) for name in template.sources for each in _directions(template, name)]
-    return [f"{slot.source} {slot.direction}" for slot in every if slot not in taken]
+def left_alone(template: Template, sources: Mapping[str, TranslationSource]) -> list[str]:
+    """Return the translations, as "SOURCE DIRECTION", of no language here: the recipe uses them beyond the budget."""
+    taken = set(sources.values())
+    every = _translation_sources(template, list(template.sources))
+    return [f"{each.source} {each.direction}" for each in every if each not in taken]
 
 
-def allocated_recipe(template: Template, slots: Mapping[str, Slot], shares: Sequence[Share], name: str | None) -> str:
+def allocated_recipe(
+    template: Template, sources: Mapping[str, TranslationSource], shares: Sequence[Share], name: str | None
+) -> str:
     """Return the recipe's text with `use = "N rows"` for the translations of every share.
 
     A source of several directions becomes one source for each of them, as amounts differ. `max_epochs` is set where
     a share repeats its data; `name` becomes the recipe's own where it is given, for a recipe is called as its file is.
     Raises DataError where the text cannot be changed safely.
     """
-    changes: dict[str, dict[str, Share]] = {}
+    by_source: dict[str, dict[str, Share]] = {}
     for share in shares:
-        slot = slots[share.language]
-        changes.setdefault(slot.source, {})[slot.direction] = share
-    lines = template.text.split("\n")
-    wanted = copy.deepcopy(dict(template.values))
-    if name is not None:
-        lines, wanted["name"] = _set_key(lines, "name", name), name
-    sources = cast(dict[str, dict[str, object]], wanted["sources"])
-    for source, by_direction in changes.items():
-        start, end = _find_block(lines, source, template.path)
-        block, table = lines[start:end], sources.pop(source)
-        parts = _split_source(source, table, by_direction)
-        texts = [_edit_block(block, table, title, changed) for title, changed in parts.items()]
-        lines = [*lines[:start], *(line for text in texts for line in text), *lines[end:]]
-        sources.update({title: {**table, **changed} for title, changed in parts.items()})
-    text = "\n".join(lines)
+        found = sources[share.language]
+        by_source.setdefault(found.source, {})[found.direction] = share
+    changes = {each: _split(each, template.sources[each], shared) for each, shared in by_source.items()}
     try:
-        same = tomllib.loads(text) == wanted
-    except ValueError:
-        same = False
-    if not same:
-        raise DataError("its sources cannot be changed safely", where=template.path, hint=_HINT)
+        text = _edit(template, changes, name)
+        same = tomllib.loads(text) == _wanted(template, changes, name)
+    except (TOMLKitError, ValueError) as error:
+        raise DataError(f"{_REFUSED} ({error})", where=str(template.top.path), hint=_HINT) from error
+    if not same or _loses_comments(template.text, text):
+        raise DataError(_REFUSED, where=str(template.top.path), hint=_HINT)
     return text
 
 
-def _directions(template: Template, name: str) -> list[str]:
-    value = template.sources[name].get("direction", [])
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        raise DataError(f"'sources.{name}.direction' must be a text or a list of texts", where=template.path)
-    if any("{" in each for each in values):
+Changes = Mapping[str, Mapping[str, Mapping[str, object]]]
+"""By source, the names of the sources that it becomes, each with the keys that change."""
+
+
+def _translation_sources(template: Template, names: Sequence[str]) -> list[TranslationSource]:
+    tables = {name: template.sources[name] for name in names}
+    return [
+        TranslationSource(source=name, direction=direction)
+        for name, table in tables.items()
+        for direction in _directions(table)
+    ]
+
+
+def _directions(table: TomlTable) -> Sequence[str]:
+    if not table.has("direction"):
+        return ()
+    directions = table.texts("direction")
+    if any("{" in each for each in directions):
         hint = "an allocation is for a recipe of all languages together"
-        raise DataError(f"'sources.{name}.direction' is for one language at a time", where=template.path, hint=hint)
-    return values
+        raise table.fault("direction", "'direction' is for one language at a time", hint=hint)
+    return directions
 
 
-def _split_source(
-    source: str, table: Mapping[str, object], by_direction: Mapping[str, Share]
-) -> dict[str, dict[str, object]]:
-    """Return the tables that a source becomes, by name, each as what changes in it."""
-    if isinstance(table["direction"], str):
-        return {source: _amount(by_direction[table["direction"]])}
+def _split(name: str, table: TomlTable, by_direction: Mapping[str, Share]) -> dict[str, dict[str, object]]:
+    """Return the sources that one becomes, by name, each as what changes in it."""
+    directions = table.texts("direction")
+    if isinstance(table.values["direction"], str):
+        return {name: _amount(by_direction[directions[0]])}
     parts = {
-        f"{source}-{share.language}": {"direction": direction, **_amount(share)}
+        f"{name}-{share.language}": {"direction": direction, **_amount(share)}
         for direction, share in by_direction.items()
     }
-    rest = [each for each in cast(list[str], table["direction"]) if each not in by_direction]
-    return parts | ({source: {"direction": rest}} if rest else {})
+    rest = [each for each in directions if each not in by_direction]
+    return parts | ({name: {"direction": rest}} if rest else {})
 
 
 def _amount(share: Share) -> dict[str, object]:
@@ -152,34 +162,62 @@ def _amount(share: Share) -> dict[str, object]:
     return amount
 
 
-def _find_block(lines: Sequence[str], source: str, path: str) -> tuple[int, int]:
+def _wanted(template: Template, changes: Changes, name: str | None) -> dict[str, object]:
+    """Return the data that the edited text must hold."""
+    values = copy.deepcopy(dict(template.top.values)) | ({} if name is None else {"name": name})
+    sources = cast(dict[str, dict[str, object]], values["sources"])
+    for source, parts in changes.items():
+        table = sources.pop(source)
+        sources.update({part: {**table, **changed} for part, changed in parts.items()})
+    return values
+
+
+def _edit(template: Template, changes: Changes, name: str | None) -> str:
+    """Return the text of a recipe with other values; ValueError where a source is no [table] of its own."""
+    lines = template.text.split("\n")
+    blocks = {source: _find_block(template.top, lines, source) for source in changes}
+    for source, (start, end) in sorted(blocks.items(), key=lambda item: item[1], reverse=True):
+        parts = changes[source]
+        body = "\n".join(lines[start + 1 : end])
+        texts = [
+            [lines[start] if part == source else _renamed(lines[start], part), _with_values(body, changed)]
+            for part, changed in parts.items()
+        ]
+        lines[start:end] = "\n\n".join("\n".join(each) for each in texts).split("\n")
+    return _with_values("\n".join(lines), {} if name is None else {"name": name})
+
+
+def _find_block(top: TomlTable, lines: Sequence[str], source: str) -> tuple[int, int]:
     """Return where the table of `source` begins and ends; blank lines and comments before the next are not its own."""
-    headers = {f"[sources.{quoted}]" for quoted in (source, f'"{source}"', f"'{source}'")}
-    starts = [index for index, line in enumerate(lines) if re.sub(r"\s*(#.*)?$", "", line).strip() in headers]
-    if len(starts) != 1:
-        raise DataError(f"no line [sources.{source}]", where=path, hint=_HINT)
-    end = starts[0] + 1
-    while end < len(lines) and not lines[end].lstrip().startswith("["):
-        end += 1
+    place = ("sources", source)
+    start = top.lines[place] - 1
+    if not lines[start].lstrip().startswith("["):
+        raise ValueError(f"{source!r} is no [sources.{source}] table")
+    after = [line - 1 for name, line in top.lines.items() if line - 1 > start and name[:2] != place]
+    end = min(after, default=len(lines))
     while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
         end -= 1
-    return starts[0], end
+    return start, end
 
 
-def _edit_block(
-    block: Sequence[str], table: Mapping[str, object], title: str, changed: Mapping[str, object]
-) -> list[str]:
-    header, lines = block[0], list(block[1:])
-    for key, value in changed.items():
-        lines = _set_key(lines, key, value) if key in table else [*lines, f"{key} = {json.dumps(value)}"]
-    separate = isinstance(table["direction"], list)
-    return [f"[sources.{title}]", *lines, ""] if separate else [header, *lines]
+def _with_values(text: str, changed: Mapping[str, object]) -> str:
+    """Return a text of keys and tables with other values of top-level keys; what is new comes last."""
+    document = tomlkit.parse(text)
+    if tomlkit.dumps(document) != text:
+        raise ValueError("the text does not survive parsing")
+    document.update(changed)
+    edited = tomlkit.dumps(document)
+    return edited if text.endswith("\n") else edited.removesuffix("\n")
 
 
-def _set_key(lines: Sequence[str], key: str, value: object) -> list[str]:
-    """Return `lines` with the first line of `key` given another value, a comment after it kept."""
-    pattern = re.compile(rf"""^(\s*{key}\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|\[[^\]#]*\]|[^"'\[#]*?)(\s*(?:#.*)?)$""")
-    for index, line in enumerate(lines):
-        if match := pattern.match(line):
-            return [*lines[:index], f"{match[1]}{json.dumps(value)}{match[3]}", *lines[index + 1 :]]
-    return list(lines)
+def _renamed(header: str, source: str) -> str:
+    """Return the line of a header with the name of another source, its comment kept."""
+    tables = cast(dict[str, dict[str, Table]], tomlkit.parse(header))["sources"]
+    kept = next(iter(tables.values())).trivia
+    return f"{kept.indent}[sources.{tomlkit.key(source).as_string()}]{kept.comment_ws}{kept.comment}"
+
+
+def _loses_comments(before: str, after: str) -> bool:
+    """Return whether a comment of `before` is not in `after`, at its turn."""
+    left = iter(toml_comments(after))
+    return not all(comment in left for comment in toml_comments(before))

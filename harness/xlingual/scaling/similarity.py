@@ -1,16 +1,14 @@
 """How near a language is to English for a given model: gamma of the law.
 
-Token fertility is measured here; numbers from elsewhere, such as typological distances, come as a CSV table; the
-likeness of a model's representations of parallel sentences would be another `SimilaritySource`.
+Token fertility is measured here; numbers from elsewhere, such as typological distances, come as a CSV table.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from ..data.problems import Problem, data_error
 from ..errors import DataError, ModelError
+from ..files import Problem, data_error
 from ..identity import content_hash
 from ..plugin import Model
 from ..records import Form, Message, Request, Role
@@ -20,14 +18,6 @@ COLUMNS = ("language", "similarity", "tokens", "characters", "sentences")
 """Of a table of similarities; the first two are needed, the others say where it comes from."""
 _LINES = 10
 """Lines counted together, so that tokens a model puts around every text weigh little."""
-
-
-class SimilaritySource(Protocol):
-    """Something that measures how near languages are to English."""
-
-    def measure(self, languages: Sequence[str]) -> Mapping[str, float]:
-        """Return a number above 0 and at most 1 for each language code."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +58,6 @@ def token_fertility(model: Model, sentences: Mapping[str, Sequence[str]], pivot:
         )
         for code, lines in sentences.items()
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFertility:
-    """Similarity as the ratio of tokens that the same sentences cost in English and in a language."""
-
-    model: Model
-    sentences: Mapping[str, Sequence[str]]
-
-    def measure(self, languages: Sequence[str]) -> Mapping[str, float]:
-        """Return the ratio of each language, at most 1."""
-        if missing := [code for code in languages if code not in self.sentences]:
-            raise DataError("no parallel sentences", where=missing[0])
-        found = token_fertility(self.model, self.sentences)
-        return {each.language: each.similarity for each in found if each.language in languages}
 
 
 def _count(model: Model, lines: Sequence[str]) -> int:

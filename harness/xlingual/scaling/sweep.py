@@ -1,20 +1,15 @@
 """Sweeps: which sizes of which languages are trained and scored for a law, and the table that keeps what is done."""
 
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
-from ..data.text_file import read_text
 from ..errors import DataError, UsageError, XlingualError
-from ..files import write_atomically
+from ..files import read_text, write_atomically
 from ..identity import content_hash
-from ..languages import find_language
 from ..store import lock_folder
-from ..text import did_you_mean
-from ..toml_table import read_toml
+from ..toml_table import TomlTable, read_toml
 from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
 from ..tune.records import Recipe
 from .points import Point, points_csv, read_points
@@ -39,8 +34,6 @@ class SweepSpec:
     """Only the first sentences of the development set; None: all."""
     max_new_tokens: int | None
     """Longest translation; None: the task's own."""
-    available: Mapping[str, int]
-    """Pairs there are, where the file says so; no size above is measured."""
 
     def origin(self, base: str, *, sample: bool) -> str:
         """Return the hash of what must be the same for points of one law; `base` is the fingerprint of the base model.
@@ -78,49 +71,70 @@ class PointScorer(Protocol):
 
 def read_sweep(path: Path) -> SweepSpec:
     """Read a sweep; DataError naming file, line and key for anything unknown, missing or wrong."""
-    text = read_text(path)
-    try:
-        table: dict[str, object] = tomllib.loads(text)
-    except ValueError as error:
-        raise DataError(f"is not TOML: {error}", where=str(path)) from error
-    reader = _SweepReader(table, text, str(path))
-    for key in table:
-        if key not in _KEYS:
-            raise reader.fault(key, "is not a key of a sweep", hint=did_you_mean(key, _KEYS))
-    source, metric = reader.text("source"), reader.text("metric")
-    languages = reader.languages("languages")
-    recipe = reader.recipe("recipe", path.parent)
+    top = read_toml(path)
+    top.allow(_KEYS)
+    source, metric = top.text("source"), top.text("metric")
+    languages = _read_languages(top)
+    recipe = _find_recipe_file(top)
     if len(languages) > 1 and _LANGUAGE not in source and not read_toml(recipe).has("x"):
-        what = f"must hold {_LANGUAGE}, for there are {len(languages)} languages"
-        raise reader.fault("source", what, hint="or take a recipe of one model for each language, with x = [...]")
+        what = f"'source' must hold {_LANGUAGE}, for there are {len(languages)} languages"
+        raise top.fault("source", what, hint="or take a recipe of one model for each language, with x = [...]")
+    sizes = top.counts("sizes", least=1)
+    if top.has("available"):
+        _check_available(top.table("available"), languages, sizes[-1])
     return SweepSpec(
         recipe=recipe,
         source=source,
         metric=metric,
         languages=languages,
-        sizes=reader.wholes("sizes", least=1),
-        seeds=reader.wholes("seeds", least=0),
-        limit=reader.maybe_whole("limit"),
-        max_new_tokens=reader.maybe_whole("max_new_tokens"),
-        available=reader.available("available", languages),
+        sizes=sizes,
+        seeds=top.counts("seeds", least=0),
+        limit=top.count("limit") if top.has("limit") else None,
+        max_new_tokens=top.count("max_new_tokens") if top.has("max_new_tokens") else None,
     )
 
 
+def _read_languages(top: TomlTable) -> tuple[str, ...]:
+    codes = tuple(top.language("languages", word) for word in top.texts("languages"))
+    if len(set(codes)) < len(codes):
+        raise top.fault("languages", "'languages' names a language twice")
+    return codes
+
+
+def _find_recipe_file(top: TomlTable) -> Path:
+    word = top.text("recipe")
+    path = top.path.parent / word if word.endswith(".toml") else shipped_recipe(word)
+    if path is None or not path.is_file():
+        hint = f"a path relative to the sweep's file, or one of {', '.join(shipped_recipes())}"
+        raise top.fault("recipe", f"no such recipe: {word!r}", hint=hint)
+    return path
+
+
+def _check_available(table: TomlTable, languages: Sequence[str], largest: int) -> None:
+    """Refuse a language that has fewer pairs than the largest size."""
+    for word in table.values:
+        code, pairs = table.language(word, word), table.count(word)
+        if code not in languages:
+            raise table.fault(word, f"{word!r} is not among the languages", hint=f"they are {', '.join(languages)}")
+        if pairs < largest:
+            what = f"{pairs} pairs of {code} are fewer than the largest size, {largest}"
+            raise table.fault(word, what, hint="take smaller sizes, or leave the language out")
+
+
 def recipe_of(spec: SweepSpec, language: str) -> Recipe:
-    """Return the sweep's recipe for `language`; UsageError naming file, line and key for whatever is wrong in it."""
+    """Return the sweep's recipe for `language`.
+
+    Raises DataError naming file, line and key for whatever is wrong in it, and where it is not for that language.
+    """
     each = read_toml(spec.recipe).has("x")
-    return find_recipe(f"{spec.recipe}:{language}" if each else str(spec.recipe))
+    try:
+        return find_recipe(f"{spec.recipe}:{language}" if each else str(spec.recipe))
+    except UsageError as error:  # no word of the command line: the sweep names the language
+        raise DataError(error.what, where=error.where, hint=f"leave {language} out of the sweep") from error
 
 
 def sweep_points(spec: SweepSpec, origin: str) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep with this origin, smallest first, so that a table is of use from early on.
-
-    UsageError for a language with fewer pairs than its largest size.
-    """
-    for language in spec.languages:
-        if spec.sizes[-1] > spec.available.get(language, spec.sizes[-1]):
-            what = f"{spec.available[language]} pairs of {language} are fewer than the largest size, {spec.sizes[-1]}"
-            raise UsageError(what, where=str(spec.recipe), hint="take smaller sizes, or leave the language out")
+    """Return the points of a sweep with this origin, smallest first, so that a table is of use from early on."""
     return tuple(
         SweepPoint(
             language=language,
@@ -153,72 +167,3 @@ def run_sweep(points: Sequence[SweepPoint], table: Path, scorer: PointScorer) ->
             done.append(scored)
             write_atomically(table, points_csv(done))
             yield scored
-
-
-@dataclass(frozen=True, slots=True)
-class _SweepReader:
-    """A TOML table and the words for complaints about it."""
-
-    table: Mapping[str, object]
-    text_of_file: str
-    path: str
-
-    def fault(self, key: str, what: str, *, hint: str = "") -> DataError:
-        found = re.search(rf"^\s*\[?\s*[\"']?{re.escape(key)}[\"']?\s*[=\]]", self.text_of_file, re.MULTILINE)
-        line = f":{self.text_of_file.count(chr(10), 0, found.end()) + 1}" if found else ""
-        return DataError(f"{key!r} {what}", where=f"{self.path}{line}", hint=hint)
-
-    def text(self, key: str) -> str:
-        value = self.table.get(key)
-        if not isinstance(value, str) or not value.strip():
-            raise self.fault(key, "must be a text" if key in self.table else "is missing")
-        return value
-
-    def recipe(self, key: str, folder: Path) -> Path:
-        word = self.text(key)
-        path = folder / word if word.endswith(".toml") else shipped_recipe(word)
-        if path is None or not path.is_file():
-            hint = f"a path relative to the sweep's file, or one of {', '.join(shipped_recipes())}"
-            raise self.fault(key, f"no such recipe: {word}", hint=hint)
-        return path
-
-    def maybe_whole(self, key: str) -> int | None:
-        return self.whole(key, self.table[key], least=1) if key in self.table else None
-
-    def whole(self, key: str, value: object, *, least: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.fault(key, f"must hold whole numbers from {least} up, not {value!r}")
-        return value
-
-    def wholes(self, key: str, *, least: int) -> tuple[int, ...]:
-        values = [self.whole(key, each, least=least) for each in self._list(key)]
-        if sorted(set(values)) != values:
-            raise self.fault(key, "must rise, each number once")
-        return tuple(values)
-
-    def languages(self, key: str) -> tuple[str, ...]:
-        codes = [self._language(key, word) for word in self._list(key)]
-        if len(set(codes)) < len(codes):
-            raise self.fault(key, "names a language twice")
-        return tuple(codes)
-
-    def available(self, key: str, languages: Sequence[str]) -> dict[str, int]:
-        value = self.table.get(key, {})
-        if not isinstance(value, dict):
-            raise self.fault(key, "must be a table, such as zh = 10815")
-        found = {self._language(key, word): self.whole(word, count, least=1) for word, count in value.items()}
-        if unknown := [code for code in found if code not in languages]:
-            raise self.fault(key, f"names {unknown[0]}, which is not among the languages")
-        return found
-
-    def _list(self, key: str) -> list[object]:
-        value = self.table.get(key)
-        if not isinstance(value, list) or not value:
-            raise self.fault(key, "must be a list with something in it" if key in self.table else "is missing")
-        return cast(list[object], value)
-
-    def _language(self, key: str, word: object) -> str:
-        try:
-            return find_language(str(word)).code
-        except UsageError as error:
-            raise self.fault(key, f"names {error.what}", hint=error.hint) from error

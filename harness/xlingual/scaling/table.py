@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..data.problems import Problem
-from ..data.text_file import read_text
 from ..errors import DataError, UsageError
+from ..files import Problem, read_text, require_file
 from ..languages import find_language
 from ..text import did_you_mean
 
@@ -50,8 +49,8 @@ class TableRow:
 def read_table(path: Path, columns: Sequence[str], required: Sequence[str]) -> list[TableRow]:
     """Return the rows of a CSV file whose header names some of `columns`, all of the `required`, in any order.
 
-    Blank lines are left out, an empty cell is unset. Raises DataError for unknown, repeated and missing columns, and
-    for a file without rows.
+    Blank lines are left out, an empty cell is unset. UsageError where there is no such file, DataError for
+    unknown, repeated and missing columns, and for a file without rows.
     """
     rows = _read_cells(path)
     if len(rows) < 2:
@@ -96,6 +95,7 @@ def number(cell: str) -> float:
 
 def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
     """Return the rows that are not blank, each with the number of its (last) line."""
+    require_file(path)
     reader = csv.reader(io.StringIO(read_text(path)), strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]

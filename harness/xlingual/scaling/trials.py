@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import DataError, ModelError, UsageError
+from ..errors import DataError, ModelError
 from ..planning import RunSettings
 from ..plugin import Model, ModelOptions, Task
 from ..prompt import require_room
@@ -57,7 +57,7 @@ class Trials:
             task = self._task(point)
             if point.metric not in task.spec.metrics:
                 hint = did_you_mean(point.metric, task.spec.metrics)
-                raise UsageError(f"{task.spec.name} has no metric {point.metric!r}", where="metric", hint=hint)
+                raise DataError(f"{task.spec.name} has no metric {point.metric!r}", where="metric", hint=hint)
         for task in {point.language: self._task(point) for point in points}.values():
             limit = self.settings.max_new_tokens or task.spec.max_new_tokens
             require_room(self._open().spec, limit, where=task.spec.name)
@@ -136,15 +136,15 @@ class Trials:
 
 
 def _source(recipe: Recipe, point: SweepPoint, spec: SweepSpec) -> SourceUse:
-    """Return the source whose amount varies; UsageError where there is none, or it holds no translations."""
+    """Return the source whose amount varies; DataError where there is none, or it holds no translations."""
     names = [use.name for use in recipe.sources]
     use = next((use for use in recipe.sources if use.name == point.source), None)
     if use is None:
         what = f"the recipe {recipe.name} has no source {point.source!r}"
-        raise UsageError(what, where=str(spec.recipe), hint=did_you_mean(point.source, names))
+        raise DataError(what, where=str(spec.recipe), hint=did_you_mean(point.source, names))
     if use.direction is None or point.language not in use.direction:
         what = f"the source {use.name!r} does not translate from or to {point.language}"
-        raise UsageError(what, where=str(spec.recipe), hint="a sweep varies a source with a direction")
+        raise DataError(what, where=str(spec.recipe), hint="a sweep varies a source with a direction")
     return use
 
 

@@ -6,7 +6,6 @@ out, since trackers store them as words.
 """
 
 import importlib.util
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from ..errors import EnvironmentFault, UsageError
+from ..files import read_json_lines
 from ..identity import Json, canonical_json, slug
 from ..redaction import MASK, environment_secrets, is_secret, redact_document, redact_settings
 from ..text import did_you_mean
@@ -167,7 +167,7 @@ def _without_home(text: str) -> str:
 
 def archive_spool(path: Path, warn: Warn) -> Path:
     """Make the archive of a spool, take the spool away, and return the archive."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    lines = read_json_lines(path, hint="move the file away; the run that it tracked is not affected")
     name = next((line["name"] for line in lines if set(line) == {"name"}), path.name.removesuffix(SUFFIX))
     hide = Spool(path=path, name=str(name), warn=warn).hide_in_file
 

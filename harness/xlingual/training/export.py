@@ -1,10 +1,6 @@
 """The finished model in the transformers layout, with its provenance; written beside and renamed."""
 
-import importlib.metadata
-import json
-import platform
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +12,8 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ..decoder.loading import quiet_loading
-from ..files import disk_fault, pretty_json, write_atomically
+from ..files import disk_fault, pretty_json, read_json_object, write_atomically
+from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
 from .checkpoints import sync
@@ -64,19 +61,9 @@ def record_of(job: TrainingJob, outcome: Outcome) -> TuneRecord:
         useful_tokens_per_second=outcome.useful_tokens_per_second,
         world_size=outcome.world_size,
         dtype=outcome.dtype,
-        versions=_versions(),
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        versions=installed_versions(VERSIONED),
+        finished_at=timestamp(),
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def gather(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -146,9 +133,8 @@ def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, t
     save = cast(Callable[..., None], lm.save_pretrained)
     with quiet_loading():
         save(folder, state_dict=state, max_shard_size=SHARD)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = str(dtype).removeprefix("torch.")
-    write_atomically(folder / "config.json", pretty_json(config))
+    config = read_json_object(folder / "config.json", strict=False)
+    write_atomically(folder / "config.json", pretty_json({**config, "dtype": str(dtype).removeprefix("torch.")}))
     (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own goes with it, where it has one
 
 

@@ -5,15 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..gpus import peak_of_card
 from ..tune.records import Tuning
 from .loss import Supervised
-
-PEAKS = (
-    ("H100 PCIe", 756e12), ("H100 NVL", 835e12), ("H100", 989e12), ("H200", 989e12), ("GH200", 989e12),
-    ("B200", 2250e12), ("A100", 312e12), ("A800", 312e12), ("L40S", 362e12), ("A10G", 70e12), ("A10", 125e12),
-    ("4090", 165e12), ("3090", 71e12),
-)  # fmt: skip
-"""Fragments of GPU names and their dense bfloat16 peak, operations a second; the first that fits counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +47,4 @@ def costs_of(model: Supervised, kind: Tuning) -> Costs:
 
 def peak_of(device: torch.device) -> float | None:
     """Return the bfloat16 peak of a GPU, None where it is not known."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for fragment, peak in PEAKS if fragment in name), None)
+    return peak_of_card(torch.cuda.get_device_name(device)) if device.type == "cuda" else None

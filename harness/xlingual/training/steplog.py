@@ -1,12 +1,11 @@
 """`steps.jsonl`: one line a step, appended; a resumed training goes on after its checkpoint, so no step comes twice."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import disk_fault
+from ..files import disk_fault, parse_object
 from ..identity import canonical_json
 from ..serial import to_json
 from .observing import StepReport, Throughput
@@ -21,8 +20,8 @@ def cut_back(path: Path, step: int) -> None:
             return
         data = path.read_bytes()
         kept = 0
-        for line in data.split(b"\n")[:-1]:
-            if _step_of(line, path) > step:
+        for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+            if _step_of(line, path, number) > step:
                 break
             kept += len(line) + 1
         if kept < len(data):
@@ -51,8 +50,9 @@ def append(path: Path, reports: Sequence[StepReport], pace: Throughput) -> None:
         raise disk_fault(error, path) from error
 
 
-def _step_of(line: bytes, path: Path) -> int:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        raise DataError("not a line of a step log", where=str(path), hint="move the file away") from None
+def _step_of(line: bytes, path: Path, number: int) -> int:
+    hint = "move the file away"
+    step = parse_object(line, str(path), number, hint=hint).get("step")
+    if not isinstance(step, int):
+        raise DataError("not a line of a step log", where=f"{path}:{number}", hint=hint)
+    return step

@@ -6,46 +6,15 @@ of the frozen weights), and attention 12 x layers x width x (mean row length) / 
 each token and layer of a pack, without activation checkpointing.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..errors import UsageError
-from ..identity import Json
-from ..text import did_you_mean
+from ..errors import XlingualError
+from ..files import read_json_object
+from ..gpus import GPUS, find_gpu
 from .records import MixPlan, Tuning
 
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One kind of GPU."""
-
-    peak: float
-    """Dense bf16 FLOP/s."""
-    memory: float
-    """Bytes."""
-    utilization: float
-    """Share of the peak that a good training run reaches, in useful tokens."""
-
-
-_GB = 1e9
-GPUS = {
-    "A100": Gpu(312e12, 80 * _GB, 0.50),
-    "A100-40": Gpu(312e12, 40 * _GB, 0.50),
-    "A10": Gpu(125e12, 24 * _GB, 0.45),
-    "H100": Gpu(989e12, 80 * _GB, 0.40),
-    "H200": Gpu(989e12, 141 * _GB, 0.40),
-    "L4": Gpu(121e12, 24 * _GB, 0.40),
-    "L40S": Gpu(362e12, 48 * _GB, 0.40),
-    "RTX3090": Gpu(71e12, 24 * _GB, 0.50),
-    "RTX4090": Gpu(165e12, 24 * _GB, 0.50),
-}
-"""SXM variants where there are several; peaks from the vendor's data sheets, utilization from published runs with
-packed rows (50% on A100 and 40% on H100 are good, 60% and 46% excellent)."""
-
-_WORD = re.compile(r"(?:(\d+)\s*[xX*]\s*)?([A-Za-z0-9-]+)")
 _SHAPE = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
 
 
@@ -77,22 +46,13 @@ class Cost:
     utilization: float
 
 
-def find_gpu(word: str) -> tuple[int, str]:
-    """Return how many GPUs of which kind `word` means: "H100", "8xA100"; UsageError with close names."""
-    found = _WORD.fullmatch(word.strip())
-    count, name = (int(found[1] or 1), found[2].upper()) if found else (0, word)
-    if name not in GPUS or count < 1:
-        raise UsageError(f"no such GPU: {word!r}", where="--gpu", hint=did_you_mean(name, GPUS))
-    return count, name
-
-
 def read_shape(folder: Path) -> Shape | None:
     """Return the sizes that `config.json` in `folder` says, None where it is not of a decoder like Llama."""
     try:
-        config = cast(dict[str, Json], json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        whole = read_json_object(folder / "config.json", strict=False)
+    except XlingualError:
         return None
-    config = cast(dict[str, Json], config.get("text_config") or config)
+    config = inner if isinstance(inner := whole.get("text_config"), dict) else whole
     if not all(type(config.get(name)) is int for name in _SHAPE):
         return None
     width, layers, inner, heads, vocabulary = (cast(int, config[name]) for name in _SHAPE)

@@ -8,18 +8,17 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError
-from ..languages import find_language
 from ..prompt import TEMPLATES
-from ..registry import SOURCES, plugin_folders
+from ..registry import SOURCES, plugin_tables
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
-_TOP = (
+RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
     *("budget", "sources", "method", "schedule"),
 )
-_SOURCE = ("reader", "path", "language", "direction", "columns", "use", "max_epochs")
+SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs")
 _METHOD = ("kind", "rank", "alpha", "dropout", "targets")
 _SCHEDULE = (
     *("epochs", "rows_per_step", "tokens_per_step", "learning_rate", "warmup", "weight_decay", "clip", "norm"),
@@ -35,19 +34,19 @@ PLACEHOLDER = "{x}"
 
 def recipe_names() -> list[str]:
     """Return the names of all recipes in the plugin folders, sorted."""
-    return sorted(name for path in _recipe_files() for name in _names(read_toml(path)))
+    return sorted(name for path in _recipe_files().values() for name in _names(read_toml(path)))
 
 
 def find_recipe(word: str) -> Recipe:
     """Return the recipe of that name, or that of the file at a path: FILE.toml, or FILE.toml:zh where it has `x`.
 
-    Raises UsageError with close names where there is none, and naming file, line and key for whatever is wrong.
+    Raises UsageError with close names where there is none, DataError naming file, line and key for what is wrong in it.
     """
     stem, suffix, code = word.rpartition(".toml")
     if suffix:
         top = read_toml(Path(f"{stem}{suffix}").expanduser())
         return read_recipe(top, code.removeprefix(":") or None)
-    for path in _recipe_files():
+    for path in _recipe_files().values():
         top = read_toml(path)
         names = _names(top)
         if word in names:
@@ -56,8 +55,8 @@ def find_recipe(word: str) -> Recipe:
 
 
 def read_recipe(top: TomlTable, code: str | None) -> Recipe:
-    """Return the recipe in a TOML file, with `code` for {x}."""
-    top.allow(_TOP)
+    """Return the recipe in a TOML file, with `code` for {x}; UsageError where the file has none for it."""
+    top.allow(RECIPE_KEYS)
     name = top.text("name")
     if top.path.stem != name.replace(f"-{PLACEHOLDER}", ""):
         raise top.fault("name", f"the name {name!r} and the file {top.path.stem!r} differ")
@@ -85,22 +84,16 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
 
 def shipped_recipe(stem: str) -> Path | None:
     """Return the file of the plugin folders that is called so: "m-llama-mini"; None where there is none."""
-    return next((path for path in _recipe_files() if path.stem == stem), None)
+    return _recipe_files().get(stem)
 
 
 def shipped_recipes() -> list[str]:
     """Return what the recipe files of the plugin folders are called, without ".toml", sorted."""
-    return sorted(path.stem for path in _recipe_files())
+    return sorted(_recipe_files())
 
 
-def _recipe_files() -> list[Path]:
-    found: dict[str, Path] = {}
-    for folder in plugin_folders("models/recipes"):
-        for path in sorted(folder.glob("*.toml")):
-            if path.stem in found:
-                raise UsageError(f"the recipe {path.stem!r} is in {found[path.stem].parent} and in {folder}")
-            found[path.stem] = path
-    return list(found.values())
+def _recipe_files() -> dict[str, Path]:
+    return plugin_tables("models/recipes", "recipe")
 
 
 def _names(top: TomlTable) -> dict[str, str | None]:
@@ -110,15 +103,8 @@ def _names(top: TomlTable) -> dict[str, str | None]:
         raise top.fault("x", f"x and {PLACEHOLDER} in the name go together", hint='name = "mine-{x}" with x = ["zh"]')
     if not top.has("x"):
         return {name: None}
-    codes = [_code(top, "x", word) for word in top.texts("x")]
+    codes = [top.language("x", word) for word in top.texts("x")]
     return {name.replace(PLACEHOLDER, code): code for code in codes}
-
-
-def _code(table: TomlTable, key: str, word: str) -> str:
-    try:
-        return find_language(word).code
-    except UsageError as error:
-        raise table.fault(key, error.what, hint=error.hint) from error
 
 
 def _fill(value: object, code: str) -> dict[str, object]:
@@ -157,7 +143,7 @@ def _read_sources(top: TomlTable) -> tuple[SourceUse, ...]:
 
 
 def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]:
-    table.allow(_SOURCE)
+    table.allow(SOURCE_KEYS)
     reader = table.text("reader")
     if reader.replace("-", "_") not in SOURCES.names():
         raise table.fault("reader", f"no such reader: {reader!r}", hint=did_you_mean(reader, SOURCES.names()))
@@ -168,7 +154,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
     words = table.texts(key)
     uses = []
     for word in words:
-        codes = tuple(_code(table, key, part) for part in word.split("-")) if key == "direction" else ()
+        codes = tuple(table.language(key, part) for part in word.split("-")) if key == "direction" else ()
         if key == "direction" and (len(codes) != 2 or codes[0] == codes[1]):
             raise table.fault(key, f"{word!r} is no direction", hint='two different languages, such as "en-zh"')
         uses.append(
@@ -176,7 +162,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
                 name=f"{name}-{word}" if len(words) > 1 else name,
                 reader=reader,
                 path=table.text("path"),
-                language=codes[1] if codes else _code(table, key, word),
+                language=codes[1] if codes else table.language(key, word),
                 direction=(codes[0], codes[1]) if codes else None,
                 columns=table.texts("columns") if table.has("columns") else (),
                 amount=amount,

@@ -18,7 +18,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 
 from ..limits import release_memory
-from .files import check_safetensors, read_json
+from .files import check_safetensors, read_config
 from .hub import fetch_adapter, resolve
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         folder, commit, label = fetch_adapter(snapshot, offline=options.offline), snapshot.commit, repository
     _check_files(folder, label)
     config: dict[str, Json] = {
-        key: value for key, value in read_json(folder / CONFIG).items() if key not in ORIGIN_FIELDS
+        key: value for key, value in read_config(folder / CONFIG).items() if key not in ORIGIN_FIELDS
     }
     weights: Json = [label, commit] if commit else hash_once(folder / WEIGHTS)
     return Adapter(label=label, folder=folder, commit=commit, identity=content_hash([config, weights]), base=base)

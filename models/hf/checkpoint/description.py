@@ -18,7 +18,7 @@ from ..packed.verification import longest_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
-from .files import Checkpoint, check_weights, locate, may_run_code, read_json, safe_files
+from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -190,7 +190,7 @@ def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
 def _provenance(folder: Path, field: str) -> str | None:
     """Return a field of the `provenance.json` that our tuning writes beside its models."""
     path = folder / "provenance.json"
-    value = read_json(path).get(field) if path.is_file() else None
+    value = read_config(path).get(field) if path.is_file() else None
     return value if isinstance(value, str) else None
 
 
@@ -199,7 +199,7 @@ def _parent(folder: Path) -> str | None:
     base, path = _provenance(folder, "parent"), folder / "provenance.json"
     if base is None:
         return None
-    match read_json(path):
+    match read_config(path):
         case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
             return f"{base} (recipe {recipe}, plan {run[:8]})"
     return base

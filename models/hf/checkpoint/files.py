@@ -1,14 +1,14 @@
 """Where the files of a model are, and whether they may be used: no pickles, truncated shards or unwanted code."""
 
-import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlingual.data import hash_once
 from xlingual.decoder.loading import quiet_loading
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
+from xlingual.files import parse_object, read_json_object
 from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.text import did_you_mean
@@ -89,7 +89,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
 def may_run_code(checkpoint: Checkpoint, options: ModelOptions) -> bool:
     """Return whether the model's own Python code may run; ModelError where it must and may not. Nobody is asked."""
     for each in ("config.json", "tokenizer_config.json"):
-        if read_json(checkpoint.folder / each).get("auto_map") and not options.trust_remote_code:
+        if read_config(checkpoint.folder / each).get("auto_map") and not options.trust_remote_code:
             raise ModelError(
                 f"{each} asks to run the model's own Python code (auto_map)",
                 where=checkpoint.label,
@@ -127,7 +127,7 @@ def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:
 def safe_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a folder; ModelError naming a shard that the index lists and the folder lacks."""
     index = folder / "model.safetensors.index.json"
-    shards = read_json(index).get("weight_map") if index.is_file() else None
+    shards = read_config(index).get("weight_map") if index.is_file() else None
     if not isinstance(shards, dict):
         return sorted(folder.glob("*.safetensors"))
     paths = [folder / str(name) for name in sorted({str(shard) for shard in shards.values()})]
@@ -143,18 +143,30 @@ def check_safetensors(path: Path) -> None:
     with path.open("rb") as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        try:
-            header: Json = json.loads(stream.read(length)) if length < min(size, LONGEST_HEADER) else None
-        except ValueError:
-            header = None
+        header = stream.read(length) if length < min(size, LONGEST_HEADER) else b""
+    end = _end_of_data(header, path)
     problem = "not a safetensors file, or cut off within its header"
-    if isinstance(header, dict):
-        ends = [each["data_offsets"][1] for name, each in header.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
-        if expected == size:
+    if end is not None:
+        if 8 + length + end == size:
             return
-        problem = f"the weight file has {size} bytes instead of {expected}"
+        problem = f"the weight file has {size} bytes instead of {8 + length + end}"
     raise ModelError(problem, where=str(path), hint="download it again")
+
+
+def _end_of_data(header: bytes, path: Path) -> int | None:
+    """Return where the last tensor ends, in bytes after the header; None where this is no header of safetensors."""
+    try:
+        tensors = parse_object(header, str(path), 1)
+    except DataError:
+        return None
+    ends = [0]
+    for name, each in tensors.items():
+        match each:
+            case {"data_offsets": [int(), int(end)]}:
+                ends.append(end)
+            case _ if name != "__metadata__":
+                return None
+    return max(ends)
 
 
 def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
@@ -171,12 +183,6 @@ def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
     return folder
 
 
-def read_json(path: Path) -> dict[str, Json]:
-    """Return the object in a JSON file, empty where there is none; ModelError if the file is not JSON."""
-    if not path.is_file():
-        return {}
-    try:
-        data: Json = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"not JSON: {error}", where=str(path)) from error
-    return data if isinstance(data, dict) else {}
+def read_config(path: Path) -> Mapping[str, Json]:
+    """Return the object in a JSON file of a model, empty where there is no file; ModelError for anything else in it."""
+    return read_json_object(path, strict=False, fault=ModelError) if path.is_file() else {}

@@ -2,7 +2,7 @@
 
 In the order in which a request meets them:
 
-    verification     may this model run here? its scores against those of its own forward pass
+    verification     may this model run here? its logits against those of its own forward pass
     prefix_tree      which prompts share which prefixes
     scheduler        continuous batching: waiting sequences enter as finished ones leave
     likelihood       the same for choices: prefill only
@@ -15,5 +15,7 @@ In the order in which a request meets them:
     attention        prefill attention, and shared-prefix (cascade) attention for decoding
     fused_llama      the fused forward of Llama-shaped models on a CPU
     linear           its linear kernels: dense or prepacked
+    linear_view      the module that takes the place of a fused linear one
+    weight_changes   what fusing changed in a model, and how it is undone
     memory           lazy zeros, and memory-mapped weights whose pages are released
 """

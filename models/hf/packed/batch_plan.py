@@ -1,7 +1,7 @@
 """Attention metadata of a forward pass: which tokens write to and read from which part of the KV cache.
 
-    PrefillMetadata    prompts of any lengths, one behind the other; groups of chunks attend to what stands before them
-    DecodeMetadata     the newest tokens of every running sequence; each prefix is read once for all sequences below it
+    PrefillMetadata    chunks of prompts, concatenated; each group of them attends to what stands before it
+    DecodeMetadata     the newest tokens of the running sequences; a prefix is read once for all sequences below it
 
 Both are made once for a pass and used by every layer: `attention` holds the kernels.
 """
@@ -78,9 +78,9 @@ class DecodeMetadata:
     """A decode step: the newest token of every sequence, and the draft tokens behind it, in the order of the layout.
 
     A token attends to the prefixes of its sequence through `segments`, and to the sequence's cache row through gather
-    indices: `embedding_bag` sums weighted rows of a table. A score is the sum of a key's numbers weighted by the query,
-    an output the sum of values weighted by attention. Matrix products of so few queries with the keys of one sequence
-    would take up to twice as long as reading these.
+    indices: `embedding_bag` sums weighted rows of a table. A score is the sum of a key's components weighted by the
+    query, an output the sum of values weighted by attention. Matrix products of so few queries with the keys of one
+    sequence would take up to twice as long as reading these.
     """
 
     cache: KVCache
@@ -90,7 +90,7 @@ class DecodeMetadata:
     """Where in its row the keys and values of each token go."""
     key_indices: "torch.Tensor"
     """(KV heads x tokens x query heads of a KV head x blocks, head size): the rows to sum of a table that has a row for
-    each number of the keys of a block."""
+    each component of the keys of a block."""
     value_indices: "torch.Tensor"
     """(KV heads x tokens x query heads of a KV head, row tokens): the rows to sum of a table that has a row for each
     value. Positions behind a token's own are replaced by its own, with a weight of zero: they are not to be read."""
@@ -257,8 +257,8 @@ def _gather_indices(
     # (KV heads, tokens): the part of the cache that holds one KV head of one row.
     part = torch.tensor(rows, dtype=torch.int32)[None] * spec.kv_heads + count[: spec.kv_heads, None]
     block = part[..., None] * cache.row_blocks + count[: -(-length // BLOCK_SIZE)]
-    numbers = block[..., None] * spec.head_size + count[: spec.head_size]
-    key_indices = numbers[:, :, None].expand(-1, -1, spec.group_size, -1, -1).reshape(-1, spec.head_size)
+    components = block[..., None] * spec.head_size + count[: spec.head_size]
+    key_indices = components[:, :, None].expand(-1, -1, spec.group_size, -1, -1).reshape(-1, spec.head_size)
     seen = count[:length].minimum(torch.tensor(positions, dtype=torch.int32)[:, None])
     values = part[..., None] * cache.row_tokens + seen
     value_indices = values[:, :, None].expand(-1, -1, spec.group_size, -1).reshape(-1, length)

@@ -26,7 +26,7 @@ class PrefillChunk:
     offset: int
     """Tokens of `kv` that come before it."""
     sequence: TokenSequence | None
-    """The sequence whose next token comes from the scores of the last one here; None where the prompt goes on."""
+    """The sequence whose next token comes from the logits of the last one here; None where the prompt goes on."""
 
 
 def prefill_chunks(batch: RunningBatch, sequences: Sequence[TokenSequence]) -> list[PrefillChunk]:

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     import torch
 
 ARGMAX_BLOCK = 64
-"""Tokens of the vocabulary whose scores are searched at once."""
+"""Tokens of the vocabulary whose logits are searched at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """What the newest scores of a sequence say."""
+    """What the newest logits of a sequence say."""
 
     sequence: TokenSequence
     token: int
     """The best one."""
     finite: bool
-    """Whether all scores are."""
+    """Whether all logits are."""
 
 
 def cache_spec_of(loaded: LoadedModel) -> KVCacheSpec:
@@ -69,7 +69,7 @@ def run_prefill(
 ) -> "tuple[list[TokenSequence], torch.Tensor]":
     """Compute a prefill pass, and write the keys and values of its chunks.
 
-    Returns the sequences whose prompts end in it, and the scores of their next tokens, (sequences, vocabulary).
+    Returns the sequences whose prompts end in it, and the logits of their next tokens, (sequences, vocabulary).
     """
     ids, positions = tokens_of(chunks)
     sequences: list[TokenSequence] = []
@@ -94,7 +94,7 @@ def run_decode(
 ) -> "tuple[list[TokenSequence], torch.Tensor]":
     """Compute the newest token of every sequence and the draft behind it; `drafts` stand in the order of the layout.
 
-    Returns the sequence of each token, and the scores of what comes after it, (tokens, vocabulary).
+    Returns the sequence of each token, and the logits of what comes after it, (tokens, vocabulary).
     """
     rows = batch_layout(batch).cache_rows
     sequences = [batch.sequences[row] for row in rows]
@@ -106,31 +106,31 @@ def run_decode(
     starts = [sequence.prefix_length + batch.lengths[row] for sequence, row in zip(sequences, rows, strict=True)]
     ids = [token for each in inputs for token in each]
     positions = [start + index for start, each in zip(starts, inputs, strict=True) for index in range(len(each))]
-    scores = forward(loaded, ids, positions, keep=None, metadata=metadata)
+    logits = forward(loaded, ids, positions, keep=None, metadata=metadata)
     batch.lengths = [length + 1 for length in batch.lengths]
-    return [sequence for sequence, each in zip(sequences, inputs, strict=True) for _ in each], scores
+    return [sequence for sequence, each in zip(sequences, inputs, strict=True) for _ in each], logits
 
 
-def pick_tokens(sequences: Sequence[TokenSequence], scores: "torch.Tensor") -> list[NextToken]:
-    """Return the best token of each row of scores; NaN and infinity both come through the maximum."""
-    best = scores.amax(dim=-1)
-    tokens, finite = _argmax(scores).tolist(), best.isfinite().tolist()
+def pick_tokens(sequences: Sequence[TokenSequence], logits: "torch.Tensor") -> list[NextToken]:
+    """Return the best token of each row of logits; NaN and infinity both come through the maximum."""
+    best = logits.amax(dim=-1)
+    tokens, finite = _argmax(logits).tolist(), best.isfinite().tolist()
     return [NextToken(*each) for each in zip(sequences, tokens, finite, strict=False)]
 
 
-def _argmax(scores: "torch.Tensor") -> "torch.Tensor":
+def _argmax(logits: "torch.Tensor") -> "torch.Tensor":
     """Return the best token of each row of (rows, vocabulary), the first one of equals."""
     import torch  # noqa: PLC0415 - heavy
 
-    if scores.is_contiguous():
-        return scores.argmax(dim=-1)
+    if logits.is_contiguous():
+        return logits.argmax(dim=-1)
     # Down long columns torch's argmax is slow, but not its maximum: of blocks first, then within the best one.
-    columns = scores.t()
+    columns = logits.t()
     size = min(ARGMAX_BLOCK, len(columns))
     count = len(columns) // size
     blocks = columns[: count * size].view(count, size, -1)
     best = torch.cat([blocks.amax(1), columns[count * size :]]).argmax(0)
-    inside = blocks[best.clamp(max=count - 1), :, torch.arange(len(scores))].argmax(1)
+    inside = blocks[best.clamp(max=count - 1), :, torch.arange(len(logits))].argmax(1)
     return torch.where(best < count, best * size + inside, best - count + count * size)
 
 
@@ -142,12 +142,12 @@ def forward(
     keep: Sequence[int] | None,
     metadata: PrefillMetadata | DecodeMetadata,
 ) -> "torch.Tensor":
-    """Compute a forward pass; returns the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
+    """Compute a forward pass; returns the logits after the tokens at `keep` (None: all), (tokens, vocabulary)."""
     import torch  # noqa: PLC0415 - heavy
 
     with torch.inference_mode():
         if loaded.fused is not None:
-            return loaded.fused.scores(ids, positions, keep, metadata)
+            return loaded.fused.logits(ids, positions, keep, metadata)
         decoder = loaded.model
         output = decoder(
             input_ids=torch.tensor([ids], device=loaded.device),

@@ -1,17 +1,19 @@
 """Fused forward of Llama-shaped models on a CPU: joint q/k/v and gate/up projections, no module calls between them.
 
 A model is taken if it is built of the same parts as Llama, whatever its name. Whether it computes the same with them
-shows when its scores are compared with those of its own modules: see `verification`.
+shows when its logits are compared with those of its own modules: see `verification`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
 from .attention import decode_attention, prefill_attention
 from .batch_plan import DecodeMetadata, PrefillMetadata
-from .linear import DenseLinear, LinearKernel, PrepackedLinear, fuse_linear, prepacking_is_faster
-from .memory import mapped_safetensors, release_mapped_pages
+from .linear import DenseLinear, LinearKernel, PrepackedLinear, WeightLayout, choose_layout, prepack
+from .memory import is_mapped
+from .weight_changes import WeightChanges
 
 if TYPE_CHECKING:
     import torch
@@ -60,14 +62,14 @@ class FusedLlama:
     """Query heads."""
     kv_heads: int
 
-    def scores(
+    def logits(
         self,
         ids: Sequence[int],
         positions: Sequence[int],
         keep: Sequence[int] | None,
         metadata: PrefillMetadata | DecodeMetadata,
     ) -> "torch.Tensor":
-        """Return the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
+        """Return the logits after the tokens at `keep` (None: all), (tokens, vocabulary)."""
         import torch  # noqa: PLC0415 - heavy
 
         hidden = self.embed(torch.tensor([*ids]))
@@ -114,8 +116,11 @@ class FusedLlama:
         return (hidden * inverse).mul_(weight)
 
 
-def fuse_llama(model: object) -> FusedLlama | None:
-    """Return the fused forward of a model that is built like Llama, or None; its modules become views of fused ones."""
+def fuse_llama(model: object, changes: WeightChanges) -> FusedLlama | None:
+    """Return the fused forward of a model that is built like Llama, or None.
+
+    Its linear modules become views of fused ones; `changes` notes how that is undone.
+    """
     from torch import nn  # noqa: PLC0415 - heavy
 
     if not isinstance(model, nn.Module):
@@ -133,16 +138,15 @@ def fuse_llama(model: object) -> FusedLlama | None:
     attention, mlp = (getattr(blocks[0], name) for name in ("self_attn", "mlp"))
     size = int(attention.head_dim)
     heads, kv_heads = attention.q_proj.out_features // size, attention.k_proj.out_features // size
-    prepacked = prepacking_is_faster(mlp.up_proj.weight.detach())
-    files = mapped_safetensors() if prepacked else []
-    if prepacked:
-        _copy_from_files(model, files)
+    layout = choose_layout(mlp.up_proj.weight.detach())
+    if layout.prepacked:
+        _copy_from_files(model, changes)
     # The head's weights may be those of the embedding as well, so they stay where they are.
-    kind = PrepackedLinear if prepacked else DenseLinear
+    kind = PrepackedLinear if layout.prepacked else DenseLinear
     return FusedLlama(
         embed=parts["embed_tokens"],
         rotary=cast(Rotary, parts["rotary_emb"]),
-        layers=tuple(_fuse_layer(block, prepacked=prepacked, files=files) for block in blocks),
+        layers=tuple(_fuse_layer(block, layout, changes) for block in blocks),
         norm=cast("torch.Tensor", parts["norm"].weight).detach(),
         head=kind(head.weight.detach(), None if head.bias is None else head.bias.detach()),
         act=mlp.act_fn,
@@ -153,13 +157,11 @@ def fuse_llama(model: object) -> FusedLlama | None:
     )
 
 
-def _copy_from_files(model: "nn.Module", files: Sequence[range]) -> None:
+def _copy_from_files(model: "nn.Module", changes: WeightChanges) -> None:
     """Copy what will not be prepacked: weights are views of a mapped file, which stays open as long as one of them."""
     for name, parameter in model.named_parameters():
-        if "_proj." not in name:
-            old = parameter.data
-            parameter.data = old.clone()
-            release_mapped_pages(old, files)
+        if "_proj." not in name and is_mapped(parameter.data, changes.files):
+            changes.replace_weight(parameter, parameter.data.clone(), None)
 
 
 def _is_linear(module: object) -> "TypeGuard[nn.Linear]":
@@ -192,14 +194,47 @@ def _is_norm(module: "nn.Module") -> bool:
     return hasattr(module, "variance_epsilon") and {name for name, _ in module.named_parameters()} == {"weight"}
 
 
-def _fuse_layer(block: "nn.Module", *, prepacked: bool, files: Sequence[range]) -> FusedLayer:
+def _fuse_layer(block: "nn.Module", layout: WeightLayout, changes: WeightChanges) -> FusedLayer:
     parts = dict(block.named_children())
     attention, mlp = parts["self_attn"], parts["mlp"]
     return FusedLayer(
         attention_norm=cast("torch.Tensor", parts["input_layernorm"].weight).detach(),
-        qkv=fuse_linear(attention, ("q_proj", "k_proj", "v_proj"), prepacked=prepacked, files=files),
-        out=fuse_linear(attention, ("o_proj",), prepacked=prepacked, files=files),
+        qkv=fuse_linear(attention, ("q_proj", "k_proj", "v_proj"), layout, changes),
+        out=fuse_linear(attention, ("o_proj",), layout, changes),
         mlp_norm=cast("torch.Tensor", parts["post_attention_layernorm"].weight).detach(),
-        gate_up=fuse_linear(mlp, ("gate_proj", "up_proj"), prepacked=prepacked, files=files),
-        down=fuse_linear(mlp, ("down_proj",), prepacked=prepacked, files=files),
+        gate_up=fuse_linear(mlp, ("gate_proj", "up_proj"), layout, changes),
+        down=fuse_linear(mlp, ("down_proj",), layout, changes),
     )
+
+
+def fuse_linear(
+    parent: "nn.Module", names: Sequence[str], layout: WeightLayout, changes: WeightChanges
+) -> LinearKernel:
+    """Return one kernel for the linear modules `names` of `parent`, which go on with their rows of its weight.
+
+    Dense, they stay where they are; prepacked, views of the kernel take their place.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    from .linear_view import FusedLinearView  # noqa: PLC0415 - imports torch
+
+    modules = [getattr(parent, name) for name in names]
+    weight = torch.cat([each.weight.detach() for each in modules]) if len(modules) > 1 else modules[0].weight.detach()
+    biases = [each.bias.detach() for each in modules if each.bias is not None]
+    bias = torch.cat(biases) if biases else None
+    kernel: LinearKernel = prepack(weight, bias) if layout.prepacked else DenseLinear(weight, bias)
+    first = 0
+    for name, module in zip(names, modules, strict=True):
+        last = first + module.out_features
+        rebuild = partial(_copy_rows, kernel, first, last) if layout.exact else None
+        if layout.prepacked:
+            changes.replace_weight(module.weight, torch.empty(0, dtype=weight.dtype), rebuild)
+            changes.replace_module(parent, name, FusedLinearView(kernel, first, last))
+        elif len(modules) > 1:
+            changes.replace_weight(module.weight, weight[first:last], rebuild)
+        first = last
+    return kernel
+
+
+def _copy_rows(kernel: LinearKernel, first: int, last: int) -> "torch.Tensor":
+    return kernel.dense()[first:last].clone()

@@ -8,8 +8,8 @@ A prompt of 900 tokens whose first 880 stand in other prompts as well has its ke
 PagedAttention reaches the tokens of a sequence through a block table. Here they are contiguous: a row is allocated for
 the longest answer from the start. On a CPU that costs nothing, for a row takes memory only where it is written to.
 
-Values lie token by token. Keys lie in blocks of BLOCK_SIZE tokens, transposed: first the first number of every key in
-the block, then the second number of each. See `batch_plan.DecodeMetadata` for how decoding reads both.
+Values lie token by token. Keys lie in blocks of BLOCK_SIZE tokens, transposed: the first component of every key in the
+block, then the second component of each. See `batch_plan.DecodeMetadata` for how decoding reads both.
 """
 
 from dataclasses import dataclass

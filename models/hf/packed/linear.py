@@ -1,26 +1,23 @@
 """Linear kernels for few tokens on a CPU: dense weights, or weights prepacked into the blocks that oneDNN reads.
 
-Which of the two is faster depends on the machine, so `prepacking_is_faster` measures it. `fuse_linear` joins several
-linear modules, such as q_proj, k_proj and v_proj, into one kernel: one large product instead of three small ones. The
-modules stay in the model, and compute with their rows of the joint weight.
+Which of the two is faster depends on the machine and its threads, so it is measured once for a model. A kernel may hold
+the joint weight of several linear modules: `fused_llama` makes one large product of q_proj, k_proj and v_proj.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from xlingual.decoder.linear import has_onednn, onednn_linear, prepack_weight
-
-from .memory import release_mapped_pages
+from xlingual.decoder.linear import has_onednn, onednn_linear, prepack_weight, unpack_weight
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 TRIAL_TOKENS = 32
 """Tokens of the products that are timed: a decode step has about so many."""
 TRIALS = 5
+EXACTNESS_ROWS = 64
+"""Of a weight that is prepacked and unpacked again, to see that no bit is lost."""
 MARGIN = 0.95
 """Prepacked weights must take less than this part of the time, to be worth the prepacking."""
 TRANSPOSED_UP_TO = 8
@@ -30,7 +27,11 @@ TRANSPOSED_FROM = 32
 
 
 class LinearKernel(Protocol):
-    """Weights in the layout in which they are read fastest."""
+    """Weights in one of the layouts, and their product with tokens."""
+
+    def dense(self) -> "torch.Tensor":
+        """Return the weights (out, in)."""
+        ...
 
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """Return the product of (tokens, in) with the weights, (tokens, out)."""
@@ -43,6 +44,10 @@ class DenseLinear:
 
     weight: "torch.Tensor"
     bias: "torch.Tensor | None"
+
+    def dense(self) -> "torch.Tensor":
+        """Return the weights, not a copy."""
+        return self.weight
 
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """Return the product, computed transposed where that is faster."""
@@ -62,6 +67,10 @@ class PrepackedLinear:
     weight: "torch.Tensor"
     bias: "torch.Tensor | None"
 
+    def dense(self) -> "torch.Tensor":
+        """Return the weights (out, in), a copy where they lie in blocks."""
+        return unpack_weight(self.weight)
+
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """Return the product."""
         return onednn_linear(tokens.contiguous(), self.weight, self.bias)
@@ -70,6 +79,25 @@ class PrepackedLinear:
 def prepack(weight: "torch.Tensor", bias: "torch.Tensor | None") -> PrepackedLinear:
     """Return weights (out, in) in oneDNN's blocks; a copy."""
     return PrepackedLinear(prepack_weight(weight, TRIAL_TOKENS), bias)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightLayout:
+    """How the weights of a model are laid out for its kernels."""
+
+    prepacked: bool
+    exact: bool
+    """Whether the dense weights can be had back bit by bit: prepacking only moves numbers, unless it rounds them."""
+
+
+def choose_layout(weight: "torch.Tensor") -> WeightLayout:
+    """Return the layout that is faster on this machine, by a trial with a weight (out, in) of the model."""
+    import torch  # noqa: PLC0415 - heavy
+
+    if not prepacking_is_faster(weight):
+        return WeightLayout(prepacked=False, exact=True)
+    rows = weight[:EXACTNESS_ROWS]
+    return WeightLayout(prepacked=True, exact=torch.equal(prepack(rows, None).dense(), rows))
 
 
 def prepacking_is_faster(weight: "torch.Tensor") -> bool:
@@ -92,48 +120,3 @@ def _best_time(kernel: LinearKernel, tokens: "torch.Tensor") -> float:
             kernel(tokens)
             times.append(time.perf_counter() - start)
     return min(times)
-
-
-def fuse_linear(
-    parent: "nn.Module", names: Sequence[str], *, prepacked: bool, files: Sequence[range] = ()
-) -> LinearKernel:
-    """Return one kernel for the linear modules `names` of `parent`, which go on with rows of its weight.
-
-    Prepacked, their own weights are released where they lie in one of the mapped `files`.
-    """
-    import torch  # noqa: PLC0415 - heavy
-    from torch import nn  # noqa: PLC0415 - heavy
-
-    modules = [getattr(parent, name) for name in names]
-    weight = torch.cat([each.weight.detach() for each in modules]) if len(modules) > 1 else modules[0].weight.detach()
-    biases = [each.bias.detach() for each in modules if each.bias is not None]
-    bias = torch.cat(biases) if biases else None
-    kernel = prepack(weight, bias) if prepacked else DenseLinear(weight, bias)
-    if prepacked:
-        for each in modules:
-            release_mapped_pages(each.weight, files)
-    first = 0
-    for name, each in zip(names, modules, strict=True):
-        last = first + each.out_features
-        if prepacked:
-            setattr(parent, name, view_of_fused(kernel, first, last))
-        else:
-            each.weight = nn.Parameter(weight[first:last], requires_grad=False)
-        first = last
-    return kernel
-
-
-def view_of_fused(kernel: LinearKernel, first: int, last: int) -> "nn.Module":
-    """Return a module to be called instead of the one whose weight became the rows `first` to `last` of `kernel`."""
-    import torch  # noqa: PLC0415 - heavy
-    from torch import nn  # noqa: PLC0415 - heavy
-
-    class FusedLinearView(nn.Module):
-        """Some rows of a fused linear kernel."""
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            """Return the product of (..., in), (..., out)."""
-            found = kernel(tokens.reshape(-1, tokens.shape[-1]))[:, first:last]
-            return found.reshape(*tokens.shape[:-1], last - first)
-
-    return FusedLinearView()

@@ -33,6 +33,11 @@ def mapped_safetensors() -> list[range]:
     return found
 
 
+def is_mapped(weight: "torch.Tensor", files: Sequence[range]) -> bool:
+    """Return whether `weight` lies in one of `files`."""
+    return any(weight.data_ptr() in each for each in files)
+
+
 def release_mapped_pages(weight: "torch.Tensor", files: Sequence[range]) -> None:
     """Drop the whole pages of `weight` from memory where it lies in one of `files`; it keeps its values."""
     page = mmap.PAGESIZE
@@ -40,6 +45,12 @@ def release_mapped_pages(weight: "torch.Tensor", files: Sequence[range]) -> None
     last = (weight.data_ptr() + weight.nbytes) // page * page
     if first < last and any(first in each and last - 1 in each for each in files):
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), MADV_DONTNEED)
+
+
+def return_freed_memory() -> None:
+    """Give the system back what was freed: glibc keeps blocks of up to 32 MiB for later."""
+    if MAPS.exists() and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def lazy_zeros(size: Sequence[int], dtype: "torch.dtype") -> "torch.Tensor":

@@ -53,7 +53,7 @@ class TokenSequence:
     output_ids: list[int] = field(default_factory=list)
     """Tokens of the answer so far; a sequence that was preempted goes on after them."""
     is_isolated: bool = False
-    """Whether its scores were not finite beside others, so that it is to be computed by itself."""
+    """Whether its logits were not finite beside others, so that it is to be computed by itself."""
 
     @property
     def prefix_length(self) -> int:
@@ -83,7 +83,7 @@ def build_prefix_tree(prompts: Sequence[Rendered], *, share: bool = True) -> lis
     for sequence in sequences:
         ids, start = sequence.prompt.ids, sequence.prefix_length
         if len(ids) - start > MAX_SUFFIX_TOKENS:
-            # The last token stays in the suffix: the first token of the answer comes from its scores.
+            # The last token stays in the suffix: the first token of the answer comes from its logits.
             sequence.prefix = PrefixNode(ids, start, len(ids) - 1, sequence.prefix)
     _count_references(sequences)
     return sequences

@@ -51,7 +51,7 @@ class GenerationSession:
     """Tokens of prefixes that the memory is trusted to hold."""
     lookup: PromptLookup
     isolated: list[TokenSequence] = field(default_factory=list)
-    """Sequences whose scores were not finite beside others."""
+    """Sequences whose logits were not finite beside others."""
 
 
 @dataclass(frozen=True, slots=True)

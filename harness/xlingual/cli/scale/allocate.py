@@ -13,7 +13,7 @@ from ...languages import find_language
 from ...scaling.budget import BudgetOptions, Goal, allocate
 from ...scaling.plots import draw_allocation, save_picture
 from ...scaling.points import SizeUnit
-from ...scaling.recipe import allocated_recipe, find_slots, left_alone, read_template
+from ...scaling.recipe import allocated_recipe, find_translation_sources, left_alone, read_template
 from ...scaling.tables import allocation_tables
 from ...serial import to_json
 from ...tune.recipe import shipped_recipe
@@ -55,7 +55,7 @@ def run_allocate(command: AllocateCommand) -> int:
     template = None if command.recipe is None else read_template(_recipe_file(command.recipe))
     named = _pairs("--source", command.source, str)
     codes = [law.language for law in fit.laws]
-    slots = {} if template is None else find_slots(template, codes, named)
+    sources = {} if template is None else find_translation_sources(template, codes, named)
     options = BudgetOptions(
         budget=command.budget,
         unit=SizeUnit(command.unit),
@@ -69,9 +69,9 @@ def run_allocate(command: AllocateCommand) -> int:
     allocation = allocate(fit, options)
     if template is not None and command.write is not None:
         target = Path(command.write)
-        name = target.stem if "name" in template.values else None
-        write_output(target, allocated_recipe(template, slots, allocation.shares, name))
-        if alone := left_alone(template, slots):
+        name = target.stem if template.top.has("name") else None
+        write_output(target, allocated_recipe(template, sources, allocation.shares, name))
+        if alone := left_alone(template, sources):
             click.echo(f"note: not in the fit, so left as they are, beyond the budget: {', '.join(alone)}", err=True)
     if command.plot is not None:
         say_saved(save_picture(draw_allocation(allocation), Path(command.plot), "allocation"))

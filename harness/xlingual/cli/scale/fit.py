@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...errors import DataError
-from ...files import pretty_json, read_json
+from ...files import pretty_json, read_json, require_file
 from ...scaling.fit import RESAMPLES, FitOptions, fit_laws
 from ...scaling.laws import Ties
 from ...scaling.plots import draw_laws, save_picture
@@ -69,12 +69,13 @@ def run_fit(command: FitCommand) -> int:
 
 
 def read_fit(path: Path) -> LawFit:
-    """Read what `scale fit --write` wrote; DataError for anything else."""
+    """Read what `scale fit --write` wrote; DataError for anything else, UsageError where there is no file."""
+    hint = "write one: xlingual scale fit POINTS.csv --write FIT.json"
+    require_file(path, hint)
     data = read_json(path)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != FIT_SCHEMA:
-        what = f"is not a fit of schema {FIT_SCHEMA}"
-        raise DataError(what, where=str(path), hint="write one: xlingual scale fit POINTS.csv --write FIT.json")
+        raise DataError(f"is not a fit of schema {FIT_SCHEMA}", where=str(path), hint=hint)
     return from_json(LawFit, data, where=str(path))
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from ...files import pretty_json
+from ...gpus import GPUS, find_gpu
 from ...plugin import Model, Trainable
 from ...serial import to_json
-from ...tune.cost import GPUS, Cost, estimate_cost, find_gpu, read_shape
+from ...tune.cost import Cost, estimate_cost, read_shape
 from ...tune.prepare import store_plan
 from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
 from .. import printable

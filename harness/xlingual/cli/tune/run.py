@@ -14,7 +14,7 @@ from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
 from ...plugin import Model
 from ...serial import from_json, to_json
-from ...store import LOCK, is_earlier, lock_folder, make_earlier
+from ...store import LOCK, is_earlier, lock_folder, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
@@ -140,7 +140,7 @@ def _prepare(options: RunOptions, observer: TrainingObserver) -> _Place:
         if note:
             observer.note(note)
         if options.fresh:
-            _move_aside(prepared.folder)
+            _discard(prepared.folder)
     finished = all(path.is_dir() for path in _outputs(prepared, merge=options.merge))
     return _place(prepared.folder, model, finished=finished)
 
@@ -161,14 +161,11 @@ def _outputs(prepared: Prepared, *, merge: bool) -> list[Path]:
     return [folder / f"{name}-adapter", *([folder / name] if merge else [])]
 
 
-def _move_aside(folder: Path) -> None:
+def _discard(folder: Path) -> None:
     """Keep what an earlier training wrote: `--fresh` trains again, it does not destroy."""
     stay = (PLAN, ROWS, LOCK)
     earlier = [path for path in folder.iterdir() if path.name not in stay and not is_earlier(path)]
-    if earlier:
-        target = make_earlier(folder)
-        for path in earlier:
-            path.rename(target / path.name)
+    move_aside(folder, earlier)
 
 
 def _job(options: RunOptions, place: _Place, world: "World") -> TrainingJob:

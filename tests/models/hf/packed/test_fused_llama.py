@@ -27,7 +27,7 @@ def part(name: str) -> ModuleType:
 def prepacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # of torch
         pytest.skip("torch was built without oneDNN")
-    monkeypatch.setattr(part("packed.fused_llama"), "prepacking_is_faster", lambda _weight: request.param)
+    monkeypatch.setattr(part("packed.linear"), "prepacking_is_faster", lambda _weight: request.param)
     return bool(request.param)
 
 

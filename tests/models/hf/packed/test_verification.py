@@ -13,6 +13,8 @@ from transformers import (
     AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     MistralConfig,
@@ -39,9 +41,9 @@ def test_a_model_is_verified_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPa
     checks: list[object] = []
     matches = verification._matches_reference
 
-    def watched(engine: object) -> object:
+    def watched(engine: object, reference: object) -> object:
         checks.append(engine)
-        return matches(engine)
+        return matches(engine, reference)
 
     monkeypatch.setattr(verification, "_matches_reference", watched)
     opened: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
@@ -68,9 +70,16 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
         return Qwen3ForCausalLM(Qwen3Config(**size, head_dim=16))
     if name == "gemma2":
         return Gemma2ForCausalLM(Gemma2Config(**size, head_dim=8))
+    dynamic, default = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}, {"rope_theta": 1e4}
     if name == "dynamic":
-        rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-        return Qwen2ForCausalLM(Qwen2Config(**size, rope_parameters=rope))
+        return Qwen2ForCausalLM(Qwen2Config(**size, rope_parameters=dynamic))
+    if name.startswith("gemma3"):
+        # Rotary embeddings of their own for each type of layer.
+        ropes = {"full_attention": dynamic if name == "gemma3-dynamic" else default, "sliding_attention": default}
+        types = ["sliding_attention", "full_attention"]
+        return Gemma3ForCausalLM(
+            Gemma3TextConfig(**size, head_dim=8, layer_types=types, rope_parameters=ropes, sliding_window=255)
+        )
     return MistralForCausalLM(MistralConfig(**size, sliding_window=int(name.removeprefix("mistral-"))))
 
 
@@ -78,7 +87,7 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
     ("name", "supported"),
     [
         ("qwen2", True), ("qwen3", True), ("mistral-255", True), ("mistral-100", False), ("gemma2", False),
-        ("dynamic", False), ("gpt2", None),
+        ("dynamic", False), ("gemma3", True), ("gemma3-dynamic", False), ("gpt2", None),
     ],
 )  # fmt: skip
 def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(

@@ -1,33 +1,54 @@
-"""Bytes of a data file to text, strictly: what could silently change a score is refused or said."""
+"""Bytes of a file to text, strictly: what could silently change a score is refused or said."""
 
 import logging
 from pathlib import Path
 
-from ..errors import DataError, EnvironmentFault
+from ..errors import DataError, EnvironmentFault, UsageError, XlingualError
 from ..text import BOM
 from .problems import Problem, data_error
 
 MAX_BYTES = 2**30
-"""The largest data file that is read, in bytes: 1 GiB, fifty times the largest file of the benchmarks."""
+"""The largest file that is read, in bytes: 1 GiB, fifty times the largest file of the benchmarks."""
 
 _LOG = logging.getLogger("xlingual")
 _UTF16_PROBE = 4096
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, name: str = "", limit: int = MAX_BYTES) -> str:
     r"""Return the text of a UTF-8 file without byte order mark, with its CRLF line ends as "\n".
 
-    Raises DataError with line and column for bytes that are not UTF-8, for NUL bytes and for lone carriage returns,
-    and for files over `MAX_BYTES`; EnvironmentFault if the file cannot be read.
+    `name` is what messages call the file, its path for "". Raises DataError with line and column for bytes that are
+    not UTF-8, for NUL bytes and for lone carriage returns, and for a file over `limit` bytes; what `read_fault` says
+    where it cannot be read.
     """
+    name = name or str(path)
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DataError(f"{size:,} bytes are over the limit of {MAX_BYTES:,} bytes a file", where=str(path))
+        if size > limit:
+            raise DataError(f"{size:,} bytes are over the limit of {limit:,} bytes a file", where=name)
         data = path.read_bytes()
     except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-    return decode(data, str(path))
+        raise read_fault(error, name) from error
+    return decode(data, name)
+
+
+def read_fault(error: OSError, name: str) -> XlingualError:
+    """Return the error for a file that the system does not read: the file is at fault, or the machine."""
+    what = f"cannot be read ({error.strerror or error})"
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return DataError(what, where=name)
+    return EnvironmentFault(what, where=name)
+
+
+def require_file(path: Path, hint: str = "") -> None:
+    """Raise UsageError, which `hint` goes with, where the word of a command names no file, or a folder.
+
+    For files that a user names: a missing one is a wrong word, not broken data. A pipe is as good as a file.
+    """
+    if path.is_dir():
+        raise UsageError("cannot be read (Is a directory)", where=str(path), hint=hint or "name a file in it")
+    if not path.exists():
+        raise UsageError("cannot be read (No such file or directory)", where=str(path), hint=hint)
 
 
 def decode(data: bytes, path: str) -> str:

@@ -1,0 +1,96 @@
+"""Data in JSONL, one object a line, with the fields that a reader asks for."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ..errors import DataError
+from ..files.json_file import mend_surrogates, parse_json, type_name
+from ..files.problems import Problem, data_error
+from ..files.text_file import read_text, split_lines
+from ..identity import Json
+
+_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRow:
+    """One record of a JSONL file."""
+
+    line: int
+    """Counted from 1."""
+    values: Mapping[str, Json]
+    """The fields that were asked for, each of the type that was asked for."""
+
+
+def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection[str] = ()) -> tuple[JsonRow, ...]:
+    """Return the objects of a JSONL file, each with `fields`: their names and types.
+
+    Those that are `optional` may be missing, and are then not in the row. A type is str, int, float, bool, list, dict
+    or list[str]; a name with dots reaches into objects ("answers.text").
+    A field called "id" must differ from row to row. Other fields in the file are allowed and left out.
+    Raises one DataError that lists every bad line.
+    """
+    lines = split_lines(mend_surrogates(read_text(path), str(path)))
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise DataError("no records", where=str(path))
+    rows: list[JsonRow] = []
+    problems: list[Problem] = []
+    seen: dict[Json, int] = {}
+    for number, line in enumerate(lines, start=1):
+        row, wrong = _read_row(line, number, _Wanted(fields, optional), ends_file=number == len(lines))
+        if not wrong and "id" in fields:
+            first = seen.setdefault(cast(str, row.values["id"]), number)
+            if first != number:
+                wrong = [Problem(f":{number}", f"id {row.values['id']!r} on lines {first} and {number}")]
+        problems += wrong
+        rows.append(row)
+    if problems:
+        raise data_error(str(path), problems)
+    return tuple(rows)
+
+
+def type_problem(value: Json, kind: type) -> str | None:
+    """Return why `value` is not of `kind` ("must be a string, got int"), or None where it is."""
+    if kind == list[str]:
+        if not isinstance(value, list):
+            return f"must be a list of strings, got {type_name(value)}"
+        wrong = next((item for item in value if not isinstance(item, str)), "")
+        return None if wrong == "" else f"must be a list of strings, got a list with {type_name(wrong)} in it"
+    if kind is float and type(value) is int:
+        return None
+    return None if type(value) is kind else f"must be {_NAMES.get(kind, 'an object')}, got {type_name(value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    fields: Mapping[str, type]
+    optional: Collection[str]
+
+
+def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tuple[JsonRow, list[Problem]]:
+    if not line.strip():
+        return JsonRow(number, {}), [Problem(f":{number}", "blank line")]
+    record, problems = parse_json(line, number, ends_file=ends_file)
+    if not problems and not isinstance(record, dict):
+        problems = [Problem(f":{number}", f"must be an object, got {type_name(record)}")]
+    if problems:
+        return JsonRow(number, {}), problems
+    values: dict[str, Json] = {}
+    for name, kind in wanted.fields.items():
+        value: Json = record
+        for part in name.split("."):
+            if not isinstance(value, dict) or part not in value:
+                if name not in wanted.optional:
+                    has = ", ".join(cast(dict[str, Json], record))
+                    problems.append(Problem(f":{number}", f"field {name!r} is missing (has: {has})"))
+                break
+            value = value[part]
+        else:
+            values[name] = value
+            if wrong := type_problem(value, kind):
+                problems.append(Problem(f":{number}", f"field {name!r} {wrong}"))
+    return JsonRow(number, values), problems

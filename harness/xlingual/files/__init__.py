@@ -1,0 +1,37 @@
+"""Files: read strictly, written whole or not at all.
+
+Read in this order: `writing` (a file is the old one or the new one, never a mix), `text_file` (bytes to text),
+`json_file` (text to JSON), `problems` (one error that names everything wrong with a file), `network` (what is fetched).
+Every JSON file is read by `read_json`, `read_json_object`, `read_json_lines` or, a line at a time, `parse_object`.
+"""
+
+from .json_file import (
+    MAX_DEPTH,
+    parse_object,
+    pretty_json,
+    read_json,
+    read_json_lines,
+    read_json_object,
+)
+from .problems import Problem, data_error
+from .text_file import MAX_BYTES, read_text, require_file, split_lines
+from .writing import disk_fault, replace_whole, sync_path, write_atomically
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "Problem",
+    "data_error",
+    "disk_fault",
+    "parse_object",
+    "pretty_json",
+    "read_json",
+    "read_json_lines",
+    "read_json_object",
+    "read_text",
+    "replace_whole",
+    "require_file",
+    "split_lines",
+    "sync_path",
+    "write_atomically",
+]
