@@ -85,9 +85,10 @@ def _is_plain(config: object, longest: int) -> bool:
 
 
 def longest_text(config: object) -> int | None:
-    """Return how many tokens a text may have for the engine, as far as a configuration tells; None: any number.
+    """Return the most tokens of a text that the engine takes, as far as a configuration tells; None: any number.
 
-    With a sliding window, as many as all layers see whole; 0 where there is something that the engine does not compute.
+    Up to the length of a sliding window, every layer sees all that comes before. 0: there is something in the model
+    that the engine does not compute.
     """
     if any(structure_problems(config)) or getattr(config, "attn_logit_softcapping", None) is not None:
         return 0
