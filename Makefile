@@ -20,7 +20,7 @@ export XLINGUAL_MAKE_SCALE := $(value SCALE)
 export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval tune xllama board bench bench-tune test test-slow check clean
+.PHONY: install eval tune xllama board bench bench-tune docs test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -40,7 +40,7 @@ eval: $(STAMP)
 tune: $(STAMP)
 	@$(BIN)/python -m xlingual.cli.make tune
 
-# The whole story in small: base, Alpaca, x-models, m-model, law, budget, one page. SCALE=paper BASE=... for GPUs.
+# The whole pipeline in small: base, Alpaca, x-models, m-model, law, budget, one page. SCALE=paper BASE=... for GPUs.
 xllama: $(STAMP)
 	@$(BIN)/python -m xlingual.cli.make xllama
 
@@ -62,12 +62,17 @@ test-slow: $(STAMP)
 bench-tune: $(STAMP)
 	@$(BIN)/python bench/tuning.py $$XLINGUAL_MAKE_ARGS
 
+# docs/cli.md anew, after a command or an option has changed.
+docs: $(STAMP)
+	$(BIN)/python docs/make_cli.py
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py
+	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py \
+		tests/docs/test_pages.py tests/docs/test_cli_reference.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

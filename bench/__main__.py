@@ -4,7 +4,7 @@
 
 Every way answers each workload once, some only a slice of it; then the engine and HFLM at the batch size that was its
 best take turns until both have `--repetitions` runs: some 40 minutes on two quiet cores, reckoned from single runs.
-Each run is a process of its own; loading is not counted, making the engine ready is told apart. Ways: `xlingual`,
+Each run is a process of its own; loading is not counted, verification is told apart. Ways: `xlingual`,
 `hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `paged` (transformers' continuous batching). With
 `--runs FILE` every run is kept as it is made; what the file holds is not measured again.
 """

@@ -14,7 +14,7 @@ SECONDS = 1.0
 
 
 def count_weights(loaded: Loaded) -> tuple[int, int]:
-    """Return the numbers that each token is multiplied with, and those of the head; before the engine joins them."""
+    """Return the numbers that each token is multiplied with, and those of the head; before the engine fuses them."""
     from torch import nn
 
     head = loaded.engine.model.get_output_embeddings()
@@ -27,20 +27,21 @@ def count_work(
 ) -> Json:
     """Count what no way of answering can do without: each distinct token of a prompt once, each answer token once.
 
-    Attention is left out; prefixes are counted once, drafts not at all.
+    Attention is left out; prefixes are counted once, draft tokens not at all.
     """
     description = loaded.description
     prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
-    rows = part("packed.prefix_tree").build_prefix_tree(prompts)
-    prefixes = {each for row in rows for each in part("packed.prefix_tree").prefix_path(row.prefix)}
-    distinct = sum(each.end - each.start for each in prefixes) + sum(len(row.tail) for row in rows)
+    tree = part("packed.prefix_tree")
+    sequences = tree.build_prefix_tree(prompts)
+    prefixes = {prefix for sequence in sequences for prefix in tree.prefix_path(sequence.prefix)}
+    distinct = sum(prefix.length for prefix in prefixes) + sum(len(sequence.suffix) for sequence in sequences)
     lengths = [_count(description.tokenizer, answers.get(each.key)) for each in requests]
     body, head = weights
     return {
         "prompt_tokens": sum(len(each.ids) for each in prompts),
         "distinct_tokens": distinct,
         "answer_tokens": sum(lengths),
-        "operations": 2.0 * body * (distinct + sum(lengths)) + 2.0 * head * (len(rows) + sum(lengths)),
+        "operations": 2.0 * body * (distinct + sum(lengths)) + 2.0 * head * (len(sequences) + sum(lengths)),
         "weight_bytes": (body + head) * loaded.engine.model.dtype.itemsize,
         "lengths": lengths,
         "operations_per_token": 2.0 * (body + head),
@@ -58,8 +59,8 @@ def measure_rates() -> dict[str, float]:
     square = torch.randn(2048, 2048)
     weights = [torch.randn(3072, 576) for _ in range(40)]
     big = torch.randn(64 * 2**20)
-    packed = part("packed.linear").prepack(square, None)
-    quickest = min(_best(lambda: square @ square), _best(lambda: packed(square)))
+    prepacked = part("packed.linear").prepack(square, None)
+    quickest = min(_best(lambda: square @ square), _best(lambda: prepacked(square)))
     rates = {"product": 2 * 2048**3 / quickest}
     for rows in (1, 16, 64, 512):
         columns = torch.randn(576, rows)

@@ -15,12 +15,12 @@ from xlingual.plugin import ModelOptions
 from xlingual.selection import open_model
 
 from .floor import count_weights, count_work
-from .ways import WAYS, Loaded, make_ready, part
+from .ways import WAYS, Loaded, part, verify_model
 from .workloads import WORKLOADS, requests_of, slice_of
 
 
 def measure(order: dict[str, str | None]) -> Json:
-    """Answer the requests of a workload in one way; loading is not counted, and making the engine ready by itself."""
+    """Answer the requests of a workload in one way; loading is not counted, and the engine's verification apart."""
     import torch
 
     way, _, rows = str(order["way"]).partition(":")
@@ -35,7 +35,7 @@ def measure(order: dict[str, str | None]) -> Json:
     weights = count_weights(loaded)
     ready = time.perf_counter()
     if way == "xlingual":
-        loaded = make_ready(loaded, requests)
+        loaded = verify_model(loaded, requests)
     ready = time.perf_counter() - ready
     wall, busy = time.perf_counter(), time.process_time()
     answers = WAYS[way](loaded, requests, int(rows or 0))

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from .floor import floor_seconds, roofline_seconds
+from .ways import part
 from .workloads import WORKLOADS
 
 PACKAGES = ("torch", "transformers", "lm-eval")
@@ -30,7 +31,7 @@ class Run:
     processor: float
     """Seconds of all threads."""
     ready: float
-    """Seconds that it takes once to make a loaded model ready, beside `wall`; only the engine does that."""
+    """Seconds of verification, once for a loaded model, beside `wall`; only the engine does that."""
     peak: float
     """GiB of the process (on a GPU: of its allocations)."""
     answers: Mapping[str, str | None]
@@ -69,7 +70,7 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
         "# Benchmarks",
         "",
         "The engine against its peers: same prompts, model, dtype and threads, each run a process of its own, loading",
-        "not counted. Once for a loaded model the engine lays out its weights and checks itself: `ready s`, a part of",
+        "not counted. Once for a loaded model the engine lays out its weights and is verified: `ready s`, a part of",
         "loading that its peers do not have, so that the goals are given both without and with it. Wall and processor",
         "seconds are medians of the runs. Every way answers each workload once; after that only the engine and HFLM at",
         "its best batch size of 8, 16, 32 run again. Plain `generate` and continuous batching (`paged`) answer the",
@@ -144,7 +145,7 @@ def goals(runs: Sequence[Run], rates: Mapping[str, float]) -> str:
     lines = [
         "## Goals",
         "",
-        "| workload | goal | measured, wall | cpu | wall with making ready | holds | peak not above HFLM's |",
+        "| workload | goal | measured, wall | cpu | wall with verification | holds | peak not above HFLM's |",
         "|" + "---|" * 7,
     ]
     for workload in WORKLOADS:
@@ -202,6 +203,4 @@ def _processor() -> str:
 
 
 def _memory_gib() -> float:
-    import psutil
-
-    return float(psutil.virtual_memory().total) / 2**30
+    return float(part("cgroup").total_bytes()) / 2**30

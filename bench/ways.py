@@ -35,8 +35,8 @@ def answer_ours(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
     return {each.key: each.text for each in model.answer(requests)}
 
 
-def make_ready(loaded: Loaded, requests: Sequence[Request]) -> Loaded:
-    """Do what the engine does once for a model: bring its weights into the order it reads them in, and check itself."""
+def verify_model(loaded: Loaded, requests: Sequence[Request]) -> Loaded:
+    """Do what the engine does once for a model: fuse and prepack its weights, and verify that it computes the same."""
     description = loaded.description
     prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
     longest = max(len(prompt.ids) + request.max_new_tokens for prompt, request in zip(prompts, requests, strict=True))

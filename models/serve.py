@@ -13,7 +13,7 @@ def _command(launch: LaunchOptions) -> list[str]:
         *("--host", "127.0.0.1", "--port", str(launch.port), "--dtype", launch.dtype),
         *("--device", launch.device or "auto"),
         *(("--trust-remote-code",) if launch.trust_remote_code else ()),
-        *launch.more,
+        *launch.extra_arguments,
     ]
 
 
@@ -21,19 +21,19 @@ NEUTRAL = """
 --continuous-batching --cb-block-size --cb-num-blocks --cb-max-batch-tokens --cb-max-memory-percent
 --log-level --model-timeout
 """
-"""How a model is spread and how much memory it takes, which does not make it another one."""
-ENGINE = ServerProgram(
+"""Arguments that change no answer: parallelism and memory."""
+PROGRAM = ServerProgram(
     name="serve",
     package="uvicorn",
     command=_command,
     named_by_path=True,
     dtype=None,
     neutral=frozenset(NEUTRAL.split()),
-    most=4,
+    max_concurrency=4,
 )
 
 
 @register_model("serve")
 def open_serve(name: str, options: ModelOptions) -> Model:
     """Open a model for a `transformers serve` process that is started, watched and ended here."""
-    return open_served(ENGINE, name, options)
+    return open_served(PROGRAM, name, options)

@@ -12,10 +12,10 @@ def _command(launch: LaunchOptions) -> list[str]:
         *(launch.python, "-m", "sglang.launch_server", "--model-path", str(launch.model)),
         *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
         *("--dtype", launch.dtype, "--random-seed", "0"),
-        # Else what a model ships as sampling defaults (repetition penalty, ...) leaks into greedy answers.
+        # Otherwise the sampling defaults that a model ships (repetition penalty, ...) change greedy answers.
         *("--sampling-defaults", "openai"),
         *(("--trust-remote-code",) if launch.trust_remote_code else ()),
-        *launch.more,
+        *launch.extra_arguments,
     ]
 
 
@@ -23,19 +23,19 @@ NEUTRAL = """
 --tensor-parallel-size --tp-size --tp --data-parallel-size --dp-size --dp --mem-fraction-static
 --max-running-requests --chunked-prefill-size --log-level
 """
-"""How a model is spread and how much memory it takes, which does not make it another one."""
-ENGINE = ServerProgram(
+"""Arguments that change no answer: parallelism and memory."""
+PROGRAM = ServerProgram(
     name="sglang",
     package="sglang",
     command=_command,
     named_by_path=False,
     dtype="bfloat16",
     neutral=frozenset(NEUTRAL.split()),
-    most=256,
+    max_concurrency=256,
 )
 
 
 @register_model("sglang")
 def open_sglang(name: str, options: ModelOptions) -> Model:
     """Open a model for an SGLang server that is started, watched and ended here; --server-arg reaches the server."""
-    return open_served(ENGINE, name, options)
+    return open_served(PROGRAM, name, options)

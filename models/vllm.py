@@ -12,10 +12,10 @@ def _command(launch: LaunchOptions) -> list[str]:
         *(launch.python, "-m", "vllm.entrypoints.cli.main", "serve", str(launch.model)),
         *("--host", "127.0.0.1", "--port", str(launch.port), "--served-model-name", launch.name),
         *("--dtype", launch.dtype, "--seed", "0", "--enable-prefix-caching"),
-        # Else what a model ships as sampling defaults (repetition penalty, ...) leaks into greedy answers.
+        # Otherwise the sampling defaults that a model ships (repetition penalty, ...) change greedy answers.
         *("--generation-config", "vllm"),
         *(("--trust-remote-code",) if launch.trust_remote_code else ()),
-        *launch.more,
+        *launch.extra_arguments,
     ]
 
 
@@ -24,19 +24,19 @@ NEUTRAL = """
 --max-num-seqs --max-num-batched-tokens --swap-space --cpu-offload-gb --enforce-eager
 --distributed-executor-backend --disable-log-stats
 """
-"""How a model is spread and how much memory it takes, which does not make it another one."""
-ENGINE = ServerProgram(
+"""Arguments that change no answer: parallelism and memory."""
+PROGRAM = ServerProgram(
     name="vllm",
     package="vllm",
     command=_command,
     named_by_path=False,
     dtype="bfloat16",
     neutral=frozenset(NEUTRAL.split()),
-    most=256,
+    max_concurrency=256,
 )
 
 
 @register_model("vllm")
 def open_vllm(name: str, options: ModelOptions) -> Model:
     """Open a model for a vLLM server that is started, watched and ended here; --server-arg reaches the server."""
-    return open_served(ENGINE, name, options)
+    return open_served(PROGRAM, name, options)

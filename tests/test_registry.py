@@ -9,6 +9,10 @@ import pytest
 README = Path(__file__).resolve().parents[1] / "README.md"
 TASK = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
 """The README's own example."""
+LINES = """\
+{"id": "fr", "question": "What is the capital of France?", "answers": ["Paris"]}
+{"id": "bo", "question": "What is the capital of Bolivia?", "answers": ["Sucre", "La Paz"]}
+"""
 
 
 def _xlingual(plugins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +37,11 @@ def test_a_task_is_one_file_of_at_most_40_lines(tmp_path: Path) -> None:
     listed = _xlingual(tmp_path, "tasks")
     assert listed.returncode == 0
     assert "| capitals | 2 | capitals/* | xlingual.plugins.tasks.capitals |" in listed.stdout
-    finished = _xlingual(tmp_path, "eval", "-m", "oracle", "-t", "capitals", "-o", str(tmp_path / "runs"))
+    data = tmp_path / "my-data"
+    for language in ("en", "vi"):
+        _write(data / "capitals", f"{language}.test.jsonl", LINES)
+    words = ("--data", str(data), "-o", str(tmp_path / "runs"))
+    finished = _xlingual(tmp_path, "eval", "-m", "oracle", "-t", "capitals", *words)
     assert finished.returncode == 0, finished.stderr
     assert "| oracle | capitals/vi | 2 | 100.0 [100.0, 100.0] |" in finished.stdout
 

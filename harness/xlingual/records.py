@@ -268,6 +268,11 @@ class Response:
     """Of the choices of the request, in their order."""
 
 
+def failed_response(request: Request, failure: Failure, *, prompt_tokens: int | None = None) -> Response:
+    """Return the response that says that `request` has no answer."""
+    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=prompt_tokens, tokens=None)
+
+
 Statistics: TypeAlias = tuple[float, ...]
 """What one example adds to a metric: sums of these over examples are all that the metric needs."""
 

@@ -12,7 +12,7 @@ from .identity import Json, canonical_json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
-from .records import Counts, Example, Failure, Request, Response, RunRecord
+from .records import Counts, Example, Failure, Request, Response, RunRecord, failed_response
 from .scoring import Scores, score_answers
 from .serial import to_json
 from .store import LOCK, Journal, lock_folder, move_aside, open_journal, prepare_folder
@@ -240,7 +240,7 @@ def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) 
 
 def _overflow(request: Request) -> Response:
     failure = Failure(kind=OVERFLOW, message="what may not be cut of the prompt does not fit the context window")
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
+    return failed_response(request, failure)
 
 
 def record_run(opened: OpenPlan) -> RunRecord:

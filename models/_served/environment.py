@@ -1,4 +1,4 @@
-"""Environments of inference servers: found, or made on request from a pinned requirements file."""
+"""Virtual environments of server programs: found, or made on request from a pinned requirements file."""
 
 import json
 import os
@@ -12,20 +12,20 @@ from xlingual.data import cache_folder
 from xlingual.errors import EnvironmentFault
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
-"""NAME.txt for each engine, as pip takes it."""
+"""NAME.txt for each server program, for pip."""
 MAKE = "make"
-"""Instead of an interpreter's path: make the environment where there is none."""
+"""Instead of the path of an interpreter: make the environment where there is none."""
 UNFINISHED = ".unfinished"
-"""In an environment's folder while it is being made: one without it is whole."""
-ASK_SECONDS = 60.0
-"""For an interpreter to say which version of a package it has."""
+"""A file in the folder of an environment while it is being made; without it, the environment is complete."""
+VERSION_SECONDS = 60.0
+"""For an interpreter to print which version of a package it has."""
 
 
 def find_python(name: str, package: str, chosen: str | None) -> tuple[str, str]:
-    """Return the interpreter whose environment has `package` of the engine `name`, and the package's version.
+    """Return the interpreter whose environment has `package` of the server program `name`, and the package's version.
 
-    `chosen` by the user, else $XLINGUAL_NAME_PYTHON, else the environment in the cache, else our own; with "make", that
-    in the cache is made where it is missing. EnvironmentFault where none has it, or it cannot be made.
+    `chosen` by the user, else $XLINGUAL_NAME_PYTHON, else the environment in the cache, else our own; with "make", the
+    one in the cache is made where it is missing. EnvironmentFault where none has the package, or it cannot be made.
     """
     variable = f"XLINGUAL_{name.upper()}_PYTHON"
     home = cache_folder() / "environments" / name
@@ -35,8 +35,8 @@ def find_python(name: str, package: str, chosen: str | None) -> tuple[str, str]:
         if version := _version_at(home, package):
             return named, version
         make_environment(home, REQUIREMENTS / f"{name}.txt", where=name)
-    places = [named] if named else [*([str(_python_of(home))] if _is_whole(home) else []), sys.executable]
-    for python in places:
+    candidates = [named] if named else [*([str(_python_of(home))] if _is_complete(home) else []), sys.executable]
+    for python in candidates:
         version = _version(python, package)
         if version is not None:
             return python, version
@@ -47,15 +47,15 @@ def find_python(name: str, package: str, chosen: str | None) -> tuple[str, str]:
 
 
 def make_environment(home: Path, requirements: Path, *, where: str) -> None:
-    """Make a virtual environment with what the file names; what a stopped attempt has left is made anew.
+    """Make a virtual environment with what the file names; an unfinished one is made again.
 
-    Raises EnvironmentFault, and leaves nothing behind, where it does not come to an end. pip speaks on stderr.
+    Raises EnvironmentFault, and leaves nothing behind, where that fails. The output of pip goes to stderr.
     """
-    mark = home / UNFINISHED
+    unfinished = home / UNFINISHED
     try:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        mark.touch()
+        unfinished.touch()
         venv.create(home, with_pip=True)
         command = [str(_python_of(home)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         finished = subprocess.run(  # noqa: S603 - the interpreter of the environment just made
@@ -70,26 +70,26 @@ def make_environment(home: Path, requirements: Path, *, where: str) -> None:
         shutil.rmtree(home, ignore_errors=True)
         what = f"pip ended with code {finished.returncode}, as it says above"
         raise EnvironmentFault(what, where=where, hint=f"make it by hand from {requirements} and name its interpreter")
-    mark.unlink()
+    unfinished.unlink()
 
 
 def _python_of(home: Path) -> Path:
     return home / "bin" / "python"
 
 
-def _is_whole(home: Path) -> bool:
+def _is_complete(home: Path) -> bool:
     return home.is_dir() and not (home / UNFINISHED).exists()
 
 
 def _version_at(home: Path, package: str) -> str | None:
-    return _version(str(_python_of(home)), package) if _is_whole(home) else None
+    return _version(str(_python_of(home)), package) if _is_complete(home) else None
 
 
 def _version(python: str, package: str) -> str | None:
     program = f"import importlib.metadata, json; print(json.dumps(importlib.metadata.version({package!r})))"
     try:
         finished = subprocess.run(  # noqa: S603 - an interpreter that the user has named
-            [python, "-c", program], capture_output=True, text=True, timeout=ASK_SECONDS, check=True
+            [python, "-c", program], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
         )
         version = json.loads(finished.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):

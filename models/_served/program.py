@@ -1,4 +1,4 @@
-"""What tells one inference server from another: what it is called, how it is started, what changes its answers."""
+"""A server program: its name, its command line, and which of its arguments change its answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchOptions:
-    """What a command line is made of."""
+    """What a command line is built from."""
 
     python: str
     model: Path
@@ -18,35 +18,35 @@ class LaunchOptions:
     dtype: str
     device: str | None
     trust_remote_code: bool
-    more: tuple[str, ...]
-    """The user's own arguments, last."""
+    extra_arguments: tuple[str, ...]
+    """The user's, last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProgram:
-    """An inference server."""
+    """A program that serves a model over HTTP."""
 
     name: str
     """Of the backend."""
     package: str
-    """What an environment that has the engine has, by the name that pip knows."""
+    """Its name for pip."""
     command: Callable[[LaunchOptions], list[str]]
     named_by_path: bool
     """Whether requests call the model by its folder."""
     dtype: str | None
     """Where the user names none; None: as the hf backend decides."""
     neutral: frozenset[str]
-    """Arguments that do not change which model answers: how it is spread, and how much memory it takes."""
-    most: int
+    """Arguments that change no answer: parallelism and memory."""
+    max_concurrency: int
     """Requests at once."""
     health: str = "/health"
 
 
-def telling_arguments(program: ServerProgram, more: Sequence[str]) -> list[str]:
-    """Return the user's arguments without those that do not change which model answers."""
+def identifying_arguments(program: ServerProgram, arguments: Sequence[str]) -> list[str]:
+    """Return the user's arguments without those that change no answer."""
     kept: list[str] = []
     skipping = False
-    for word in more:
+    for word in arguments:
         if word.startswith("-"):
             skipping = word.partition("=")[0] in program.neutral
         if not skipping:

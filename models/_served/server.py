@@ -1,4 +1,4 @@
-"""A server process on this machine: started, watched until it is healthy, and ended with everything that it started."""
+"""A server process on this machine: started, waited for until it is healthy, and ended with all that it started."""
 
 import os
 import socket
@@ -18,9 +18,9 @@ from xlingual.redaction import environment_secrets, is_secret, redact
 START_SECONDS = 1800.0
 """For a server to load its model; $XLINGUAL_SERVER_START_SECONDS says otherwise."""
 START_VARIABLE = "XLINGUAL_SERVER_START_SECONDS"
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 TAIL_LINES = 12
-LINE_LENGTH = 300
+MAX_LINE = 300
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
@@ -45,8 +45,8 @@ class Server:
         """Return whether the server still runs."""
         return not self.closed and self.watchdog.poll() is None
 
-    def has_gone(self, seconds: float) -> bool:
-        """Return whether the server ends within `seconds`: its connections break before its end is noticed."""
+    def exits_within(self, seconds: float) -> bool:
+        """Return whether the server ends within `seconds`: its connections break before its process has ended."""
         deadline = time.monotonic() + seconds
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -59,13 +59,13 @@ class Server:
         while time.monotonic() < deadline:
             if not self.is_alive():
                 raise self.fault(f"the server ended with code {self.watchdog.returncode} before it was ready")
-            if _answers(f"http://127.0.0.1:{self.port}{path}"):
+            if _responds(f"http://127.0.0.1:{self.port}{path}"):
                 return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise self.fault(f"the server was not ready after {seconds:.0f} seconds")
 
     def fault(self, what: str) -> EnvironmentFault:
-        """Return the error that says `what` and shows how the log ends."""
+        """Return an error that says `what`, with the end of the log."""
         hint = f"its log is {self.log}" + "".join(f"\n  {line}" for line in self.tail())
         return EnvironmentFault(what, where=self.name, hint=hint)
 
@@ -76,7 +76,7 @@ class Server:
         except OSError:
             return []
         secrets = environment_secrets()
-        return [redact(line, secrets)[:LINE_LENGTH] for line in lines[-TAIL_LINES:] if line.strip()]
+        return [redact(line, secrets)[:MAX_LINE] for line in lines[-TAIL_LINES:] if line.strip()]
 
     def stop(self, *, keep_log: bool = False) -> None:
         """End the server and everything that it started; safe to call twice."""
@@ -90,16 +90,16 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on at this moment."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def start_server(name: str, port: int, command: Sequence[str], environment: Mapping[str, str]) -> Server:
-    """Start `command`, which is to listen on `port`; nothing is waited for.
+    """Start `command`, which is to listen on `port`, and return at once.
 
-    Keys in the environment are none of the server's business and are kept from it.
+    The server does not get the keys in our environment.
     """
     descriptor, log = tempfile.mkstemp(prefix=f"xlingual-{name}-", suffix=".log")
     os.close(descriptor)
@@ -111,7 +111,7 @@ def start_server(name: str, port: int, command: Sequence[str], environment: Mapp
             env={**clean, **environment},
             pass_fds=[inner],
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a signal to our terminal is ours to pass on
+            start_new_session=True,  # a signal to our terminal is not for the server
         )
     except OSError as error:
         os.close(outer)
@@ -121,7 +121,7 @@ def start_server(name: str, port: int, command: Sequence[str], environment: Mapp
     return Server(name=name, port=port, log=Path(log), watchdog=watchdog, pipe=outer)
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2.0) as response:

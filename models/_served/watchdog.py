@@ -1,10 +1,11 @@
-"""Runs a server and ends it, with all of its children, as soon as the process that wanted it is gone.
+"""Runs a server and ends it, with all of its children, as soon as the process that started it is gone.
 
     python watchdog.py PIPE LOG COMMAND...
 
-PIPE is the number of an inherited descriptor whose other end the parent holds: at its end, whatever ended the parent,
-the server is told to stop, and killed if it does not. On Linux orphans of the server fall to this process instead of
-init, and the server dies with it. A script of the standard library and psutil, so that it starts at once.
+PIPE is the number of an inherited descriptor whose other end the parent holds. When the parent ends, in whatever way,
+the pipe does too; the server is then terminated, and killed if that is not enough. On Linux this process adopts the
+orphans of the server instead of init, and the server dies with it. A script of the standard library and psutil only, so
+that it starts fast.
 """
 
 import ctypes
@@ -21,18 +22,18 @@ import psutil
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 5.0
-"""For the server to end by itself after it was told to."""
-LOOK_SECONDS = 0.1
+"""For the server to end after SIGTERM."""
+POLL_SECONDS = 0.1
 
 
 def main() -> int:
     """Run the command until it ends or the pipe does; returns its exit code."""
     pipe, log, command = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the pipe alone says when it is over
+        signal.signal(number, signal.SIG_IGN)  # only the pipe ends it
     _control(PR_SET_CHILD_SUBREAPER, 1)
     with log.open("ab") as stream:
-        server = subprocess.Popen(  # noqa: S603 - the command of an engine of ours
+        server = subprocess.Popen(  # noqa: S603 - the command of a server program of ours
             command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -41,10 +42,10 @@ def main() -> int:
         )
     os.set_blocking(pipe, False)
     while server.poll() is None:
-        ready, _, _ = select.select([pipe], [], [], LOOK_SECONDS)
+        ready, _, _ = select.select([pipe], [], [], POLL_SECONDS)
         if ready and os.read(pipe, 1) == b"":
             server.terminate()
-            _await(server)
+            _wait_or_kill(server)
             break
     _end_all()
     code = server.wait()
@@ -62,7 +63,7 @@ def _control(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _await(server: subprocess.Popen[bytes]) -> None:
+def _wait_or_kill(server: subprocess.Popen[bytes]) -> None:
     try:
         server.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -70,7 +71,7 @@ def _await(server: subprocess.Popen[bytes]) -> None:
 
 
 def _end_all() -> None:
-    """Kill whatever the server has started and left, until nothing is left."""
+    """Kill all processes that the server has started and left."""
     deadline = time.monotonic() + GRACE_SECONDS
     while children := psutil.Process().children(recursive=True):
         for child in children:

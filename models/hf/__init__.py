@@ -1,49 +1,76 @@
-"""Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub."""
+"""Models in the transformers layout: a folder, a GGUF file, or `org/name[@revision]` on the Hugging Face hub.
+
+`HfModel` below takes a request through all steps; each is a module, in the order in which a request meets them:
+
+    checkpoint     a name to files, configuration, tokenizer and fingerprint; the weights into memory
+    loaded_model   a model whose weights are in memory
+    tokens         requests to token ids, once each; generated tokens to stop strings
+    packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
+    static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
+    paged          the engine of transformers' continuous batching
+    scoring        log-likelihoods of choices, for any engine
+    responses      generated tokens to responses
+    limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
+    devices        one model on several devices, a process each
+
+An engine is how a local model generates: packed, static or paged.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 from xlingual.text import did_you_mean
 
-from .checkpoint.adapters import give_back
+from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
-from .limits import RowLimit, release_memory, take_no_note
+from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
-from .packed.verification import verify
+from .packed.verification import longest_text, verify
 from .paged.continuous_batching import generate_paged
-from .responses import failed
+from .responses import find_overflow
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
-from .tokens.choices import TokenizedChoices, count_tokens, tokenize_choices
+from .tokens.cache import TokenCache, Tokenized
+from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
 
-BATCH_SIZE = 32
+Item = TypeVar("Item")
+STATIC_BATCH_SIZE = 32
 """Rows of a static batch when the user does not say."""
-PACKED_ROWS = 128
-"""Most rows that the packed engine answers together when the user does not say; it takes no more than memory holds."""
+MAX_RUNNING = 128
+"""Most sequences that the other engines run at once when the user does not say; memory may hold fewer."""
 
 
 @dataclass(slots=True, kw_only=True)
 class HfModel:
-    """A transformers model; its weights come into memory with the first answer and go with `close`."""
+    """A transformers model; its weights are loaded with the first answer and freed with `close`."""
 
     description: Description
     options: ModelOptions
     loaded: LoadedModel | None = field(default=None, init=False)
+    tokens: TokenCache = field(init=False)
+    """Of the requests that were counted and are not answered yet."""
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
-    """Of each way of generating that was used."""
-    note: Callable[[str], None] = field(default=take_no_note, init=False)
+    """By engine."""
+    note: Callable[[str], None] = field(default=ignore_note, init=False)
+    noted: set[str] = field(default_factory=set, init=False)
+    """Notes that are not repeated."""
+
+    def __post_init__(self) -> None:
+        """Start with an empty token cache."""
+        self.tokens = TokenCache(self.description.tokenizer_context)
 
     @property
     def spec(self) -> ModelSpec:
@@ -51,66 +78,73 @@ class HfModel:
         return self.description.spec
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Take the function that is told when memory is short."""
+        """Set the function that is called with a note: memory was short, or another engine answers."""
         self.note = note
         for limit in self.limits.values():
             limit.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return count_tokens(self.description.reader, requests)
+        return self.tokens.count(requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, each response as soon as it is known.
-
-        A model that the packed engine does not support is asked batch by batch.
-        """
-        asked = [request for request in requests if request.choices is None]
-        prompts: list[Rendered] = []
-        for request, rendered in zip(asked, self._render(asked), strict=True):
-            if isinstance(rendered, Failure):
-                yield failed(request, rendered)
-            else:
-                prompts.append(rendered)
-        if prompts:
-            yield from self._generate(prompts)
-        chosen = [request for request in requests if request.choices is not None]
-        tokenized: list[TokenizedChoices] = []
-        for request, each in zip(chosen, self._tokenize_choices(chosen), strict=True):
+        """Answer every request, each response as soon as it is known."""
+        tokenized: list[Tokenized] = []
+        for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
-                yield failed(request, each)
+                yield failed_response(request, each)
             else:
                 tokenized.append(each)
-        if tokenized:
-            yield from self._score(tokenized)
+        yield from self.answer_tokenized(tokenized)
+
+    def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        """Answer requests that are tokenized already, here or by another process."""
+        prompts: list[Rendered] = []
+        for each in tokenized:
+            if not isinstance(each, Rendered):
+                continue
+            if (overflow := find_overflow(self._load(), each)) is not None:
+                yield overflow
+            else:
+                prompts.append(each)
+        if prompts:
+            yield from self._generate(prompts)
+        if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
+            yield from self._score(choices)
 
     def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
-        engine = self.options.engine or "packed"
-        if engine == "packed" and not self._use_packed(
-            max(len(each.ids) + each.request.max_new_tokens for each in prompts)
-        ):
-            engine = "static"
-        limit = self._limit(engine, BATCH_SIZE if engine == "static" else PACKED_ROWS)
-        yield from ENGINES_BY_NAME[engine](self._load(), prompts, limit)
+        by_engine = {self.options.engine or "packed": list(prompts)}
+        if "packed" in by_engine:
+            lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
+            by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
+        for engine, chosen in by_engine.items():
+            if chosen:
+                limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
+                yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
-        longest = max(len(each.ids) for one in tokenized for choice in one.passages for each in choice)
-        if self.options.engine != "static" and self._use_packed(longest):
-            yield from score_packed(self._load(), tokenized)
-        else:
-            yield from score_padded(self._load(), tokenized, self._limit("static", BATCH_SIZE))
+        packed: list[TokenizedChoices] = []
+        padded = list(tokenized)
+        if self.options.engine != "static":
+            lengths = [max(len(window.ids) for choice in each.windows for window in choice) for each in tokenized]
+            packed, padded = self._choose_engine(tokenized, lengths)
+        if packed:
+            yield from score_packed(self._load(), packed)
+        if padded:
+            yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""
-        return [each if isinstance(each, Failure) else each.ids for each in self._render(requests)]
+        rendered = render(self.description.tokenizer, requests, self.description.vocabulary)
+        return [each if isinstance(each, Failure) else each.ids for each in rendered]
 
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
@@ -136,9 +170,10 @@ class HfModel:
         return self.description.checkpoint.folder
 
     def close(self) -> None:
-        """Free the weights."""
+        """Free the weights and the token cache."""
+        self.tokens.clear()
         if self.loaded is not None:
-            give_back(self.loaded.model)
+            release_model(self.loaded.model)
             self.loaded = None
             release_memory()
 
@@ -147,20 +182,31 @@ class HfModel:
             self.loaded = load(self.description, self.options)
         return self.loaded
 
-    def _use_packed(self, longest: int) -> bool:
-        """Return whether the packed engine takes texts of up to `longest` tokens; it is made ready where it does."""
-        ready = verify(self._load(), longest)
-        self.loaded = ready or self.loaded
-        return ready is not None
+    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
+        """Return what the packed engine answers and what static batches do; `lengths` are tokens with their answers.
 
-    def _tokenize_choices(self, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:
-        return tokenize_choices(self.description.reader, requests)
+        Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
+        on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
+        """
+        verified = verify(self._load(), min(lengths))
+        if verified is None:
+            self._note_once("the packed engine does not compute what this model does: static batches answer instead")
+            return [], list(items)
+        self.loaded = verified
+        fits = {length: verify(verified, length) is not None for length in set(lengths)}
+        packed = [item for item, length in zip(items, lengths, strict=True) if fits[length]]
+        if len(packed) < len(items):
+            longest = longest_text(verified.model.config)
+            self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
+        return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+
+    def _note_once(self, message: str) -> None:
+        if message not in self.noted:
+            self.noted.add(message)
+            self.note(message)
 
     def _limit(self, engine: str, rows: int) -> RowLimit:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
-
-    def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
-        return render(self.description.tokenizer, requests, self.description.vocabulary)
 
 
 ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response]]] = {

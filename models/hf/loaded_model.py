@@ -24,9 +24,9 @@ class CausalLM(DecoderModel, Protocol):
         use_cache: bool,
         position_ids: "torch.Tensor | None" = None,
         logits_to_keep: "torch.Tensor | int" = 0,
-        plan: object = None,
+        attention_metadata: object = None,
     ) -> CausalLMOutput:
-        """Compute a forward pass; `plan` reaches the attention function of every layer."""
+        """Compute a forward pass; `attention_metadata` reach the attention function of every layer."""
         ...
 
     def generate(
@@ -44,7 +44,7 @@ class CausalLM(DecoderModel, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A loaded model and what generation must know of it."""
+    """A model in memory, with what generation and scoring use of its description."""
 
     model: CausalLM
     tokenizer: Tokenizer
@@ -52,7 +52,7 @@ class LoadedModel:
     end_ids: tuple[int, ...]
     """Tokens that end an answer; may be empty."""
     pad_id: int
-    """Fills rows up to the longest; always masked, so any token will do."""
+    """Padding; always masked, so any token will do."""
     context_length: int | None
     shared: bool = False
     """Whether other models of this process use the same modules, which must then stay as they are."""

@@ -1,63 +1,69 @@
-"""Scoring requests: the log-likelihoods of choices, collected over forward passes until a request is complete."""
+"""Scoring requests: log-likelihoods of choices, collected over forward passes until all of a request are known.
+
+A choice of two tokens behind a prompt is one `ScoringWindow`, whose last two tokens are scored; a long text is several.
+Windows that read the same tokens are computed once. A request is answered when none of its windows is pending.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from xlingual.records import Failure, Likelihood, Response
+from xlingual.records import Failure, Likelihood, Response, failed_response
 
 from .loaded_model import LoadedModel
-from .responses import failed
 from .tokens.choices import ScoringWindow, TokenizedChoices
 
 if TYPE_CHECKING:
     import torch
 
-SCORE_BYTES = 2**28
-"""Most memory of the scores of a forward pass over the vocabulary."""
-NUMBER_BYTES = 8
-"""Of one score: in float32, and once more while their sum is taken."""
+LOGITS_BYTES = 2**28
+"""Most memory of the logits of a forward pass."""
+LOGIT_BYTES = 8
+"""Of one logit: in float32, and once more while the logarithm of their sum is taken."""
 NOT_FINITE = Failure(kind="non-finite logits", message="the scores of a token hold NaN or infinity")
 
 
 @dataclass(slots=True, eq=False)
 class WindowScores:
-    """A passage on its way: what the model said of each of its scored tokens."""
+    """A window of a request, and what the model said of each of its scored tokens."""
 
-    passage: ScoringWindow
-    scoring: "ScoringRequest"
-    logarithms: list[float]
+    window: ScoringWindow
+    request: "ScoringRequest"
+    log_probs: list[float]
+    """By scored token; NaN until it is known."""
     greedy: list[bool]
+    """Whether each was the likeliest token."""
 
-    def place(self, number: int) -> int:
-        """Return the place of the token that the scored token `number` follows."""
-        return self.passage.first + number - 1
+    def position(self, index: int) -> int:
+        """Return the position whose logits score the scored token `index`: that of the token before it."""
+        return self.window.first + index - 1
 
 
 @dataclass(slots=True, eq=False)
 class ScoringRequest:
-    """A request whose passages are being scored."""
+    """A request whose choices are being scored."""
 
     tokenized: TokenizedChoices
     choices: list[list[WindowScores]] = field(default_factory=list)
-    open: int = 0
-    """WindowsByText that have not been scored yet."""
+    """The windows of each choice."""
+    pending: int = 0
+    """Windows that have not been scored yet."""
     failure: Failure | None = None
 
     def respond(self) -> Response:
-        """Add up what is known when nothing is open any more."""
+        """Return the response; to be called when no window is pending."""
         request, tokens = self.tokenized.request, self.tokenized.tokens
-        sums = [sum(sum(entry.logarithms) for entry in choice) for choice in self.choices]
+        sums = [sum(sum(scores.log_probs) for scores in choice) for choice in self.choices]
         failure = self.failure
         if failure is None and not all(abs(each) < float("inf") for each in sums):
             failure = NOT_FINITE
         if failure is not None:
-            return failed(request, failure, prompt_tokens=tokens)
+            return failed_response(request, failure, prompt_tokens=tokens)
         likelihoods = [
             Likelihood(
                 logarithm=each,
-                is_greedy=all(hit for entry in choice for hit in entry.greedy),
-                tokens=sum(len(entry.greedy) for entry in choice),
+                is_greedy=all(hit for scores in choice for hit in scores.greedy),
+                tokens=sum(len(scores.greedy) for scores in choice),
             )
             for each, choice in zip(sums, self.choices, strict=True)
         ]
@@ -74,59 +80,60 @@ class ScoringRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
-    """A token whose likelihood is asked for: the scored token `number` of an entry, behind `place` of its text."""
+    """A token whose log-likelihood is to be computed."""
 
-    place: int
-    entry: WindowScores
-    number: int
+    position: int
+    """Of the token before it, whose logits score it."""
+    scores: WindowScores
+    index: int
+    """Among the scored tokens of its window."""
 
 
 WindowsByText = dict[tuple[int, ...], list[WindowScores]]
-"""By what the model has to read for them: all tokens but the last."""
+"""By the tokens that the model has to read for them: all but the last."""
 
 
 def open_scoring_requests(tokenized: Sequence[TokenizedChoices]) -> WindowsByText:
-    """Return the entries of all requests; those that need the same reading share it."""
+    """Return the windows of all requests; those that read the same tokens stand together."""
     found: WindowsByText = {}
     for one in tokenized:
-        scoring = ScoringRequest(one)
-        for choice in one.passages:
-            entries = []
-            for passage in choice:
-                count = len(passage.ids) - passage.first
-                entry = WindowScores(passage, scoring, [float("nan")] * count, [False] * count)
-                found.setdefault(passage.ids[:-1], []).append(entry)
-                entries.append(entry)
-            scoring.choices.append(entries)
-            scoring.open += len(entries)
+        request = ScoringRequest(one)
+        for choice in one.windows:
+            windows = []
+            for window in choice:
+                count = len(window.ids) - window.first
+                scores = WindowScores(window, request, [float("nan")] * count, [False] * count)
+                found.setdefault(window.ids[:-1], []).append(scores)
+                windows.append(scores)
+            request.choices.append(windows)
+            request.pending += len(windows)
     return found
 
 
-def close(entries: Iterable[WindowScores], failure: Failure | None = None) -> Iterator[Response]:
-    """Note that `entries` are done, and yield the responses of the requests that have no others open."""
-    for entry in entries:
-        scoring = entry.scoring
-        scoring.failure = scoring.failure or failure
-        scoring.open -= 1
-        if not scoring.open:
-            yield scoring.respond()
+def finish_windows(windows: Iterable[WindowScores], failure: Failure | None = None) -> Iterator[Response]:
+    """Note that `windows` are scored, and yield the responses of the requests that have no others pending."""
+    for scores in windows:
+        request = scores.request
+        request.failure = request.failure or failure
+        request.pending -= 1
+        if not request.pending:
+            yield request.respond()
 
 
-def score_positions(scores: "torch.Tensor", wanted: Sequence[tuple[int, ScoredToken]]) -> None:
-    """Note what `scores`, (positions, vocabulary), say of the wanted tokens, each given with its position."""
+def record_scores(logits: "torch.Tensor", targets: Sequence[tuple[int, ScoredToken]]) -> None:
+    """Record what `logits`, (rows, vocabulary), say of the scored tokens, each given with its row."""
     import torch  # noqa: PLC0415 - heavy
 
-    places = torch.tensor([position for position, _ in wanted], device=scores.device)
-    targets = [each.entry.passage.ids[each.place + 1] for _, each in wanted]
-    tokens = torch.tensor(targets, device=scores.device)
-    scores = scores.float()
-    values = scores[places, tokens] - scores.logsumexp(dim=-1)[places]
-    greedy = scores.argmax(dim=-1)[places] == tokens
-    for (_, each), value, hit in zip(wanted, values.tolist(), greedy.tolist(), strict=True):
-        each.entry.logarithms[each.number] = value
-        each.entry.greedy[each.number] = hit
+    rows = torch.tensor([row for row, _ in targets], device=logits.device)
+    tokens = torch.tensor([each.scores.window.ids[each.position + 1] for _, each in targets], device=logits.device)
+    logits = logits.float()
+    values = logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]
+    greedy = logits.argmax(dim=-1)[rows] == tokens
+    for (_, each), value, hit in zip(targets, values.tolist(), greedy.tolist(), strict=True):
+        each.scores.log_probs[each.index] = value
+        each.scores.greedy[each.index] = hit
 
 
-def most_positions(loaded: LoadedModel) -> int:
-    """Return how many positions' scores over the vocabulary the budget holds."""
-    return max(1, SCORE_BYTES // (NUMBER_BYTES * loaded.model.config.vocab_size))
+def max_scored_positions(loaded: LoadedModel) -> int:
+    """Return for how many positions the memory budget holds the logits."""
+    return max(1, LOGITS_BYTES // (LOGIT_BYTES * loaded.model.config.vocab_size))

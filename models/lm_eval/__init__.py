@@ -14,31 +14,31 @@ from .loading import LanguageModel, load, require_room
 
 @dataclass(slots=True, kw_only=True)
 class LmEvalModel:
-    """A model of lm-eval's; it is made with the first answer and goes with `close`."""
+    """A model of lm-eval; it is loaded with the first answer and freed with `close`."""
 
     spec: ModelSpec
     arguments: Arguments
     loaded: LanguageModel | None = field(default=None, init=False)
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:  # noqa: ARG002 - the protocol's
-        """Return None: lm-eval's models do not say, and cut what is too long from the left."""
+        """Return None: the models of lm-eval do not say, and truncate what is too long from the left."""
         return None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, some dozens at a time; raises where the model cannot be made, or can answer none."""
+        """Answer every request, some dozens at a time; raises where the model cannot be loaded, or can answer none."""
         if requests:
             self.loaded = self.loaded or load(self.arguments)
             require_room(self.loaded, max(request.max_new_tokens for request in requests), where=self.spec.name)
-            yield from ask(self.loaded, requests, at_once=self.arguments.at_once)
+            yield from ask(self.loaded, requests, max_requests=self.arguments.max_requests)
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Free the model."""
         self.loaded = None
 
 
 @register_model("lm_eval")
 def open_lm_eval(name: str, options: ModelOptions) -> Model:
-    """Open any backend of lm-eval's: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
+    """Open any backend of lm-eval: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
 
     Raises UsageError for an unknown backend and EnvironmentFault where lm-eval is not installed.
     """

@@ -1,4 +1,4 @@
-"""What the words of `lm-eval:BACKEND,key=value` mean, what of them may be shown, and what tells two models apart."""
+"""The arguments in `lm-eval:BACKEND,key=value`: what they mean, which may be shown, which identify a model."""
 
 import importlib.util
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
@@ -15,9 +15,9 @@ from xlingual.text import did_you_mean
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
-AT_ONCE = 64
-"""Requests of one call where the batch size is known: what a crash may lose."""
-HARMLESS = frozenset(
+MAX_REQUESTS = 64
+"""Of one call where the batch size is known: what a crash may lose."""
+NEUTRAL = frozenset(
     {"batch_size", "max_batch_size", "device", "num_concurrent", "max_retries", "timeout", "verify_certificate",
      "offload_folder", "parallelize", "max_memory_per_gpu", "max_cpu_memory", "gpus"}
 )  # fmt: skip
@@ -33,16 +33,16 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """A backend of lm-eval's and what it is made with."""
+    """A backend of lm-eval and its arguments."""
 
     backend: str
     named: Mapping[str, Value]
     """As given, secrets included: never to be stored or shown."""
 
     @property
-    def at_once(self) -> int | None:
-        """How many requests a call may hold; None: all, for the backend looks for its batch size in every call."""
-        return None if str(self.named.get("batch_size", "")).startswith("auto") else AT_ONCE
+    def max_requests(self) -> int | None:
+        """How many requests a call may have; None: all, for the backend searches its batch size in every call."""
+        return None if str(self.named.get("batch_size", "")).startswith("auto") else MAX_REQUESTS
 
     @property
     def shown(self) -> dict[str, Value]:
@@ -51,13 +51,13 @@ class Arguments:
 
 
 def read_arguments(name: str, options: ModelOptions) -> Arguments:
-    """Return what `name`, the words after `lm-eval:`, and the options of the command line say together."""
+    """Return the arguments in `name`, which comes after `lm-eval:`, with those of the command line."""
     if importlib.util.find_spec("lm_eval") is None:
         raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
     from lm_eval.models import MODEL_MAPPING  # noqa: PLC0415 - optional, and heavy
     from lm_eval.utils import simple_parse_args_string  # noqa: PLC0415 - optional, and heavy
 
-    if options.revision is not None:  # what stands behind the last "@" of a word arrives so
+    if options.revision is not None:  # what comes after the last "@" of a name arrives as one
         name = f"{name}@{options.revision}"
     backend, _, rest = name.partition(",")
     if backend not in MODEL_MAPPING:
@@ -95,17 +95,17 @@ def describe(arguments: Arguments) -> ModelSpec:
 
 
 def _identity(shown: Mapping[str, Value]) -> list[Json]:
-    """Return all that can change an answer: what a folder holds counts, not where it is."""
+    """Return all that can change an answer: of a folder, its content and not its path."""
     found: list[Json] = []
     for name, value in shown.items():
-        if name in HARMLESS or value == MASK:
+        if name in NEUTRAL or value == MASK:
             continue
         path = Path(value).expanduser() if isinstance(value, str) and value else None
         if path is not None and path.is_dir():
             files = sorted({each for pattern in _FILES for each in path.glob(pattern)})
-            found.append([name, [[each.name, hash_file(each)] for each in files]])
+            found.append([name, [[each.name, hash_once(each)] for each in files]])
         elif path is not None and path.is_file():
-            found.append([name, hash_file(path)])
+            found.append([name, hash_once(path)])
         else:
             found.append([name, value])
     return found

@@ -1,4 +1,4 @@
-"""Requests to lm-eval's three calls and back: answers are matched by what was asked, and a call that fails is split."""
+"""Requests to lm-eval's three calls and back: answers are matched by what was asked, a failed call is halved."""
 
 import inspect
 import math
@@ -7,41 +7,41 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from xlingual.errors import XlingualError
-from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response
+from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response, failed_response
 from xlingual.text import find_stop
 
 from .loading import LanguageModel
 
-GENERATE, CONDITIONAL, WHOLE = "generate_until", "loglikelihood", "loglikelihood_rolling"
-"""lm-eval's names of what can be asked: a text, the likelihood of an ending, that of a whole text."""
+GENERATE, LOGLIKELIHOOD, ROLLING = "generate_until", "loglikelihood", "loglikelihood_rolling"
+"""lm-eval's request types: a text, the log-likelihood of a continuation, that of a whole text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One question to lm-eval: a request, or one choice of it."""
+    """What becomes one Instance of lm-eval: a request, or one choice of it."""
 
     request: Request
     number: int
     """Of the choice."""
     call: str
     texts: tuple[object, ...]
-    """What stands first in lm-eval's arguments: a context, a context and an ending, or a whole text."""
+    """The first of lm-eval's arguments: a context, a context and a continuation, or a whole text."""
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells it from other jobs of one call."""
+        """What identifies it among the jobs of one call."""
         return tuple(str(text) for text in self.texts)
 
 
 @dataclass(slots=True)
-class Answers:
-    """Takes the place of lm-eval's cache, which is told of every answer as it comes, with what was asked."""
+class AnswerHook:
+    """A cache hook: lm-eval calls it with every answer as it comes, and with what was asked."""
 
     call: str
     found: dict[tuple[str, ...], object] = field(default_factory=dict)
 
     def add_partial(self, attr: str, req: Sequence[object], res: object) -> None:
-        """Keep an answer; the settings of a generation, which stand last, are the same for a whole call."""
+        """Keep an answer; the settings of a generation, the last argument, are the same for a whole call."""
         if attr == self.call:
             texts = req[:1] if attr == GENERATE else req
             self.found[tuple(str(text) for text in texts)] = res
@@ -50,37 +50,37 @@ class Answers:
 Outcome = tuple[Job, object]
 
 
-def ask(lm: LanguageModel, requests: Sequence[Request], *, at_once: int | None) -> Iterator[Response]:
-    """Answer every request; `at_once` is the most questions of a call."""
+def ask(lm: LanguageModel, requests: Sequence[Request], *, max_requests: int | None) -> Iterator[Response]:
+    """Answer every request; `max_requests` is the most jobs of a call, None: all of them."""
     groups: dict[tuple[str, int, tuple[str, ...]], list[Job]] = {}
     left = {request.key: len(request.choices or (None,)) for request in requests}
     gathered: dict[str, dict[int, object]] = {request.key: {} for request in requests}
     for request in requests:
         jobs = _jobs(lm, request)
         if isinstance(jobs, Failure):
-            yield _failed(request, jobs)
+            yield failed_response(request, jobs)
             continue
         for job in jobs:
             groups.setdefault((job.call, request.max_new_tokens, request.stop), []).append(job)
-    for (call, most, stop), jobs in groups.items():
+    for (call, max_new_tokens, stop), jobs in groups.items():
         ordered = sorted(jobs, key=lambda job: -len("".join(job.key)))
-        for job, value in _with_second_thoughts(lm, ordered, _settings(call, most, stop), at_once):
+        for job, value in _results_or_retries(lm, ordered, _settings(call, max_new_tokens, stop), max_requests):
             found = gathered[job.request.key]
             found[job.number] = value
             if len(found) == left[job.request.key]:
                 yield _respond(job.request, [found[number] for number in sorted(found)])
 
 
-def _with_second_thoughts(
-    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], at_once: int | None
+def _results_or_retries(
+    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], max_requests: int | None
 ) -> Iterator[Outcome]:
-    """Yield the results of `jobs`, blank texts after being asked again without stop strings.
+    """Yield the results of `jobs`; a blank text is asked for again without stop strings.
 
-    lm-eval cuts at the very first character, so that an answer that opens with a newline would come back empty.
+    lm-eval cuts at the very first character, so that an answer that begins with a newline would come back empty.
     """
-    for job, value in _results(lm, jobs, settings, at_once):
+    for job, value in _results(lm, jobs, settings, max_requests):
         if job.request.stop and isinstance(value, str) and not value.strip():
-            yield from _results(lm, [job], _settings(job.call, job.request.max_new_tokens, ()), at_once)
+            yield from _results(lm, [job], _settings(job.call, job.request.max_new_tokens, ()), max_requests)
         else:
             yield job, value
 
@@ -90,7 +90,7 @@ def _jobs(lm: LanguageModel, request: Request) -> list[Job] | Failure:
         history = [{"role": message.role.value, "content": message.text} for message in request.messages]
         try:
             context = lm.apply_chat_template(history)
-        except Exception as error:  # noqa: BLE001 - the model call: whatever a backend does is this sample's failure
+        except Exception as error:  # noqa: BLE001 - the model call: any error is this sample's failure
             return Failure(kind="chat template", message=f"{type(error).__name__}: {error}")
     else:
         context = "".join(message.text for message in request.messages)
@@ -99,51 +99,58 @@ def _jobs(lm: LanguageModel, request: Request) -> list[Job] | Failure:
     if not isinstance(context, str):
         return Failure(kind="no likelihoods", message="a chat server gives no log-likelihoods of given texts")
     return [
-        Job(request, number, CONDITIONAL, (context + choice.before, choice.text))
+        Job(request, number, LOGLIKELIHOOD, (context + choice.before, choice.text))
         if context + choice.before
-        else Job(request, number, WHOLE, (choice.text,))
+        else Job(request, number, ROLLING, (choice.text,))
         for number, choice in enumerate(request.choices)
     ]
 
 
-def _settings(call: str, most: int, stop: tuple[str, ...]) -> tuple[dict[str, object], ...]:
+def _settings(call: str, max_new_tokens: int, stop: tuple[str, ...]) -> tuple[dict[str, object], ...]:
     if call != GENERATE:
         return ()
-    return ({"until": [each for each in stop if each], "max_gen_toks": most, "do_sample": False, "temperature": 0.0},)
+    return (
+        {
+            "until": [each for each in stop if each],
+            "max_gen_toks": max_new_tokens,
+            "do_sample": False,
+            "temperature": 0.0,
+        },
+    )
 
 
 def _results(
-    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], at_once: int | None
+    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], max_requests: int | None
 ) -> Iterator[Outcome]:
-    """Ask `jobs` in calls of at most `at_once`; what a failed call has left open is asked again in halves."""
-    size = at_once or len(jobs)
+    """Ask `jobs` in calls of at most `max_requests`; what a failed call has not answered is asked again in halves."""
+    size = max_requests or len(jobs)
     batches = [list(jobs[start : start + size]) for start in range(0, len(jobs), size)][::-1]
     while batches:
         batch = batches.pop()
-        answers = Answers(batch[0].call)
-        lm.set_cache_hook(answers)
+        hook = AnswerHook(batch[0].call)
+        lm.set_cache_hook(hook)
         values = _call(lm, batch, settings)
         if not isinstance(values, Failure) and len(values) != len(batch):
             values = Failure(
                 kind="wrong count", message=f"lm-eval gave {len(values)} answers to {len(batch)} questions"
             )
         if isinstance(values, Failure):
-            yield from ((job, answers.found[job.key]) for job in batch if job.key in answers.found)
-            open_jobs = [job for job in batch if job.key not in answers.found]
-            half = len(open_jobs) // 2
+            yield from ((job, hook.found[job.key]) for job in batch if job.key in hook.found)
+            unanswered = [job for job in batch if job.key not in hook.found]
+            half = len(unanswered) // 2
             if half:
-                batches += [open_jobs[half:], open_jobs[:half]]
-            yield from ((job, values) for job in open_jobs if not half)
+                batches += [unanswered[half:], unanswered[:half]]
+            yield from ((job, values) for job in unanswered if not half)
         else:
-            yield from ((job, answers.found.get(job.key, value)) for job, value in zip(batch, values, strict=True))
+            yield from ((job, hook.found.get(job.key, value)) for job, value in zip(batch, values, strict=True))
 
 
 def _call(lm: LanguageModel, batch: Sequence[Job], settings: tuple[dict[str, object], ...]) -> list[object] | Failure:
     from lm_eval.api.instance import Instance  # noqa: PLC0415 - optional, and heavy
 
     instances = [
-        Instance(job.call, {}, (*job.texts, *deepcopy(settings)), place, ("xlingual", place, 1))
-        for place, job in enumerate(batch)
+        Instance(job.call, {}, (*job.texts, *deepcopy(settings)), index, ("xlingual", index, 1))
+        for index, job in enumerate(batch)
     ]
     call = getattr(lm, batch[0].call)
     quiet = {"disable_tqdm": True} if "disable_tqdm" in inspect.signature(call).parameters else {}
@@ -151,25 +158,25 @@ def _call(lm: LanguageModel, batch: Sequence[Job], settings: tuple[dict[str, obj
         return list(call(instances, **quiet))
     except XlingualError:
         raise
-    except Exception as error:  # noqa: BLE001 - the model call: whatever a backend does is the failure of these samples
+    except Exception as error:  # noqa: BLE001 - the model call: any error is the failure of these samples
         return Failure(kind=type(error).__name__, message=str(error)[:300])
 
 
 def _respond(request: Request, values: Sequence[object]) -> Response:
     failure = next((value for value in values if isinstance(value, Failure)), None)
     if failure is not None:
-        return _failed(request, failure)
+        return failed_response(request, failure)
     if request.choices is not None:
         likelihoods = [_likelihood(value) for value in values]
         known = tuple(each for each in likelihoods if each is not None)
         if len(known) < len(values):
-            return _failed(request, Failure(kind="no likelihood", message=f"lm-eval answered {values!r:.200}"))
+            return failed_response(request, Failure(kind="no likelihood", message=f"lm-eval answered {values!r:.200}"))
         return Response(
             key=request.key, text=None, failure=None, finish=None, prompt_tokens=None, tokens=None, likelihoods=known
         )
     [text] = values
     if not isinstance(text, str):
-        return _failed(request, Failure(kind="no text", message=f"lm-eval answered {text!r:.200}"))
+        return failed_response(request, Failure(kind="no text", message=f"lm-eval answered {text!r:.200}"))
     cut = find_stop(text, request.stop)
     return Response(
         key=request.key,
@@ -188,7 +195,3 @@ def _likelihood(value: object) -> Likelihood | None:
     if not isinstance(number, int | float) or not math.isfinite(number):
         return None
     return Likelihood(logarithm=float(number), is_greedy=None if greedy is None else bool(greedy), tokens=None)
-
-
-def _failed(request: Request, failure: Failure) -> Response:
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)

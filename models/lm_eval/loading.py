@@ -1,4 +1,4 @@
-"""lm-eval's models as they are used here, and how they are made."""
+"""What is used of a model of lm-eval, and how it is loaded."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -8,11 +8,11 @@ from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualEr
 from .arguments import Arguments
 
 
-class Recorder(Protocol):
-    """What lm-eval calls a cache hook."""
+class CacheHook(Protocol):
+    """What lm-eval calls with every answer."""
 
     def add_partial(self, attr: str, req: Sequence[object], res: object) -> None:
-        """Be told of the answer `res` to the arguments `req` of the call `attr`."""
+        """Take the answer `res` to the arguments `req` of the call `attr`."""
         ...
 
 
@@ -20,7 +20,7 @@ class LanguageModel(Protocol):
     """What is used of lm-eval's LM; each call takes Instances and answers in their order."""
 
     def generate_until(self, requests: Sequence[object]) -> Sequence[object]:
-        """Return a text for each."""
+        """Return a text for each request."""
         ...
 
     def loglikelihood(self, requests: Sequence[object]) -> Sequence[object]:
@@ -35,13 +35,13 @@ class LanguageModel(Protocol):
         """Return the text of a chat, or what stands for it."""
         ...
 
-    def set_cache_hook(self, cache_hook: Recorder) -> None:
-        """Tell `cache_hook` of every answer."""
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Call `cache_hook` with every answer."""
         ...
 
 
 def load(arguments: Arguments) -> LanguageModel:
-    """Make the model; EnvironmentFault where a package lacks, ModelError where lm-eval cannot make it."""
+    """Load the model; EnvironmentFault where a package is missing, ModelError where lm-eval cannot load it."""
     from lm_eval.api.registry import get_model  # noqa: PLC0415 - optional, and heavy
 
     where = f"lm-eval:{arguments.backend}"

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import content_hash
 from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 
 from .address import Address, read_address, read_key
-from .exchange import open_exchange
+from .connection import open_connection
 from .pacing import RateLimits
-from .reading import failed
-from .schedule import plan
+from .schedule import make_schedule
 from .stream import iterate
 
 NO_LIKELIHOODS = Failure(
@@ -44,15 +43,15 @@ class OpenAiModel:
         """
         for request in requests:
             if request.choices is not None:
-                yield failed(request, NO_LIKELIHOODS)
+                yield failed_response(request, NO_LIKELIHOODS)
         requests = [request for request in requests if request.choices is None]
         if not requests:
             return
         key = read_key(self.address)
 
         async def work(deliver: Callable[[Response], None]) -> None:
-            async with open_exchange(self.address, key, self.limits) as exchange:
-                await plan(requests, exchange.attempt, deliver, self.limits, self.address.url).run()
+            async with open_connection(self.address, key, self.limits) as connection:
+                await make_schedule(requests, connection.attempt, deliver, self.limits, self.address.url).run()
 
         yield from iterate(work)
 
@@ -77,9 +76,9 @@ def open_openai(name: str, options: ModelOptions) -> Model:
         )
     if importlib.util.find_spec("openai") is None:
         raise EnvironmentFault("the package openai is not installed", where="openai", hint="pip install 'openai>=2,<4'")
-    limits = RateLimits() if options.batch_size is None else RateLimits(most=options.batch_size)
-    if limits.most < 1:
-        raise UsageError(f"must be at least 1, got {limits.most}", where="--batch-size")
+    limits = RateLimits() if options.batch_size is None else RateLimits(max_concurrency=options.batch_size)
+    if limits.max_concurrency < 1:
+        raise UsageError(f"must be at least 1, got {limits.max_concurrency}", where="--batch-size")
     read_key(address)
     return OpenAiModel(spec=_describe(address), address=address, limits=limits)
 

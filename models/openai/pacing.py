@@ -17,9 +17,9 @@ BUSY = frozenset({429, 503})
 class RateLimits:
     """Of one model on one server."""
 
-    start: int = 8
+    initial_concurrency: int = 8
     """Requests at once, after the first has been answered."""
-    most: int = 64
+    max_concurrency: int = 64
     connect_seconds: float = 10.0
     read_seconds: float = 300.0
     """Longest silence of the server."""
@@ -30,9 +30,9 @@ class RateLimits:
     first_attempts: int = 5
     """Where nothing has ever listened at the address."""
     backoff_seconds: float = 0.5
-    longest_backoff_seconds: float = 30.0
-    longest_wait_seconds: float = 60.0
-    """A server that asks for a longer pause is not waited for."""
+    max_backoff_seconds: float = 30.0
+    max_wait_seconds: float = 60.0
+    """A longer pause that a server asks for is not kept: the sample fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,34 +46,34 @@ class ServerTrouble:
     reached: bool = True
     """Whether something listened at the address."""
     wait: float | None = None
-    """Seconds that the server asked to be left alone."""
+    """Seconds that the server asked to wait."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RequestPacing:
-    """Requests at once: one until the server has said anything, then more with every answer, half when it is busy."""
+    """Requests at once: one until the server has answered, then more with every answer, half when it is busy."""
 
-    most: int
-    room: float = 1.0
+    max_concurrency: int
+    limit: float = 1.0
     resume_at: float = 0.0
     """Nothing is sent before, in seconds of the event loop's clock."""
     halved_at: float = -1.0
     probed: bool = False
 
-    def open_up(self, start: int) -> None:
-        """Go from the first request, sent alone so that a refused key is sent once, to `start` at once."""
+    def open(self, concurrency: int) -> None:
+        """Go from the first request, sent alone so that a refused key is sent once, to as many at once."""
         if not self.probed:
             self.probed = True
-            self.room = float(min(start, self.most))
+            self.limit = float(min(concurrency, self.max_concurrency))
 
-    def speed_up(self) -> None:
-        """Take an answer: one more at once for every round of answers."""
-        self.room = min(float(self.most), self.room + 1.0 / self.room)
+    def increase(self) -> None:
+        """After an answer: one more at once for every round of answers."""
+        self.limit = min(float(self.max_concurrency), self.limit + 1.0 / self.limit)
 
-    def slow_down(self, *, sent_at: float, now: float) -> None:
-        """Take a refusal: half as much, once for all the requests that were under way when it came."""
+    def decrease(self, *, sent_at: float, now: float) -> None:
+        """After a refusal: half as many, once for all the requests that were in flight when it came."""
         if sent_at > self.halved_at:
-            self.room = max(1.0, self.room / 2)
+            self.limit = max(1.0, self.limit / 2)
             self.halved_at = now
 
     def hold(self, until: float) -> None:
@@ -84,10 +84,10 @@ class RequestPacing:
 def backoff(limits: RateLimits, attempts: int) -> float:
     """Return the pause before the next attempt in seconds: anything up to a bound that doubles (full jitter)."""
     bound = limits.backoff_seconds * 2.0 ** min(attempts - 1, 30)
-    return random.uniform(0.0, min(bound, limits.longest_backoff_seconds))  # noqa: S311 - no secret
+    return random.uniform(0.0, min(bound, limits.max_backoff_seconds))  # noqa: S311 - no secret
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of a Retry-After header in either of its forms, None where there is none or it says nothing.
 
     A date is compared with the server's own clock where the server tells it.

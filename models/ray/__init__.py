@@ -1,4 +1,10 @@
-"""Data-parallel evaluation on Ray: `ray:N:SPEC`, N workers each with the model SPEC; `ray:N@GPUS:SPEC` shares GPUs."""
+"""Data-parallel evaluation on Ray: `ray:N:SPEC`, N workers each with the model SPEC; `ray:N@GPUS:SPEC` shares GPUs.
+
+cluster   connect to $RAY_ADDRESS, or start a cluster on this machine
+pool      the workers: chunks are assigned, dead workers replaced
+chunks    which requests go to one worker together
+worker    the actor that answers them
+"""
 
 import importlib.util
 import re
@@ -20,8 +26,8 @@ HINT = (
 )
 
 
-def _take_no_note(_note: str) -> None:
-    """Nobody listens."""
+def _ignore_note(_note: str) -> None:
+    """Do nothing with a note."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,19 +35,19 @@ class RayModel:
     """A model on many workers; they start with the first answer and end with `close`."""
 
     inner: Model
-    """The driver's own, which describes and counts but never loads weights."""
+    """The driver's own: it describes the model and counts tokens, and never loads weights."""
     config: PoolConfig
     cluster: Cluster | None = field(default=None, init=False)
     pool: WorkerPool | None = field(default=None, init=False)
-    note: Callable[[str], None] = field(default=_take_no_note, init=False)
+    note: Callable[[str], None] = field(default=_ignore_note, init=False)
 
     @property
     def spec(self) -> ModelSpec:
-        """The model of the workers: who computed an answer does not change it."""
+        """Which model; the number of workers is no part of it, since it changes no answer."""
         return self.inner.spec
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Take the function that is told of dead workers, and what the workers' models tell."""
+        """Set the function that is called with a note: a worker died, or its model has a note."""
         self.note = note
         if self.pool is not None:
             self.pool.note = note
@@ -58,7 +64,7 @@ class RayModel:
         yield from self.ask(requests, {})
 
     def ask(self, requests: Sequence[Request], examples: Mapping[str, Example]) -> Iterator[Response]:
-        """Answer as above, for workers that are to be shown the examples behind the requests."""
+        """Answer as `answer` does, by workers that see the examples of the requests."""
         if not requests:
             return
         if self.cluster is None:
@@ -71,7 +77,7 @@ class RayModel:
         yield from self.pool.answer(requests, examples)
 
     def close(self) -> None:
-        """End the workers, and the cluster where it is ours."""
+        """End the workers, and the cluster where it was started here."""
         if self.pool is not None:
             self.pool.close()
             self.pool = None
@@ -83,7 +89,7 @@ class RayModel:
 
 @dataclass(slots=True, kw_only=True)
 class ExampleRayModel:
-    """A RayModel of workers that look at examples: echo and others for tests."""
+    """A RayModel whose workers see the examples: echo and others for tests."""
 
     model: RayModel
     examples: dict[str, Example] = field(default_factory=dict, init=False)
@@ -98,7 +104,7 @@ class ExampleRayModel:
         self.examples.update(examples)
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Hand on who takes notes."""
+        """Set the function that is called with a note."""
         self.model.on_note(note)
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
@@ -119,9 +125,9 @@ class ExampleRayModel:
 def open_ray(name: str, options: ModelOptions) -> Model:
     """Open `N[@GPUS]:SPEC`: SPEC on N workers of a Ray cluster, $RAY_ADDRESS or this machine; nothing is started yet.
 
-    Raises UsageError for a wrong word, EnvironmentFault where Ray is not installed, and what SPEC raises.
+    Raises UsageError for a wrong name, EnvironmentFault where Ray is not installed, and what opening SPEC raises.
     """
-    # What stands behind the last "@" of a word arrives as a revision, the GPUs of a worker too.
+    # What comes after the last "@" of a name arrives as a revision, the GPUs of a worker too.
     if options.revision is not None and ":" not in name:
         name, options = f"{name}@{options.revision}", replace(options, revision=None)
     found = WORD.fullmatch(name)
@@ -137,7 +143,7 @@ def open_ray(name: str, options: ModelOptions) -> Model:
         workers=int(found["workers"]),
         gpus=None if found["gpus"] is None else float(found["gpus"]),
         word=inner_word,
-        # A driver without a GPU must not be answered in another dtype by workers that have one.
+        # Workers with a GPU would choose another dtype than a driver without one.
         options=options if inner.spec.dtype is None else replace(options, dtype=inner.spec.dtype),
         fingerprint=inner.spec.fingerprint,
         has_weights=inner.spec.dtype is not None,

@@ -1,20 +1,21 @@
-"""Which requests go together: neighbours in the order of their texts, since what they share is computed once."""
+"""Requests in chunks: neighbours in the order of their texts go together, since a shared prefix is computed once."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from xlingual.records import Failure, Request
 
-LEAST = 32
-MOST = 1024
-"""Requests of a chunk, unless a worker's share of all is less. What is answered together costs less: rows share the
-passes of a model, so that 20 questions alone take about as long as 40. Chunks still get smaller towards the end, so
-that workers finish together."""
-LEEWAY = 0.25
-"""Of a chunk's size: how far the cut may move to where neighbours share the least."""
-DEATHS = 3
-"""Of workers that were busy with one request alone, after which it is given up."""
+MIN_CHUNK = 32
+MAX_CHUNK = 1024
+"""Requests of a chunk, unless there are fewer for each worker. Large chunks cost less: their requests share the forward
+passes of a model, so that 20 questions alone take about as long as 40. Towards the end chunks get smaller, so that
+workers finish together."""
+CUT_SLACK = 0.25
+"""Of the size of a chunk: how far the cut may move to where neighbours share the shortest prefix."""
+MAX_CRASHES = 3
+"""Of workers over one request alone, after which it fails."""
 
 
 @dataclass(slots=True)
@@ -22,54 +23,54 @@ class Chunk:
     """Requests that a worker has not answered yet, by key."""
 
     requests: dict[str, Request]
-    deaths: int = 0
-    """How many workers died over these very requests."""
+    crashes: int = 0
+    """How many workers died over just these requests."""
 
 
 @dataclass(slots=True)
 class Queue:
-    """All that no worker has."""
+    """The requests that no worker has."""
 
     workers: int
     waiting: deque[Request]
-    least: int
-    """Requests of a chunk."""
-    again: deque[Chunk] = field(default_factory=deque)
-    """Left by workers that died."""
+    min_chunk: int
+    """Fewest requests of a chunk."""
+    requeued: deque[Chunk] = field(default_factory=deque)
+    """From workers that died."""
 
     def next(self) -> Chunk | None:
-        """Take the next chunk, None where there is none."""
-        if self.again:
-            return self.again.popleft()
+        """Remove the next chunk and return it, None where there is none."""
+        if self.requeued:
+            return self.requeued.popleft()
         if not self.waiting:
             return None
-        size = min(MOST, max(self.least, -(-len(self.waiting) // (2 * self.workers))))
+        size = min(MAX_CHUNK, max(self.min_chunk, -(-len(self.waiting) // (2 * self.workers))))
         taken = [self.waiting.popleft() for _ in range(_cut(self.waiting, size))]
         return Chunk({request.key: request for request in taken})
 
-    def put_back(self, chunk: Chunk) -> tuple[Request, Failure] | None:
-        """Take what a dead worker left, in smaller chunks: should one request kill workers, it ends up alone.
+    def requeue(self, chunk: Chunk) -> tuple[Request, Failure] | None:
+        """Queue what a dead worker had, in smaller chunks, so that a request that kills workers ends up alone.
 
-        Returns the request that has now killed so many alone that it is given up.
+        Returns the request that has killed so many workers alone that it fails.
         """
         left = list(chunk.requests.values())
-        deaths = chunk.deaths + 1
+        crashes = chunk.crashes + 1
         if not left:
             return None
-        if len(left) == 1 and deaths >= DEATHS:
-            return left[0], Failure(kind="worker died", message=f"{deaths} workers died while they answered this")
+        if len(left) == 1 and crashes >= MAX_CRASHES:
+            return left[0], Failure(kind="worker died", message=f"{crashes} workers died while they answered this")
         size = max(1, len(left) // 4)
         parts = [left[start : start + size] for start in range(0, len(left), size)]
         for part in reversed(parts):
-            self.again.appendleft(Chunk({each.key: each for each in part}, deaths if len(left) == 1 else 0))
+            self.requeued.appendleft(Chunk({each.key: each for each in part}, crashes if len(left) == 1 else 0))
         return None
 
 
-def line_up(requests: Sequence[Request], workers: int) -> Queue:
+def make_queue(requests: Sequence[Request], workers: int) -> Queue:
     """Return the queue of all requests."""
     share = -(-len(requests) // workers)
-    least = MOST if workers == 1 else min(LEAST, max(1, share))
-    return Queue(workers=workers, waiting=deque(sorted(requests, key=_text)), least=least)
+    min_chunk = MAX_CHUNK if workers == 1 else min(MIN_CHUNK, max(1, share))
+    return Queue(workers=workers, waiting=deque(sorted(requests, key=_text)), min_chunk=min_chunk)
 
 
 def _text(request: Request) -> str:
@@ -77,17 +78,17 @@ def _text(request: Request) -> str:
 
 
 def _cut(waiting: deque[Request], size: int) -> int:
-    """Return how many to take: about `size`, up to a place where the next text shares little with the last."""
-    leeway = int(size * LEEWAY)
-    if len(waiting) <= size + leeway:
+    """Return how many to take: about `size`, up to where the next text shares a short prefix with the last."""
+    slack = int(size * CUT_SLACK)
+    if len(waiting) <= size + slack:
         return len(waiting)
-    places = range(max(1, size - leeway), size + leeway + 1)
-    window = [_text(waiting[index]) for index in range(places[0] - 1, places[-1] + 1)]
-    shared = [_in_common(*window[index : index + 2]) for index in range(len(places))]
-    return min(zip(shared, (abs(place - size) for place in places), places, strict=True))[2]
+    sizes = range(max(1, size - slack), size + slack + 1)
+    texts = [_text(waiting[index]) for index in range(sizes[0] - 1, sizes[-1] + 1)]
+    shared = [_common_prefix_length(*pair) for pair in pairwise(texts)]
+    return min(zip(shared, (abs(each - size) for each in sizes), sizes, strict=True))[2]
 
 
-def _in_common(first: str, second: str) -> int:
-    """Return how many characters two texts begin with alike."""
+def _common_prefix_length(first: str, second: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
     shortest = min(len(first), len(second))
-    return next((place for place in range(shortest) if first[place] != second[place]), shortest)
+    return next((index for index in range(shortest) if first[index] != second[index]), shortest)

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from xlingual.errors import EnvironmentFault
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
-QUIET = {
+RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
-"""Nothing is reported to anybody, no variable is hidden from workers, no working directory is sent around."""
+"""No usage statistics, no variable hidden from workers, no working directory copied to them."""
 CONNECT_SECONDS = 5.0
-"""For a cluster to answer the door; Ray itself waits long and then ends the whole process."""
-PASSED_ON = ("XLINGUAL_PLUGINS", "XLINGUAL_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "OPENAI_BASE_URL")
-"""Variables that workers of another machine are given. Keys are not: a cluster shows what it is given."""
+"""For a cluster to accept a connection; Ray itself waits long and then ends the whole process."""
+FORWARDED_VARIABLES = ("XLINGUAL_PLUGINS", "XLINGUAL_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "OPENAI_BASE_URL")
+"""Environment variables for workers on other machines. No keys: a cluster shows the environment of its workers."""
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Requests and answers are small; by default Ray would take a third of the memory."""
+"""Requests and answers are small; by default Ray takes a third of the memory."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,12 +33,12 @@ class Cluster:
     threads: int
     """Of each worker."""
     environment: Mapping[str, str]
-    """Variables that workers do not have of themselves."""
+    """Variables that workers are started with."""
     owned: bool
-    """Whether it ends with us."""
+    """Whether it was started here, and ends with `close`."""
 
     def close(self) -> None:
-        """End the connection, and the cluster where it was started by us."""
+        """End the cluster where it was started here."""
         import ray  # noqa: PLC0415 - optional and heavy
 
         if self.owned and ray.is_initialized():
@@ -46,18 +46,18 @@ class Cluster:
 
 
 def connect(workers: int) -> Cluster:
-    """Connect to the cluster, starting one here where none is named; EnvironmentFault where it does not answer."""
+    """Connect to the cluster, or start one here where none is named; EnvironmentFault where it does not answer."""
     import ray  # noqa: PLC0415 - optional and heavy
 
     address = os.environ.get(ADDRESS_VARIABLE, "").strip()
     remote = bool(address) and address != "local"
     owned = not ray.is_initialized()
     if owned:
-        _knock(address)
-        for name, value in QUIET.items():
+        _check_address(address)
+        for name, value in RAY_SETTINGS.items():
             os.environ.setdefault(name, value)
         try:
-            with _signals_kept():
+            with _keep_signal_handlers():
                 if remote:
                     ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
                 else:
@@ -75,13 +75,13 @@ def connect(workers: int) -> Cluster:
             raise EnvironmentFault(f"Ray does not start ({first})", where=where, hint="ray status") from error
     return Cluster(
         threads=_threads(workers, os.cpu_count() or 1 if not remote else None),
-        environment={name: os.environ[name] for name in PASSED_ON if name in os.environ} if remote else {},
+        environment={name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ} if remote else {},
         owned=owned,
     )
 
 
-def _knock(address: str) -> None:
-    """Raise EnvironmentFault where nothing listens at HOST:PORT or ray://HOST:PORT; other words are Ray's own."""
+def _check_address(address: str) -> None:
+    """Raise EnvironmentFault where nothing listens at HOST:PORT or ray://HOST:PORT; Ray checks other addresses."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -94,7 +94,7 @@ def _knock(address: str) -> None:
 
 
 def _threads(workers: int, cores: int | None) -> int:
-    """Return the threads of a worker: as the user says, else its share of the cores."""
+    """Return the threads of a worker: $OMP_NUM_THREADS, else its share of the cores."""
     import ray  # noqa: PLC0415 - optional and heavy
 
     chosen = os.environ.get("OMP_NUM_THREADS", "")
@@ -108,8 +108,8 @@ def _threads(workers: int, cores: int | None) -> int:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keep the signal handlers, which Ray would replace by its own."""
+def _keep_signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers, which Ray replaces by its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that speaks OpenAI's API and fails as it is told."""
+"""A server on 127.0.0.1 with OpenAI's API that fails as a test says."""
 
 import json
 import socket

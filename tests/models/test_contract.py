@@ -1,4 +1,4 @@
-"""What every adapter promises, asked of each in the same words; a new one has to join the table below."""
+"""The contract of `Model`, tested with every backend; a new one has to join the table below."""
 
 import json
 import random
@@ -36,20 +36,20 @@ NOT_HERE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """An adapter with a model, and requests of each sort that the contract is about."""
+    """A backend with a model, and requests of each sort that the contract is about."""
 
     model: Model
     requests: tuple[Request, ...]
     bad: Request
     """Gets a failure."""
     silent: tuple[Model, Request]
-    """Says nothing."""
+    """Gets an empty answer."""
     exact: Callable[[Request], str] | None
     """What the model says where that is known, None where only the model knows."""
     generates: bool
     """Whether it makes its answers of tokens, and so ends them at stop strings and limits."""
-    weighs: bool
-    """Whether it knows how likely a given text is."""
+    scores_choices: bool
+    """Whether it gives the log-likelihood of a given text."""
 
 
 def make_request(text: str, form: Form = Form.TEXT, *, most: int = LONGEST) -> Request:
@@ -93,7 +93,7 @@ def open_hf(folder: Path) -> Iterator[Subject]:
         silent=(MODELS.get("hf")(str(folder / "silent"), options), silent),
         exact=None,
         generates=True,
-        weighs=True,
+        scores_choices=True,
     )
 
 
@@ -110,9 +110,9 @@ def well_behaved(asked: Asked) -> Reply:
     tokens = served_tokens(asked.prompt)
     kept = tokens[:limit]
     text = "".join(kept)
-    places = [place for each in asked.body.get("stop", ()) if (place := text.find(each)) >= 0]
-    reason = "stop" if places or len(kept) == len(tokens) else "length"
-    text = text[: min(places, default=len(text))]
+    cuts = [index for each in asked.body.get("stop", ()) if (index := text.find(each)) >= 0]
+    reason = "stop" if cuts or len(kept) == len(tokens) else "length"
+    text = text[: min(cuts, default=len(text))]
     content = {"message": {"content": text}} if "messages" in asked.body else {"text": text}
     usage = {"prompt_tokens": len(asked.prompt), "completion_tokens": len(kept)}
     return document({"choices": [{"finish_reason": reason, **content}], "usage": usage})
@@ -130,7 +130,7 @@ def open_openai(folder: Path) -> Iterator[Subject]:
             silent=(model, make_request("silent", Form.CHAT)),
             exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
             generates=True,
-            weighs=False,
+            scores_choices=False,
         )
 
 
@@ -152,7 +152,7 @@ def example_model(word: str, name: str = "") -> Subject:
         silent=(model, silent),
         exact=lambda request: request.messages[0].text,
         generates=False,
-        weighs=True,
+        scores_choices=True,
     )
 
 
@@ -198,24 +198,24 @@ def open_vllm(folder: Path) -> Iterator[Subject]:
             model=model,
             silent=(model, make_request("silent")),
             exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
-            weighs=False,
+            scores_choices=False,
         )
         model.close()
 
 
-ADAPTERS = {
+BACKENDS = {
     "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "ray": open_ray,
     "scripted": open_scripted, "vllm": open_vllm,
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=sorted(ADAPTERS))
+@pytest.fixture(scope="module", params=sorted(BACKENDS))
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "XLINGUAL_PLUGINS"):
                 patch.delenv(name, raising=False)
-            opened = stack.enter_context(ADAPTERS[request.param](tmp_path_factory.mktemp(request.param)))
+            opened = stack.enter_context(BACKENDS[request.param](tmp_path_factory.mktemp(request.param)))
         yield opened
 
 
@@ -237,12 +237,12 @@ def generated(subject: Subject) -> dict[str, Response]:
     return answers(subject.model, subject.requests)
 
 
-def test_every_adapter_is_under_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_backend_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XLINGUAL_PLUGINS", raising=False)
-    assert set(MODELS.names()) == set(ADAPTERS) | set(NOT_HERE)
+    assert set(MODELS.names()) == set(BACKENDS) | set(NOT_HERE)
 
 
-def test_answers_do_not_depend_on_order_or_company(subject: Subject) -> None:
+def test_answers_do_not_depend_on_the_other_requests_or_their_order(subject: Subject) -> None:
     expected = answers(subject.model, subject.requests)
     assert all(each.failure is None for each in expected.values())
     for seed in range(2):
@@ -270,7 +270,7 @@ def test_an_empty_answer_is_an_answer(subject: Subject) -> None:
     assert not response.tokens
 
 
-def test_an_error_is_a_value_and_costs_nobody_else_anything(subject: Subject) -> None:
+def test_an_error_is_a_failure_of_its_request_only(subject: Subject) -> None:
     expected = answers(subject.model, subject.requests)
     asked = [*subject.requests[:2], subject.bad, *subject.requests[2:]]
     for _ in range(2):  # a failure is asked again by the next sitting of a run
@@ -283,7 +283,7 @@ def test_nothing_is_asked(subject: Subject) -> None:
     assert list(subject.model.answer([])) == []
 
 
-def test_an_iterator_that_is_left_alone_harms_nobody(subject: Subject) -> None:
+def test_an_iterator_may_be_left_early(subject: Subject) -> None:
     expected = answers(subject.model, subject.requests)
     [first] = islice(subject.model.answer(subject.requests), 1)
     assert first == expected[first.key]
@@ -315,9 +315,9 @@ def test_the_limit_is_honoured(subject: Subject) -> None:
 def expected_cut(text: str, stop: Sequence[str]) -> str:
     """The rule of `Request.stop`, character by character."""
     seen = False
-    for place, character in enumerate(text):
-        if seen and any(text.startswith(each, place) for each in stop):
-            return text[:place]
+    for index, character in enumerate(text):
+        if seen and any(text.startswith(each, index) for each in stop):
+            return text[:index]
         seen = seen or not character.isspace()
     return text
 
@@ -360,7 +360,7 @@ def test_choices_have_likelihoods_or_failures(subject: Subject) -> None:
     expected = answers(subject.model, asked)
     for request in asked:
         response = expected[request.key]
-        if not subject.weighs:
+        if not subject.scores_choices:
             assert response.failure is not None
             assert response.failure.kind == "no likelihoods"
             continue

@@ -50,7 +50,7 @@ def test_it_is_named_and_described(smollm2: Model) -> None:
     assert (spec.template, spec.context_length, spec.dtype, spec.revision) == ("chat", 8192, "float32", None)
 
 
-def test_it_answers_what_it_knows(smollm2: Model, text_request: MakeRequest) -> None:
+def test_it_answers_simple_questions(smollm2: Model, text_request: MakeRequest) -> None:
     question = "What is the capital of France? Answer with one word."
     requests = [
         text_request("The capital of France is", max_new_tokens=8, stop=(".",)),
@@ -75,8 +75,8 @@ def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text
     torch.manual_seed(0)
     weights: dict[str, torch.Tensor] = {}
     for layer in range(30):
-        place = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
-        weights |= {f"{place}.lora_A.weight": torch.randn(2, 576), f"{place}.lora_B.weight": torch.randn(576, 2)}
+        path = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        weights |= {f"{path}.lora_A.weight": torch.randn(2, 576), f"{path}.lora_B.weight": torch.randn(576, 2)}
     save_file({name: weight * 0.3 for name, weight in weights.items()}, folder / "adapter_model.safetensors")
     request = text_request("The capital of France is", max_new_tokens=8)
     adapted = MODELS.get("smollm2")(str(folder), ModelOptions(device="cpu"))
@@ -94,7 +94,7 @@ def test_an_adapter_goes_on_it(smollm2: Model, cache: Path, tmp_path: Path, text
     adapted.close()
 
 
-def test_the_copy_is_made_once_and_whole(smollm2: Model, cache: Path, text_request: MakeRequest) -> None:
+def test_the_copy_is_made_once_and_complete(smollm2: Model, cache: Path, text_request: MakeRequest) -> None:
     list(smollm2.answer([text_request("a", max_new_tokens=1)]))
     [folder] = (cache / "models").iterdir()
     assert folder.name.startswith("SmolLM2-135M-Instruct.Q4_1-" + GGUF_SHA256)
@@ -107,7 +107,7 @@ def test_the_copy_is_made_once_and_whole(smollm2: Model, cache: Path, text_reque
     assert again.spec == smollm2.spec
 
 
-def test_half_a_copy_is_made_anew(smollm2: Model, cache: Path) -> None:
+def test_an_incomplete_copy_is_made_again(smollm2: Model, cache: Path) -> None:
     [folder] = (cache / "models").iterdir()
     (folder / "tokenizer" / "COMPLETE").unlink()
     (folder / "tokenizer" / "tokenizer.json").write_text("half")

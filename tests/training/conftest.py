@@ -1,4 +1,4 @@
-"""A small random Llama, rows without any tokenizer, and trainings in real processes."""
+"""A small random Llama, rows without a tokenizer, and trainings on ranks that are real processes."""
 
 import json
 import os
@@ -95,8 +95,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_llama(tmp_path_factory.mktemp("bases") / "tiny")
 
 
-class Workshop:
-    """Starts ranks as processes; see worker.py."""
+class RankLauncher:
+    """Starts the ranks of trainings as processes; see worker.py."""
 
     def __init__(self) -> None:
         environment = {**os.environ, **THREADS}
@@ -104,10 +104,10 @@ class Workshop:
             [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def ask(self, order: dict[str, object]) -> Any:  # noqa: ANN401 - what the worker answers
+    def send(self, message: dict[str, object]) -> Any:  # noqa: ANN401 - what the worker answers
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
@@ -120,33 +120,33 @@ class Workshop:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
+def launcher() -> Iterator[RankLauncher]:
     """One for all tests: torch and transformers are imported once."""
-    opened = Workshop()
-    yield opened
-    opened.close()
+    started = RankLauncher()
+    yield started
+    started.close()
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A training on disk, to be run by processes of its own."""
+class TrainingRun:
+    """A run folder, which ranks in processes of their own train."""
 
     folder: Path
     base: Path
-    workshop: Workshop
+    launcher: RankLauncher
 
-    def start(self, ranks: int, **words: object) -> list[int]:
-        """Return the pids of the ranks."""
-        order = {"ranks": ranks, "folder": str(self.folder), "base": str(self.base), "words": words}
-        return list(self.workshop.ask(order))
+    def start(self, ranks: int, **settings: object) -> list[int]:
+        """Start the ranks with these TrainSettings, or faults of worker.py; return their pids."""
+        message = {"ranks": ranks, "folder": str(self.folder), "base": str(self.base), "settings": settings}
+        return list(self.launcher.send(message))
 
     def wait(self, pids: Sequence[int]) -> list[int]:
-        """Return how each rank ended."""
-        return [self.workshop.ask({"wait": pid}) for pid in pids]
+        """Return the exit code of each rank, or -SIGNAL."""
+        return [self.launcher.send({"wait": pid}) for pid in pids]
 
-    def run(self, ranks: int, **words: object) -> list[dict[str, float]]:
-        """Run to the end; return the lines of the step log."""
-        assert self.wait(self.start(ranks, **words)) == [0] * ranks
+    def run(self, ranks: int, **settings: object) -> list[dict[str, float]]:
+        """Train to the end; return the lines of the step log."""
+        assert self.wait(self.start(ranks, **settings)) == [0] * ranks
         return self.steps()
 
     def steps(self) -> list[dict[str, float]]:
@@ -166,14 +166,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-MakeBench = Callable[..., Bench]
+MakeRun = Callable[..., TrainingRun]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, tiny: Path, workshop: Workshop) -> MakeBench:
-    """Lay out a training under a name."""
+def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
+    """Make a run folder with a plan and rows."""
 
-    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> Bench:
+    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> TrainingRun:
         rows = rows or make_rows()
         folder = tmp_path / name
         folder.mkdir()
@@ -181,7 +181,7 @@ def bench(tmp_path: Path, tiny: Path, workshop: Workshop) -> MakeBench:
         (folder / "plan.json").write_text(json.dumps(to_json(plan)), encoding="utf-8")
         arrays = {each: getattr(rows, each) for each in ("tokens", "offsets", "answer_starts", "sources", "draws")}
         np.savez(folder / "rows.npz", **arrays)
-        return Bench(folder=folder, base=base, workshop=workshop)
+        return TrainingRun(folder=folder, base=base, launcher=launcher)
 
     return make
 

@@ -3,6 +3,7 @@
 from ..files import Problem, data_error, read_json, read_text, split_lines
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
+from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .hub import hub_fault, hub_is_offline, hub_table
 from .jsonl import JsonRow, read_records, type_problem
 from .location import locate, locate_text
@@ -12,6 +13,7 @@ from .squad import check_offsets, read_squad
 
 __all__ = [
     "PINS",
+    "FileState",
     "JsonRow",
     "Pin",
     "Problem",
@@ -24,10 +26,13 @@ __all__ = [
     "find_pair",
     "flores101_sources",
     "hash_file",
+    "hash_once",
     "hub_fault",
     "hub_is_offline",
     "hub_table",
     "instruction_examples",
+    "known_hashes",
+    "learn_hashes",
     "locate",
     "locate_text",
     "mlqa_sources",

@@ -29,3 +29,8 @@ def prepack_weight(weight: "torch.Tensor", tokens: int) -> "torch.Tensor":
 
     with torch.no_grad():
         return cast("torch.Tensor", torch.ops.mkldnn._reorder_linear_weight(weight, tokens))
+
+
+def unpack_weight(weight: "torch.Tensor") -> "torch.Tensor":
+    """Return a weight, prepacked or not, as (out, in); a copy where it was prepacked."""
+    return weight.to_dense() if weight.is_mkldnn else weight

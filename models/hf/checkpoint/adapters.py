@@ -1,16 +1,18 @@
-"""Adapters on a base, `hf:BASE+ADAPTER`: merged into the base's weights, and taken out again without a trace.
+"""Adapters on a base, `hf:BASE+ADAPTER`: merged into the weights of the base, and unmerged to the last bit.
 
-The engine sees plain weights, whatever kind of adapter it was. The base stays in memory for the next adapter of one
-process: what a merge changes is kept aside and put back bit by bit, since subtracting would leave rounding behind.
+The engines see plain weights, whatever kind of adapter it was. The base stays in memory for the next adapter of the
+process: a merge copies the weights that it changes, and they are restored from the copies, for to subtract an adapter
+again would leave rounding errors.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
-UNTELLING = ("base_model_name_or_path", "revision", "inference_mode")
+ORIGIN_FIELDS = ("base_model_name_or_path", "revision", "inference_mode")
 """Fields of the configuration that say where an adapter comes from, not what it does."""
 Loaded = TypeVar("Loaded")
 
@@ -44,18 +46,19 @@ class Adapter:
     """Fingerprint of the base that it goes on."""
 
 
-def split_word(name: str, options: ModelOptions) -> tuple[str, str, ModelOptions] | None:
-    """Take `BASE[@REVISION]+ADAPTER[@REVISION]` apart; None for the name of a model without an adapter.
+def split_adapter(name: str, options: ModelOptions) -> tuple[str, str, ModelOptions] | None:
+    """Split `BASE[@REVISION]+ADAPTER[@REVISION]`; None for the name of a model without an adapter.
 
-    The options that come back are those of the base; a revision that stood behind the whole is the adapter's.
+    The options returned are those of the base; a revision after the whole name is the adapter's.
     """
     if options.revision is not None and ("+" in name or "+" in options.revision):
         name, options = f"{name}@{options.revision}", replace(options, revision=None)
     if "+" not in name or _exists(name):
         return None
-    places = [place for place, sign in enumerate(name) if sign == "+"]
-    place = next((each for each in places if _exists(name[each + 1 :])), places[-1])
-    base, adapter = name[:place], name[place + 1 :]
+    signs = [index for index, letter in enumerate(name) if letter == "+"]
+    # A path may hold a "+" too.
+    sign = next((index for index in signs if _exists(name[index + 1 :])), signs[-1])
+    base, adapter = name[:sign], name[sign + 1 :]
     if not base or not adapter:
         raise UsageError(f"not a base and an adapter: {name!r}", where="hf", hint="hf:BASE+ADAPTER")
     return base, adapter, options
@@ -84,9 +87,9 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         folder, commit, label = fetch_adapter(snapshot, offline=options.offline), snapshot.commit, repository
     _check_files(folder, label)
     config: dict[str, Json] = {
-        key: value for key, value in read_config(folder / CONFIG).items() if key not in UNTELLING
+        key: value for key, value in read_config(folder / CONFIG).items() if key not in ORIGIN_FIELDS
     }
-    weights: Json = [label, commit] if commit else hash_file(folder / WEIGHTS)
+    weights: Json = [label, commit] if commit else hash_once(folder / WEIGHTS)
     return Adapter(label=label, folder=folder, commit=commit, identity=content_hash([config, weights]), base=base)
 
 
@@ -101,68 +104,69 @@ def _check_files(folder: Path, label: str) -> None:
 
 
 @dataclass(slots=True)
-class Shared:
-    """The base that adapters of one process take turns on."""
+class SharedBase:
+    """The base in memory that the adapters of this process are merged into, one after the other."""
 
     key: tuple[str, str] | None = None
     """Fingerprint of the base, and device."""
     model: object = None
-    lent: bool = False
+    in_use: bool = False
     undo: "list[Callable[[], None]]" = field(default_factory=list)
+    """What unmerges the adapter that is in it, last step first."""
 
-    def drop(self) -> None:
-        """Forget the base, unless somebody answers with it."""
-        if not self.lent and self.model is not None:
+    def free(self) -> None:
+        """Free the base, unless it is in use."""
+        if not self.in_use and self.model is not None:
             self.key = self.model = None
             release_memory()
 
 
-SHARED = Shared()
+SHARED = SharedBase()
 
 
-def take_model(fingerprint: str, device: str, adapter: Adapter | None, load: Callable[[], Loaded]) -> Loaded:
-    """Return a model with the adapter merged in, loading its base only where the last one was another.
+def acquire_model(fingerprint: str, device: str, adapter: Adapter | None, load: Callable[[], Loaded]) -> Loaded:
+    """Return a model with the adapter merged in; its base is loaded only where the last one was another.
 
-    `fingerprint` is the base's. What is taken is given back with `give_back`.
+    `fingerprint` is the base's. `release_model` takes the model back.
     """
     key = (fingerprint, device)
-    if SHARED.lent or (adapter is None and SHARED.key != key):
-        SHARED.drop()
+    if SHARED.in_use or (adapter is None and SHARED.key != key):
+        SHARED.free()
         model = load()
         if adapter is not None:
             merge(model, adapter)
         return model
     if SHARED.key != key:
-        SHARED.drop()
+        SHARED.free()
         SHARED.model, SHARED.key = load(), key
-    SHARED.lent = True
+    SHARED.in_use = True
     model = cast(Loaded, SHARED.model)
     if adapter is not None:
         try:
             SHARED.undo = merge(model, adapter)
-        except BaseException:  # half a merge is worse than loading again
-            SHARED.lent = False
-            SHARED.drop()
+        except BaseException:  # a base with half an adapter in it is of no use
+            SHARED.in_use = False
+            SHARED.free()
             raise
     return model
 
 
 def is_shared(model: object) -> bool:
-    """Return whether other adapters may still be merged into `model`: its modules must stay as they are."""
+    """Return whether other adapters may still be merged into `model`, so that its modules must stay as they are."""
     return model is SHARED.model
 
 
-def give_back(model: object) -> None:
-    """Take the adapter out of a model that `take_model` returned; nothing happens to a model that is not shared."""
-    if model is SHARED.model and SHARED.lent:
+def release_model(model: object) -> None:
+    """Unmerge the adapter of a model that `acquire_model` returned; a model that is not shared is left alone."""
+    if model is SHARED.model and SHARED.in_use:
         for step in reversed(SHARED.undo):
             step()
         SHARED.undo = []
-        SHARED.lent = False
+        SHARED.in_use = False
 
 
 def merge(model: object, adapter: Adapter) -> list[Callable[[], None]]:
-    """Merge the adapter into the weights of `model`, in place, and return what takes it out again, last step first.
+    """Merge the adapter into the weights of `model`, in place, and return what unmerges it, last step first.
 
     Raises ModelError where the adapter does not fit, EnvironmentFault where peft is not installed.
     """
@@ -174,15 +178,15 @@ def merge(model: object, adapter: Adapter) -> list[Callable[[], None]]:
     torch_model = cast("torch.nn.Module", model)
     before = dict(torch_model.named_modules())
     with warnings.catch_warnings():
-        # peft says with a warning that weights of the adapter fit nowhere: then its answers would be the base's.
+        # peft only warns where weights of the adapter fit nowhere: the answers would be those of the base.
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
-        with _fitting(adapter):
+        with _merge_errors(adapter):
             wrapped = PeftModel.from_pretrained(torch_model, str(adapter.folder), autocast_adapter_dtype=False)
             if not hasattr(wrapped.base_model, "merge_and_unload"):
                 raise ModelError("adapters of this kind cannot be merged", where=adapter.label)
-            undo = list(_kept(wrapped, BaseTunerLayer))
+            undo = list(_copy_weights(wrapped, BaseTunerLayer))
             merged = wrapped.base_model.merge_and_unload(safe_merge=True)
     if merged is not torch_model:
         raise ModelError("the adapter replaces the whole model", where=adapter.label)
@@ -190,46 +194,37 @@ def merge(model: object, adapter: Adapter) -> list[Callable[[], None]]:
     for path, module in before.items():
         if after.get(path) is not module and path:
             parent, _, name = path.rpartition(".")
-            undo.append(_put_back(before[parent], name, module))
+            undo.append(_restore_module(before[parent], name, module))
     return undo
 
 
-class _Fitting:
-    """Turns what peft raises about an adapter into a ModelError."""
-
-    def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        wrong = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, OSError, Warning)
-        if isinstance(error, wrong):
-            what = f"the adapter does not fit the base: {type(error).__name__}: {str(error)[:300]}"
-            raise ModelError(what, where=self.adapter.label, hint="name the base that it was trained on") from error
+@contextmanager
+def _merge_errors(adapter: Adapter) -> Iterator[None]:
+    """Turn what peft raises about an adapter into a ModelError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, OSError,
+            Warning) as error:  # fmt: skip
+        what = f"the adapter does not fit the base: {type(error).__name__}: {str(error)[:300]}"
+        raise ModelError(what, where=adapter.label, hint="name the base that it was trained on") from error
 
 
-def _fitting(adapter: Adapter) -> _Fitting:
-    return _Fitting(adapter)
-
-
-def _kept(wrapped: "torch.nn.Module", layer: type) -> "Iterator[Callable[[], None]]":
-    """Keep a copy of every weight below the layers of an adapter, and yield what puts it back."""
+def _copy_weights(wrapped: "torch.nn.Module", layer: type) -> "Iterator[Callable[[], None]]":
+    """Copy every weight below the layers of an adapter, and yield what restores it."""
     for module in wrapped.modules():
         if isinstance(module, layer):
             base = cast("Callable[[], torch.nn.Module]", module.get_base_layer)()
             for name, weight in base.named_parameters():
-                yield _copy_back(base, name, weight.detach().clone())
+                yield _restore_weight(base, name, weight.detach().clone())
 
 
-def _copy_back(module: "torch.nn.Module", name: str, kept: "torch.Tensor") -> Callable[[], None]:
+def _restore_weight(module: "torch.nn.Module", name: str, copy: "torch.Tensor") -> Callable[[], None]:
     def step() -> None:
-        # By name: whoever computes with the model may have laid the weights elsewhere in the meantime.
-        module.get_parameter(name).data.copy_(kept)
+        # By name: an engine may have moved the weights to other memory in the meantime.
+        module.get_parameter(name).data.copy_(copy)
 
     return step
 
 
-def _put_back(parent: "torch.nn.Module", name: str, module: "torch.nn.Module") -> Callable[[], None]:
+def _restore_module(parent: "torch.nn.Module", name: str, module: "torch.nn.Module") -> Callable[[], None]:
     return lambda: setattr(parent, name, module)

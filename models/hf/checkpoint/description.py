@@ -1,4 +1,4 @@
-"""A model's name to its configuration, tokenizer and fingerprint at once, and to its weights when they are needed."""
+"""The name of a model to its description: configuration, tokenizer and fingerprint, without loading its weights."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.decoder.loading import loading_errors
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
@@ -14,24 +14,25 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
+from ..packed.verification import longest_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
-from .adapters import Adapter, find_adapter, split_word
+from .adapters import Adapter, find_adapter, split_adapter
 from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
 ENGINE_VERSION = 2
-"""Goes up when the order of the engine's sums changes: beyond float32 that can change answers."""
+"""Goes up when an engine adds up in another order: in half precision that can change answers."""
 ALPACA_MODELS = ("x-llama", "m-llama", "alpaca")
-"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and no chat template: those of
-the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment counts from the start of a word."""
+"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and without a chat template:
+those of the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment must begin a word."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
 )  # fmt: skip
-"""Besides the weights, the files of a folder that can change an answer."""
+"""The files of a folder that can change an answer, besides the weights."""
 
 
 class Configuration(Protocol):
@@ -45,7 +46,7 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that can be known of a model without its weights."""
+    """All that is known of a model without its weights."""
 
     spec: ModelSpec
     checkpoint: Checkpoint
@@ -60,8 +61,8 @@ class Description:
     """What is merged into the weights."""
 
     @property
-    def reader(self) -> TokenizerContext:
-        """What decides how its texts are cut."""
+    def tokenizer_context(self) -> TokenizerContext:
+        """What decides the tokens of a request."""
         return TokenizerContext(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
 
 
@@ -71,7 +72,7 @@ def describe(name: str, options: ModelOptions) -> Description:
     Raises UsageError for a name that is none, ModelError for a model that will not load, AuthError and
     EnvironmentFault as the hub answers.
     """
-    if (parts := split_word(name, options)) is not None:
+    if (parts := split_adapter(name, options)) is not None:
         return _describe_adapted(name, *parts)
     device = _device(options.device)
     if options.dtype is not None and options.dtype not in DTYPES:
@@ -89,7 +90,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options)),
+        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options, config)),
         dtype=dtype,
         template=_template(checkpoint, tokenizer),
         context_length=_context_length(config, tokenizer),
@@ -163,7 +164,7 @@ def _text_config(config: Configuration) -> Configuration:
 def _context_length(config: Configuration, tokenizer: Tokenizer) -> int | None:
     text = _text_config(config)
     known: list[object] = [getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len")]
-    # Tokenizers that know no limit say 1e30, and 0 or 1 is a mistake in a file.
+    # A tokenizer without a limit says 1e30; 0 or 1 is a mistake in a file.
     known.append(tokenizer.model_max_length if 16 <= tokenizer.model_max_length < 10**9 else None)
     return min((int(each) for each in known if isinstance(each, int) and each > 0), default=None)
 
@@ -187,14 +188,14 @@ def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
 
 
 def _provenance(folder: Path, field: str) -> str | None:
-    """Return a field of the note that our tuning leaves beside its models."""
+    """Return a field of the `provenance.json` that our tuning writes beside its models."""
     path = folder / "provenance.json"
     value = read_config(path).get(field) if path.is_file() else None
     return value if isinstance(value, str) else None
 
 
 def _parent(folder: Path) -> str | None:
-    """Return from what our tuning made a model, and how: the base, the recipe and the run's id."""
+    """Return what our tuning made a model of: its base, with the recipe and the id of the plan."""
     base, path = _provenance(folder, "parent"), folder / "provenance.json"
     if base is None:
         return None
@@ -204,13 +205,27 @@ def _parent(folder: Path) -> str | None:
     return base
 
 
-def _arithmetic(dtype: str, options: ModelOptions) -> dict[str, Json]:
-    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype."""
+def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dict[str, Json]:
+    """Return what decides the rounding of a forward pass. No answer in float32 depends on more than the dtype.
+
+    In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
+    prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
+
+    - packed, and static batches for texts beyond a sliding window, whose length is then part of the fingerprint;
+    - static, also by default, where the packed engine does not compute what the configuration says;
+    - paged, with choices scored as by the packed engine.
+
+    What shows only with the weights (the packed engine's scores are not the model's) is noted while it answers.
+    """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
-    return {"dtype": dtype, "engine": options.engine or "packed", "engine_version": ENGINE_VERSION}
+    engine, limit = options.engine or "packed", longest_text(_text_config(config))
+    if engine == "packed" and limit == 0:
+        engine = "static"
+    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}
+    return found if limit is None or engine == "static" else {**found, "static_beyond": limit}
 
 
 def _fingerprint(
@@ -222,7 +237,7 @@ def _fingerprint(
         weights = ["gguf", checkpoint.gguf_sha256, CONVERTER]
     else:
         paths = safe_files(checkpoint.folder) or sorted(checkpoint.folder.glob("*.bin"))
-        weights = [[path.name, hash_file(path)] for path in paths]
+        weights = [[path.name, hash_once(path)] for path in paths]
     files = sorted({path for pattern in ANSWER_FILES for path in checkpoint.folder.glob(pattern)})
     hub = checkpoint.snapshot is not None
     template = tokenizer.chat_template
@@ -230,7 +245,7 @@ def _fingerprint(
         {
             "backend": "hf",
             "weights": weights,
-            "files": [] if hub or checkpoint.gguf else [[path.name, hash_file(path)] for path in files],
+            "files": [] if hub or checkpoint.gguf else [[path.name, hash_once(path)] for path in files],
             "chat_template": template if template is None or isinstance(template, str) else dict(template),
             "end_ids": list(end_ids),
             **arithmetic,

@@ -1,11 +1,11 @@
-"""Where a model lies, and whether its files may be used: no pickles, no code unasked, no shard cut off."""
+"""Where the files of a model are, and whether they may be used: no pickles, truncated shards or unwanted code."""
 
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlingual.data import hash_file
+from xlingual.data import hash_once
 from xlingual.decoder.loading import quiet_loading
 from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
 from xlingual.files import parse_object, read_json_object
@@ -34,14 +34,14 @@ class Checkpoint:
 
 
 def locate(name: str, options: ModelOptions) -> Checkpoint:
-    """Find the model `name`: a folder, a .gguf file, or `org/name[@revision]` on the hub; UsageError if it is none.
+    """Find the model `name`: a folder, a .gguf file, or `org/name[@revision]` on the hub; UsageError where it is none.
 
-    What looks like a path is never looked up on the hub.
+    A name that looks like a path is never looked up on the hub.
     """
     try:
         path = Path(name).expanduser()
         exists = path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, not a text for file systems
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a character that no file name has
         raise UsageError(f"no such model: {name[:80]!r}", hint=str(error)[:80]) from error
     looks_like_path = name.startswith(("/", "./", "../", "~", ".\\")) or name.count("/") > 1 or name.endswith(".gguf")
     if looks_like_path or exists:
@@ -75,7 +75,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
         if path.suffix != ".gguf":
             hint = "name the folder that the file lies in"
             raise UsageError(f"not a folder and not a .gguf file: {name!r}", hint=hint)
-        sha256 = hash_file(path)
+        sha256 = hash_once(path)
         with quiet_loading():
             folder = convert_tokenizer(path, sha256)
         return Checkpoint(label=path.stem, folder=folder, snapshot=None, gguf=path, gguf_sha256=sha256)
@@ -87,7 +87,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
 
 
 def may_run_code(checkpoint: Checkpoint, options: ModelOptions) -> bool:
-    """Return whether the model's own Python code may run; ModelError if it would have to and may not. Never asks."""
+    """Return whether the model's own Python code may run; ModelError where it must and may not. Nobody is asked."""
     for each in ("config.json", "tokenizer_config.json"):
         if read_config(checkpoint.folder / each).get("auto_map") and not options.trust_remote_code:
             raise ModelError(
@@ -99,7 +99,7 @@ def may_run_code(checkpoint: Checkpoint, options: ModelOptions) -> bool:
 
 
 def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:
-    """Refuse, before any work is done, weights that are absent, pickled or cut off."""
+    """Raise ModelError for weights that are absent, pickled or truncated, before any work is done."""
     if checkpoint.gguf is not None:
         return
     if checkpoint.snapshot is not None:

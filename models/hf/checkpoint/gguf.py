@@ -11,12 +11,12 @@ from xlingual.data import cache_folder
 from xlingual.errors import EnvironmentFault, ModelError
 
 CONVERTER = "1"
-"""Goes up when converted files change, so that older ones are made anew."""
+"""Goes up when converted files change, so that older ones are not used."""
 MARKER = "COMPLETE"
 
 
 def converted_folder(gguf: Path, sha256: str) -> Path:
-    """Return where the parts of a converted file lie; its bytes are named, so that a new file is never mistaken."""
+    """Return the folder of a converted file; its name holds the hash of the file, so that no other is taken for it."""
     return cache_folder() / "models" / f"{gguf.stem}-{sha256[:16]}-{CONVERTER}"
 
 
@@ -26,7 +26,7 @@ def convert_tokenizer(gguf: Path, sha256: str) -> Path:
     def make(folder: Path) -> None:
         from transformers import AutoConfig, AutoTokenizer  # noqa: PLC0415 - heavy
 
-        with reading(gguf):
+        with gguf_errors(gguf):
             AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
             AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
 
@@ -36,8 +36,8 @@ def convert_tokenizer(gguf: Path, sha256: str) -> Path:
 def convert_weights(gguf: Path, sha256: str) -> Path:
     """Return a folder with the weights of a GGUF file in float32 safetensors; ModelError if it cannot be read.
 
-    The tensors are equal to those that transformers loads from the GGUF itself, which would need `accelerate` and
-    cannot be saved as they are: transformers takes them for quantized.
+    The tensors are equal to those that transformers loads from the GGUF itself. Loading it so needs `accelerate`, and
+    the model cannot be saved: transformers takes it for a quantized one.
     """
 
     def make(folder: Path) -> None:
@@ -45,17 +45,17 @@ def convert_weights(gguf: Path, sha256: str) -> Path:
         from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - heavy
         from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint  # noqa: PLC0415 - heavy
 
-        with reading(gguf):
-            # The description was converted before; to parse the file again takes seconds.
+        with gguf_errors(gguf):
+            # The configuration was converted before; parsing the file again takes seconds.
             config = AutoConfig.from_pretrained(convert_tokenizer(gguf, sha256))
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-            with redirect_stderr(StringIO()):  # a progress bar that has no switch
+            with redirect_stderr(StringIO()):  # a progress bar that cannot be turned off
                 parsed = load_gguf_checkpoint(
                     str(gguf), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
                 )
-            left = model.load_state_dict(parsed["tensors"], strict=False)
+            result = model.load_state_dict(parsed["tensors"], strict=False)
         tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-        if wrong := [*(set(left.missing_keys) - tied), *left.unexpected_keys]:
+        if wrong := [*(set(result.missing_keys) - tied), *result.unexpected_keys]:
             raise ModelError(f"tensors do not fit the architecture: {', '.join(sorted(wrong)[:3])}", where=gguf.name)
         model.save_pretrained(folder)
 
@@ -63,8 +63,8 @@ def convert_weights(gguf: Path, sha256: str) -> Path:
 
 
 @contextmanager
-def reading(gguf: Path) -> Iterator[None]:
-    """Turn what goes wrong while a GGUF file is parsed into a ModelError that names it."""
+def gguf_errors(gguf: Path) -> Iterator[None]:
+    """Turn the errors of parsing a GGUF file into a ModelError that names it."""
     try:
         yield
     except ImportError as error:
@@ -77,7 +77,7 @@ def reading(gguf: Path) -> Iterator[None]:
 
 
 def _make_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Return `folder`, made complete or not at all: another process, or a kill, never leaves half of it."""
+    """Return `folder`, made complete or not at all, whatever another process or a kill does meanwhile."""
     if (folder / MARKER).is_file():
         return folder
     try:

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub: a name to a commit and a folder of files, from the network or the hub's own cache."""
+"""Models on the Hugging Face hub: a name to a commit and a folder of files, from the network or the hub's cache."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ PICKLED_WEIGHTS = ("pytorch_model*.bin",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A model of the hub at one commit, its description files at hand."""
+    """A model of the hub at one commit, its description files downloaded."""
 
     repository: str
     commit: str
@@ -37,9 +37,9 @@ def resolve(
 ) -> Snapshot:
     """Return the commit that `revision` (a branch, tag or commit; None: main) stands for, and its description files.
 
-    Without network the hub's cache answers, which is asked for the file `marker`.
-    `code` fetches Python files too. Raises UsageError for an unknown name or
-    revision, AuthError for a gated model, EnvironmentFault where neither network nor cache has it.
+    Without a network, the hub's cache is searched for the file `marker`. `code` fetches Python files too. Raises
+    UsageError for an unknown name or revision, AuthError for a gated model, EnvironmentFault where neither the network
+    nor the cache has it.
     """
     from huggingface_hub import HfApi, constants, snapshot_download  # noqa: PLC0415 - slow to import
 
@@ -80,7 +80,7 @@ def fetch_adapter(snapshot: Snapshot, *, offline: bool) -> Path:
 
 
 def _cached(repository: str, revision: str | None, why: str, marker: str) -> Snapshot:
-    """Return the snapshot in the hub's cache; EnvironmentFault, with why the hub was not asked, if there is none."""
+    """Return a snapshot of the hub's cache; EnvironmentFault where there is none, with `why` the hub was not asked."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - slow to import
 
@@ -107,7 +107,7 @@ def _no_such(repository: str) -> UsageError:
 
 @contextmanager
 def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
-    """Turn the hub library's errors into ours."""
+    """Turn the errors of the hub's library into ours."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - slow to import
 
     # OSError, and the network errors of whichever HTTP client this version of the library uses.

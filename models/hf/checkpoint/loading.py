@@ -7,16 +7,16 @@ from xlingual.errors import ModelError
 from xlingual.plugin import ModelOptions
 
 from ..loaded_model import CausalLM, LoadedModel
-from .adapters import is_shared, take_model
+from .adapters import acquire_model, is_shared
 from .description import Description
 from .files import safe_files, weights_folder
 
 
 def load(description: Description, options: ModelOptions) -> LoadedModel:
-    """Load the weights, with what is to be merged into them; ModelError naming what is wrong with them."""
+    """Load the weights and merge the adapter, where there is one; ModelError naming what is wrong with them."""
     adapter = description.adapter
     base = description.spec.fingerprint if adapter is None else adapter.base
-    model = take_model(base, description.device, adapter, lambda: _load_weights(description, options))
+    model = acquire_model(base, description.device, adapter, lambda: _load_weights(description, options))
     return LoadedModel(
         model=model,
         tokenizer=description.tokenizer,
@@ -50,6 +50,6 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
             where=checkpoint.label,
             hint="is it a causal language model, and are all its files there?",
         )
-    # What a model ships as sampling defaults (repetition penalty, temperature, ...) would leak into greedy answers.
+    # The sampling defaults that a model ships (repetition penalty, temperature, ...) would change greedy answers.
     model.generation_config = type(model.generation_config)()
     return cast(CausalLM, model)

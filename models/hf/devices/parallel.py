@@ -1,7 +1,7 @@
-"""A model on several devices of one machine: a process for each, the requests split so that prefixes stay together.
+"""A model on several devices of one machine: a worker process for each, requests split so that prefixes stay together.
 
-A process that dies costs time and no answer: what it had not answered is asked again, in halves, until the request that
-kills is alone and gets a Failure. Processes end with the model, and by themselves where their parent is gone.
+A worker that dies loses no answer: what it had not answered is asked again in halves, until the request that kills
+workers is alone and gets a Failure. Workers end with the model, and by themselves where their parent is gone.
 """
 
 import os
@@ -10,34 +10,39 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from multiprocessing.connection import wait
 
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.errors import EnvironmentFault, UsageError, XlingualError
 from xlingual.plugin import ModelOptions, Note
-from xlingual.records import Failure, ModelSpec, Request, Response
+from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 
 from ..checkpoint.description import Description
-from ..limits import take_no_note
-from ..packed.prefix_tree import common
-from ..responses import failed
-from ..tokens.choices import count_tokens
-from ..tokens.rendering import Rendered, render
-from .workers import AllAnswered, DeviceWorker, LoadFailure, Message, start_worker
+from ..limits import ignore_note
+from ..packed.prefix_tree import common_prefix_length
+from ..tokens.cache import TokenCache, Tokenized
+from ..tokens.rendering import Rendered
+from .workers import AllAnswered, DeviceWorker, Message, start_worker
 
-MOST_DEATHS = 24
-"""Processes lost in one call; then all that is unanswered fails, for it is the machine that is at fault."""
-LEEWAY = 8
-"""A cut may move by one part in so many of a share to where two prompts have less in common."""
+MAX_CRASHES = 24
+"""Workers lost in one call; then all that is unanswered fails, for the machine is at fault."""
+CUT_SLACK = 8
+"""A cut may move by one part in so many of a share to where two prompts have a shorter prefix in common."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ParallelModel:
-    """A transformers model whose requests are answered by one process a device."""
+    """A transformers model whose requests are answered by one worker process a device."""
 
     name: str
     description: Description
     options: ModelOptions
     devices: tuple[str, ...]
+    tokens: TokenCache = field(init=False)
+    """Of the requests that were counted and are not answered yet."""
     workers: list[DeviceWorker] = field(default_factory=list, init=False)
-    note: Callable[[str], None] = field(default=take_no_note, init=False)
+    note: Callable[[str], None] = field(default=ignore_note, init=False)
+
+    def __post_init__(self) -> None:
+        """Start with an empty token cache."""
+        self.tokens = TokenCache(self.description.tokenizer_context)
 
     @property
     def spec(self) -> ModelSpec:
@@ -45,59 +50,55 @@ class ParallelModel:
         return self.description.spec
 
     def on_note(self, note: Callable[[str], None]) -> None:
-        """Take the function that is told of lost processes and short memory."""
+        """Set the function that is called with a note: a worker died, or has a note of its own."""
         self.note = note
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
-        return count_tokens(self.description.reader, requests)
+        return self.tokens.count(requests)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, each response as soon as one of the processes has it."""
-        prompts: list[Rendered] = []
-        for request, each in zip(requests, self._render(requests), strict=True):
-            if not isinstance(each, Failure):
-                prompts.append(each)
-            elif request.choices is not None:  # what stands before a choice may be nothing at all
-                prompts.append(Rendered(request=request, ids=()))
+        """Answer every request, each response as soon as a worker sends it."""
+        tokenized: list[Tokenized] = []
+        for request, each in zip(requests, self.tokens.take(requests), strict=True):
+            if isinstance(each, Failure):
+                yield failed_response(request, each)
             else:
-                yield failed(request, each)
-        # A share that has to be asked again is taken next, by whoever is free.
-        shares = [[each.request for each in share] for share in split(prompts, len(self.devices))][::-1]
-        deaths = 0
+                tokenized.append(each)
+        # A stack: a share that has to be asked again goes next, to the first free worker.
+        shares = split(tokenized, len(self.devices))[::-1]
+        crashes = 0
         try:
             while self._assign(shares):
                 for worker in self._ready_workers():
                     try:
                         message: Message = worker.pipe.recv()
                     except (EOFError, OSError):
-                        deaths += 1
-                        yield from self._requeue_lost(worker, shares, deaths)
+                        crashes += 1
+                        yield from self._requeue_lost(worker, shares, crashes)
                     else:
-                        yield from _receive(worker, message, self.note)
+                        yield from _handle(worker, message, self.note)
         finally:
             for worker in [each for each in self.workers if each.busy]:
                 self._end_worker(worker)
 
     def close(self) -> None:
-        """End all processes."""
+        """End all workers and free the token cache."""
+        self.tokens.clear()
         for worker in list(self.workers):
             self._end_worker(worker)
 
-    def _render(self, requests: Sequence[Request]) -> list[Rendered | Failure]:
-        return render(self.description.tokenizer, requests, self.description.vocabulary)
-
-    def _assign(self, shares: list[list[Request]]) -> bool:
-        """Give shares to processes that have nothing to do, new ones where they are missing; False: all is done."""
-        while shares and (worker := self._free()) is not None:
+    def _assign(self, shares: list[list[Tokenized]]) -> bool:
+        """Give shares to idle workers, starting those that are missing; False where all is answered."""
+        while shares and (worker := self._idle_worker()) is not None:
             try:
                 worker.ask(shares.pop())
             except OSError:
-                # Its death shows as soon as it is listened to.
+                # It has died, which the next read from its pipe shows.
                 break
         return any(worker.busy for worker in self.workers)
 
-    def _free(self) -> DeviceWorker | None:
+    def _idle_worker(self) -> DeviceWorker | None:
         for worker in self.workers:
             if not worker.busy:
                 return worker
@@ -114,16 +115,16 @@ class ParallelModel:
         ready = wait([worker.pipe for worker in self.workers if worker.busy])
         return [worker for worker in self.workers if worker.pipe in ready]
 
-    def _requeue_lost(self, worker: DeviceWorker, shares: list[list[Request]], deaths: int) -> Iterator[Response]:
-        """Put what a dead process had not answered back to `shares`, or give it up."""
+    def _requeue_lost(self, worker: DeviceWorker, shares: list[list[Tokenized]], crashes: int) -> Iterator[Response]:
+        """Put what a dead worker had not answered back to `shares`, or fail it."""
         lost = list(worker.asked.values())
         worker.process.join(1.0)
         what = f"the process on {worker.device} died (exit code {worker.process.exitcode})"
         self._end_worker(worker)
-        if len(lost) <= 1 or deaths >= MOST_DEATHS:
+        if len(lost) <= 1 or crashes >= MAX_CRASHES:
             self.note(f"{what}; {len(lost)} requests failed")
-            for request in lost:
-                yield failed(request, Failure(kind="process died", message=what))
+            for each in lost:
+                yield failed_response(each.request, Failure(kind="process died", message=what))
             return
         self.note(f"{what}; {len(lost)} requests are asked again")
         half = len(lost) // 2
@@ -134,36 +135,52 @@ class ParallelModel:
         worker.end()
 
 
-def _receive(worker: DeviceWorker, message: Message, note: Callable[[str], None]) -> Iterator[Response]:
+def _handle(worker: DeviceWorker, message: Message, note: Callable[[str], None]) -> Iterator[Response]:
     if isinstance(message, AllAnswered):
         worker.busy = False
-        for request in worker.asked.values():
-            yield failed(request, Failure(kind="no answer", message=f"{worker.device} gave none"))
+        for each in worker.asked.values():
+            yield failed_response(each.request, Failure(kind="no answer", message=f"{worker.device} gave none"))
         worker.asked = {}
     elif isinstance(message, Note):
         note(f"{worker.device}: {message.text}")
-    elif isinstance(message, LoadFailure):
-        raise ModelError(message.what, where=worker.device, hint=message.hint)
+    elif isinstance(message, XlingualError):
+        note(f"{worker.device}: {message}")
+        raise message
     elif worker.asked.pop(message.key, None) is not None:
         yield message
 
 
-def split(prompts: Sequence[Rendered], count: int) -> list[list[Rendered]]:
-    """Return the prompts in at most `count` shares of like work; cuts avoid to part prompts that share a prefix."""
-    if not prompts:
+def split(tokenized: Sequence[Tokenized], count: int) -> list[list[Tokenized]]:
+    """Return the requests in at most `count` shares of about the same work, cut where few tokens are shared.
+
+    Neighbours in the order of their tokens share prefixes, which a share computes once.
+    """
+    if not tokenized:
         return []
-    ordered = sorted(prompts, key=lambda prompt: prompt.ids)
-    shared = [0] + [common(a.ids, b.ids) for a, b in pairwise(ordered)]
-    work = [len(each.ids) - known + each.request.max_new_tokens for each, known in zip(ordered, shared, strict=True)]
+    ordered = sorted(tokenized, key=_leading_ids)
+    shared = [0] + [common_prefix_length(_leading_ids(a), _leading_ids(b)) for a, b in pairwise(ordered)]
+    work = [len(_leading_ids(each)) - prefix + _more_tokens(each) for each, prefix in zip(ordered, shared, strict=True)]
     sums = list(accumulate(work))
     cuts = [0]
-    for place in range(1, count):
-        near = 1 + next(at for at, total in enumerate(sums) if total * count >= sums[-1] * place)
-        leeway = len(ordered) // count // LEEWAY
-        around = range(max(cuts[-1] + 1, near - leeway), min(len(ordered), near + leeway + 1))
-        if around:
-            cuts.append(min(around, key=lambda at: (shared[at], abs(at - near))))
+    slack = len(ordered) // count // CUT_SLACK
+    for number in range(1, count):
+        even = 1 + next(index for index, total in enumerate(sums) if total * count >= sums[-1] * number)
+        near = range(max(cuts[-1] + 1, even - slack), min(len(ordered), even + slack + 1))
+        if near:
+            cuts.append(min(near, key=lambda index: (shared[index], abs(index - even))))
     return [ordered[first:last] for first, last in zip(cuts, [*cuts[1:], len(ordered)], strict=True) if first < last]
+
+
+def _leading_ids(tokenized: Tokenized) -> tuple[int, ...]:
+    """Return the tokens that may share a prefix with others: the prompt, or the first choice with its context."""
+    return tokenized.ids if isinstance(tokenized, Rendered) else tokenized.windows[0][0].ids
+
+
+def _more_tokens(tokenized: Tokenized) -> int:
+    """Return how many more tokens are computed, at most: new ones, or the scored ones of the choices."""
+    if isinstance(tokenized, Rendered):
+        return tokenized.request.max_new_tokens
+    return sum(len(each.ids) - each.first for choice in tokenized.windows for each in choice)
 
 
 def devices_of(word: str | None) -> tuple[str, ...]:

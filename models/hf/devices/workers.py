@@ -1,57 +1,74 @@
-"""A process that answers requests on a device of its own, and what it says to the process that asks."""
+"""A worker process that answers requests on a device of its own, and the messages that it sends to its parent."""
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Protocol, cast
 
+from xlingual.data import FileState, known_hashes, learn_hashes
 from xlingual.errors import XlingualError
-from xlingual.plugin import Model, ModelOptions, Note, SupportsNotes
-from xlingual.records import Request, Response
+from xlingual.plugin import ModelOptions, Note, SupportsNotes
+from xlingual.records import Response
 from xlingual.registry import MODELS
 
-GRACE = 5.0
-"""Seconds for a process to end before it is killed."""
+from ..tokens.cache import Tokenized
+
+GRACE_SECONDS = 5.0
+"""For a worker to end before it is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadFailure:
-    """An error that no request is to blame for, as that the model cannot be loaded."""
+class TokenizedModel(SupportsNotes, Protocol):
+    """What a worker uses of an `HfModel`."""
 
-    what: str
-    hint: str
+    def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        """Answer requests that are tokenized already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a worker starts with."""
+
+    name: str
+    """Of the model."""
+    options: ModelOptions
+    threads: int
+    """Of torch; 0: as torch chooses."""
+    hashes: Mapping[FileState, str]
+    """Of the files that the parent has hashed, so that no worker reads the weights only for their hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllAnswered:
-    """All that was asked is answered."""
+    """The worker has answered its whole share."""
 
 
 @dataclass(slots=True, eq=False)
 class DeviceWorker:
-    """A process, seen from the one that asks."""
+    """A worker, as its parent sees it."""
 
     device: str
     process: BaseProcess
     pipe: Connection
-    asked: dict[str, Request] = field(default_factory=dict)
-    """What it has not answered yet."""
+    asked: dict[str, Tokenized] = field(default_factory=dict)
+    """What it has not answered yet, by key."""
     busy: bool = False
 
-    def ask(self, requests: Sequence[Request]) -> None:
-        """Hand `requests` over; OSError where the process is gone."""
-        self.asked = {each.key: each for each in requests}
+    def ask(self, share: Sequence[Tokenized]) -> None:
+        """Send it a share; OSError where the process is gone."""
+        self.asked = {each.request.key: each for each in share}
         self.busy = True
-        self.pipe.send(list(requests))
+        self.pipe.send(list(share))
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it does."""
         self.pipe.close()
         self.process.terminate()
-        self.process.join(GRACE)
+        self.process.join(GRACE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -59,43 +76,44 @@ class DeviceWorker:
 
 
 def start_worker(name: str, options: ModelOptions, threads: int) -> DeviceWorker:
-    """Start a process that will answer with the model `name` on `options.device`."""
-    # A fork would copy the threads' locks of torch in whatever state they are.
+    """Start a worker for the model `name` on `options.device`."""
+    setup = WorkerSetup(name=name, options=options, threads=threads, hashes=known_hashes())
+    # A fork would copy the locks of torch's threads in any state.
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(name, options, threads, theirs), daemon=True)
+    parent_end, worker_end = context.Pipe()
+    process = context.Process(target=run_worker, args=(setup, worker_end), daemon=True)
     process.start()
-    theirs.close()
-    return DeviceWorker(device=str(options.device), process=process, pipe=ours)
+    worker_end.close()
+    return DeviceWorker(device=str(options.device), process=process, pipe=parent_end)
 
 
-def work(name: str, options: ModelOptions, threads: int, pipe: Connection) -> None:
-    """Answer lists of requests until there is nobody to ask; the main function of a process."""
-    # The terminal sends its signal to every process; ours is told by the one that asks.
+def run_worker(setup: WorkerSetup, pipe: Connection) -> None:
+    """Answer shares until the parent is gone; the main function of a worker."""
+    # A terminal sends its signal to every process; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - heavy
 
-    if threads:
-        torch.set_num_threads(threads)
+    if setup.threads:
+        torch.set_num_threads(setup.threads)
+    learn_hashes(setup.hashes)
     try:
-        model = MODELS.get("hf")(name, options)
-        if isinstance(model, SupportsNotes):
-            model.on_note(lambda message: pipe.send(Note(message)))
+        model = cast(TokenizedModel, MODELS.get("hf")(setup.name, setup.options))
+        model.on_note(lambda message: pipe.send(Note(message)))
         _serve(model, pipe)
     except XlingualError as error:
-        pipe.send(LoadFailure(error.what, error.hint))
+        pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        # Whoever asked is gone. Threads of torch and a half-done answer are of no use to anybody.
+        # The parent is gone: nobody waits for the threads of torch and an unfinished answer.
         os._exit(0)
 
 
-def _serve(model: Model, pipe: Connection) -> None:
+def _serve(model: TokenizedModel, pipe: Connection) -> None:
     while True:
-        requests: list[Request] = pipe.recv()
-        for response in model.answer(requests):
+        share: list[Tokenized] = pipe.recv()
+        for response in model.answer_tokenized(share):
             pipe.send(response)
         pipe.send(AllAnswered())
 
 
-Message = Response | Note | LoadFailure | AllAnswered
-"""What comes back through the pipe."""
+Message = Response | Note | XlingualError | AllAnswered
+"""What a worker sends. An error is one that no request is to blame for: the model does not load."""

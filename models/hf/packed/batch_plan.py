@@ -1,60 +1,73 @@
-"""Prefill and decode metadata: which tokens of a forward pass write and read which part of the KV cache."""
+"""Attention metadata of a forward pass: which tokens write to and read from which part of the KV cache.
+
+    PrefillMetadata    chunks of prompts, concatenated; each group of them attends to what stands before it
+    DecodeMetadata     the newest tokens of the running sequences; a prefix is read once for all sequences below it
+
+Both are made once for a pass and used by every layer: `attention` holds the kernels.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .kv_cache import BLOCK, KVCacheShape, KVStorage, PrefixKV, new_prefix_kv
-from .prefix_tree import PrefixNode, TokenSequence, prefix_path
+from .chunked_prefill import PrefillChunk, split_into_passes
+from .kv_cache import BLOCK_SIZE, KVBuffer, KVCache, KVCacheSpec, PrefixKV
 from .running_batch import RunningBatch, batch_layout
 
 if TYPE_CHECKING:
     import torch
 
+PREFILL_GROUP_TOKENS = 128
+"""Most tokens of a prefill group on a CPU: more would waste work on what the mask hides, fewer make small products."""
+PREFILL_GROUP_TOKENS_GPU = 1024
+"""The same on any other device; not measured."""
+READ_LENGTH_MULTIPLE = 16
+"""Tokens: a decode step reads every cache row up to the longest sequence, rounded up to a multiple of this."""
+
 
 @dataclass(frozen=True, slots=True)
 class KVWrite:
-    """Tokens `first` to `last` of a pack, whose keys and values go to `kv` from `offset` on."""
+    """Tokens `first` to `last` of a prefill pass, whose keys and values go to `kv` from its token `offset` on."""
 
     first: int
     last: int
-    kv: KVStorage
+    kv: KVBuffer
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillGroup:
-    """Tokens `first` to `last` of a pack, which see all of `past` and of each other what `mask` allows."""
+    """Tokens `first` to `last` of a prefill pass: they attend to all of `past`, and to each other as `mask` allows."""
 
     first: int
     last: int
-    past: tuple[tuple[KVStorage, int], ...]
-    """Stores, and how many tokens of each are to be seen."""
+    past: tuple[tuple[KVBuffer, int], ...]
+    """Keys and values before them, and how many tokens of each."""
     mask: "torch.Tensor"
-    """(heads of a group x tokens, past + tokens), added to the scores."""
+    """(query heads of a KV head x tokens, past + tokens), added to the attention scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillMetadata:
-    """A forward pass over a pack of prompts."""
+    """A forward pass over prefill chunks."""
 
-    written: tuple[KVWrite, ...]
-    read: tuple[PrefillGroup, ...]
+    writes: tuple[KVWrite, ...]
+    groups: tuple[PrefillGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedPrefixSegment:
-    """Some tokens of a step, of rows below one prefix; views, made once for all layers."""
+    """A prefix in a decode step, and the tokens below it (cascade attention); views, made once for all layers."""
 
     keys: "tuple[torch.Tensor, ...]"
-    """Of the prefix in each layer, (key heads, head size, prefix tokens)."""
+    """Of the prefix in each layer, (KV heads, head size, prefix tokens)."""
     values: "tuple[torch.Tensor, ...]"
-    """(key heads, prefix tokens, head size)."""
+    """(KV heads, prefix tokens, head size)."""
     queries: "torch.Tensor"
-    """Of the step's queries, (key heads, tokens x heads of a group, head size)."""
+    """A part of the workspace's queries, (KV heads, tokens x query heads of a KV head, head size)."""
     scores: "torch.Tensor"
-    """(key heads, tokens x heads of a group, prefix tokens)."""
+    """(KV heads, tokens x query heads of a KV head, prefix tokens)."""
     weights: "torch.Tensor"
     outputs: "torch.Tensor"
     """As `queries`."""
@@ -62,169 +75,104 @@ class SharedPrefixSegment:
 
 @dataclass(frozen=True, slots=True)
 class DecodeMetadata:
-    """A forward pass over the newest tokens of each row; rows stand in the order of the trie.
+    """A decode step: the newest token of every sequence, and the draft tokens behind it, in the order of the layout.
 
-    The rows of sequences are read by `embedding_bag`, sums of weighted rows of a table: scores are sums of keys'
-    numbers weighted by a query, answers are sums of values weighted by their scores. Matrix products of the few queries
-    of a sequence with its keys would take up to twice as long as reading them.
+    A token attends to the prefixes of its sequence through `segments`, and to the sequence's cache row through gather
+    indices: `embedding_bag` sums weighted rows of a table. A score is the sum of a key's components weighted by the
+    query, an output the sum of values weighted by attention. Matrix products of so few queries with the keys of one
+    sequence would take up to twice as long as reading these.
     """
 
-    keys: "torch.Tensor"
-    """Of the slots, (layers, slots, key heads, blocks, head size, tokens of a block); the rows fill the first slots."""
-    values: "torch.Tensor"
-    """Of the slots, (layers, slots, key heads, tokens, head size)."""
-    batch: "torch.Tensor"
-    """The slot of each token."""
-    places: "torch.Tensor"
-    """Where in its slot each token goes."""
+    cache: KVCache
+    cache_rows: "torch.Tensor"
+    """The cache row of each token."""
+    cache_positions: "torch.Tensor"
+    """Where in its row the keys and values of each token go."""
     key_indices: "torch.Tensor"
-    """Rows of the keys of a layer as a table by blocks, (key heads x tokens x heads of a group x blocks, head size)."""
+    """(KV heads x tokens x query heads of a KV head x blocks, head size): the rows to sum of a table that has a row for
+    each component of the keys of a block."""
     value_indices: "torch.Tensor"
-    """Rows of the values of a layer as a table by head size, (key heads x tokens x heads of a group, slot tokens); what
-    comes after the token itself is the token itself."""
+    """(KV heads x tokens x query heads of a KV head, row tokens): the rows to sum of a table that has a row for each
+    value. Positions behind a token's own are replaced by its own, with a weight of zero: they are not to be read."""
     segments: tuple[SharedPrefixSegment, ...]
     workspace: "AttentionWorkspace"
     mask: "torch.Tensor"
-    """(tokens, 1, slot tokens), added to the scores of the slots."""
+    """(tokens, 1, row tokens), added to the scores of the cache rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionWorkspace:
-    """Where every layer of a step does its sums, (key heads, tokens, heads of a group, ...)."""
+    """Buffers of a decode step that all layers use in turn, (KV heads, tokens, query heads of a KV head, ...)."""
 
     queries: "torch.Tensor"
-    """Queries, by head size."""
+    """By head size."""
     scores: "torch.Tensor"
-    """By prefix tokens, then slot tokens, in float32; minus infinity at the start and wherever nothing is seen."""
+    """By prefix tokens, then row tokens, in float32; minus infinity at the start and wherever nothing is seen."""
     weights: "torch.Tensor"
+    """The softmax of the scores."""
     outputs: "torch.Tensor"
     """By head size."""
 
     def segment(self, first: int, last: int, start: int, kv: PrefixKV) -> SharedPrefixSegment:
-        """Return the tokens `first` to `last` of the step, below a prefix whose first token has the place `start`."""
-        end = start + kv.both.shape[3]
-        kept = kv.both.flatten(0, 1)
+        """Return the tokens `first` to `last` of the step, below a prefix that begins at the position `start`."""
+        keys_values = kv.keys_values.flatten(0, 1)
+        end = start + keys_values.shape[2]
         return SharedPrefixSegment(
-            keys=kept.transpose(2, 3).unbind(0)[::2],
-            values=kept.unbind(0)[1::2],
-            queries=_joined(self.queries[:, first:last]),
-            scores=_joined(self.scores[:, first:last, :, start:end]),
-            weights=_joined(self.weights[:, first:last, :, start:end]),
-            outputs=_joined(self.outputs[:, first:last]),
+            keys=keys_values.transpose(2, 3).unbind(0)[::2],
+            values=keys_values.unbind(0)[1::2],
+            queries=_merge_group(self.queries[:, first:last]),
+            scores=_merge_group(self.scores[:, first:last, :, start:end]),
+            weights=_merge_group(self.weights[:, first:last, :, start:end]),
+            outputs=_merge_group(self.outputs[:, first:last]),
         )
 
 
-def _joined(part: "torch.Tensor") -> "torch.Tensor":
-    """Return a view of (key heads, tokens, heads of a group, n) with tokens and heads in one; never a copy."""
+def _merge_group(part: "torch.Tensor") -> "torch.Tensor":
+    """Return a view of (KV heads, tokens, heads of a group, n) with tokens and heads in one; never a copy."""
     return part.view(part.shape[0], part.shape[1] * part.shape[2], part.shape[3])
 
 
-def prefill_mask(past: int, lengths: "tuple[int, ...]", heads: int, dtype: "torch.dtype") -> "torch.Tensor":
-    """Return the mask of texts that see `past` tokens, and each its own up to the one at hand; see `PrefillGroup`.
-
-    `heads` is the number of query heads for a key head.
-    """
+def new_workspace(spec: KVCacheSpec, tokens: int, seen: int) -> AttentionWorkspace:
+    """Return the workspace of a step of so many tokens, each of which sees up to `seen` others."""
     import torch  # noqa: PLC0415 - heavy
 
-    text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    own = (text[:, None] == text[None]).tril()
-    seen = torch.cat([torch.ones(len(own), past, dtype=torch.bool), own], dim=1)
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
-    return mask.repeat(heads, 1)
-
-
-STEP = 16
-"""Tokens: the part of the slots that a decoding step reads grows by so much at a time."""
-TOGETHER = 128
-"""Tokens of one text, or of texts below one prefix, that are attended together; more would waste work on what masks
-hide, fewer would make small products."""
-TOGETHER_ELSEWHERE = 1024
-"""The same where there is no CPU; not measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillChunk:
-    """Some tokens of a prefix or of a row's tail, on their way through the model."""
-
-    ids: Sequence[int]
-    position: int
-    """Of the first of them in its prompt."""
-    ancestors: tuple[PrefixNode, ...]
-    kv: KVStorage
-    """Where they go."""
-    offset: int
-    """How many tokens of `kv` come before them."""
-    sequence: TokenSequence | None
-    """Whose next token the last of them gives; None inside prefixes and tails."""
-
-
-def new_workspace(shape: KVCacheShape, tokens: int, seen: int) -> AttentionWorkspace:
-    """Return the board of a step of so many tokens, each of which sees up to `seen` others."""
-    import torch  # noqa: PLC0415 - heavy
-
-    size = (shape.key_heads, tokens, shape.heads // shape.key_heads)
+    size = (spec.kv_heads, tokens, spec.group_size)
     return AttentionWorkspace(
-        queries=torch.empty(*size, shape.head_size, dtype=shape.dtype, device=shape.device),
-        scores=torch.full((*size, seen), float("-inf"), device=shape.device),
-        weights=torch.empty(*size, seen, dtype=shape.dtype, device=shape.device),
-        outputs=torch.empty(*size, shape.head_size, dtype=shape.dtype, device=shape.device),
+        queries=torch.empty(*size, spec.head_size, dtype=spec.dtype, device=spec.device),
+        scores=torch.full((*size, seen), float("-inf"), device=spec.device),
+        weights=torch.empty(*size, seen, dtype=spec.dtype, device=spec.device),
+        outputs=torch.empty(*size, spec.head_size, dtype=spec.dtype, device=spec.device),
     )
 
 
-def prefill_chunks(batch: RunningBatch, sequences: Sequence[TokenSequence]) -> list[PrefillChunk]:
-    """Give `sequences` cache rows; return all that is to be computed for them, prefixes before what is below them."""
-    chunks: list[PrefillChunk] = []
-    for sequence in sequences:
-        ancestors: list[PrefixNode] = []
-        for prefix in prefix_path(sequence.prefix):
-            if prefix.kv is None:
-                prefix.kv = new_prefix_kv(batch.shape, prefix.end - prefix.start)
-                ids = prefix.ids[prefix.start : prefix.end]
-                chunks.append(PrefillChunk(ids, prefix.start, tuple(ancestors), prefix.kv, 0, None))
-            ancestors.append(prefix)
-        chunks.append(PrefillChunk(sequence.tail, sequence.start, tuple(ancestors), batch.add(sequence), 0, sequence))
-    return chunks
-
-
-def split_into_passes(chunks: Sequence[PrefillChunk], most: int) -> list[list[PrefillChunk]]:
-    """Return `chunks` in packs of at most `most` tokens, cutting those that do not fit."""
-    packs: list[list[PrefillChunk]] = [[]]
-    room = most
-    for chunk in chunks:
-        done = 0
-        while done < len(chunk.ids):
-            if room == 0:
-                packs.append([])
-                room = most
-            end = min(len(chunk.ids), done + room)
-            sequence = chunk.sequence if end == len(chunk.ids) else None
-            packs[-1].append(
-                PrefillChunk(
-                    chunk.ids[done:end], chunk.position + done, chunk.ancestors, chunk.kv, chunk.offset + done, sequence
-                )
-            )
-            room -= end - done
-            done = end
-    return packs
-
-
-def plan_prefill(shape: KVCacheShape, pack: Sequence[PrefillChunk]) -> PrefillMetadata:
-    """Return who writes and reads what in a forward pass over `pack`."""
-    written: list[KVWrite] = []
+def plan_prefill(spec: KVCacheSpec, chunks: Sequence[PrefillChunk]) -> PrefillMetadata:
+    """Return who writes and reads what in a forward pass over `chunks`."""
+    writes: list[KVWrite] = []
     first = 0
-    for chunk in pack:
+    for chunk in chunks:
         last = first + len(chunk.ids)
-        written.append(KVWrite(first, last, chunk.kv, chunk.offset))
+        writes.append(KVWrite(first, last, chunk.kv, chunk.offset))
         first = last
+    groups: list[PrefillGroup] = []
+    first = 0
+    for members in _group_chunks(spec, chunks):
+        groups.append(_prefill_group(spec, first, members))
+        first = groups[-1].last
+    return PrefillMetadata(tuple(writes), tuple(groups))
+
+
+def _group_chunks(spec: KVCacheSpec, chunks: Sequence[PrefillChunk]) -> list[list[PrefillChunk]]:
+    """Return the chunks that attend together: parts of one chunk that is long, or whole suffixes below one prefix."""
+    most = PREFILL_GROUP_TOKENS if spec.device.startswith("cpu") else PREFILL_GROUP_TOKENS_GPU
     groups: list[list[PrefillChunk]] = []
     sizes: list[int] = []
-    most = TOGETHER if shape.device.startswith("cpu") else TOGETHER_ELSEWHERE
-    # Cut, the later parts of a text see the earlier ones in its store.
-    for chunk in (part for whole in pack for parts in split_into_passes([whole], most) for part in parts):
-        joins = chunk.sequence is not None and chunk.offset == 0 and bool(chunk.ancestors) and bool(groups)
-        before = groups[-1][-1] if groups else chunk
+    # The later parts of a long chunk find the keys and values of the earlier ones where these were written.
+    for chunk in (part for whole in chunks for parts in split_into_passes([whole], most) for part in parts):
+        is_suffix = chunk.sequence is not None and chunk.offset == 0 and bool(chunk.ancestors)
+        before = groups[-1][-1] if groups else None
         if (
-            joins
+            is_suffix
+            and before is not None
             and before.sequence is not None
             and before.offset == 0
             and before.ancestors == chunk.ancestors
@@ -235,52 +183,61 @@ def plan_prefill(shape: KVCacheShape, pack: Sequence[PrefillChunk]) -> PrefillMe
         else:
             groups.append([chunk])
             sizes.append(len(chunk.ids))
-    return PrefillMetadata(tuple(written), tuple(_reads(shape, groups)))
+    return groups
 
 
-def _reads(shape: KVCacheShape, groups: Sequence[Sequence[PrefillChunk]]) -> list[PrefillGroup]:
-    reads: list[PrefillGroup] = []
-    first = 0
-    for group in groups:
-        head = group[0]
-        past: list[tuple[KVStorage, int]] = [
-            (each.kv, each.end - each.start) for each in head.ancestors if each.kv is not None
-        ]
-        if head.offset:
-            past.append((head.kv, head.offset))
-        lengths = tuple(len(each.ids) for each in group)
-        last = first + sum(lengths)
-        mask = prefill_mask(sum(count for _, count in past), lengths, shape.heads // shape.key_heads, shape.dtype)
-        reads.append(PrefillGroup(first, last, tuple(past), mask.to(shape.device)))
-        first = last
-    return reads
+def _prefill_group(spec: KVCacheSpec, first: int, members: Sequence[PrefillChunk]) -> PrefillGroup:
+    head = members[0]
+    past: list[tuple[KVBuffer, int]] = [(each.kv, each.length) for each in head.ancestors if each.kv is not None]
+    if head.offset:
+        past.append((head.kv, head.offset))
+    lengths = tuple(len(each.ids) for each in members)
+    mask = prefill_mask(sum(count for _, count in past), lengths, spec.group_size, spec.dtype)
+    return PrefillGroup(first, first + sum(lengths), tuple(past), mask.to(spec.device))
+
+
+def prefill_mask(past: int, lengths: tuple[int, ...], heads: int, dtype: "torch.dtype") -> "torch.Tensor":
+    """Return the mask of chunks that see `past` tokens and each its own, causally; see `PrefillGroup`.
+
+    `heads` is the number of query heads for a KV head.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    chunk = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    own = (chunk[:, None] == chunk[None]).tril()
+    seen = torch.cat([torch.ones(len(own), past, dtype=torch.bool), own], dim=1)
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
+    return mask.repeat(heads, 1)
 
 
 def plan_decode(batch: RunningBatch, counts: Sequence[int]) -> DecodeMetadata:
-    """Return who reads what in a forward pass over the newest tokens of each row, `counts` of them."""
+    """Return who reads what in a decode step over the newest tokens of each sequence, `counts` of them."""
     import torch  # noqa: PLC0415 - heavy
 
-    layout, shape = batch_layout(batch), batch.shape
+    layout, cache = batch_layout(batch), batch.cache
+    spec = cache.spec
     starts = list(accumulate(counts, initial=0))
-    owners = [slot for slot, count in zip(layout.order, counts, strict=True) for _ in range(count)]
-    places = [
-        batch.lengths[slot] + each for slot, count in zip(layout.order, counts, strict=True) for each in range(count)
+    tokens = [
+        (row, batch.lengths[row] + index)
+        for row, count in zip(layout.cache_rows, counts, strict=True)
+        for index in range(count)
     ]
-    longest = min(-(-(max(places) + 1) // STEP) * STEP, batch.values.shape[3])
-    workspace = new_workspace(shape, len(owners), layout.shared + longest)
+    rows, positions = [row for row, _ in tokens], [position for _, position in tokens]
+    multiple = READ_LENGTH_MULTIPLE
+    length = min(-(-(max(positions) + 1) // multiple) * multiple, cache.row_tokens)
+    workspace = new_workspace(spec, len(tokens), layout.longest_prefix + length)
     segments = [
         workspace.segment(starts[first], starts[last], prefix.start, prefix.kv)
-        for prefix, first, last in layout.ranges
+        for prefix, first, last in layout.prefix_ranges
         if prefix.kv is not None
     ]
-    hidden = torch.arange(longest)[None] > torch.tensor(places)[:, None]
-    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(shape.device)
-    key_indices, value_indices = _gather_indices(batch, owners, places, longest)
+    hidden = torch.arange(length)[None] > torch.tensor(positions)[:, None]
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(spec.device)
+    key_indices, value_indices = _gather_indices(cache, rows, positions, length)
     return DecodeMetadata(
-        keys=batch.keys,
-        values=batch.values,
-        batch=torch.tensor(owners, device=shape.device),
-        places=torch.tensor(places, device=shape.device),
+        cache=cache,
+        cache_rows=torch.tensor(rows, device=spec.device),
+        cache_positions=torch.tensor(positions, device=spec.device),
         key_indices=key_indices,
         value_indices=value_indices,
         segments=tuple(segments),
@@ -290,20 +247,19 @@ def plan_decode(batch: RunningBatch, counts: Sequence[int]) -> DecodeMetadata:
 
 
 def _gather_indices(
-    batch: RunningBatch, owners: Sequence[int], places: Sequence[int], longest: int
+    cache: KVCache, rows: Sequence[int], positions: Sequence[int], length: int
 ) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return the bags of keys and of values of `DecodeMetadata` for tokens at `places` in the slots `owners`."""
+    """Return the gather indices of keys and values in `DecodeMetadata`, for tokens at `positions` of cache `rows`."""
     import torch  # noqa: PLC0415 - heavy
 
-    shape = batch.shape
-    group = shape.heads // shape.key_heads
-    count = torch.arange(max(longest, shape.head_size, shape.key_heads), dtype=torch.int32)
-    # (key heads, tokens): whose part of the slots it is.
-    part = torch.tensor(owners, dtype=torch.int32)[None] * shape.key_heads + count[: shape.key_heads, None]
-    block = part[..., None] * batch.keys.shape[3] + count[: -(-longest // BLOCK)]
-    numbers = block[..., None] * shape.head_size + count[: shape.head_size]
-    key_indices = numbers[:, :, None].expand(-1, -1, group, -1, -1).reshape(-1, shape.head_size)
-    seen = count[:longest].minimum(torch.tensor(places, dtype=torch.int32)[:, None])
-    sequences = part[..., None] * batch.values.shape[3] + seen
-    value_indices = sequences[:, :, None].expand(-1, -1, group, -1).reshape(-1, longest)
-    return key_indices.to(shape.device), value_indices.to(shape.device)
+    spec = cache.spec
+    count = torch.arange(max(length, spec.head_size, spec.kv_heads), dtype=torch.int32)
+    # (KV heads, tokens): the part of the cache that holds one KV head of one row.
+    part = torch.tensor(rows, dtype=torch.int32)[None] * spec.kv_heads + count[: spec.kv_heads, None]
+    block = part[..., None] * cache.row_blocks + count[: -(-length // BLOCK_SIZE)]
+    components = block[..., None] * spec.head_size + count[: spec.head_size]
+    key_indices = components[:, :, None].expand(-1, -1, spec.group_size, -1, -1).reshape(-1, spec.head_size)
+    seen = count[:length].minimum(torch.tensor(positions, dtype=torch.int32)[:, None])
+    values = part[..., None] * cache.row_tokens + seen
+    value_indices = values[:, :, None].expand(-1, -1, spec.group_size, -1).reshape(-1, length)
+    return key_indices.to(spec.device), value_indices.to(spec.device)

@@ -1,4 +1,7 @@
-"""Models whose attention may be replaced by ours: which they are, and their forward passes over packs and steps."""
+"""Forward passes of a model without padding: prefill passes and decode steps.
+
+By transformers' modules with our attention function in their place, or by the fused forward where it was verified.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,40 +10,42 @@ from typing import TYPE_CHECKING
 
 from ..loaded_model import LoadedModel
 from .attention import NAME, register
-from .batch_plan import DecodeMetadata, PrefillChunk, PrefillMetadata, plan_decode, plan_prefill
-from .kv_cache import KVCacheShape
+from .batch_plan import DecodeMetadata, PrefillMetadata, plan_decode, plan_prefill
+from .chunked_prefill import PrefillChunk
+from .kv_cache import KVCacheSpec
 from .prefix_tree import TokenSequence
 from .running_batch import RunningBatch, batch_layout
 
 if TYPE_CHECKING:
     import torch
 
-BLOCK = 64
-"""Tokens of the vocabulary whose scores are searched at once."""
+ARGMAX_BLOCK = 64
+"""Tokens of the vocabulary whose logits are searched at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """What the newest scores of a row say."""
+    """What the newest logits of a sequence say."""
 
     sequence: TokenSequence
     token: int
     """The best one."""
     finite: bool
+    """Whether all logits are."""
 
 
-def cache_shape_of(loaded: LoadedModel) -> KVCacheShape:
-    """Return the shape of the keys and values of a model that `is_plain`."""
+def cache_spec_of(loaded: LoadedModel) -> KVCacheSpec:
+    """Return what the keys and values of a model look like whose configuration `verification` accepts."""
     decoder = loaded.model
     config = decoder.config
     heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
-    return KVCacheShape(
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    return KVCacheSpec(
         layers=config.num_hidden_layers,
         heads=heads,
-        key_heads=int(key_heads),
-        head_size=int(size),
+        kv_heads=int(kv_heads),
+        head_size=int(head_size),
         dtype=decoder.dtype,
         device=loaded.device,
     )
@@ -60,68 +65,72 @@ def packed_attention(loaded: LoadedModel) -> Iterator[None]:
 
 
 def run_prefill(
-    loaded: LoadedModel, shape: KVCacheShape, pack: Sequence[PrefillChunk]
+    loaded: LoadedModel, spec: KVCacheSpec, chunks: Sequence[PrefillChunk]
 ) -> "tuple[list[TokenSequence], torch.Tensor]":
-    """Compute a pack and fill the stores of its pieces.
+    """Compute a prefill pass, and write the keys and values of its chunks.
 
-    Returns the rows that end in it and the scores of their next tokens, (rows, vocabulary).
+    Returns the sequences whose prompts end in it, and the logits of their next tokens, (sequences, vocabulary).
     """
-    ids = [token for chunk in pack for token in chunk.ids]
-    positions = [chunk.position + place for chunk in pack for place in range(len(chunk.ids))]
+    ids, positions = tokens_of(chunks)
     sequences: list[TokenSequence] = []
     ends: list[int] = []
     seen = 0
-    for chunk in pack:
+    for chunk in chunks:
         seen += len(chunk.ids)
         if chunk.sequence is not None:
             sequences.append(chunk.sequence)
             ends.append(seen - 1)
-    return sequences, forward(loaded, ids, positions, keep=ends or [0], plan=plan_prefill(shape, pack))
+    return sequences, forward(loaded, ids, positions, keep=ends or [0], metadata=plan_prefill(spec, chunks))
+
+
+def tokens_of(chunks: Sequence[PrefillChunk]) -> tuple[list[int], list[int]]:
+    """Return the tokens of a prefill pass, and their positions in their prompts."""
+    ids = [token for chunk in chunks for token in chunk.ids]
+    return ids, [chunk.position + index for chunk in chunks for index in range(len(chunk.ids))]
 
 
 def run_decode(
     loaded: LoadedModel, batch: RunningBatch, drafts: Sequence[Sequence[int]] | None = None
 ) -> "tuple[list[TokenSequence], torch.Tensor]":
-    """Compute the newest token of every row and the draft behind it; `drafts` stand in the order of the layout.
+    """Compute the newest token of every sequence and the draft behind it; `drafts` stand in the order of the layout.
 
-    Returns the row of each token and the scores of what comes after it, (tokens, vocabulary).
+    Returns the sequence of each token, and the logits of what comes after it, (tokens, vocabulary).
     """
-    sequences = [batch.sequences[slot] for slot in batch_layout(batch).order]
-    asked = [
-        [sequence.new[-1], *draft] for sequence, draft in zip(sequences, drafts or [()] * len(sequences), strict=True)
+    rows = batch_layout(batch).cache_rows
+    sequences = [batch.sequences[row] for row in rows]
+    inputs = [
+        [sequence.output_ids[-1], *draft]
+        for sequence, draft in zip(sequences, drafts or [()] * len(sequences), strict=True)
     ]
-    plan = plan_decode(batch, [len(each) for each in asked])
-    starts = [
-        sequence.start + batch.lengths[slot]
-        for sequence, slot in zip(sequences, batch_layout(batch).order, strict=True)
-    ]
-    ids = [token for each in asked for token in each]
-    positions = [start + place for start, each in zip(starts, asked, strict=True) for place in range(len(each))]
-    scores = forward(loaded, ids, positions, keep=None, plan=plan)
+    metadata = plan_decode(batch, [len(each) for each in inputs])
+    starts = [sequence.prefix_length + batch.lengths[row] for sequence, row in zip(sequences, rows, strict=True)]
+    ids = [token for each in inputs for token in each]
+    positions = [start + index for start, each in zip(starts, inputs, strict=True) for index in range(len(each))]
+    logits = forward(loaded, ids, positions, keep=None, metadata=metadata)
     batch.lengths = [length + 1 for length in batch.lengths]
-    return [sequence for sequence, each in zip(sequences, asked, strict=True) for _ in each], scores
+    return [sequence for sequence, each in zip(sequences, inputs, strict=True) for _ in each], logits
 
 
-def pick_tokens(sequences: Sequence[TokenSequence], scores: "torch.Tensor") -> list[NextToken]:
-    """Return the best token of each row; NaN and infinity both come through the maximum."""
-    best = scores.amax(dim=-1)
-    tokens, finite = _argmax(scores).tolist(), best.isfinite().tolist()
+def pick_tokens(sequences: Sequence[TokenSequence], logits: "torch.Tensor") -> list[NextToken]:
+    """Return the best token of each row of logits; NaN and infinity both come through the maximum."""
+    best = logits.amax(dim=-1)
+    tokens, finite = _argmax(logits).tolist(), best.isfinite().tolist()
     return [NextToken(*each) for each in zip(sequences, tokens, finite, strict=False)]
 
 
-def _argmax(scores: "torch.Tensor") -> "torch.Tensor":
+def _argmax(logits: "torch.Tensor") -> "torch.Tensor":
     """Return the best token of each row of (rows, vocabulary), the first one of equals."""
     import torch  # noqa: PLC0415 - heavy
 
-    if scores.is_contiguous():
-        return scores.argmax(dim=-1)
-    # Down long columns the library's search is slow, but not its maximum: of blocks first, then within the best one.
-    columns = scores.t()
-    size = min(BLOCK, len(columns))
+    if logits.is_contiguous():
+        return logits.argmax(dim=-1)
+    # Down long columns torch's argmax is slow, but not its maximum: of blocks first, then within the best one.
+    columns = logits.t()
+    size = min(ARGMAX_BLOCK, len(columns))
     count = len(columns) // size
     blocks = columns[: count * size].view(count, size, -1)
     best = torch.cat([blocks.amax(1), columns[count * size :]]).argmax(0)
-    inside = blocks[best.clamp(max=count - 1), :, torch.arange(len(scores))].argmax(1)
+    inside = blocks[best.clamp(max=count - 1), :, torch.arange(len(logits))].argmax(1)
     return torch.where(best < count, best * size + inside, best - count + count * size)
 
 
@@ -131,14 +140,14 @@ def forward(
     positions: Sequence[int],
     *,
     keep: Sequence[int] | None,
-    plan: PrefillMetadata | DecodeMetadata,
+    metadata: PrefillMetadata | DecodeMetadata,
 ) -> "torch.Tensor":
-    """Compute a forward pass; returns the scores after the tokens at `keep` (None: all), (tokens, vocabulary)."""
+    """Compute a forward pass; returns the logits after the tokens at `keep` (None: all), (tokens, vocabulary)."""
     import torch  # noqa: PLC0415 - heavy
 
     with torch.inference_mode():
         if loaded.fused is not None:
-            return loaded.fused.scores(ids, positions, keep, plan)
+            return loaded.fused.logits(ids, positions, keep, metadata)
         decoder = loaded.model
         output = decoder(
             input_ids=torch.tensor([ids], device=loaded.device),
@@ -147,6 +156,6 @@ def forward(
             attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
             use_cache=False,
             logits_to_keep=0 if keep is None else torch.tensor(keep, device=loaded.device),
-            plan=plan,
+            attention_metadata=metadata,
         )
     return output.logits[0]

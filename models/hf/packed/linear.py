@@ -1,34 +1,37 @@
-"""Products of tokens with weights on a CPU: which kernel is fast depends on the machine, so it is measured.
+"""Linear kernels for few tokens on a CPU: dense weights, or weights prepacked into the blocks that oneDNN reads.
 
-Joint weights make fewer and larger products of several modules'; the modules themselves go on as parts of them.
+Which of the two is faster depends on the machine and its threads, so it is measured once for a model. A kernel may hold
+the joint weight of several linear modules: `fused_llama` makes one large product of q_proj, k_proj and v_proj.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from xlingual.decoder.linear import has_onednn, onednn_linear, prepack_weight
-
-from .memory import release_mapped_pages
+from xlingual.decoder.linear import has_onednn, onednn_linear, prepack_weight, unpack_weight
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-TRIAL = 32
-"""Tokens of the products that are measured: decoding has so many."""
+TRIAL_TOKENS = 32
+"""Tokens of the products that are timed: a decode step has about so many."""
 TRIALS = 5
+EXACTNESS_ROWS = 64
+"""Of a weight that is prepacked and unpacked again, to see that no bit is lost."""
 MARGIN = 0.95
-"""Prepacked weights must take less of the time than this, to be worth their packing."""
-THIN = 8
-"""Up to so many tokens a product of the library takes longer than reading its weights, unless it is turned around."""
-WIDE = 32
-"""From so many on as well, where threads share the work better."""
+"""Prepacked weights must take less than this part of the time, to be worth the prepacking."""
+TRANSPOSED_UP_TO = 8
+"""Tokens: with so few, torch's product takes longer than reading the weights, unless it is computed transposed."""
+TRANSPOSED_FROM = 32
+"""With so many as well, where threads share the work better."""
 
 
 class LinearKernel(Protocol):
-    """Weights as they lie best in memory."""
+    """Weights in one of the layouts, and their product with tokens."""
+
+    def dense(self) -> "torch.Tensor":
+        """Return the weights (out, in)."""
+        ...
 
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """Return the product of (tokens, in) with the weights, (tokens, out)."""
@@ -42,12 +45,16 @@ class DenseLinear:
     weight: "torch.Tensor"
     bias: "torch.Tensor | None"
 
+    def dense(self) -> "torch.Tensor":
+        """Return the weights, not a copy."""
+        return self.weight
+
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """Return the product; columns instead of rows where that is faster."""
+        """Return the product, computed transposed where that is faster."""
         import torch  # noqa: PLC0415 - heavy
         from torch.nn.functional import linear  # noqa: PLC0415 - heavy
 
-        if THIN < len(tokens) < WIDE:
+        if TRANSPOSED_UP_TO < len(tokens) < TRANSPOSED_FROM:
             return linear(tokens, self.weight, self.bias)
         out = torch.mm(self.weight, tokens.t()).t()
         return out if self.bias is None else out.add_(self.bias)
@@ -55,10 +62,14 @@ class DenseLinear:
 
 @dataclass(frozen=True, slots=True)
 class PrepackedLinear:
-    """Weights in the blocks that oneDNN's kernels read, or left as they are for kernels that block them as they go."""
+    """Weights for oneDNN's kernel: in its blocks, or as they are, which it then blocks at every call."""
 
     weight: "torch.Tensor"
     bias: "torch.Tensor | None"
+
+    def dense(self) -> "torch.Tensor":
+        """Return the weights (out, in), a copy where they lie in blocks."""
+        return unpack_weight(self.weight)
 
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """Return the product."""
@@ -66,72 +77,46 @@ class PrepackedLinear:
 
 
 def prepack(weight: "torch.Tensor", bias: "torch.Tensor | None") -> PrepackedLinear:
-    """Return weights (out, in) in blocks; a copy."""
-    return PrepackedLinear(prepack_weight(weight, TRIAL), bias)
+    """Return weights (out, in) in oneDNN's blocks; a copy."""
+    return PrepackedLinear(prepack_weight(weight, TRIAL_TOKENS), bias)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightLayout:
+    """How the weights of a model are laid out for its kernels."""
+
+    prepacked: bool
+    exact: bool
+    """Whether the dense weights can be had back bit by bit: prepacking only moves numbers, unless it rounds them."""
+
+
+def choose_layout(weight: "torch.Tensor") -> WeightLayout:
+    """Return the layout that is faster on this machine, by a trial with a weight (out, in) of the model."""
+    import torch  # noqa: PLC0415 - heavy
+
+    if not prepacking_is_faster(weight):
+        return WeightLayout(prepacked=False, exact=True)
+    rows = weight[:EXACTNESS_ROWS]
+    return WeightLayout(prepacked=True, exact=torch.equal(prepack(rows, None).dense(), rows))
 
 
 def prepacking_is_faster(weight: "torch.Tensor") -> bool:
-    """Return whether products with packed weights are faster on this machine, with the threads that torch has now."""
+    """Return whether prepacked weights are faster on this machine, with the threads that torch has now."""
     import torch  # noqa: PLC0415 - heavy
 
     if not has_onednn():
         return False
-    tokens = torch.ones(TRIAL, weight.shape[1])
+    tokens = torch.ones(TRIAL_TOKENS, weight.shape[1])
     return _best_time(prepack(weight, None), tokens) < MARGIN * _best_time(DenseLinear(weight, None), tokens)
 
 
-def _best_time(product: LinearKernel, tokens: "torch.Tensor") -> float:
+def _best_time(kernel: LinearKernel, tokens: "torch.Tensor") -> float:
     import torch  # noqa: PLC0415 - heavy
 
     times: list[float] = []
     with torch.inference_mode():
         for _ in range(TRIALS):
             start = time.perf_counter()
-            product(tokens)
+            kernel(tokens)
             times.append(time.perf_counter() - start)
     return min(times)
-
-
-def fuse_linear(
-    parent: "nn.Module", names: Sequence[str], *, packed: bool, files: Sequence[range] = ()
-) -> LinearKernel:
-    """Return the joint product of the linear modules `names` of `parent`; they go on as views or parts of it.
-
-    Prepacked, they are let go of where they lie in one of the mapped `files`.
-    """
-    import torch  # noqa: PLC0415 - heavy
-    from torch import nn  # noqa: PLC0415 - heavy
-
-    single = [getattr(parent, name) for name in names]
-    weight = torch.cat([each.weight.detach() for each in single]) if len(single) > 1 else single[0].weight.detach()
-    biases = [each.bias.detach() for each in single if each.bias is not None]
-    bias = torch.cat(biases) if biases else None
-    product = prepack(weight, bias) if packed else DenseLinear(weight, bias)
-    if packed:
-        for each in single:
-            release_mapped_pages(each.weight, files)
-    first = 0
-    for name, each in zip(names, single, strict=True):
-        last = first + each.out_features
-        if packed:
-            setattr(parent, name, view_of_fused(product, first, last))
-        else:
-            each.weight = nn.Parameter(weight[first:last], requires_grad=False)
-        first = last
-    return product
-
-
-def view_of_fused(product: LinearKernel, first: int, last: int) -> "nn.Module":
-    """Return the module that a model calls instead of one whose weights went into `product`."""
-    import torch  # noqa: PLC0415 - heavy
-    from torch import nn  # noqa: PLC0415 - heavy
-
-    class FusedPart(nn.Module):
-        """Rows `first` to `last` of a joint product."""
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            """Return the product of (..., in), (..., out)."""
-            found = product(tokens.reshape(-1, tokens.shape[-1]))[:, first:last]
-            return found.reshape(*tokens.shape[:-1], last - first)
-
-    return FusedPart()

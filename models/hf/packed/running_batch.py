@@ -1,82 +1,69 @@
-"""The sequences that are being answered, and their rows of the KV cache."""
+"""The running sequences, as a scheduler calls those that are being answered now, and their rows of the KV cache.
+
+Sequence `i` of the batch has row `i` of the cache. When a sequence finishes, the last one moves into its row, so that
+the rows in use are always the first ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from .kv_cache import BLOCK, KVCacheShape, SequenceKV, whole_blocks, zeros
+from .kv_cache import KVCache, KVCacheSpec, SequenceKV, new_kv_cache
 from .prefix_tree import PrefixNode, TokenSequence, prefix_path
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(slots=True)
 class RunningBatch:
-    """Rows that are being answered; row `k` has slot `k`."""
+    """The sequences that are being answered."""
 
-    shape: KVCacheShape
-    keys: "torch.Tensor"
-    """See `DecodeMetadata`; never holds NaN, which would come through any mask."""
-    values: "torch.Tensor"
+    cache: KVCache
     sequences: list[TokenSequence] = field(default_factory=list)
+    """By cache row."""
     lengths: list[int] = field(default_factory=list)
-    """Tokens in each slot."""
+    """Tokens in each row."""
     layout: "BatchLayout | None" = None
-    """Of the rows as they are; None after a change."""
+    """Of the sequences as they are; None after a change."""
 
     def add(self, sequence: TokenSequence) -> SequenceKV:
-        """Give `sequence` a slot and return it."""
+        """Give `sequence` the next free row and return it."""
         self.sequences.append(sequence)
-        self.lengths.append(len(sequence.tail))
+        self.lengths.append(len(sequence.suffix))
         self.layout = None
-        return SequenceKV(self.keys[:, len(self.sequences) - 1], self.values[:, len(self.sequences) - 1])
+        return self.cache.row(len(self.sequences) - 1)
 
     def remove(self, sequence: TokenSequence) -> None:
-        """Free the slot of `sequence` for the last one."""
-        slot, last = self.sequences.index(sequence), len(self.sequences) - 1
-        if slot != last:
-            used = self.lengths[last]
-            blocks = -(-used // BLOCK)
-            self.keys[:, slot, :, :blocks] = self.keys[:, last, :, :blocks]
-            self.values[:, slot, :, :used] = self.values[:, last, :, :used]
-            self.sequences[slot], self.lengths[slot] = self.sequences[last], used
+        """Take `sequence` out, and move the last one into its row."""
+        row, last = self.sequences.index(sequence), len(self.sequences) - 1
+        if row != last:
+            self.cache.copy_row(last, row, self.lengths[last])
+            self.sequences[row], self.lengths[row] = self.sequences[last], self.lengths[last]
         self.sequences.pop()
         self.lengths.pop()
         self.layout = None
 
-    def clean(self, sequence: TokenSequence) -> None:
-        """Clear the slot of a row whose numbers are not finite."""
-        slot = self.sequences.index(sequence)
-        self.keys[:, slot] = 0.0
-        self.values[:, slot] = 0.0
+    def clear(self, sequence: TokenSequence) -> None:
+        """Clear the row of a sequence whose keys or values are not finite."""
+        self.cache.clear_row(self.sequences.index(sequence))
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLayout:
-    """How the rows of a decoding step stand: in the order of the trie, each prefix over neighbours."""
+    """The order of the sequences in a decode step: that of the prefix tree, where sequences below a prefix adjoin."""
 
-    order: tuple[int, ...]
-    """The slot of each row of the step."""
-    ranges: tuple[tuple[PrefixNode, int, int], ...]
-    """Each prefix and the rows below it, first and last."""
-    shared: int
-    """Prefix tokens of the longest."""
+    cache_rows: tuple[int, ...]
+    """The row of each sequence of the step."""
+    prefix_ranges: tuple[tuple[PrefixNode, int, int], ...]
+    """Each prefix with the sequences below it: the first, and the one after the last."""
+    longest_prefix: int
+    """Most prefix tokens of a sequence."""
 
 
-def new_batch(shape: KVCacheShape, count: int, length: int) -> RunningBatch:
-    """Return `count` free slots of at least `length` tokens."""
-    blocks = whole_blocks(length) // BLOCK
-    first = (shape.layers, count, shape.key_heads)
-    return RunningBatch(
-        shape=shape,
-        keys=zeros(shape, (*first, blocks, shape.head_size, BLOCK)),
-        values=zeros(shape, (*first, blocks * BLOCK, shape.head_size)),
-    )
+def new_batch(spec: KVCacheSpec, rows: int, tokens: int) -> RunningBatch:
+    """Return an empty batch with `rows` cache rows of at least `tokens` tokens."""
+    return RunningBatch(cache=new_kv_cache(spec, rows, tokens))
 
 
 def missing_prefixes(sequences: Sequence[TokenSequence]) -> list[PrefixNode]:
-    """Return the prefixes above `sequences` that are not in memory, each after its parent."""
+    """Return the prefixes of `sequences` that have not been computed, each after its parent."""
     found: dict[PrefixNode, None] = {}
     for sequence in sequences:
         for prefix in prefix_path(sequence.prefix):
@@ -86,16 +73,16 @@ def missing_prefixes(sequences: Sequence[TokenSequence]) -> list[PrefixNode]:
 
 
 def batch_layout(batch: RunningBatch) -> BatchLayout:
-    """Return the order of the rows in the decoding steps until they change."""
+    """Return the order of the sequences in the decode steps until they change."""
     if batch.layout is None:
-        order = sorted(range(len(batch.sequences)), key=lambda slot: batch.sequences[slot].order)
-        places: dict[PrefixNode, list[int]] = {}
-        for place, slot in enumerate(order):
-            for prefix in prefix_path(batch.sequences[slot].prefix):
-                places.setdefault(prefix, []).append(place)
+        rows = sorted(range(len(batch.sequences)), key=lambda row: batch.sequences[row].order)
+        indices: dict[PrefixNode, list[int]] = {}
+        for index, row in enumerate(rows):
+            for prefix in prefix_path(batch.sequences[row].prefix):
+                indices.setdefault(prefix, []).append(index)
         batch.layout = BatchLayout(
-            order=tuple(order),
-            ranges=tuple((prefix, found[0], found[-1] + 1) for prefix, found in places.items()),
-            shared=max((prefix.end for prefix in places), default=0),
+            cache_rows=tuple(rows),
+            prefix_ranges=tuple((prefix, found[0], found[-1] + 1) for prefix, found in indices.items()),
+            longest_prefix=max((prefix.end for prefix in indices), default=0),
         )
     return batch.layout

@@ -1,1 +1,1 @@
-"""The paged engine: transformers' continuous batching behind our protocol, in `continuous_batching`."""
+"""The paged engine: the continuous batching of transformers, in `continuous_batching`."""

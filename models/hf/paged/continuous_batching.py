@@ -1,6 +1,6 @@
-"""Transformers' continuous batching behind our protocol: every request gets a response, and stop strings end answers.
+"""Transformers' continuous batching: every request gets a response, and stop strings end answers.
 
-By itself it knows no stop strings, logs errors instead of raising them, and leaves out what it lost.
+By itself it has no stop strings, logs errors instead of raising them, and is silent about requests that it lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,20 +8,23 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol, cast
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import failed, find_overflow, respond
+from ..responses import respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 
-PAGE = 256
-"""Tokens of a block."""
-BATCH_TOKENS = 512
-"""Most tokens of a forward pass on a CPU."""
-PATIENCE = 1.0
-"""Seconds between looks at whether the other thread still lives and has what it was asked."""
+BLOCK_SIZE = 256
+"""Tokens of a block of the KV cache."""
+MAX_BATCH_TOKENS = 512
+"""Of a forward pass on a CPU."""
+POLL_SECONDS = 1.0
+"""To wait for an output before it is checked that the manager's thread is alive and still has the requests."""
+
+
+STOPPED = Failure(kind="engine stopped", message="continuous batching stopped before it answered")
 
 
 class GenerationOutput(Protocol):
@@ -60,12 +63,7 @@ class ContinuousBatchingManager(Protocol):
 
 def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
     """Answer every prompt, most `limit.rows` at once, and yield each response as soon as it is known."""
-    waiting: dict[str, Rendered] = {}
-    for place, prompt in enumerate(sorted(prompts, key=lambda each: each.ids)):
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            waiting[str(place)] = prompt
-        else:
-            yield overflow
+    waiting = {str(number): prompt for number, prompt in enumerate(sorted(prompts, key=lambda each: each.ids))}
     while waiting:
         longest = max(len(each.ids) + each.request.max_new_tokens for each in waiting.values())
         manager = attempt(partial(_start, loaded, longest, min(limit.rows, len(waiting))))
@@ -74,13 +72,12 @@ def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowL
             with manager as running:
                 yield from _serve(loaded, running, waiting, limit)
         if len(waiting) == before:
-            # A fresh manager that answers nothing will not do better the next time.
-            failure = manager if isinstance(manager, Failure) else Failure(kind="engine stopped", message=_DEATH)
-            yield from (failed(each.request, failure, prompt_tokens=len(each.ids)) for each in waiting.values())
+            # A new manager that answers nothing would not do better the next time.
+            failure = manager if isinstance(manager, Failure) else STOPPED
+            yield from (
+                failed_response(each.request, failure, prompt_tokens=len(each.ids)) for each in waiting.values()
+            )
             return
-
-
-_DEATH = "continuous batching stopped before it answered"
 
 
 def _start(loaded: LoadedModel, longest: int, rows: int) -> AbstractContextManager[ContinuousBatchingManager]:
@@ -88,10 +85,12 @@ def _start(loaded: LoadedModel, longest: int, rows: int) -> AbstractContextManag
     from transformers import ContinuousBatchingConfig, GenerationConfig  # noqa: PLC0415 - heavy
 
     on_gpu = loaded.device.startswith("cuda")
-    # Left alone, it takes nearly all free memory; on a CPU that is everybody's.
+    # By default it takes nearly all free memory, which on a CPU other processes need too.
     sizes = None
     if not on_gpu:
-        sizes = ContinuousBatchingConfig(num_blocks=rows * (longest // PAGE + 1) + 1, max_batch_tokens=BATCH_TOKENS)
+        sizes = ContinuousBatchingConfig(
+            num_blocks=rows * (longest // BLOCK_SIZE + 1) + 1, max_batch_tokens=MAX_BATCH_TOKENS
+        )
     settings = GenerationConfig(
         do_sample=False, eos_token_id=list(loaded.end_ids) or None, pad_token_id=loaded.pad_id, use_cache=True
     )
@@ -105,23 +104,24 @@ def _start(loaded: LoadedModel, longest: int, rows: int) -> AbstractContextManag
 def _serve(
     loaded: LoadedModel, manager: ContinuousBatchingManager, waiting: dict[str, Rendered], limit: RowLimit
 ) -> Iterator[Response]:
-    """Ask what is waiting and yield responses until all is answered, or the manager is dead or has lost the rest.
+    """Submit what is waiting and yield responses until all is answered, or the manager is dead or has lost the rest.
 
-    `waiting` shrinks.
+    Answered requests are removed from `waiting`.
     """
-    asked: set[str] = set()
+    checked: dict[str, int] = {}
+    """By running request: how many of its tokens were checked for stop strings."""
     queue = list(waiting)[::-1]
     idle = 0
     while waiting:
-        while queue and len(asked) < limit.rows:
-            name = queue.pop()
-            if not _ask(loaded, manager, name, waiting[name]):
+        while queue and len(checked) < limit.rows:
+            request_id = queue.pop()
+            if not _submit(loaded, manager, request_id, waiting[request_id]):
                 return
-            asked.add(name)
-        output = manager.get_result(timeout=PATIENCE)
+            checked[request_id] = 0
+        output = manager.get_result(timeout=POLL_SECONDS)
         if output is None:
             idle = idle + 1 if _is_idle(manager) else 0
-            # Seen once only, a request may just be on its way from one queue to the next.
+            # Once may be chance: a request is on its way from one queue to the next.
             if not manager.is_running() or idle > 1:
                 return
             continue
@@ -129,47 +129,54 @@ def _serve(
         prompt = waiting.get(output.request_id)
         if prompt is None:  # cancelled before
             continue
-        response = _judge(loaded, prompt, output)
+        response = _respond_to(loaded, prompt, output, checked.get(output.request_id, 0))
         if response is not None:
             if not output.is_finished():
                 manager.cancel_request(output.request_id)
             del waiting[output.request_id]
-            asked.discard(output.request_id)
+            checked.pop(output.request_id, None)
             yield response
+        else:
+            checked[output.request_id] = len(output.generated_tokens)
 
 
 def _is_idle(manager: ContinuousBatchingManager) -> bool:
-    """Return whether the manager, at work, knows of no request any more."""
+    """Return whether the manager has no request any more."""
     processor, queue = (getattr(manager, name, None) for name in ("batch_processor", "input_queue"))
     if processor is None or queue is None:
         return False
     return bool(queue.empty() and not processor.has_pending_requests())
 
 
-def _ask(loaded: LoadedModel, manager: ContinuousBatchingManager, name: str, prompt: Rendered) -> bool:
+def _submit(loaded: LoadedModel, manager: ContinuousBatchingManager, request_id: str, prompt: Rendered) -> bool:
+    """Queue a request; False where it was refused."""
     request = prompt.request
-    given = attempt(
+    queued = attempt(
         lambda: manager.add_request(
             input_ids=list(prompt.ids),
-            request_id=name,
+            request_id=request_id,
             max_new_tokens=request.max_new_tokens,
             streaming=any(request.stop),
             eos_token_id=list(loaded.end_ids) or -1,
         )
     )
-    return given is not None and not isinstance(given, Failure)
+    return queued is not None and not isinstance(queued, Failure)
 
 
-def _judge(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput) -> Response | None:
-    """Return the response that an output makes, None where its answer goes on."""
+def _respond_to(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput, checked: int) -> Response | None:
+    """Return the response that an output makes, None where its answer is not finished.
+
+    Its first `checked` tokens are known to complete no stop string.
+    """
     if output.error is not None:
         memory = "memory" in output.error.lower()
         failure = Failure(kind=OUT_OF_MEMORY if memory else "paged generation", message=output.error)
-        return failed(prompt.request, failure, prompt_tokens=len(prompt.ids))
+        return failed_response(prompt.request, failure, prompt_tokens=len(prompt.ids))
     new = list(output.generated_tokens)
     stop = prompt.request.stop
-    # Outputs may lag behind each other: the first token that completes a stop string ends the answer.
-    stopped = next((n for n in range(1, len(new) + 1) if is_stopped(loaded.tokenizer, new[:n], stop)), None)
-    if stopped is None and not output.is_finished():
+    # An output may bring several new tokens: the first one that completes a stop string ends the answer.
+    lengths = range(checked + 1, len(new) + 1)
+    stop_length = next((length for length in lengths if is_stopped(loaded.tokenizer, new[:length], stop)), None)
+    if stop_length is None and not output.is_finished():
         return None
-    return respond(loaded, prompt, new, stopped, None)
+    return respond(loaded, prompt, new, stop_length, None)

@@ -1,6 +1,6 @@
-"""The static engine: padded batches through transformers' own `generate` and forward pass; it takes every model.
+"""The static engine: padded batches through transformers' own `generate` and forward pass; it runs every model.
 
-generation    batches of prompts, halved where the memory does not hold them
-likelihood    batches of texts whose choices are scored
+generation    batches of prompts, halved where memory does not hold them
+likelihood    batches of texts whose last tokens are scored
 determinism   `--deterministic`: one prompt a batch, kernels that always add up in the same order
 """

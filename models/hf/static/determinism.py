@@ -1,7 +1,7 @@
 """`--deterministic`: one prompt a batch, and only kernels that always add up in the same order.
 
-Then an answer depends on its prompt, the model, the device and the versions of the software (on a CPU, on the number of
-threads too), and on no other prompt, on no batch size, and not on where an interrupted run goes on, in any dtype.
+An answer then depends on its prompt, the model, the device and the versions of the software (on a CPU, on the number of
+threads too); in any dtype, it does not depend on other prompts, the batch size, or where an interrupted run resumes.
 """
 
 import os
@@ -14,7 +14,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Let torch refuse kernels whose results vary, and choose none by their speed; as before afterwards."""
+    """Let torch refuse kernels whose results vary, and choose none by a measurement; restored afterwards."""
     import torch  # noqa: PLC0415 - heavy
 
     os.environ.setdefault(WORKSPACE, ":4096:8")

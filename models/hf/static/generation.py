@@ -5,12 +5,12 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from xlingual.records import Failure, Response
+from xlingual.records import Failure, Response, failed_response
 from xlingual.text import find_stop
 
-from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import decode, failed, find_overflow, respond
+from ..responses import decode, respond
 from ..tokens.rendering import Rendered
 
 if TYPE_CHECKING:
@@ -20,33 +20,25 @@ if TYPE_CHECKING:
 def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
     """Answer every prompt, longest first, and yield the responses of each batch as soon as it is done.
 
-    A batch that fails is halved until the row at fault is alone and gets a Failure: nobody pays for another's row.
+    A batch that fails is halved until the row at fault is alone and gets a Failure; all others are answered.
     """
-    fitting: list[Rendered] = []
-    for prompt in prompts:
-        if (overflow := find_overflow(loaded, prompt)) is None:
-            fitting.append(prompt)
-        else:
-            yield overflow
-    for group in _group(fitting):
+    for group in _group(prompts):
         waiting = list(group)
         batches: list[list[Rendered]] = []
         while waiting or batches:
-            batch = batches.pop() if batches else _take(waiting, limit.rows)
+            again = bool(batches)
+            batch = batches.pop() if again else _take(waiting, limit.rows)
             outcome = attempt(partial(_answer_batch, loaded, batch))
             if not isinstance(outcome, Failure):
                 yield from outcome
             elif len(batch) == 1:
-                yield failed(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
+                yield failed_response(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
             else:
-                half = len(batch) // 2
-                if outcome.kind == OUT_OF_MEMORY:
-                    limit.lower(half)
-                batches += [batch[half:], batch[:half]]
+                batches += limit.halve(batch, outcome, again=again)
 
 
 def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
-    """Yield the prompts that share a length limit and stop strings, the longest prompt first, ties in their order."""
+    """Yield the prompts that share a token limit and stop strings, the longest first, ties in their order."""
 
     def kind(prompt: Rendered) -> tuple[int, tuple[str, ...]]:
         return prompt.request.max_new_tokens, prompt.request.stop
@@ -57,8 +49,8 @@ def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
 
 
 def _take(waiting: list[Rendered], rows: int) -> list[Rendered]:
-    """Remove the next batch from `waiting`; its first prompt is its longest."""
-    count = max(1, min(rows, PADDED_TOKENS // len(waiting[0].ids)))
+    """Remove the next batch from `waiting`, whose first prompt is the longest."""
+    count = max(1, min(rows, MAX_PADDED_TOKENS // len(waiting[0].ids)))
     batch = waiting[:count]
     del waiting[:count]
     return batch
@@ -82,7 +74,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
         eos_token_id=list(loaded.end_ids) or None,
         pad_token_id=loaded.pad_id,
     )
-    watch = _FiniteWatch()
+    finite = _FiniteCheck()
     ends = _RowEnds(
         width=width,
         stop=batch[0].request.stop,
@@ -94,35 +86,35 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
             input_ids=ids.to(loaded.device),
             attention_mask=mask.to(loaded.device),
             generation_config=settings,
-            logits_processor=LogitsProcessorList([watch]),
+            logits_processor=LogitsProcessorList([finite]),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
-    broken = watch.first_broken(len(batch))
+    nonfinite = finite.first_nonfinite(len(batch))
     return [
-        respond(loaded, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), broken[row])
+        respond(loaded, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), nonfinite[row])
         for row, prompt in enumerate(batch)
     ]
 
 
-class _FiniteWatch:
-    """A logits processor that changes nothing and remembers which rows were finite at each step."""
+class _FiniteCheck:
+    """A logits processor that changes nothing and records which rows were finite at each step."""
 
     def __init__(self) -> None:
         self.finite: list[torch.Tensor] = []
 
     def __call__(self, _input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """See the scores, (rows, vocabulary), of the next token; NaN and infinity both come through the maximum."""
+        """Check the scores, (rows, vocabulary), of the next token; the maximum of a row with NaN or infinity is one."""
         self.finite.append(scores.amax(dim=-1).isfinite())
         return scores
 
-    def first_broken(self, rows: int) -> list[int | None]:
+    def first_nonfinite(self, rows: int) -> list[int | None]:
         """Return the first step of each row whose scores were not finite."""
         steps = [step.tolist() for step in self.finite]
-        return [next((at for at, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
+        return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
 class _RowEnds:
-    """A stopping criterion that ends each row by itself; rows that are done are not decoded again."""
+    """A stopping criterion that ends each row by itself; a finished row is not decoded again."""
 
     def __init__(
         self, *, width: int, stop: Sequence[str], end_ids: Sequence[int], decode: Callable[[list[int]], str]
@@ -133,7 +125,7 @@ class _RowEnds:
         self.end_ids = frozenset(end_ids)
         self.decode = decode
         self.lengths: dict[int, int] = {}
-        """Generated tokens of each row that met a stop string."""
+        """Generated tokens of each row that reached a stop string."""
         self._done: set[int] = set()
 
     def __call__(self, input_ids: "torch.Tensor", _scores: object) -> "torch.Tensor":

@@ -1,6 +1,6 @@
 """Log-likelihoods by plain forward passes over padded batches, for models whose attention may not be replaced.
 
-Rows are padded behind their end: what comes later changes nothing in a causal model, whatever its positions.
+Rows are padded at their end: in a causal model, what comes later changes nothing, however positions are encoded.
 """
 
 import inspect
@@ -9,9 +9,16 @@ from functools import partial
 
 from xlingual.records import Failure, Response
 
-from ..limits import OUT_OF_MEMORY, PADDED_TOKENS, RowLimit, attempt
+from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..scoring import ScoredToken, WindowsByText, close, most_positions, open_scoring_requests, score_positions
+from ..scoring import (
+    ScoredToken,
+    WindowsByText,
+    finish_windows,
+    max_scored_positions,
+    open_scoring_requests,
+    record_scores,
+)
 from ..tokens.choices import TokenizedChoices
 
 Ids = tuple[int, ...]
@@ -22,35 +29,33 @@ def score_padded(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices], lim
 
     A batch that fails is halved until the text at fault is alone, whose request gets a Failure.
     """
-    entries = open_scoring_requests(tokenized)
-    waiting = sorted(entries, key=len, reverse=True)
+    windows = open_scoring_requests(tokenized)
+    waiting = sorted(windows, key=len, reverse=True)
     batches: list[list[Ids]] = []
     while waiting or batches:
-        batch = batches.pop() if batches else _take(loaded, waiting, entries, limit)
-        outcome = attempt(partial(_score_batch, loaded, batch, entries))
+        again = bool(batches)
+        batch = batches.pop() if again else _take(loaded, waiting, windows, limit)
+        outcome = attempt(partial(_score_batch, loaded, batch, windows))
         failure = outcome if isinstance(outcome, Failure) else None
         if failure is not None and len(batch) > 1:
-            half = len(batch) // 2
-            if failure.kind == OUT_OF_MEMORY:
-                limit.rows = min(limit.rows, half)
-            batches += [batch[half:], batch[:half]]
+            batches += limit.halve(batch, failure, again=again)
             continue
         for ids in batch:
-            yield from close(entries[ids], failure)
+            yield from finish_windows(windows[ids], failure)
 
 
-def _first(batch: Sequence[Ids], entries: WindowsByText) -> int:
+def _first(batch: Sequence[Ids], windows: WindowsByText) -> int:
     """Return the first position that is scored in any of the texts."""
-    return min(entry.place(0) for ids in batch for entry in entries[ids])
+    return min(scores.position(0) for ids in batch for scores in windows[ids])
 
 
-def _take(loaded: LoadedModel, waiting: list[Ids], entries: WindowsByText, limit: RowLimit) -> list[Ids]:
+def _take(loaded: LoadedModel, waiting: list[Ids], windows: WindowsByText, limit: RowLimit) -> list[Ids]:
     """Remove the next batch from `waiting`; its first text is its longest, and the budget holds its scores."""
-    width, most = len(waiting[0]), most_positions(loaded)
+    width, most = len(waiting[0]), max_scored_positions(loaded)
     count = 1
     while (
-        count < min(limit.rows, len(waiting), PADDED_TOKENS // width)
-        and (count + 1) * (width - _first(waiting[: count + 1], entries)) <= most
+        count < min(limit.rows, len(waiting), MAX_PADDED_TOKENS // width)
+        and (count + 1) * (width - _first(waiting[: count + 1], windows)) <= most
     ):
         count += 1
     batch = waiting[:count]
@@ -58,11 +63,11 @@ def _take(loaded: LoadedModel, waiting: list[Ids], entries: WindowsByText, limit
     return batch
 
 
-def _score_batch(loaded: LoadedModel, batch: Sequence[Ids], entries: WindowsByText) -> None:
+def _score_batch(loaded: LoadedModel, batch: Sequence[Ids], windows: WindowsByText) -> None:
     import torch  # noqa: PLC0415 - heavy
 
     decoder = loaded.model
-    width, first = len(batch[0]), _first(batch, entries)
+    width, first = len(batch[0]), _first(batch, windows)
     ids = torch.full((len(batch), width), loaded.pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, each in enumerate(batch):
@@ -73,13 +78,13 @@ def _score_batch(loaded: LoadedModel, batch: Sequence[Ids], entries: WindowsByTe
     with torch.inference_mode():
         if "logits_to_keep" in inspect.signature(getattr(decoder, "forward", decoder)).parameters:
             output = decoder(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept)
-            scores = output.logits
+            logits = output.logits
         else:
-            scores = decoder(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, first:]
+            logits = decoder(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, first:]
         for row, each in enumerate(batch):
-            wanted = [
-                (entry.place(number) - first, ScoredToken(entry.place(number), entry, number))
-                for entry in entries[each]
-                for number in range(len(entry.greedy))
+            targets = [
+                (scores.position(index) - first, ScoredToken(scores.position(index), scores, index))
+                for scores in windows[each]
+                for index in range(len(scores.greedy))
             ]
-            score_positions(scores[row], wanted)
+            record_scores(logits[row], targets)

@@ -1,6 +1,7 @@
 """Requests to token ids, and back.
 
-rendering   chat templates and texts to prompt tokens; answers to the tokens that are learnt
+rendering   chat templates and texts to prompt tokens; answers to the tokens of training
 choices     requests with choices to windows of tokens whose last ones are scored
+cache       what was counted for the plan is not tokenized again for the answer
 stops       whether the newest token completes a stop string
 """

@@ -1,4 +1,4 @@
-"""Requests to token ids: the chat template or the plain text, as the model will see it."""
+"""Requests to prompt tokens, by the chat template or as plain text; answers to tokens for training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Tokenizer(Protocol):
 
     @property
     def model_max_length(self) -> int:
-        """The longest sequence in tokens; an absurdly large number where it is not known."""
+        """The longest sequence in tokens; 1e30 where it is not known."""
         ...
 
     def apply_chat_template(
@@ -60,33 +60,43 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A request as the model sees it."""
+    """A request as the model sees it: the tokens that it continues."""
 
     request: Request
     ids: tuple[int, ...]
 
 
 def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
-    """Return the token ids of each request, in order, or why there are none; `vocabulary` is the number of embeddings.
-
-    Raises ModelError where a chat is asked of a model without a template, where the template does what the sandbox
-    forbids, and where no request at all can be rendered: then it is the model that is wrong, not the data.
-    """
-    results: list[Rendered | Failure] = [Failure(kind="not rendered", message="")] * len(requests)
-    for form in Form:
-        places = [place for place, request in enumerate(requests) if request.form is form]
-        chosen = [requests[place] for place in places]
-        answers = _render_chats(tokenizer, chosen) if form is Form.CHAT else _render_texts(tokenizer, chosen)
-        for place, request, answer in zip(places, chosen, answers, strict=True):
-            results[place] = answer if isinstance(answer, Failure) else _checked(request, answer, vocabulary)
-    failures = [item for item in results if isinstance(item, Failure)]
-    if failures and len(failures) == len(results):
-        reason = f"{failures[0].kind}: {failures[0].message}"
-        raise ModelError(f"the model can take none of {len(results)} requests: {reason}")
+    """Return what `render_each` does; ModelError where no request at all can be rendered."""
+    results = render_each(tokenizer, requests, vocabulary)
+    refuse_if_none(results)
     return results
 
 
-def _checked(request: Request, ids: list[int], vocabulary: int) -> Rendered | Failure:
+def refuse_if_none(results: Sequence[object]) -> None:
+    """Raise ModelError where all of the results are failures: then it is the model that is wrong, not the data."""
+    failures = [each for each in results if isinstance(each, Failure)]
+    if failures and len(failures) == len(results):
+        reason = f"{failures[0].kind}: {failures[0].message}"
+        raise ModelError(f"the model can take none of {len(results)} requests: {reason}")
+
+
+def render_each(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
+    """Return the token ids of each request, in order, or why there are none; `vocabulary` is the number of embeddings.
+
+    Raises ModelError where a chat is asked of a model without a template, and where the template does what the sandbox
+    forbids.
+    """
+    chats = iter(_render_chats(tokenizer, [request for request in requests if request.form is Form.CHAT]))
+    texts = iter(_render_texts(tokenizer, [request for request in requests if request.form is Form.TEXT]))
+    found = [next(chats) if request.form is Form.CHAT else next(texts) for request in requests]
+    return [
+        ids if isinstance(ids, Failure) else _check(request, ids, vocabulary)
+        for request, ids in zip(requests, found, strict=True)
+    ]
+
+
+def _check(request: Request, ids: list[int], vocabulary: int) -> Rendered | Failure:
     if not ids:
         return Failure(kind="empty prompt", message="the prompt has no token to continue from")
     if (largest := max(ids)) >= vocabulary:
@@ -129,7 +139,7 @@ def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[lis
 
 
 def tokenize_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Return the tokens of texts that are to be continued: with what the tokenizer puts before a text, not behind it.
+    """Return the tokens of texts to continue: with the special tokens that come before a text, not those after it.
 
     A text that begins with the begin token, as one from a chat template may, gets no second one.
     """
@@ -146,10 +156,10 @@ def tokenize_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[in
 
 
 def encode_answers(tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the tokens of answers as a model is to learn them: encoded apart from the prompt, the end token last.
+    """Return the tokens of answers to train on: encoded apart from the prompt, the end token last.
 
-    Encoded together, a prompt's last token and an answer's first may merge, and then generation, which only ever has
-    the prompt, would start from other tokens than were learnt. Raises ModelError where there is no end token.
+    Encoded together, the last token of a prompt and the first of an answer may merge; generation, which has only the
+    prompt, would then start from other tokens than in training. Raises ModelError where there is no end token.
     """
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(end_ids), None)
     if end is None:

@@ -1,4 +1,4 @@
-"""Whether an answer has met a stop string, told from its last tokens."""
+"""Whether an answer has reached a stop string, looked for in its last tokens only."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ from .rendering import Tokenizer
 
 
 def is_stopped(tokenizer: Tokenizer, new: list[int], stop: Sequence[str]) -> bool:
-    """Return whether the newest token completes a stop string; only the last tokens are decoded to rule it out.
+    """Return whether the newest token completes a stop string; as a rule, only the last tokens are decoded.
 
-    They reach back over the longest stop string, for every token but a special one is at least a byte of text.
+    As many as the longest stop string has bytes, for every token but a special one is at least a byte of text; more
+    where their text is shorter than that.
     """
     if not any(stop):
         return False

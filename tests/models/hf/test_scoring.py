@@ -1,4 +1,4 @@
-"""Log-likelihoods on tiny random models: those of a plain forward pass, in any company and with any fault."""
+"""Log-likelihoods on tiny random models: those of a plain forward pass, beside any others and with any fault."""
 
 import importlib
 import math
@@ -64,7 +64,7 @@ class Loaded:
 
 
 def load(folder: Path, *, fused: bool) -> Loaded:
-    """A model whose forward passes are its own modules', where faults can be put in, or lean ones."""
+    """A model whose forward passes are its own modules', where faults can be put in, or the fused forward."""
     adapter: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
     adapter.loaded = replace(part("checkpoint.loading").load(adapter.description, adapter.options), shared=not fused)
     return Loaded(adapter, adapter.loaded, adapter.description.tokenizer)
@@ -132,7 +132,7 @@ few = settings(
     max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 mixes = given(
-    seed=st.integers(0, 10**6), count=st.integers(1, 10), pack=st.sampled_from([64, 100, 1024]),
+    seed=st.integers(0, 10**6), count=st.integers(1, 10), most=st.sampled_from([64, 100, 1024]),
     positions=st.sampled_from([1, 3, 1000]),
 )  # fmt: skip
 
@@ -140,13 +140,13 @@ mixes = given(
 @few
 @mixes
 def test_any_mix_is_scored_as_by_a_plain_forward_pass(
-    loaded: Loaded, seed: int, count: int, pack: int, positions: int
+    loaded: Loaded, seed: int, count: int, most: int, positions: int
 ) -> None:
     requests = random_requests(seed, count)
     vocabulary = loaded.engine.model.config.vocab_size
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part("packed.likelihood"), "PREFILL_TOKENS", pack)
-        patch.setattr(part("scoring"), "SCORE_BYTES", positions * 8 * vocabulary)
+        patch.setattr(part("packed.likelihood"), "MAX_BATCHED_TOKENS", most)
+        patch.setattr(part("scoring"), "LOGITS_BYTES", positions * 8 * vocabulary)
         check(loaded, requests, answer(loaded, requests))
         random.Random(seed).shuffle(requests)
         check(loaded, requests, answer(loaded, requests, packed=False))
@@ -154,14 +154,14 @@ def test_any_mix_is_scored_as_by_a_plain_forward_pass(
 
 @few
 @mixes
-def test_the_lean_pass_scores_the_same(
-    loaded: Loaded, fused: Loaded, seed: int, count: int, pack: int, positions: int
+def test_the_fused_forward_scores_the_same(
+    loaded: Loaded, fused: Loaded, seed: int, count: int, most: int, positions: int
 ) -> None:
     requests = random_requests(seed, count)
     vocabulary = loaded.engine.model.config.vocab_size
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part("packed.likelihood"), "PREFILL_TOKENS", pack)
-        patch.setattr(part("scoring"), "SCORE_BYTES", positions * 8 * vocabulary)
+        patch.setattr(part("packed.likelihood"), "MAX_BATCHED_TOKENS", most)
+        patch.setattr(part("scoring"), "LOGITS_BYTES", positions * 8 * vocabulary)
         found = answer(fused, requests)
     assert fused.adapter.loaded.fused is not None
     check(loaded, requests, found)
@@ -192,7 +192,7 @@ class faults:  # noqa: N801 - reads as a word
 def test_running_out_of_memory_loses_and_changes_nothing(loaded: Loaded, seed: int, count: int, packed: bool) -> None:
     requests = random_requests(seed, count)
     generator = random.Random(seed)
-    assert part("packed.verification").is_supported(loaded.engine, WINDOW)
+    assert part("packed.verification").verify(loaded.engine, WINDOW) is not None
     with pytest.MonkeyPatch.context() as patch, faults(loaded, lambda _ids: generator.random() < 0.4) as hits:
         patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "verify", lambda engine, _: engine)
         found = answer(loaded, requests, packed=packed)
@@ -204,7 +204,7 @@ def test_running_out_of_memory_loses_and_changes_nothing(loaded: Loaded, seed: i
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_error_is_the_failure_of_the_request_that_causes_it(loaded: Loaded, packed: bool) -> None:
-    requests = [ask(WORDS[-1] * 2 + str(place), " yes", " no", " maybe so") for place in range(8)]
+    requests = [ask(WORDS[-1] * 2 + str(number), " yes", " no", " maybe so") for number in range(8)]
     [bad] = loaded.ids("3")
     with faults(loaded, lambda ids: bool((ids == bad).any()), "index out of range"):
         found = answer(loaded, requests, packed=packed)
@@ -215,8 +215,8 @@ def test_an_error_is_the_failure_of_the_request_that_causes_it(loaded: Loaded, p
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_numbers_that_are_not_finite_are_a_failure(loaded: Loaded, packed: bool) -> None:
-    requests = [ask(WORDS[-1] * 2 + str(place), " yes", " no") for place in range(6)]
+def test_scores_that_are_not_finite_are_a_failure(loaded: Loaded, packed: bool) -> None:
+    requests = [ask(WORDS[-1] * 2 + str(number), " yes", " no") for number in range(6)]
     [bad] = loaded.ids("3")
 
     def breaks(_module: object, arguments: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
@@ -236,9 +236,9 @@ def test_numbers_that_are_not_finite_are_a_failure(loaded: Loaded, packed: bool)
 def test_what_stands_before_the_choices_is_computed_once(loaded: Loaded) -> None:
     """Three questions on a passage, four choices each: every token is read once, but those of different choices."""
     passage = WORDS[-1] * 3
-    requests = [ask(f"{passage} {place} is?", " a", " bc", " de f", " ghi") for place in range(3)]
+    requests = [ask(f"{passage} {number} is?", " a", " bc", " de f", " ghi") for number in range(3)]
     sizes: list[int] = []
-    assert part("packed.verification").is_supported(loaded.engine, WINDOW)
+    assert part("packed.verification").verify(loaded.engine, WINDOW) is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "verify", lambda engine, _: engine)
         with faults(loaded, lambda ids: bool(sizes.append(ids.shape[1]))):  # type: ignore[func-returns-value]  # False
@@ -312,7 +312,7 @@ def test_choices_without_tokens_or_beyond_the_vocabulary_are_failures(loaded: Lo
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 23])
 def test_windows_score_every_token_once_after_as_much_as_fits(window: int, count: int) -> None:
     ids = list(range(100, 100 + count + 1))
-    found: Iterator[Any] = part("tokens.choices")._windows(ids, window)
+    found: Iterator[Any] = part("tokens.choices")._rolling_windows(ids, window)
     scored: list[int] = []
     for passage in found:
         assert len(passage.ids) - 1 <= window
@@ -345,7 +345,7 @@ def test_a_tokenizer_that_begins_texts_begins_them_once(loaded: Loaded) -> None:
         reader, [ask("Where?", " there"), ask("<s>Where?", " there"), ask("", " there")]
     )
     where, there = loaded.ids("Where?"), loaded.ids("Where? there")[len(loaded.ids("Where?")) :]
-    assert plain.passages == begun.passages
-    assert plain.passages[0][0].ids == (tokenizer.bos_token_id, *where, *there)
-    assert bare.passages[0][0].ids == (tokenizer.bos_token_id, *loaded.ids(" there"))
+    assert plain.windows == begun.windows
+    assert plain.windows[0][0].ids == (tokenizer.bos_token_id, *where, *there)
+    assert bare.windows[0][0].ids == (tokenizer.bos_token_id, *loaded.ids(" there"))
     assert math.isfinite(plain.tokens)

@@ -56,7 +56,7 @@ def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
     return {each.key: each for each in found}
 
 
-def test_texts_are_those_of_our_engine(ours: Model, theirs: Model) -> None:
+def test_texts_are_those_of_the_hf_backend(ours: Model, theirs: Model) -> None:
     requests = [make(text, form=form, stop=stop) for text in TEXTS for form in Form for stop in ((), ("e", "\n"))]
     expected = answers(ours, requests)
     for seed in range(2):
@@ -67,7 +67,7 @@ def test_texts_are_those_of_our_engine(ours: Model, theirs: Model) -> None:
             assert found[request.key].finish in (None, expected[request.key].finish)
 
 
-def test_likelihoods_are_those_of_our_engine(ours: Model, theirs: Model) -> None:
+def test_likelihoods_are_those_of_the_hf_backend(ours: Model, theirs: Model) -> None:
     requests = [make(text, form=form, choices=CHOICES) for text in TEXTS for form in Form]
     requests += [make("", choices=[Choice(text=TEXTS[0] * 3)]), make("", choices=[Choice(text=TEXTS[1] * 30)])]
     expected, found = answers(ours, requests), answers(theirs, requests)
@@ -118,12 +118,12 @@ def test_what_changes_an_answer_changes_the_fingerprint(tiny_llama: Path, tmp_pa
         ("hf,pretrained", "'pretrained' is no key=value"),
     ],
 )
-def test_wrong_words_are_named(word: str, message: str) -> None:
+def test_wrong_arguments_are_named(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MODELS.get("lm_eval")(word, ModelOptions())
 
 
-def test_a_model_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
     model = MODELS.get("lm_eval")(f"hf,pretrained={tmp_path},hf_token=canary,no_such=1", ModelOptions())
     with pytest.raises(ModelError, match="lm-eval cannot make the model") as caught:
         list(model.answer([make("a")]))
@@ -131,10 +131,10 @@ def test_a_model_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 
 class Backend:
-    """A backend of lm-eval's whose answers say what was asked; it breaks where it is told to."""
+    """A backend of lm-eval whose answers repeat what was asked; it raises where `breaks` says so."""
 
-    def __init__(self, breaks: Callable[[list[str]], bool], *, tells: bool) -> None:
-        self.breaks, self.tells, self.sizes = breaks, tells, list[int]()
+    def __init__(self, breaks: Callable[[list[str]], bool], *, calls_hook: bool) -> None:
+        self.breaks, self.calls_hook, self.sizes = breaks, calls_hook, list[int]()
         self.hook: Any = None
 
     def set_cache_hook(self, hook: Any) -> None:  # noqa: ANN401 - the protocol of lm-eval
@@ -157,7 +157,7 @@ class Backend:
                 text = text.partition(stop)[0]
             request.args[1]["until"].append("</s>")  # lm-eval's own backends do so
             found.append(text)
-            if self.tells:
+            if self.calls_hook:
                 self.hook.add_partial("generate_until", request.args, text)
         return found if not self.breaks(contexts) else found[:-1]
 
@@ -168,42 +168,42 @@ class Backend:
         return [-float(len(each.args[0])) for each in requests]
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_a_call_that_breaks_costs_one_sample(tells: bool) -> None:
-    backend = Backend(lambda texts: texts == ["text 5"], tells=tells)
+@pytest.mark.parametrize("calls_hook", [True, False])
+def test_a_call_that_fails_fails_one_sample(calls_hook: bool) -> None:
+    backend = Backend(lambda texts: texts == ["text 5"], calls_hook=calls_hook)
     requests = [make(f"text {number}", stop=("!",)) for number in range(16)]
-    found = {each.key: each for each in part("asking").ask(backend, requests, at_once=8)}
+    found = {each.key: each for each in part("asking").ask(backend, requests, max_requests=8)}
     assert len(found) == 16
     bad = found[requests[5].key].failure
     assert bad is not None
     assert (bad.kind, bad.message) == ("RuntimeError", "broke at text 5")
     for number in (*range(5), *range(6, 16)):
         assert found[requests[number].key].text == f"\ntext {number}"
-    # What was told of before the break is not asked again.
-    assert backend.sizes == ([8, 8, 2, 1, 1, 3] if tells else [8, 8, 4, 2, 2, 1, 1, 4])
+    # What the hook was called with before the error is not asked again.
+    assert backend.sizes == ([8, 8, 2, 1, 1, 3] if calls_hook else [8, 8, 4, 2, 2, 1, 1, 4])
 
 
-def test_a_wrong_count_of_answers_is_nobodys_answer() -> None:
-    backend = Backend(lambda texts: len(texts) > 2, tells=False)
+def test_with_a_wrong_count_of_answers_every_sample_fails() -> None:
+    backend = Backend(lambda texts: len(texts) > 2, calls_hook=False)
     requests = [make(f"text {number}", stop=("!",)) for number in range(7)]
-    found = {each.key: each for each in part("asking").ask(backend, requests, at_once=None)}
+    found = {each.key: each for each in part("asking").ask(backend, requests, max_requests=None)}
     assert {each.text for each in found.values()} == {f"\ntext {number}" for number in range(7)}
 
 
 def test_an_answer_that_opens_with_a_newline_is_asked_again_without_stops() -> None:
-    backend = Backend(lambda _texts: False, tells=True)
-    [response] = part("asking").ask(backend, [make("text", stop=("\n", " and"))], at_once=8)
+    backend = Backend(lambda _texts: False, calls_hook=True)
+    [response] = part("asking").ask(backend, [make("text", stop=("\n", " and"))], max_requests=8)
     assert response.text == "\ntext!"
     assert backend.sizes == [1, 1]
 
 
 def test_other_faults_are_values() -> None:
-    backend = Backend(lambda _texts: False, tells=False)
+    backend = Backend(lambda _texts: False, calls_hook=False)
     asked = [
         make("bad", form=Form.CHAT), make("good", form=Form.CHAT, choices=CHOICES), make("bad", choices=CHOICES),
         make("good", choices=CHOICES), make("", choices=[Choice(text="whole")]),
     ]  # fmt: skip
-    found = {each.key: each for each in part("asking").ask(backend, asked, at_once=8)}
+    found = {each.key: each for each in part("asking").ask(backend, asked, max_requests=8)}
     kinds = [failure.kind if (failure := found[each.key].failure) else None for each in asked]
     assert kinds == ["chat template", "no likelihoods", "no likelihood", None, None]
     good, whole = (
@@ -235,10 +235,10 @@ def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: py
         assert model.spec.template == "chat"
         requests = [make(text, form=Form.CHAT) for text in (*TEXTS, "bad")]
         found = answers(model, requests)
-        weighed = answers(model, [make("x", form=Form.CHAT, choices=CHOICES)])
+        scored = answers(model, [make("x", form=Form.CHAT, choices=CHOICES)])
     assert [found[each.key].text for each in requests[:-1]] == [f"it is {text}" for text in TEXTS]
     failure = found[requests[-1].key].failure
     assert failure is not None
     assert "canary" not in failure.message
     assert all(asked.body["max_tokens"] == 12 and asked.body["temperature"] == 0 for asked in server.asked)
-    assert [each.failure.kind for each in weighed.values() if each.failure] == ["no likelihoods"]
+    assert [each.failure.kind for each in scored.values() if each.failure] == ["no likelihoods"]

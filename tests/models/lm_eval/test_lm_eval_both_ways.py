@@ -165,7 +165,7 @@ def test_a_task_of_lm_eval_scores_here_as_there(
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
-def test_our_engine_in_lm_eval_scores_as_its_own(
+def test_our_hf_backend_in_lm_eval_scores_as_its_own(
     name: str, tasks: Path, stock: dict[str, dict[str, Any]], greedy_llama: Path
 ) -> None:
     importlib.import_module("xlingual.lm_eval.model")  # registers the model

@@ -98,7 +98,7 @@ def test_settings_that_are_missing_or_wrong(given: str, words: str, monkeypatch:
         select_tasks(["lm-eval:made"], [])
 
 
-def test_a_hub_that_is_away_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_be_reached_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     start = time.monotonic()

@@ -159,7 +159,7 @@ def test_a_server_that_ignores_the_new_limit_or_both() -> None:
     assert [("max_tokens" in asked.body) for asked in server.asked] == [False, True, True]
 
 
-def test_unicode_survives_and_lone_surrogates_are_mended() -> None:
+def test_unicode_survives_and_lone_surrogates_are_replaced() -> None:
     def echo(asked: Asked) -> Reply:
         if asked.prompt == "broken":
             body = rb'{"choices": [{"message": {"content": "\ud83d\ude00 \ud800 \u0000"}, "finish_reason": "stop"}]}'
@@ -291,7 +291,7 @@ def test_an_unknown_model_is_answered_with_those_there_are() -> None:
         answers(opened(server), ask("q"))
 
 
-def test_closing_early_cancels_what_is_under_way() -> None:
+def test_closing_early_cancels_what_is_in_flight() -> None:
     def slow(asked: Asked) -> Reply:
         return dataclasses.replace(repeat(asked), delay=0.0 if asked.prompt == "0" else 30.0)
 
@@ -316,7 +316,7 @@ def test_nothing_asked_nothing_sent() -> None:
 def test_a_run_stores_no_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The whole way: word, run, journal, record. Every third sample fails with the key in the server's words."""
+    """From name to record, through run and journal. Every third sample fails with the key in the server's words."""
 
     def leaky(asked: Asked) -> Reply:
         if asked.number % 3 == 0:
@@ -361,9 +361,9 @@ def test_messages_hold_no_secrets(text: str, shown: str) -> None:
 
 
 def test_half_a_key_is_not_shown_either() -> None:
-    reading = part("reading")
+    completion = part("completion")
     text = "x" * 297 + KEY
-    assert reading.describe(text, lambda said: said.replace(KEY, "*")) == "x" * 297 + "*"
+    assert completion.describe(text, lambda said: said.replace(KEY, "*")) == "x" * 297 + "*"
 
 
 @pytest.mark.parametrize(
@@ -378,4 +378,4 @@ def test_half_a_key_is_not_shown_either() -> None:
     ],
 )  # fmt: skip
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert part("pacing").asked_wait(headers) == seconds
+    assert part("pacing").retry_after(headers) == seconds

@@ -27,7 +27,7 @@ pytest.importorskip("openai", reason="needs the extra `openai`")
 KEY = "sk-canary-0123456789"
 QUICK: dict[str, float] = {
     "connect_seconds": 1.0, "read_seconds": 0.3, "sample_seconds": 5.0, "attempts": 4, "first_attempts": 3,
-    "backoff_seconds": 0.01, "longest_backoff_seconds": 0.05, "longest_wait_seconds": 2.0,
+    "backoff_seconds": 0.01, "max_backoff_seconds": 0.05, "max_wait_seconds": 2.0,
 }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def test_a_body_without_end_is_left_when_the_time_of_the_sample_is_over() -> Non
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured_by_all(form: str) -> None:
-    """While one sample is told to wait, none is sent."""
+    """While one sample has to wait, none is sent."""
 
     def header() -> str:
         if form == "seconds":
@@ -250,7 +250,7 @@ def test_concurrency_grows_to_its_cap() -> None:
     assert 9 <= most[None] <= 20
 
 
-def test_a_storm_of_429_slows_down_and_goes_on() -> None:
+def test_many_429_lower_the_concurrency() -> None:
     """A server that bears four requests at once: all samples are answered, with few refusals."""
     now, lock = 0, threading.Lock()
 

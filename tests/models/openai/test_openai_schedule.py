@@ -1,4 +1,4 @@
-"""Who is asked when: the schedule by itself, with attempts that are made up here."""
+"""The schedule alone, with made-up attempts: which request is sent when."""
 
 import asyncio
 import importlib
@@ -45,9 +45,9 @@ class Log:
             finally:
                 self.now -= 1
 
-        quick = {"backoff_seconds": 0.01, "longest_backoff_seconds": 0.02, "sample_seconds": 5.0}
+        quick = {"backoff_seconds": 0.01, "max_backoff_seconds": 0.02, "sample_seconds": 5.0}
         limits_ = part("pacing").RateLimits(**{**quick, **limits})
-        schedule = part("schedule").plan(REQUESTS, attempt, self.delivered.append, limits_, "server")
+        schedule = part("schedule").make_schedule(REQUESTS, attempt, self.delivered.append, limits_, "server")
         asyncio.run(schedule.run())
         assert sorted(each.key for each in self.delivered) == sorted(each.key for each in REQUESTS)
         return schedule
@@ -64,20 +64,20 @@ def test_the_first_request_goes_alone_and_then_as_many_as_the_start() -> None:
     assert 9 <= max(log.crowd) <= 13
 
 
-def test_while_the_server_wants_rest_nothing_is_sent() -> None:
-    told: list[float] = []
+def test_while_the_server_asks_to_wait_nothing_is_sent() -> None:
+    asked_to_wait: list[float] = []
 
     async def reply(request: Request) -> object:
         await asyncio.sleep(0.01)
-        if request.key == "3" and not told:
-            told.append(time.monotonic())
+        if request.key == "3" and not asked_to_wait:
+            asked_to_wait.append(time.monotonic())
             return refused(wait=0.3)
         return said(request)
 
     log = Log()
     log.run(reply)
-    assert not [at for at, _ in log.sent if told[0] + 0.02 < at < told[0] + 0.28]
-    assert log.sent[-1][0] > told[0] + 0.29
+    assert not [at for at, _ in log.sent if asked_to_wait[0] + 0.02 < at < asked_to_wait[0] + 0.28]
+    assert log.sent[-1][0] > asked_to_wait[0] + 0.29
 
 
 def test_refusals_halve_what_is_asked_at_once() -> None:
@@ -97,7 +97,7 @@ def test_refusals_halve_what_is_asked_at_once() -> None:
     assert max(log.crowd[26:34]) <= 5
 
 
-def test_a_storm_does_not_begin_more_samples_than_fit() -> None:
+def test_in_an_outage_few_samples_are_started() -> None:
     """Each begun sample uses up its seconds; those not begun wait for free."""
     start = time.monotonic()
 
@@ -150,22 +150,22 @@ def test_answers_that_come_with_the_end_of_a_run_are_not_lost() -> None:
 
 def test_the_pace_follows_the_server() -> None:
     pacing = part("pacing")
-    pace = pacing.RequestPacing(most=10)
-    assert pace.room == 1
-    pace.open_up(8)
+    pace = pacing.RequestPacing(max_concurrency=10)
+    assert pace.limit == 1
+    pace.open(8)
     for _ in range(8):
-        pace.speed_up()
-    assert 8.9 < pace.room < 9
-    pace.slow_down(sent_at=1.0, now=2.0)
-    pace.slow_down(sent_at=1.5, now=2.1)  # was under way when the first refusal came
-    assert 4.4 < pace.room < 4.5
+        pace.increase()
+    assert 8.9 < pace.limit < 9
+    pace.decrease(sent_at=1.0, now=2.0)
+    pace.decrease(sent_at=1.5, now=2.1)  # was in flight when the first refusal came
+    assert 4.4 < pace.limit < 4.5
     for at in (3.0, 5.0, 7.0):
-        pace.slow_down(sent_at=at, now=at + 1)
-    assert pace.room == 1
+        pace.decrease(sent_at=at, now=at + 1)
+    assert pace.limit == 1
     for _ in range(200):
-        pace.speed_up()
-    assert pace.room == 10
-    limits = pacing.RateLimits(backoff_seconds=1.0, longest_backoff_seconds=4.0)
+        pace.increase()
+    assert pace.limit == 10
+    limits = pacing.RateLimits(backoff_seconds=1.0, max_backoff_seconds=4.0)
     pauses = [[pacing.backoff(limits, attempts) for _ in range(50)] for attempts in (1, 2, 9)]
     assert [max(each) <= bound and max(each) > bound / 2 for each, bound in zip(pauses, (1, 2, 4), strict=True)]
     assert min(pauses[2]) < 1

@@ -1,4 +1,4 @@
-"""Which requests go to one worker together, and what becomes of those that a dead one had."""
+"""Which requests go to one worker together, and how those of a dead worker are asked again."""
 
 import importlib
 import random
@@ -27,44 +27,44 @@ def drain(queue: Any) -> list[list[str]]:  # noqa: ANN401 - see above
 
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 4), (7, 2), (100, 1), (100, 3), (1190, 8), (5000, 2)])
-def test_everything_is_given_out_once_in_order_and_in_ever_smaller_parts(count: int, workers: int) -> None:
+def test_every_request_is_in_one_chunk_in_order_and_chunks_get_smaller(count: int, workers: int) -> None:
     texts = [f"{each:05}" for each in range(count)]
     shuffled = [request(text) for text in texts]
     random.Random(1).shuffle(shuffled)
-    chunks = drain(part("chunks").line_up(shuffled, workers))
+    chunks = drain(part("chunks").make_queue(shuffled, workers))
     assert [text for chunk in chunks for text in chunk] == texts
-    assert max(map(len, chunks)) <= part("chunks").MOST * 1.25
+    assert max(map(len, chunks)) <= part("chunks").MAX_CHUNK * 1.25
     if workers > 1:
-        assert len(chunks[-1]) <= part("chunks").LEAST * 1.25
+        assert len(chunks[-1]) <= part("chunks").MIN_CHUNK * 1.25
         assert len(chunks) >= min(count, workers)
     if count >= 1000:
         assert len(chunks) >= 2 * workers
 
 
-def test_a_paragraph_is_not_torn_where_that_can_be_helped() -> None:
+def test_chunks_are_cut_between_paragraphs() -> None:
     passages = [f"{passage} " * 30 for passage in "abcdefghijklmnopqrst"]
     texts = [f"{passage}question {each}" for passage in passages for each in range(11)]
-    chunks = drain(part("chunks").line_up([request(text) for text in texts], 2))
+    chunks = drain(part("chunks").make_queue([request(text) for text in texts], 2))
     assert len(chunks) >= 4
     assert not [chunk for chunk, after in pairwise(chunks) if chunk[-1][0] == after[0][0]]
 
 
-def test_a_few_requests_are_shared_out_at_once() -> None:
+def test_a_few_requests_are_divided_evenly() -> None:
     """20 questions alone take a model nearly as long as 40."""
     texts = [chr(0x4E00 + each) for each in range(40)]
-    sizes = [len(chunk) for chunk in drain(part("chunks").line_up([request(text) for text in texts], 2))]
+    sizes = [len(chunk) for chunk in drain(part("chunks").make_queue([request(text) for text in texts], 2))]
     assert sizes == [20, 20]
-    assert [len(chunk) for chunk in drain(part("chunks").line_up([request(text) for text in texts], 1))] == [40]
+    assert [len(chunk) for chunk in drain(part("chunks").make_queue([request(text) for text in texts], 1))] == [40]
 
 
-def test_what_a_dead_worker_had_comes_back_in_quarters_until_one_is_left_alone() -> None:
+def test_the_chunk_of_a_dead_worker_is_quartered_until_one_request_is_alone() -> None:
     texts = [chr(0x4E00 + each) for each in range(64)]  # nothing in common, so that the sizes are round
-    queue = part("chunks").line_up([request(text) for text in texts], 1)
+    queue = part("chunks").make_queue([request(text) for text in texts], 1)
     chunk = queue.next()
     sizes = [len(chunk.requests)]
-    while queue.put_back(chunk) is None:
+    while queue.requeue(chunk) is None:
         chunk = queue.next()
         sizes.append(len(chunk.requests))
     assert sizes == [64, 16, 4, 1, 1, 1]
-    left = [text for part_ in drain(queue) for text in part_]
+    left = [text for rest in drain(queue) for text in rest]
     assert sorted([*left, *chunk.requests]) == texts

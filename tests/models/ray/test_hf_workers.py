@@ -1,4 +1,4 @@
-"""`ray:2:hf:FOLDER`: real weights in real workers, one of them killed, against the same model in this process."""
+"""`ray:2:hf:FOLDER`: two workers, one of them killed, against the same model in this process."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ray:N:SPEC` with real workers in real processes, killed for real."""
+"""`ray:N:SPEC` with worker processes that are killed."""
 
 import json
 import os
@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from xlingual import open_model, plugins
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.data import file_hashes
+from xlingual.errors import AuthError, EnvironmentFault, ModelError, UsageError, XlingualError
 from xlingual.plugin import DataSource, ExampleAware, Model, ModelOptions, SupportsNotes
 from xlingual.records import Form, Message, Request, Role
 from xlingual.registry import MODELS
@@ -26,11 +27,18 @@ PLUGIN = '''
 """A model that does as its name says; requests are answered in upper case."""
 import os, time
 from xlingual import ModelSpec, Response, register_model
-from xlingual.errors import ModelError
+from pathlib import Path
+from xlingual.data import file_hashes, hash_file
+from xlingual import errors
 
 class Testing:
     def __init__(self, name):
         fingerprint = str(os.getpid()) if name == "other" else "f" * 64
+        self.reads = []
+        if name.startswith("weights="):
+            file_hashes.hash_file = lambda path: self.reads.append(path) or hash_file(path)
+            fingerprint = file_hashes.hash_once(Path(name.removeprefix("weights=")))
+            file_hashes.hash_file = hash_file
         self.name = name
         self.spec = ModelSpec(word=f"testing:{name}", backend="testing", name="testing", revision=None,
             fingerprint=fingerprint, dtype=None, template="raw", context_length=None, parent=None)
@@ -43,13 +51,15 @@ class Testing:
             text = request.messages[0].text
             if self.name == "poison" and text == "17":
                 os._exit(1)
-            if self.name == "telling" and text == "17":
+            if self.name == "noting" and text == "17":
                 self.note("memory was short")
-            if self.name == "broken":
-                raise ModelError("does not fit", where="testing", hint="buy a bigger one")
+            if self.name.startswith("broken="):
+                raise getattr(errors, self.name[7:])("does not fit", where="testing", hint="buy a bigger one")
             if self.name == "silent" and text == "17":
                 continue
             time.sleep(0.01 if self.name == "slow" else 0)
+            if self.name.startswith("weights="):
+                text = f"{len(self.reads)} files read"
             yield Response(key=request.key, text=f"{text.upper()} {os.environ.get('OMP_NUM_THREADS')}", failure=None,
                 finish=None, prompt_tokens=None, tokens=None)
     def close(self):
@@ -108,7 +118,7 @@ def test_workers_find_plugins_and_threads_and_answer_each_request_once(monkeypat
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_request_that_kills_workers_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_kills_workers_is_the_only_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:poison", monkeypatch)
     notes: list[str] = []
     assert isinstance(model, SupportsNotes)
@@ -125,8 +135,8 @@ def test_a_request_that_kills_workers_costs_nobody_else_anything(monkeypatch: py
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_the_model_of_a_worker_tells_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = open_in("ray:2:testing:telling", monkeypatch)
+def test_the_notes_of_a_workers_model_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_in("ray:2:testing:noting", monkeypatch)
     notes: list[str] = []
     assert isinstance(model, SupportsNotes)
     model.on_note(notes.append)
@@ -136,12 +146,18 @@ def test_what_the_model_of_a_worker_tells_is_heard(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_the_model_raises_is_raised_and_what_it_leaves_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = open_in("ray:1:testing:broken", monkeypatch)
-    with pytest.raises(ModelError, match="does not fit") as caught:
+@pytest.mark.parametrize("kind", [ModelError, EnvironmentFault, AuthError])
+def test_what_the_model_raises_is_raised(monkeypatch: pytest.MonkeyPatch, kind: type[XlingualError]) -> None:
+    model = open_in(f"ray:1:testing:broken={kind.__name__}", monkeypatch)
+    with pytest.raises(XlingualError, match="does not fit") as caught:
         list(model.answer(requests(3)))
+    assert type(caught.value) is kind
     assert (caught.value.where, caught.value.hint) == ("testing", "buy a bigger one")
     model.close()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_the_model_leaves_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:1:testing:silent", monkeypatch)
     failed = [each for each in model.answer(requests(20)) if each.failure is not None]
     assert [each.key for each in failed] == ["key-17"]
@@ -157,19 +173,37 @@ def test_workers_with_another_model_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_an_iterator_that_is_left_stops_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_on_this_machine_do_not_read_the_weights_for_their_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The driver has. Weights that have changed since are read, and refused."""
+    monkeypatch.setattr(file_hashes, "FRESH_NS", -(10**12))
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"0123")
+    model = open_in(f"ray:2:testing:weights={weights}", monkeypatch)
+    assert {each.text for each in model.answer(requests(8))} == {"0 FILES READ 3"}
+    model.close()
+    model = open_in(f"ray:2:testing:weights={weights}", monkeypatch)
+    weights.write_bytes(b"3210")
+    with pytest.raises(EnvironmentFault, match="another model than the driver"):
+        list(model.answer(requests(1)))
+    model.close()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_iterator_that_is_left_early_cancels_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:slow", monkeypatch)
     stream = model.answer(requests(400))
     next(stream)
     del stream
     start = time.monotonic()
     assert len(list(model.answer(requests(4)))) == 4
-    assert time.monotonic() - start < 1.0  # the two chunks that were left would have taken a second each
+    assert time.monotonic() - start < 1.0  # the two cancelled chunks would have taken a second each
     model.close()
 
 
 @pytest.mark.usefixtures("cluster")
-def test_gpus_that_are_not_there_are_missed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_gpus_are_an_error_before_workers_start(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:4@0.5:testing:plain", monkeypatch)
     with pytest.raises(EnvironmentFault, match=r"4 workers with 0.5 GPUs each, and the cluster has 0"):
         list(model.answer(requests(1)))
@@ -178,13 +212,13 @@ def test_gpus_that_are_not_there_are_missed_at_once(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("word", ["ray", "ray:", "ray:2", "ray:0:echo", "ray:-1:echo", "ray:x:echo", "ray:2@x:echo",
                                   "ray:2:ray:2:echo", "ray:2:", "ray:2:nothing-like-it"])  # fmt: skip
-def test_wrong_words(word: str) -> None:
+def test_wrong_names(word: str) -> None:
     with pytest.raises(UsageError):
         open_model(word, ModelOptions())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
-def test_a_cluster_that_is_not_there(address: str) -> None:
+def test_a_cluster_that_does_not_answer(address: str) -> None:
     program = (
         "import sys; from xlingual import open_model, ModelOptions; from xlingual.records import *\n"
         "from xlingual.errors import EnvironmentFault\n"
@@ -205,8 +239,8 @@ PAUSE = 0.05
 def start(folder: Path, word: str) -> subprocess.Popen[str]:
     script = folder / "script.jsonl"
     if not script.exists():
-        place = DataSource(folder=None, sample=True, offline=True)
-        rows = select_tasks(["xquad/en"], [])[0].examples("test", place).rows
+        sample = DataSource(folder=None, sample=True, offline=True)
+        rows = select_tasks(["xquad/en"], [])[0].examples("test", sample).rows
         lines = [json.dumps({"id": row.id, "prediction": f"{row.id} said", "seconds": PAUSE}) for row in rows]
         script.write_text("\n".join(lines), encoding="utf-8")
     command = ["eval", "-m", f"{word}:{script}", "-t", "xquad/en,xquad/zh,xquad/ar", "--data", "sample"]
@@ -256,7 +290,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_driver_that_ends_leaves_no_process_and_its_answers(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_driver_that_ends_keeps_its_answers_and_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path, "ray:2:scripted")
     wait_for(tmp_path, 12)
     others = processes_of(process)

@@ -1,4 +1,4 @@
-"""Environments of servers that are made on request: from a file, once, whole or not at all."""
+"""Environments of server programs that are made on request: from a file, once, complete or not at all."""
 
 import importlib
 import subprocess
@@ -70,7 +70,7 @@ def test_an_environment_is_made_once_and_found_again(tmp_path: Path, wheel: Path
     assert home.stat().st_mtime_ns == made
 
 
-def test_what_cannot_be_made_leaves_nothing_behind(tmp_path: Path, home: Path) -> None:
+def test_an_environment_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, home: Path) -> None:
     _require(tmp_path, "stand_in==9.9")
     with pytest.raises(EnvironmentFault, match="pip ended with code 1"):
         find_python("vllm", NAME, "make")
@@ -86,7 +86,7 @@ def test_an_unfinished_environment_is_not_taken(tmp_path: Path, wheel: Path, hom
     assert f"install -r {tmp_path / 'vllm.txt'}" in caught.value.hint
 
 
-def test_the_shipped_files_name_their_engine() -> None:
+def test_the_requirements_files_name_their_server_program() -> None:
     folder: Path = _module().REQUIREMENTS
     lines = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in folder.glob("*.txt")}
     assert sorted(lines) == ["serve", "sglang", "vllm"]

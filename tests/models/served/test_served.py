@@ -1,4 +1,4 @@
-"""`vllm:NAME` with real server processes: a stand-in of the same command line and API, killed in every way."""
+"""`vllm:NAME` with server processes: a stand-in with the command line and API of vLLM, killed in several ways."""
 
 import json
 import os
@@ -26,8 +26,8 @@ MakeRequest = Callable[..., Request]
 CANARY = "canary-0123456789"
 
 
-class Place:
-    """A fake environment, and the notes that its server takes."""
+class FakeServer:
+    """An environment with the stand-in, and what it logs."""
 
     def __init__(self, folder: Path, model: Path) -> None:
         self.python = make_environment(folder)
@@ -47,8 +47,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    made = Place(tmp_path, tiny_llama)
+def fake(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    made = FakeServer(tmp_path, tiny_llama)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -80,51 +80,51 @@ def asked(text_request: MakeRequest, count: int) -> list[Request]:
 
 
 def expected(request: Request) -> str:
-    """Say what the stand-in answers, whose tokens are characters."""
+    """Return what the stand-in answers, whose tokens are characters."""
     prompt = request.messages[0].text
     return "".join(["\n\n", *prompt, " ", *prompt][: min(12 + len(prompt), request.max_new_tokens)])
 
 
-def test_a_server_is_started_asked_and_ended(place: Place, text_request: MakeRequest, tmp_path: Path) -> None:
-    model = place.open("--tensor-parallel-size=2", "--max-num-seqs", "7")
+def test_a_server_is_started_asked_and_ended(fake: FakeServer, text_request: MakeRequest, tmp_path: Path) -> None:
+    model = fake.open("--tensor-parallel-size=2", "--max-num-seqs", "7")
     requests = asked(text_request, 20)
-    assert place.launches() == []
+    assert fake.launches() == []
     found = {each.key: each.text for each in model.answer(requests)}
     assert found == {each.key: expected(each) for each in requests}
     assert len(list(model.answer(requests[:2]))) == 2
-    [(pid, child, arguments)] = place.launches()
-    assert arguments[:2] == ["serve", str(place.model)]
+    [(pid, child, arguments)] = fake.launches()
+    assert arguments[:2] == ["serve", str(fake.model)]
     assert arguments[-3:] == ["--tensor-parallel-size=2", "--max-num-seqs", "7"]
     for words in ("--enable-prefix-caching", "--generation-config vllm", "--dtype float32", "--host 127.0.0.1"):
         assert f" {words} " in " ".join(arguments)
-    assert "OPENAI_API_KEY" not in place.lines("environment")[0].split()
+    assert "OPENAI_API_KEY" not in fake.lines("environment")[0].split()
     model.close()
     model.close()
     assert are_gone([pid, child])
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_crash_in_the_middle_costs_a_restart_and_nothing_else(
-    place: Place, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+def test_after_a_crash_the_server_is_restarted_and_nothing_is_lost(
+    fake: FakeServer, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VLLM", "crash-once-12")
-    model = place.open()
+    model = fake.open()
     requests = asked(text_request, 40)
     found = list(model.answer(requests))
     model.close()
     assert sorted(each.key for each in found) == sorted(each.key for each in requests)
     assert all(each.failure is None for each in found)
-    assert len(place.launches()) == 2
-    ports = {arguments[arguments.index("--port") + 1] for _, _, arguments in place.launches()}
+    assert len(fake.launches()) == 2
+    ports = {arguments[arguments.index("--port") + 1] for _, _, arguments in fake.launches()}
     assert len(ports) == 2
-    assert 40 <= len(place.lines("asked")) <= 40 + 9  # those in flight, and no more
+    assert 40 <= len(fake.lines("asked")) <= 40 + 9  # those in flight, and no more
 
 
-def test_a_server_that_keeps_crashing_ends_the_run_with_its_last_words(
-    place: Place, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_keeps_crashing_ends_the_run_with_the_end_of_its_log(
+    fake: FakeServer, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VLLM", "crash-3")
-    model = place.open()
+    model = fake.open()
     found: list[Response] = []
     with pytest.raises(EnvironmentFault, match="has crashed 4 times") as caught:
         found.extend(model.answer(asked(text_request, 40)))
@@ -132,40 +132,40 @@ def test_a_server_that_keeps_crashing_ends_the_run_with_its_last_words(
     assert 1 <= len(found) <= 8
     assert all(each.failure is None for each in found)
     assert "its log is" in caught.value.hint
-    assert len(place.launches()) == 4
-    assert are_gone([pid for launch in place.launches() for pid in launch[:2]])
+    assert len(fake.launches()) == 4
+    assert are_gone([pid for launch in fake.launches() for pid in launch[:2]])
 
 
 @pytest.mark.parametrize(
     ("manner", "words"), [("fail", "ended with code 1 before it was ready"), ("sleep", "was not ready after 2 seconds")]
 )
 def test_a_server_that_does_not_start_says_why(
-    manner: str, words: str, place: Place, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+    manner: str, words: str, fake: FakeServer, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VLLM", manner)
     monkeypatch.setenv("XLINGUAL_SERVER_START_SECONDS", "120" if manner == "fail" else "2")
     monkeypatch.setenv("FAKE_CANARY", "sk-another-canary-9876543210")
-    model = place.open()
+    model = fake.open()
     with pytest.raises(EnvironmentFault, match=words) as caught:
         list(model.answer(asked(text_request, 1)))
     model.close()
-    assert are_gone([pid for launch in place.launches() for pid in launch[:2]])
+    assert are_gone([pid for launch in fake.launches() for pid in launch[:2]])
     if manner == "fail":
         assert "RuntimeError: no GPU found; key ***" in caught.value.hint
     assert "canary" not in caught.value.hint
 
 
-def start_run(place: Place, out: Path) -> subprocess.Popen[str]:
+def start_run(fake: FakeServer, out: Path) -> subprocess.Popen[str]:
     """Start a run and return once its server has been asked."""
-    command = ["eval", "-m", f"vllm:{place.model}", "-t", "xquad/en", "--data", "sample", "--batch-size", "1"]
+    command = ["eval", "-m", f"vllm:{fake.model}", "-t", "xquad/en", "--data", "sample", "--batch-size", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "xlingual", *command, "--max-new-tokens", "8", "-o", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not place.launches() and time.monotonic() < deadline and process.poll() is None:
+    while not fake.launches() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    if not place.launches():
+    if not fake.launches():
         process.kill()
         pytest.fail(process.communicate()[1])
     return process
@@ -173,11 +173,11 @@ def start_run(place: Place, out: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_run(
-    number: signal.Signals, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VLLM", "sleep")
-    process = start_run(place, tmp_path / "out")
-    [(pid, child, _)] = place.launches()
+    process = start_run(fake, tmp_path / "out")
+    [(pid, child, _)] = fake.launches()
     watchdog = psutil.Process(pid).ppid()
     assert psutil.Process(watchdog).ppid() == process.pid
     process.send_signal(number)
@@ -186,18 +186,18 @@ def test_no_process_outlives_its_run(
     assert are_gone([pid, child, watchdog])
 
 
-def test_the_server_does_not_outlive_its_watchdog(place: Place, text_request: MakeRequest) -> None:
-    model = place.open()
+def test_the_server_does_not_outlive_its_watchdog(fake: FakeServer, text_request: MakeRequest) -> None:
+    model = fake.open()
     stream = model.answer(asked(text_request, 30))
     next(stream)
-    pid = place.launches()[0][0]
+    pid = fake.launches()[0][0]
     os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
     assert are_gone([pid])
     assert len(list(stream)) == 29  # a new server has answered the rest
-    assert len(place.launches()) == 2
+    assert len(fake.launches()) == 2
     model.close()
-    assert are_gone([place.launches()[1][0]])
-    os.kill(place.launches()[0][1], signal.SIGKILL)  # what left the server's session has nobody else any more
+    assert are_gone([fake.launches()[1][0]])
+    os.kill(fake.launches()[0][1], signal.SIGKILL)  # it has left the server's session, so nothing else ends it
 
 
 def test_where_it_is_not_installed_the_command_is_given(
@@ -217,22 +217,22 @@ def test_where_it_is_not_installed_the_command_is_given(
     assert MODELS.get("vllm")(str(tiny_llama), ModelOptions()).spec.backend == "vllm"
 
 
-def test_what_makes_it_another_model(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = place.open().spec
-    assert spec.word == f"vllm:{place.model}"
+def test_what_is_part_of_the_fingerprint(fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = fake.open().spec
+    assert spec.word == f"vllm:{fake.model}"
     assert (spec.context_length, spec.template, spec.dtype) == (256, "chat", "float32")
-    hf = MODELS.get("hf")(str(place.model), ModelOptions(dtype="float32", device="cpu")).spec
+    hf = MODELS.get("hf")(str(fake.model), ModelOptions(dtype="float32", device="cpu")).spec
     assert spec.fingerprint != hf.fingerprint
-    assert place.open("--tensor-parallel-size", "4", "--gpu-memory-utilization=0.5").spec == spec
+    assert fake.open("--tensor-parallel-size", "4", "--gpu-memory-utilization=0.5").spec == spec
     other = {
-        place.open("--quantization", "fp8").spec.fingerprint,
-        place.open("--tensor-parallel-size", "4", "--max-model-len", "99").spec.fingerprint,
-        MODELS.get("vllm")(str(place.model), ModelOptions()).spec.fingerprint,
+        fake.open("--quantization", "fp8").spec.fingerprint,
+        fake.open("--tensor-parallel-size", "4", "--max-model-len", "99").spec.fingerprint,
+        MODELS.get("vllm")(str(fake.model), ModelOptions()).spec.fingerprint,
     }
     monkeypatch.setenv("XLINGUAL_VLLM_PYTHON", str(make_environment(tmp_path / "newer", "0.34.0")))
-    other.add(place.open().spec.fingerprint)
+    other.add(fake.open().spec.fingerprint)
     assert len(other | {spec.fingerprint}) == 5
-    assert MODELS.get("vllm")(str(place.model), ModelOptions()).spec.dtype == "bfloat16"
+    assert MODELS.get("vllm")(str(fake.model), ModelOptions()).spec.dtype == "bfloat16"
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang", "serve"])
@@ -255,6 +255,6 @@ def test_command_lines(name: str, words: str) -> None:
     module: Any = sys.modules[MODELS.origin(name)]
     launch = module.LaunchOptions(
         python="python", model=Path("/m"), name="n", port=7, dtype="bfloat16", device="cpu", trust_remote_code=True,
-        more=("--tp", "2"),
+        extra_arguments=("--tp", "2"),
     )  # fmt: skip
-    assert " ".join(module.ENGINE.command(launch)) == f"python {words}"
+    assert " ".join(module.PROGRAM.command(launch)) == f"python {words}"

@@ -1,4 +1,4 @@
-"""`hf:BASE+ADAPTER` against peft's own forward pass, without a merge, and what is left of it afterwards."""
+"""`hf:BASE+ADAPTER` against peft's own forward pass without a merge, and the base after unmerging."""
 
 import importlib
 import warnings
@@ -44,7 +44,7 @@ def adapters(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 def reference(base: Path, adapter: Path | None) -> list[str]:
-    """Say what transformers and peft generate, one by one and unmerged."""
+    """Return what transformers and peft generate, one by one and unmerged."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter is not None:
@@ -61,7 +61,7 @@ def reference(base: Path, adapter: Path | None) -> list[str]:
     return found
 
 
-def ours(word: str, text_request: MakeRequest) -> list[str | None]:
+def merged_answers(word: str, text_request: MakeRequest) -> list[str | None]:
     model = MODELS.get("hf")(word, OPTIONS)
     found = {each.key: each.text for each in model.answer([text_request(each) for each in PROMPTS])}
     model.close()
@@ -77,17 +77,17 @@ def test_answers_are_peft_s_and_the_base_is_loaded_once_and_left_as_it_was(
     for name in ("lora", "head", "dora", "lora"):
         expected = reference(tiny_llama, adapters[name])
         assert expected != plain
-        assert ours(f"{tiny_llama}+{adapters[name]}", text_request) == expected, name
+        assert merged_answers(f"{tiny_llama}+{adapters[name]}", text_request) == expected, name
         used.add(id(shared.model))
         fresh = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
         left = shared.model.state_dict()
         assert left.keys() == fresh.state_dict().keys()
         assert all(torch.equal(left[key], value) for key, value in fresh.state_dict().items())
     assert len(used) == 1
-    assert ours(str(tiny_llama), text_request) == plain
+    assert merged_answers(str(tiny_llama), text_request) == plain
 
 
-def test_two_that_are_open_at_once_do_not_mix(
+def test_two_adapters_that_are_open_at_once_do_not_mix(
     tiny_llama: Path, adapters: dict[str, Path], text_request: MakeRequest
 ) -> None:
     words = [f"{tiny_llama}+{adapters[name]}" for name in ("lora", "dora")]
@@ -100,7 +100,7 @@ def test_two_that_are_open_at_once_do_not_mix(
         model.close()
 
 
-def test_it_is_described(tiny_llama: Path, adapters: dict[str, Path]) -> None:
+def test_the_description_names_base_and_adapter(tiny_llama: Path, adapters: dict[str, Path]) -> None:
     base = MODELS.get("hf")(str(tiny_llama), OPTIONS).spec
     specs = [MODELS.get("hf")(f"{tiny_llama}+{path}", OPTIONS).spec for path in adapters.values()]
     assert specs[0].name == "tiny-llama+lora"
@@ -108,7 +108,7 @@ def test_it_is_described(tiny_llama: Path, adapters: dict[str, Path]) -> None:
     assert len({base.fingerprint, *(spec.fingerprint for spec in specs)}) == 4
 
 
-def test_what_is_refused(
+def test_adapters_that_do_not_load_or_fit_are_refused(
     tiny_llama: Path, adapters: dict[str, Path], tmp_path: Path, text_request: MakeRequest
 ) -> None:
     with pytest.raises(UsageError, match="no such adapter"):

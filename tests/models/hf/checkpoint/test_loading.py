@@ -1,4 +1,4 @@
-"""What is refused, what is found, and what a fingerprint says."""
+"""Which models are found and which refused, and what is part of a fingerprint."""
 
 import http.server
 import json
@@ -48,7 +48,7 @@ def test_a_folder_is_described_without_its_weights(tiny_llama: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all", "a/b/c", "gone.gguf", "x" * 5000, "~no-such-user/x"]
 )
-def test_a_path_that_is_none_is_a_wrong_word_and_not_looked_up(name: str) -> None:
+def test_a_path_that_does_not_exist_is_a_usage_error_and_not_looked_up(name: str) -> None:
     with pytest.raises(UsageError, match="no such model") as caught:
         open_hf(name)
     assert caught.value.hint
@@ -74,7 +74,7 @@ def test_a_misspelt_folder_gets_a_suggestion(tiny_llama: Path) -> None:
         ("org/..", ModelOptions(offline=True)),
     ],
 )
-def test_wrong_words_are_usage_errors(tiny_llama: Path, name: str, options: ModelOptions) -> None:
+def test_wrong_names_and_options_are_usage_errors(tiny_llama: Path, name: str, options: ModelOptions) -> None:
     with pytest.raises(UsageError):
         open_hf(name.replace("FOLDER", str(tiny_llama)), options)
 
@@ -103,7 +103,7 @@ def test_pickled_weights_answer_when_they_are_allowed(copy: Path, tiny_llama: Pa
 
 
 @pytest.mark.parametrize("kept", [4, 100, -10])
-def test_a_cut_off_shard_is_named_at_once(copy: Path, kept: int) -> None:
+def test_a_truncated_shard_is_named_before_any_work(copy: Path, kept: int) -> None:
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ModelError) as caught:
@@ -150,7 +150,7 @@ def test_an_unknown_architecture_is_a_model_error(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
-def test_a_models_own_code_never_runs_unasked(copy: Path, tmp_path: Path, file: str) -> None:
+def test_a_models_own_code_never_runs_unless_allowed(copy: Path, tmp_path: Path, file: str) -> None:
     marker = tmp_path / "marker"
     (copy / "evil.py").write_text(f"import pathlib; pathlib.Path({str(marker)!r}).touch()\n")
     edit(copy / file, auto_map={"AutoConfig": "evil.C", "AutoTokenizer": ["evil.T", None]}, model_type="evil")
@@ -159,7 +159,7 @@ def test_a_models_own_code_never_runs_unasked(copy: Path, tmp_path: Path, file: 
     assert not marker.exists()
 
 
-def test_the_fingerprint_follows_what_changes_answers(copy: Path) -> None:
+def test_the_fingerprint_changes_with_all_that_changes_answers(copy: Path) -> None:
     first = open_hf(copy).spec.fingerprint
     same = [
         ModelOptions(batch_size=3, device="cpu"),
@@ -355,7 +355,7 @@ def test_what_the_hub_refuses(hub: dict[str, str | int], status: int, code: str,
     assert caught.value.hint
 
 
-def test_a_hub_that_is_not_there_is_answered_for_by_the_cache(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_hub_the_cache_is_used(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert open_hf("org/tiny").spec.revision == COMMIT

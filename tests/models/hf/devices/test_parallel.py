@@ -1,7 +1,8 @@
-"""A model on several devices: the same answers in shares, dead processes replaced, none left behind."""
+"""A model on several devices: the same answers in shares, dead workers replaced, no process left."""
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.data import file_hashes, hash_file
+from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
@@ -29,8 +33,8 @@ def part(name: str) -> ModuleType:
 
 
 @pytest.fixture
-def words() -> list[str]:
-    return [f"the {'quick brown fox ' * (place % 4)}jumps {place}" for place in range(12)]
+def texts() -> list[str]:
+    return [f"the {'quick brown fox ' * (number % 4)}jumps {number}" for number in range(12)]
 
 
 def answers(model: Any, requests: Sequence[Request]) -> dict[str, str | None]:  # noqa: ANN401 - of the plugin
@@ -52,9 +56,9 @@ def test_tokens_are_counted_as_by_one_process(tiny_llama: Path, text_request: Ma
 
 
 def test_two_processes_give_the_answers_of_one_and_end_with_the_model(
-    tiny_llama: Path, words: list[str], text_request: MakeRequest
+    tiny_llama: Path, texts: list[str], text_request: MakeRequest
 ) -> None:
-    requests = [text_request(each, max_new_tokens=6) for each in words]
+    requests = [text_request(each, max_new_tokens=6) for each in texts]
     single: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
     expected = answers(single, requests)
     model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu,cpu"))
@@ -75,12 +79,12 @@ def test_two_processes_give_the_answers_of_one_and_end_with_the_model(
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_a_request_that_kills_is_the_only_one_that_fails(
+def test_a_request_that_kills_workers_is_the_only_one_that_fails(
     tiny_llama: Path, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real processes, which kill themselves at one request."""
-    monkeypatch.setattr(part("devices.workers"), "work", deadly)
-    requests = [text_request(f"the fox {place}", max_new_tokens=2) for place in range(4)]
+    monkeypatch.setattr(part("devices.workers"), "run_worker", run_crashing_worker)
+    requests = [text_request(f"the fox {number}", max_new_tokens=2) for number in range(4)]
     model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu,cpu"))
     notes: list[str] = []
     model.on_note(notes.append)
@@ -93,34 +97,98 @@ def test_a_request_that_kills_is_the_only_one_that_fails(
     assert notes[-1].endswith("1 requests failed")
 
 
-def deadly(_name: str, _options: ModelOptions, _threads: int, pipe: Any) -> None:  # noqa: ANN401 - a connection
-    """Answer in a process as `work` does, and die at one request."""
-    done = part("devices.workers").AllAnswered
+def run_crashing_worker(_setup: object, pipe: Any) -> None:  # noqa: ANN401 - a connection
+    """Answer as `run_worker` does, and die at one request."""
+    all_answered = part("devices.workers").AllAnswered
     try:
         while True:
-            requests: list[Request] = pipe.recv()
+            requests = [each.request for each in pipe.recv()]
             for request in requests:
                 if request.key == "the fox 2":
                     os.kill(os.getpid(), signal.SIGKILL)
             for request in requests:
                 pipe.send(Response(key=request.key, text="fine", failure=None, finish=None, prompt_tokens=1, tokens=1))
-            pipe.send(done())
+            pipe.send(all_answered())
     except (EOFError, OSError):
         return
 
 
-def test_a_model_that_does_not_load_is_one_error(tiny_llama: Path, text_request: MakeRequest, tmp_path: Path) -> None:
-    folder = tmp_path / "broken"
-    folder.mkdir()
-    for path in tiny_llama.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    model: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu,cpu"))
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(ModelError):
-        list(model.answer([text_request("a"), text_request("b")]))
+def test_no_worker_reads_the_weights_for_their_hash(
+    tiny_llama: Path, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The parent has; and where it describes the model again, it does not either."""
+    monkeypatch.setattr(file_hashes, "FRESH_NS", -(10**12))
+    log = tmp_path / "read"
+    monkeypatch.setenv("READ_LOG", str(log))
+    monkeypatch.setattr(file_hashes, "_known", {})
+    monkeypatch.setattr(file_hashes, "hash_file", hash_and_log)
+    monkeypatch.setattr(part("devices.workers"), "run_worker", run_logging_worker)
+    model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu,cpu"))
+    names = log.read_text(encoding="utf-8").split()
+    assert "model.safetensors" in names
+    assert len(names) == len(set(names))
+    try:
+        answers(model, [text_request(f"the fox {number}", max_new_tokens=2) for number in range(4)])
+        assert len(model.workers) == 2
+    finally:
+        model.close()
+    assert MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu")).spec == model.spec
+    assert log.read_text(encoding="utf-8").split() == names
+
+
+def hash_and_log(path: Path) -> str:
+    """Hash a file as `hash_file` does, and log its name."""
+    with Path(os.environ["READ_LOG"]).open("a", encoding="utf-8") as stream:
+        stream.write(f"{path.name}\n")
+    return hash_file(path)
+
+
+def run_logging_worker(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
+    """Log the names of the files that a worker reads for their hashes."""
+    file_hashes.hash_file = hash_and_log  # type: ignore[attr-defined]  # in a process of its own
+    part("devices.workers").run_worker(setup, pipe)
+
+
+def failure_of(model: Any, requests: Sequence[Request]) -> tuple[object, ...]:  # noqa: ANN401 - of the plugin
+    """Return all that the command line shows of the error that answering ends with."""
+    with pytest.raises(XlingualError) as caught:
+        list(model.answer(requests))
     model.close()
-    assert model.workers == []
+    error = caught.value
+    return type(error), error.exit_code, error.what, error.where, error.hint
+
+
+def full_memory(*_arguments: object, **_named: object) -> None:
+    raise MemoryError
+
+
+def run_worker_in_full_memory(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - of the plugin
+    AutoModelForCausalLM.from_pretrained = full_memory
+    part("devices.workers").run_worker(setup, pipe)
+
+
+@pytest.mark.parametrize(("fault", "error"), [("memory", EnvironmentFault), ("weights", ModelError)])
+def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
+    tiny_llama: Path,
+    text_request: MakeRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    error: type[XlingualError],
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "copy"))
+    one, two = (MODELS.get("hf")(str(folder), ModelOptions(device=device)) for device in ("cpu", "cpu,cpu"))
+    if fault == "memory":
+        monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full_memory)
+        monkeypatch.setattr(part("devices.workers"), "run_worker", run_worker_in_full_memory)
+    else:
+        weights = load_file(folder / "model.safetensors")
+        del weights["model.norm.weight"]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    requests = [text_request("a"), text_request("b")]
+    expected = failure_of(one, requests)
+    assert expected[0] is error
+    assert failure_of(two, requests) == expected
 
 
 def test_no_process_outlives_a_killed_parent(tiny_llama: Path) -> None:
@@ -171,7 +239,7 @@ def test_all_devices_of_a_machine_without_any() -> None:
         part("devices.parallel").devices_of("cuda:all")
 
 
-def test_shares_keep_prefixes_together_and_are_of_like_work() -> None:
+def test_shares_keep_prefixes_together_and_have_about_the_same_work() -> None:
     """Four passages of 100 tokens with 5 questions of 3: each share gets whole passages."""
     rendered = part("tokens.rendering").Rendered
     prompts = []

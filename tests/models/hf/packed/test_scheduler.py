@@ -62,12 +62,12 @@ class Loaded:
         return None
 
 
-@pytest.fixture(scope="module", params=["lean", "transformers"])
+@pytest.fixture(scope="module", params=["fused", "transformers"])
 def loaded(request: pytest.FixtureRequest, tiny_llama: Path) -> Loaded:
     model: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
     engine = part("packed.verification").verify(part("checkpoint.loading").load(model.description, model.options), 250)
     assert engine.fused is not None
-    return Loaded(engine if request.param == "lean" else replace(engine, fused=None), {})
+    return Loaded(engine if request.param == "fused" else replace(engine, fused=None), {})
 
 
 def prompt_of(ids: Sequence[int], key: str, *, stop: tuple[str, ...] = (), limit: int = 8) -> Any:  # noqa: ANN401 - of the plugin
@@ -86,18 +86,20 @@ def random_prompts(seed: int, count: int) -> list[Any]:
         more = [generator.randrange(5, 320) for _ in range(generator.choice([0, 1, 3, 17, 40, 90]))]
         texts.append([*start, *more][:230] or [7])
     prompts = [
-        prompt_of(ids, str(place), stop=generator.choice(STOPS), limit=generator.choice([1, 2, 7, 19]))
-        for place, ids in enumerate(texts[1:])
+        prompt_of(ids, str(number), stop=generator.choice(STOPS), limit=generator.choice([1, 2, 7, 19]))
+        for number, ids in enumerate(texts[1:])
     ]
     generator.shuffle(prompts)
     return prompts
 
 
 def answer(
-    loaded: Loaded, prompts: Sequence[Any], rows: int, *, share: bool = True, guess: bool = True
+    loaded: Loaded, prompts: Sequence[Any], rows: int, *, share: bool = True, speculate: bool = True
 ) -> dict[str, Response]:
     limit = part("limits").RowLimit(rows=rows)
-    responses = list(part("packed.scheduler").generate_packed(loaded.engine, prompts, limit, share=share, guess=guess))
+    responses = list(
+        part("packed.scheduler").generate_packed(loaded.engine, prompts, limit, share=share, speculate=speculate)
+    )
     found = {response.key: response for response in responses}
     assert len(found) == len(responses) == len(prompts)
     return found
@@ -112,7 +114,7 @@ def check(loaded: Loaded, prompts: Sequence[Any], found: dict[str, Response]) ->
 
 
 mixes = given(
-    seed=st.integers(0, 10**6), count=st.integers(1, 14), rows=st.integers(1, 9), pack=st.sampled_from([5, 64, 1024])
+    seed=st.integers(0, 10**6), count=st.integers(1, 14), rows=st.integers(1, 9), most=st.sampled_from([5, 64, 1024])
 )
 few = settings(
     max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -124,27 +126,28 @@ fewer = settings(few, max_examples=6)
 
 @few
 @mixes
-def test_any_mix_is_answered_as_one_by_one(loaded: Loaded, seed: int, count: int, rows: int, pack: int) -> None:
+def test_any_mix_is_answered_as_one_by_one(loaded: Loaded, seed: int, count: int, rows: int, most: int) -> None:
     prompts = random_prompts(seed, count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part("packed.scheduler"), "PREFILL_TOKENS", pack)
-        patch.setattr(part("packed.batch_plan"), "TOGETHER", 7 if pack == 64 else part("packed.batch_plan").TOGETHER)
+        patch.setattr(part("packed.scheduler"), "MAX_BATCHED_TOKENS", most)
+        if most == 64:
+            patch.setattr(part("packed.batch_plan"), "PREFILL_GROUP_TOKENS", 7)
         check(loaded, prompts, answer(loaded, prompts, rows))
         check(loaded, prompts, answer(loaded, prompts, rows, share=False))
-        check(loaded, prompts, answer(loaded, prompts, rows, guess=False))
+        check(loaded, prompts, answer(loaded, prompts, rows, speculate=False))
 
 
 @fewer
 @mixes
 def test_running_out_of_memory_at_any_step_loses_and_changes_nothing(
-    loaded: Loaded, seed: int, count: int, rows: int, pack: int
+    loaded: Loaded, seed: int, count: int, rows: int, most: int
 ) -> None:
     prompts = random_prompts(seed, count)
     generator = random.Random(seed)
     with faults(lambda ids: len(ids) > 1 and generator.random() < 0.3) as hits:
         found = answer(loaded, prompts, rows)
     lost = [prompt for prompt in prompts if found[prompt.request.key].failure is not None]
-    # A row fails only where it was the only one in memory.
+    # A sequence fails only where it was the only one in memory.
     assert len(lost) <= len(hits)
     assert all(found[prompt.request.key].failure.kind == "OutOfMemoryError" for prompt in lost)  # type: ignore[union-attr]  # they are failures
     check(loaded, [prompt for prompt in prompts if prompt not in lost], found)
@@ -175,7 +178,7 @@ class faults:  # noqa: N801 - reads as a word
 
 def test_the_limit_is_halved_for_good_and_answers_go_on_where_they_were(loaded: Loaded) -> None:
     loaded = Loaded(replace(loaded.engine, end_ids=()), {})
-    prompts = [prompt_of(range(10 + place, 30), str(place), limit=6) for place in range(7)]
+    prompts = [prompt_of(range(10 + number, 30), str(number), limit=6) for number in range(7)]
     notes: list[str] = []
     limit = part("limits").RowLimit(rows=8, note=notes.append)
     steps: list[int] = []
@@ -185,10 +188,10 @@ def test_the_limit_is_halved_for_good_and_answers_go_on_where_they_were(loaded: 
         return 2 < len(ids) <= 7 and len(steps) > 3
 
     with faults(full) as hits:
-        found = list(part("packed.scheduler").generate_packed(loaded.engine, prompts, limit, guess=False))
+        found = list(part("packed.scheduler").generate_packed(loaded.engine, prompts, limit, speculate=False))
     check(loaded, prompts, {response.key: response for response in found})
     assert len(found) == 7
-    # Seven rows had three tokens each when the memory was full, and three more were wanted of each.
+    # Seven sequences had three tokens each when the memory was full, and three more were to come for each.
     assert hits[0] == 7
     assert limit.rows == 1
     told = "out of memory: {} prompts are answered together from now on, not {}"
@@ -197,9 +200,9 @@ def test_the_limit_is_halved_for_good_and_answers_go_on_where_they_were(loaded: 
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-def test_an_error_is_the_failure_of_the_row_that_causes_it(loaded: Loaded, rows: int) -> None:
+def test_an_error_is_the_failure_of_the_sequence_that_causes_it(loaded: Loaded, rows: int) -> None:
     shared = range(20, 45)
-    prompts = [prompt_of([*shared, 50 + place, 51], str(place), limit=5) for place in range(8)]
+    prompts = [prompt_of([*shared, 50 + number, 51], str(number), limit=5) for number in range(8)]
     with faults(lambda ids: 53 in ids, "index out of range"):
         found = answer(loaded, prompts, rows)
     bad = found["3"]
@@ -218,10 +221,10 @@ def new_tokens(loaded: Loaded, prompt: Any) -> list[int]:  # noqa: ANN401 - of t
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_not_finite_fail_their_row_only(loaded: Loaded, value: float) -> None:
-    """The embedding of one token is broken: its row stands beside others below the same prefix."""
+def test_scores_that_are_not_finite_fail_their_sequence_only(loaded: Loaded, value: float) -> None:
+    """The embedding of one token is broken: its sequence runs beside others below the same prefix."""
     shared = range(20, 45)
-    prompts = [prompt_of([*shared, 50 + place, 51], str(place), limit=5) for place in range(8)]
+    prompts = [prompt_of([*shared, 50 + number, 51], str(number), limit=5) for number in range(8)]
     expected = [prompt for prompt in prompts if 53 not in (*prompt.ids, *new_tokens(loaded, prompt))]
     for prompt in prompts:
         loaded.expect(prompt)
@@ -260,50 +263,49 @@ def test_a_signal_comes_through_and_the_model_gets_its_own_attention_back(loaded
     assert loaded.engine.model.config._attn_implementation == own
 
 
-def test_a_shared_prefix_is_computed_once_and_leaves_the_memory(loaded: Loaded) -> None:
+def test_a_shared_prefix_is_computed_once_and_then_freed(loaded: Loaded) -> None:
     """Two levels: 20 tokens below which all stand, 30 more for every four; then three tokens of each prompt."""
     prompts = [
-        prompt_of([*range(20, 40), *range(100 + 40 * place, 130 + 40 * place), 60 + each, 61, 62], f"{place}{each}")
-        for place in range(3)
+        prompt_of([*range(20, 40), *range(100 + 40 * number, 130 + 40 * number), 60 + each, 61, 62], f"{number}{each}")
+        for number in range(3)
         for each in range(4)
     ]
     sizes: list[int] = []
     with faults(lambda ids: bool(sizes.append(len(ids)))):  # type: ignore[func-returns-value]  # False
-        found = answer(loaded, prompts, 12, guess=False)
+        found = answer(loaded, prompts, 12, speculate=False)
     check(loaded, prompts, found)
     assert sizes[0] == 20 + 3 * 30 + 12 * 3
     assert max(sizes[1:]) <= 12
-    rows = part("packed.prefix_tree").build_prefix_tree(prompts)
-    path = part("packed.prefix_tree").prefix_path
-    assert {(prefix.start, prefix.end) for row in rows for prefix in path(row.prefix)} == {
-        (0, 20), (20, 50),
-    }  # fmt: skip
-    for row in rows:
-        for prefix in part("packed.prefix_tree").prefix_path(row.prefix):
+    tree = part("packed.prefix_tree")
+    sequences = tree.build_prefix_tree(prompts)
+    path = tree.prefix_path
+    assert {(prefix.start, prefix.end) for each in sequences for prefix in path(each.prefix)} == {(0, 20), (20, 50)}
+    for sequence in sequences:
+        for prefix in path(sequence.prefix):
             prefix.kv = torch.zeros(1)
-    above = rows[0].prefix
-    for row in rows[:4]:
+    above = sequences[0].prefix
+    for sequence in sequences[:4]:
         assert above.kv is not None
-        part("packed.prefix_tree").release_prefixes(row.prefix)
+        tree.release_prefixes(sequence.prefix)
     assert above.kv is None
     assert above.parent.kv is not None
-    for row in rows[4:]:
-        part("packed.prefix_tree").release_prefixes(row.prefix)
+    for sequence in sequences[4:]:
+        tree.release_prefixes(sequence.prefix)
     assert above.parent.kv is None
 
 
-def test_finished_rows_make_room_at_once(loaded: Loaded) -> None:
-    prompts = [prompt_of([20 + place, 30], str(place), limit=1 if place % 2 else 16) for place in range(16)]
+def test_waiting_sequences_enter_as_soon_as_others_finish(loaded: Loaded) -> None:
+    prompts = [prompt_of([20 + number, 30], str(number), limit=1 if number % 2 else 16) for number in range(16)]
     sizes: list[int] = []
     with faults(lambda ids: bool(sizes.append(len(ids)))):  # type: ignore[func-returns-value]  # False
-        found = answer(loaded, prompts, 4, guess=False)
+        found = answer(loaded, prompts, 4, speculate=False)
     check(loaded, prompts, found)
-    # 8 rows of 15 steps each, four at a time, fit in 30 steps when none waits for a row that is done.
+    # 8 sequences of 15 steps each, four at a time, take 30 steps when a row of the cache is never left empty.
     assert len([size for size in sizes if size <= 4]) <= 40
 
 
 @pytest.mark.parametrize("heads", [(4, 1), (4, 4)])
-def test_any_number_of_key_heads(tiny_llama: Path, tmp_path: Path, heads: tuple[int, int]) -> None:
+def test_any_number_of_kv_heads(tiny_llama: Path, tmp_path: Path, heads: tuple[int, int]) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     model.config.num_attention_heads, model.config.num_key_value_heads = heads
     torch.manual_seed(3)
@@ -325,38 +327,38 @@ def test_half_precision_is_supported(tiny_llama: Path) -> None:
     assert all(response.failure is None for response in responses)
 
 
-def test_little_memory_makes_few_slots(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_memory_makes_few_cache_rows(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """One token costs 2 layers x 2 x 2 heads x 8 numbers x 4 bytes = 256 bytes."""
     monkeypatch.setattr(part("packed.scheduler"), "free_bytes", lambda _device: 2 * 256 * 800)
-    assert part("packed.forward").cache_shape_of(loaded.engine).token_bytes == 256
+    assert part("packed.forward").cache_spec_of(loaded.engine).token_bytes == 256
     prompts = random_prompts(4, 12)
     check(loaded, prompts, answer(loaded, prompts, 12))
-    rows = part("packed.prefix_tree").build_prefix_tree(prompts)
+    sequences = part("packed.prefix_tree").build_prefix_tree(prompts)
     session = part("packed.scheduler")._open_session(
-        loaded.engine, rows, part("limits").RowLimit(rows=12), part("packed.prompt_lookup").PromptLookup()
+        loaded.engine, sequences, part("limits").RowLimit(rows=12), part("packed.prompt_lookup").PromptLookup()
     )
-    # Half of the memory is for keys and values, half of that for slots.
-    longest = -(-max(row.longest for row in rows) // 32) * 32
-    assert session.count == 400 // longest
-    assert session.batch.keys.shape == (2, session.count, 2, longest // 32, 8, 32)
-    assert session.batch.values.shape == (2, session.count, 2, longest, 8)
-    assert session.room == 800 - session.count * longest
+    # Half of the memory is for keys and values, half of that for the rows of running sequences.
+    longest = -(-max(each.max_suffix_length for each in sequences) // 32) * 32
+    assert session.cache_rows == 400 // longest
+    assert session.batch.cache.keys.shape == (2, session.cache_rows, 2, longest // 32, 8, 32)
+    assert session.batch.cache.values.shape == (2, session.cache_rows, 2, longest, 8)
+    assert session.prefix_tokens == 800 - session.cache_rows * longest
 
 
 @pytest.mark.parametrize(
     ("stop", "limit"), [(("\n",), 24), (("e", "o"), 24), (("a longer stop string",), 24), (("",), 24), ((" ",), 40)]
 )
-def test_the_tail_tells_of_every_stop_string(loaded: Loaded, stop: tuple[str, ...], limit: int) -> None:
+def test_the_last_tokens_tell_of_every_stop_string(loaded: Loaded, stop: tuple[str, ...], limit: int) -> None:
     """At every length of many random answers, special tokens and halves of characters among them."""
     generator = random.Random(3)
     generation, stops = part("responses"), part("tokens.stops")
     hits = 0
     for _ in range(40):
-        [row] = part("packed.prefix_tree").build_prefix_tree([prompt_of([5, 6], "a", stop=stop, limit=limit)])
+        [sequence] = part("packed.prefix_tree").build_prefix_tree([prompt_of([5, 6], "a", stop=stop, limit=limit)])
         for _ in range(limit):
-            row.new.append(generator.choice([generator.randrange(320), *loaded.engine.end_ids, 0]))
-            text = generation.decode(loaded.engine.tokenizer, row.new)
-            found = stops.is_stopped(loaded.engine.tokenizer, row.new, stop)
+            sequence.output_ids.append(generator.choice([generator.randrange(320), *loaded.engine.end_ids, 0]))
+            text = generation.decode(loaded.engine.tokenizer, sequence.output_ids)
+            found = stops.is_stopped(loaded.engine.tokenizer, sequence.output_ids, stop)
             assert found == (find_stop(text, stop) is not None)
             if found:
                 hits += 1

@@ -1,4 +1,4 @@
-"""Which models the packed engine takes, and that those it leaves are answered all the same."""
+"""Which models the packed engine takes, and that the others are answered all the same."""
 
 import importlib
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from transformers import (
     AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     MistralConfig,
@@ -33,23 +35,23 @@ def part(name: str) -> ModuleType:
     return importlib.import_module(f"xlingual.plugins.models.hf.{name}")
 
 
-def test_a_model_is_checked_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_verified_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with every task; but how long its texts may be is asked each time."""
-    support = part("packed.verification")
+    verification = part("packed.verification")
     checks: list[object] = []
-    agrees = support._matches_reference
+    matches = verification._matches_reference
 
-    def watched(engine: object) -> object:
+    def watched(engine: object, reference: object) -> object:
         checks.append(engine)
-        return agrees(engine)
+        return matches(engine, reference)
 
-    monkeypatch.setattr(support, "_matches_reference", watched)
+    monkeypatch.setattr(verification, "_matches_reference", watched)
     opened: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
-    first = support.verify(part("checkpoint.loading").load(opened.description, opened.options), 100)
-    assert support.verify(first, 200) is first
+    first = verification.verify(part("checkpoint.loading").load(opened.description, opened.options), 100)
+    assert verification.verify(first, 200) is first
     assert len(checks) == 1
-    monkeypatch.setattr(support, "_is_plain", lambda _config, longest: longest <= 200)
-    assert support.verify(first, 201) is None
+    monkeypatch.setattr(verification, "_is_plain", lambda _config, longest: longest <= 200)
+    assert verification.verify(first, 201) is None
 
 
 def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
@@ -68,9 +70,16 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
         return Qwen3ForCausalLM(Qwen3Config(**size, head_dim=16))
     if name == "gemma2":
         return Gemma2ForCausalLM(Gemma2Config(**size, head_dim=8))
+    dynamic, default = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}, {"rope_theta": 1e4}
     if name == "dynamic":
-        rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-        return Qwen2ForCausalLM(Qwen2Config(**size, rope_parameters=rope))
+        return Qwen2ForCausalLM(Qwen2Config(**size, rope_parameters=dynamic))
+    if name.startswith("gemma3"):
+        # Rotary embeddings of their own for each type of layer.
+        ropes = {"full_attention": dynamic if name == "gemma3-dynamic" else default, "sliding_attention": default}
+        types = ["sliding_attention", "full_attention"]
+        return Gemma3ForCausalLM(
+            Gemma3TextConfig(**size, head_dim=8, layer_types=types, rope_parameters=ropes, sliding_window=255)
+        )
     return MistralForCausalLM(MistralConfig(**size, sliding_window=int(name.removeprefix("mistral-"))))
 
 
@@ -78,7 +87,7 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
     ("name", "supported"),
     [
         ("qwen2", True), ("qwen3", True), ("mistral-255", True), ("mistral-100", False), ("gemma2", False),
-        ("dynamic", False), ("gpt2", None),
+        ("dynamic", False), ("gemma3", True), ("gemma3-dynamic", False), ("gpt2", None),
     ],
 )  # fmt: skip
 def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(

@@ -1,4 +1,4 @@
-"""Transformers' continuous batching behind our protocol, where it works: the same answers, stops, nothing lost."""
+"""The paged engine: the answers of static batches, stop strings, and no request lost."""
 
 import importlib
 from collections.abc import Callable
@@ -46,9 +46,26 @@ def test_the_answers_are_those_of_static_batches(
     assert {str(each.finish) for each in expected.values()} >= {"stop", "length"}
 
 
-def test_a_thread_that_dies_makes_failures_and_no_silence(
-    tiny_llama: Path, text_request: Callable[..., Request]
+def test_each_token_is_checked_for_stop_strings_once(
+    tiny_llama: Path, text_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An answer of 43 tokens and its end token comes in up to 44 outputs, each with all the tokens so far."""
+    module = part("paged.continuous_batching")
+    lengths: list[int] = []
+
+    def watched(tokenizer: object, new: list[int], stop: tuple[str, ...]) -> bool:
+        lengths.append(len(new))
+        return bool(is_stopped(tokenizer, new, stop))
+
+    is_stopped = module.is_stopped
+    monkeypatch.setattr(module, "is_stopped", watched)
+    request = text_request(WORDS[0], max_new_tokens=60, stop=("never said",))
+    [response] = opened(tiny_llama, engine="paged").answer([request])
+    assert response.tokens == 43
+    assert lengths == list(range(1, 45))
+
+
+def test_a_thread_that_dies_makes_every_request_fail(tiny_llama: Path, text_request: Callable[..., Request]) -> None:
     model = opened(tiny_llama, engine="paged")
     model.loaded = part("checkpoint.loading").load(model.description, model.options)
 
@@ -61,14 +78,14 @@ def test_a_thread_that_dies_makes_failures_and_no_silence(
 
 
 @pytest.mark.parametrize("times", [1, 9])
-def test_what_a_live_manager_loses_is_asked_again_or_fails(
+def test_what_the_manager_loses_is_asked_again_or_fails(
     tiny_llama: Path, text_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    """Without a word, as it takes a request and never returns an output; lost once, or whenever it is asked."""
+    """It takes a request and never returns an output: once, or every time."""
     lost: list[str] = []
     add: Any = ContinuousBatchingManager.add_request
 
-    def forgets(self: Any, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - of transformers
+    def lose_one(self: Any, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - of transformers
         if named["request_id"] == "2" and len(lost) < times:
             lost.append(named["request_id"])
             return named["request_id"]
@@ -76,7 +93,7 @@ def test_what_a_live_manager_loses_is_asked_again_or_fails(
 
     requests = [text_request(word, max_new_tokens=4) for word in WORDS]
     expected = by_key(opened(tiny_llama, engine="static"), requests)
-    monkeypatch.setattr(ContinuousBatchingManager, "add_request", forgets)
+    monkeypatch.setattr(ContinuousBatchingManager, "add_request", lose_one)
     found = by_key(opened(tiny_llama, engine="paged"), requests)
     failed = {key for key, each in found.items() if each.failure is not None}
     assert len(lost) == min(times, 2)

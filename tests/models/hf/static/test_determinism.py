@@ -1,4 +1,4 @@
-"""`--deterministic`, `--engine`, and what of them is part of a model's fingerprint."""
+"""`--deterministic`, `--engine`, and when they are part of a model's fingerprint."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 from xlingual.registry import MODELS
 
-WORDS = [f"the {'quick brown fox ' * (place % 3)}jumps {place}" for place in range(7)]
+WORDS = [f"the {'quick brown fox ' * (number % 3)}jumps {number}" for number in range(7)]
 
 
 def opened(tiny_llama: Path, **options: Any) -> Any:  # noqa: ANN401 - of the plugin
@@ -41,7 +41,7 @@ def test_it_is_part_of_the_fingerprint_where_it_changes_answers(tiny_llama: Path
         return str(opened(tiny_llama, **options).spec.fingerprint)
 
     plain = fingerprint()
-    # In float32 no text depends on the way of computing.
+    # In float32 no text depends on the engine.
     assert {fingerprint(engine=each) for each in ("packed", "static", "paged")} == {plain}
     assert fingerprint(deterministic=True) == plain
     halves = [

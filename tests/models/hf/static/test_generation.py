@@ -1,4 +1,4 @@
-"""Greedy answers of a tiny random Llama: the same at any batch size, and those of transformers one by one."""
+"""Greedy answers of a tiny random Llama are the same at any batch size, and those of `generate` one by one."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -35,14 +35,14 @@ def tokenizer_change() -> dict[str, str | None]:
 
 
 @pytest.fixture(params=["packed", "static"])
-def way(request: pytest.FixtureRequest) -> str:
-    """How answers are made: by the engine without padding, or by `generate`."""
+def engine(request: pytest.FixtureRequest) -> str:
+    """The packed engine, or static batches by `generate`."""
     return str(request.param)
 
 
 @pytest.fixture
 def opened(
-    tiny_llama: Path, tmp_path: Path, tokenizer_change: dict[str, str | None], way: str
+    tiny_llama: Path, tmp_path: Path, tokenizer_change: dict[str, str | None], engine: str
 ) -> Callable[[int], Model]:
     """Open a copy of the tiny model, its tokenizer changed, with some batch size."""
     folder = tmp_path / "tiny"
@@ -53,7 +53,7 @@ def opened(
     tokenizer.save_pretrained(folder)
 
     def make(rows: int) -> Model:
-        return MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu", engine=way))
+        return MODELS.get("hf")(str(folder), ModelOptions(batch_size=rows, device="cpu", engine=engine))
 
     return make
 
@@ -65,7 +65,7 @@ def answers(model: Model, requests: Sequence[Request]) -> dict[str, Response]:
 
 
 def one_by_one(folder: Path, prompt: str, *, max_new_tokens: int, special: bool = True) -> str:
-    """What transformers itself says, without padding and with the shipped sampling settings overridden."""
+    """What `generate` answers without padding, with the shipped sampling settings overridden."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=0)
@@ -88,21 +88,21 @@ def test_answers_are_the_same_at_any_batch_size_and_one_by_one(
         assert {key: response.text for key, response in found.items()} == expected
 
 
-def test_the_shipped_sampling_settings_change_the_answers_of_transformers(tiny_llama: Path) -> None:
-    """Otherwise the test above could not see them leak."""
+def test_the_shipped_sampling_settings_would_change_answers(tiny_llama: Path) -> None:
+    """Otherwise the test above could not tell whether they are overridden."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     assert model.generation_config.repetition_penalty == 1.9
     ids = tokenizer(PROMPTS[0], return_tensors="pt").input_ids
-    leaked = model.generate(
+    sampled = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, pad_token_id=0,
         temperature=None, top_k=None,
     )  # fmt: skip
-    text = tokenizer.decode(leaked[0, ids.shape[1] :], skip_special_tokens=True)
+    text = tokenizer.decode(sampled[0, ids.shape[1] :], skip_special_tokens=True)
     assert text != one_by_one(tiny_llama, PROMPTS[0], max_new_tokens=24)
 
 
-def test_each_row_stops_by_itself_and_is_cut_exactly(
+def test_each_row_stops_by_itself_and_is_cut_at_its_stop_string(
     opened: Callable[[int], Model], tiny_llama: Path, text_request: MakeRequest
 ) -> None:
     whole = {prompt: one_by_one(tiny_llama, prompt, max_new_tokens=24) for prompt in PROMPTS}
@@ -112,14 +112,14 @@ def test_each_row_stops_by_itself_and_is_cut_exactly(
     stopped = 0
     for prompt, text in whole.items():
         first = len(text) - len(text.lstrip()) + 1
-        places = [at for each in stop if (at := text.find(each, first)) >= 0]
+        cuts = [index for each in stop if (index := text.find(each, first)) >= 0]
         response = found[prompt]
-        assert response.text == text[: min(places, default=len(text))]
-        assert response.finish is (Finish.STOP if places else Finish.LENGTH)
-        # A row that ends early is not made to wait for the others: it has few tokens.
+        assert response.text == text[: min(cuts, default=len(text))]
+        assert response.finish is (Finish.STOP if cuts else Finish.LENGTH)
+        # A row that ends early has few tokens: it does not go on with the others.
         assert response.tokens is not None
-        assert (response.tokens < 24) or not places or min(places) > 6
-        stopped += bool(places)
+        assert (response.tokens < 24) or not cuts or min(cuts) > 6
+        stopped += bool(cuts)
     assert stopped >= 3
 
 
@@ -135,7 +135,7 @@ def test_the_end_token_ends_an_answer_and_is_not_counted(
     model.generation_config = plain
     out = model.generate(ids, attention_mask=torch.ones_like(ids))[0, ids.shape[1] :].tolist()
     end = next(token for token in out[2:] if token not in out[:2])
-    place = out.index(end)
+    length = out.index(end)
     model.generation_config = GenerationConfig(eos_token_id=[end])
     model.save_pretrained(tmp_path)
     tokenizer.pad_token = pad
@@ -143,8 +143,8 @@ def test_the_end_token_ends_an_answer_and_is_not_counted(
     opened = MODELS.get("hf")(str(tmp_path), ModelOptions(batch_size=8))
     found = answers(opened, [text_request(prompt, max_new_tokens=8) for prompt in PROMPTS[:6]])
     assert found[PROMPTS[0]].finish is Finish.EOS
-    assert found[PROMPTS[0]].tokens == place
-    assert found[PROMPTS[0]].text == tokenizer.decode(out[:place], skip_special_tokens=True)
+    assert found[PROMPTS[0]].tokens == length
+    assert found[PROMPTS[0]].text == tokenizer.decode(out[:length], skip_special_tokens=True)
     assert {response.finish for response in found.values()} == {Finish.EOS, Finish.LENGTH}
 
 
@@ -180,7 +180,7 @@ def hook(
     model.loaded.model.get_input_embeddings().register_forward_pre_hook(lambda _module, args: before(args[0]))
 
 
-@pytest.mark.parametrize("way", ["static"], indirect=True)
+@pytest.mark.parametrize("engine", ["static"], indirect=True)
 def test_a_batch_too_large_for_the_memory_is_halved_and_nothing_is_lost(
     opened: Callable[[int], Model], tiny_llama: Path, text_request: MakeRequest
 ) -> None:
@@ -242,7 +242,7 @@ def test_a_signal_during_the_model_call_is_not_taken_for_a_failure(
         list(model.answer([text_request("a")]))
 
 
-@pytest.mark.parametrize("way", ["static"], indirect=True)
+@pytest.mark.parametrize("engine", ["static"], indirect=True)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_scores_that_are_not_finite_fail_their_row_only(
     opened: Callable[[int], Model], text_request: MakeRequest, value: float
@@ -278,7 +278,7 @@ def test_a_prompt_that_fills_the_context_window_fails(
     assert found["fox"].text is not None
 
 
-@pytest.mark.parametrize("way", ["static"], indirect=True)
+@pytest.mark.parametrize("engine", ["static"], indirect=True)
 def test_batches_come_longest_first_as_they_are_done(opened: Callable[[int], Model], text_request: MakeRequest) -> None:
     model = opened(2)
     requests = [text_request(prompt, max_new_tokens=2) for prompt in PROMPTS]
@@ -290,11 +290,11 @@ def test_batches_come_longest_first_as_they_are_done(opened: Callable[[int], Mod
     assert order == sorted(counts, reverse=True)
 
 
-@pytest.mark.parametrize("way", ["static"], indirect=True)
+@pytest.mark.parametrize("engine", ["static"], indirect=True)
 def test_padded_tokens_bound_a_batch(
     opened: Callable[[int], Model], text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part("static.generation"), "PADDED_TOKENS", 100)
+    monkeypatch.setattr(part("static.generation"), "MAX_PADDED_TOKENS", 100)
     shapes: set[tuple[int, ...]] = set()
     model: Any = opened(16)
     hook(model, lambda ids: shapes.add(tuple(ids.shape)))

@@ -1,10 +1,3 @@
-# Tasks of choices
-
-A task whose examples have choices asks a model nothing: every choice is scored by its log-likelihood behind the question, and
-the likeliest counts. It is a plugin file like any other (see the README, "A task of your own"), with `ChoiceTask` in place of
-`GenerationTask` and `max_new_tokens=0`. Save this as `mine/tasks/seas.py` and name its folder in `$XLINGUAL_PLUGINS`:
-
-```python
 """Seas: which of two seas a city lies at."""
 
 from collections.abc import Iterator
@@ -48,15 +41,3 @@ def _task(language: str) -> Task:
         citation="none",
     )
     return ChoiceTask(spec=spec, read=read, ask=ask)
-```
-
-    XLINGUAL_PLUGINS=mine xlingual eval -m smollm2 -t seas
-
-- `accuracy` takes the choice with the largest sum of log-likelihoods, `accuracy_norm` the largest sum divided by the choice's
-  length in characters (code points, without the space before it); of equal ones the first. They are lm-eval's `acc` and `acc_norm`.
-- Question and choice are tokenized together, the boundary found as lm-eval finds it: spaces at the end of the question belong to
-  the choice. A question that is too long loses its beginning; a choice longer than the window is a failed sample.
-- What choices share, and what questions share, is computed once. Choices made of 40 questions of XQuAD in English (160 of them,
-  SmolLM2-135M, one thread): 7.4 seconds of processor time against 107.5 for lm-eval's `HFLM` in batches of 16, one run each on a
-  machine with other work; the largest difference of a log-likelihood was 6e-5.
-- `samples.jsonl` holds each choice's log-likelihood, number of tokens, and whether greedy decoding would say it.

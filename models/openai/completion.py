@@ -1,4 +1,4 @@
-"""What a server's answer says: a text with its ending, or why there is none."""
+"""The body of a server's answer to a completion, or to why there is none."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,23 +8,23 @@ from xlingual.identity import Json, repair_surrogates
 from xlingual.records import Failure, Finish, Form, Request, Response
 from xlingual.text import find_stop
 
-SHOWN = 300
+MAX_SHOWN = 300
 """Characters of a server's message that go into ours."""
-MOST_STOPS = 4
+MAX_STOPS = 4
 """Stop strings that servers take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Completion:
     """An answer as the server gave it."""
 
     text: str
     reason: str | None
     """Why it ended: "stop", "length" or a word of the server's own."""
     matched: str | None
-    """The stop string that ended it, where the server tells."""
-    told: bool
-    """Whether the server tells which stop string ended an answer."""
+    """The stop string that ended it, where the server reports it."""
+    reports_stop: bool
+    """Whether the server reports which stop string ended an answer."""
     prompt_tokens: int | None
     tokens: int | None
 
@@ -34,10 +34,10 @@ def sendable(stop: Sequence[str]) -> tuple[str, ...]:
 
     A server cuts at the very first character, so that an answer opening with a newline would come back empty.
     """
-    return tuple(dict.fromkeys(each for each in stop if each.strip()))[:MOST_STOPS]
+    return tuple(dict.fromkeys(each for each in stop if each.strip()))[:MAX_STOPS]
 
 
-def read_body(body: bytes, form: Form, hide: Callable[[str], str]) -> Reading | Failure:
+def read_body(body: bytes, form: Form, hide: Callable[[str], str]) -> Completion | Failure:
     """Read the body of an answer; whatever is not exactly one text is a Failure, never an empty answer.
 
     `hide` takes the secrets out of what is quoted.
@@ -61,11 +61,11 @@ def read_body(body: bytes, form: Form, hide: Callable[[str], str]) -> Reading | 
         return Failure(kind="content filter", message="the server withheld the answer or a part of it")
     usage = document.get("usage") if isinstance(document, Mapping) else None
     matched = choice.get("stop_reason")
-    return Reading(
+    return Completion(
         text=repair_surrogates(text),
         reason=reason if isinstance(reason, str) else None,
         matched=matched if isinstance(matched, str) else None,
-        told="stop_reason" in choice,
+        reports_stop="stop_reason" in choice,
         prompt_tokens=_count(usage, "prompt_tokens"),
         tokens=_count(usage, "completion_tokens"),
     )
@@ -76,39 +76,36 @@ def _count(usage: Json, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def may_be_cut_too_early(reading: Reading, stop: Sequence[str]) -> bool:
+def may_be_cut_too_early(completion: Completion, stop: Sequence[str]) -> bool:
     """Whether the server, which was sent `stop`, may have stopped before the first non-space character."""
-    if reading.reason != "stop" or (reading.told and reading.matched is None):
+    if completion.reason != "stop" or (completion.reports_stop and completion.matched is None):
         return False
     # Some servers leave the stop string in the text.
-    first = len(reading.text) - len(reading.text.lstrip())
-    return bool(stop) and (first == len(reading.text) or any(0 <= reading.text.find(each) <= first for each in stop))
+    first = len(completion.text) - len(completion.text.lstrip())
+    return bool(stop) and (
+        first == len(completion.text) or any(0 <= completion.text.find(each) <= first for each in stop)
+    )
 
 
-def make_response(request: Request, reading: Reading, sent: Sequence[str]) -> Response:
+def make_response(request: Request, completion: Completion, sent: Sequence[str]) -> Response:
     """Return the response to `request`; `sent` are the stop strings that the server knew."""
-    text = reading.text[: find_stop(reading.text, request.stop)]
+    text = completion.text[: find_stop(completion.text, request.stop)]
     finish = None
-    if len(text) < len(reading.text) or reading.matched is not None:
+    if len(text) < len(completion.text) or completion.matched is not None:
         finish = Finish.STOP
-    elif reading.reason == "length":
+    elif completion.reason == "length":
         finish = Finish.LENGTH
-    elif reading.reason == "stop":
+    elif completion.reason == "stop":
         # The word stands for the end token as well; a server that was sent stop strings need not say which it was.
-        finish = Finish.STOP if sent and not reading.told else Finish.EOS
+        finish = Finish.STOP if sent and not completion.reports_stop else Finish.EOS
     return Response(
         key=request.key,
         text=text,
         failure=None,
         finish=finish,
-        prompt_tokens=reading.prompt_tokens,
-        tokens=reading.tokens,
+        prompt_tokens=completion.prompt_tokens,
+        tokens=completion.tokens,
     )
-
-
-def failed(request: Request, failure: Failure) -> Response:
-    """Return the response that says that `request` has no answer."""
-    return Response(key=request.key, text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None)
 
 
 def describe(text: str, hide: Callable[[str], str]) -> str:
@@ -127,4 +124,4 @@ def describe(text: str, hide: Callable[[str], str]) -> str:
         said = error.get("message", error.get("detail")) if isinstance(error, Mapping) else error
         text = said if isinstance(said, str) else text
     text = hide(" ".join(text.split()))
-    return repair_surrogates(text[:SHOWN] + ("..." if len(text) > SHOWN else "")) or "empty"
+    return repair_surrogates(text[:MAX_SHOWN] + ("..." if len(text) > MAX_SHOWN else "")) or "empty"

@@ -1,4 +1,4 @@
-"""One attempt at one sample: the request through the official client, and what became of it."""
+"""One attempt at one sample: the request through the official client, and its result."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl
 
 from xlingual.errors import AuthError, ModelError
 from xlingual.identity import Json, repair_surrogates
-from xlingual.records import Failure, Form, Request, Response, Role
+from xlingual.records import Failure, Form, Request, Response, Role, failed_response
 from xlingual.redaction import redact
 
 from .address import KEY_VARIABLE, NO_KEY, Address
-from .pacing import BUSY, RETRIED, RateLimits, ServerTrouble, asked_wait
-from .reading import Reading, describe, failed, make_response, may_be_cut_too_early, read_body, sendable
+from .completion import Completion, describe, make_response, may_be_cut_too_early, read_body, sendable
+from .pacing import BUSY, RETRIED, RateLimits, ServerTrouble, retry_after
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, AsyncOpenAI
@@ -23,7 +23,7 @@ NEW_LIMIT = "max_completion_tokens"
 OLD_LIMIT = "max_tokens"
 LIST_SECONDS = 10.0
 """For a server to list its models after it refused one."""
-OFFERED = 20
+MAX_NAMES = 20
 """Names of models that a message lists."""
 
 
@@ -39,7 +39,7 @@ class Refusal:
 
 
 @dataclass(slots=True, kw_only=True)
-class Exchange:
+class Connection:
     """A model behind an open connection."""
 
     client: "AsyncOpenAI"
@@ -55,35 +55,35 @@ class Exchange:
         Raises AuthError where the key is refused and ModelError where there is no such model.
         """
         sent = sendable(request.stop)
-        reading = await self._ask(request, sent)
-        if isinstance(reading, Reading) and may_be_cut_too_early(reading, sent):
+        found = await self._ask(request, sent)
+        if isinstance(found, Completion) and may_be_cut_too_early(found, sent):
             sent = ()
-            reading = await self._ask(request, sent)
-        if isinstance(reading, ServerTrouble):
-            return reading
-        if isinstance(reading, Failure):
-            return failed(request, reading)
-        return make_response(request, reading, sent)
-
-    async def _ask(self, request: Request, stop: tuple[str, ...]) -> Reading | Failure | ServerTrouble:
-        field = self.chat_limit if request.form is Form.CHAT else OLD_LIMIT
-        found = await self._send(request, stop, field)
-        if isinstance(found, Refusal):
-            if field == NEW_LIMIT and found.status in (400, 422) and NEW_LIMIT in found.message:
-                self.chat_limit = OLD_LIMIT
-                return await self._ask(request, stop)
-            return await self._refused(found)
+            found = await self._ask(request, sent)
         if isinstance(found, ServerTrouble):
             return found
-        reading = read_body(found, request.form, self.hide)
+        if isinstance(found, Failure):
+            return failed_response(request, found)
+        return make_response(request, found, sent)
+
+    async def _ask(self, request: Request, stop: tuple[str, ...]) -> Completion | Failure | ServerTrouble:
+        field = self.chat_limit if request.form is Form.CHAT else OLD_LIMIT
+        body = await self._send(request, stop, field)
+        if isinstance(body, Refusal):
+            if field == NEW_LIMIT and body.status in (400, 422) and NEW_LIMIT in body.message:
+                self.chat_limit = OLD_LIMIT
+                return await self._ask(request, stop)
+            return await self._refused(body)
+        if isinstance(body, ServerTrouble):
+            return body
+        completion = read_body(body, request.form, self.hide)
         # One more than asked for: some servers count the end token.
-        if isinstance(reading, Reading) and (reading.tokens or 0) > request.max_new_tokens + 1:
+        if isinstance(completion, Completion) and (completion.tokens or 0) > request.max_new_tokens + 1:
             if field == NEW_LIMIT:
                 self.chat_limit = OLD_LIMIT
                 return await self._ask(request, stop)
-            message = f"the server generated {reading.tokens} tokens, {request.max_new_tokens} were asked for"
+            message = f"the server generated {completion.tokens} tokens, {request.max_new_tokens} were asked for"
             return Failure(kind="limit ignored", message=message)
-        return reading
+        return completion
 
     async def _send(self, request: Request, stop: tuple[str, ...], field: str) -> bytes | Refusal | ServerTrouble:
         import openai  # noqa: PLC0415 - optional
@@ -150,8 +150,8 @@ class Exchange:
         if model in names:
             hint = "it may serve chats only (--template chat) or texts only (--template raw)"
             return ModelError(f"{model!r} is served, but not so: {message}", where=self.address.url, hint=hint)
-        more = f" and {len(names) - OFFERED} more" if len(names) > OFFERED else ""
-        offered = self.hide(", ".join(names[:OFFERED])) + more
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        offered = self.hide(", ".join(names[:MAX_NAMES])) + more
         hint = f"the server offers {offered}" if names else "the server offers no model"
         return ModelError(f"the server has no model {model!r}", where=self.address.url, hint=hint)
 
@@ -174,12 +174,12 @@ def _refusal(error: "APIStatusError") -> Refusal:
         status=error.status_code,
         message=error.response.text,
         final=error.code == "insufficient_quota" or error.type == "insufficient_quota",
-        wait=asked_wait(error.response.headers),
+        wait=retry_after(error.response.headers),
     )
 
 
 @asynccontextmanager
-async def open_exchange(address: Address, key: str | None, limits: RateLimits) -> AsyncIterator[Exchange]:
+async def open_connection(address: Address, key: str | None, limits: RateLimits) -> AsyncIterator[Connection]:
     """Open the client of one event loop, and close it in every ending."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415 - optional
 
@@ -195,4 +195,4 @@ async def open_exchange(address: Address, key: str | None, limits: RateLimits) -
         # A proxy has no business between two processes of one machine, and a redirect would change what was asked.
         http_client=DefaultAsyncHttpxClient(trust_env=not address.loopback, follow_redirects=False),
     ) as client:
-        yield Exchange(client=client, address=address, hide=lambda text: redact(text, secrets))
+        yield Connection(client=client, address=address, hide=lambda text: redact(text, secrets))

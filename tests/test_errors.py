@@ -1,0 +1,26 @@
+"""Errors go from one process to another whole: the class with its exit code, what, where and hint."""
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from xlingual.errors import Interrupted, XlingualError
+
+
+def tree(kind: type[XlingualError]) -> Iterator[type[XlingualError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from tree(each)
+
+
+@pytest.mark.parametrize("kind", list(tree(XlingualError)))
+def test_an_error_survives_the_way_between_processes(kind: type[XlingualError]) -> None:
+    error = Interrupted(15, hint="go on") if kind is Interrupted else kind("is wrong", where="there", hint="mend it")
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is kind
+    assert (found.what, found.where, found.hint, found.exit_code) == (
+        error.what, error.where, error.hint, error.exit_code,
+    )  # fmt: skip
+    assert str(found) == str(error)
+    assert vars(found) == vars(error)
