@@ -1,4 +1,4 @@
-"""A small random Llama, rows without a tokenizer, and trainings on ranks that are real processes."""
+"""Small random Llamas, rows without a tokenizer, trainings on ranks in real processes, and data for `tune run`."""
 
 import json
 import os
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from xlingual.records import ModelSpec
 from xlingual.serial import to_json
@@ -193,3 +194,87 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 
 def column(steps: Sequence[dict[str, float]], name: str) -> list[float]:
     return [each[name] for each in steps]
+
+
+RECIPE = """\
+name = "mine"
+description = "a recipe of the tests"
+base = "hf:{base}"
+template = "alpaca"
+length = 220
+on_long = "cut"
+seed = 5
+[sources.english]
+reader = "alpaca"
+path = "rows.en.json"
+language = "en"
+use = "all"
+[sources.chinese]
+reader = "alpaca"
+path = "rows.zh.json"
+language = "zh"
+use = "all"
+[method]
+{method}
+[schedule]
+epochs = {epochs}
+rows_per_step = 8
+learning_rate = 1e-3
+warmup = 0.1
+"""
+
+
+@pytest.fixture(scope="session")
+def byte_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small base whose tokens are bytes, with sampling defaults of its own."""
+    folder = make_llama(tmp_path_factory.mktemp("bases") / "byte_base", vocabulary=300)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=259, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    trained.train_from_iterator(["a"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    GenerationConfig(eos_token_id=2, bos_token_id=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, byte_base: Path) -> Path:
+    """A folder of training text and recipes."""
+    for code, count in (("en", 20), ("zh", 12)):
+        word = {"en": "yes", "zh": "好"}[code]
+        rows = [{"instruction": f"{code} {n}", "input": "", "output": f"{word} {n}"} for n in range(count)]
+        (tmp_path / f"rows.{code}.json").write_text(json.dumps(rows), encoding="utf-8")
+    methods = {"full": 'kind = "full"', "lora": 'kind = "lora"\nrank = 4\nalpha = 8.0'}
+    for kind, method in methods.items():
+        (tmp_path / kind).mkdir()
+        text = RECIPE.format(base=byte_base, method=method, epochs=2)
+        (tmp_path / kind / "mine.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def tune_run(data_folder: Path, kind: str, *more: str, out: str = "out") -> list[str]:
+    """Return the arguments of `tune run`; `kind` is full or lora."""
+    recipe = str(data_folder / kind / "mine.toml")
+    words = [
+        "tune",
+        "run",
+        recipe,
+        "--data",
+        str(data_folder),
+        "--out",
+        str(data_folder / out),
+        "--offline",
+        "--log-every",
+        "1",
+    ]
+    return [*words, "--device", "cpu", *more]
+
+
+def run_folder(data_folder: Path, out: str = "out") -> Path:
+    """Return the only run folder below `out`."""
+    [folder] = (data_folder / out).iterdir()
+    return folder

@@ -106,7 +106,7 @@ def test_a_resumed_step_log_is_cut_back_to_its_checkpoint(tmp_path: Path) -> Non
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 2.0), (2, 2.0), (3, 9.0)]
     assert lines[0]["by_language"]["zh"] == {"loss": 3.0, "supervised": 90}
-    for line, what in (("what is this", "jsonl:1:1: not JSON"), ('{"loss": 2.0}', "jsonl:1: not a line of a step log")):
+    for line, what in (("what is this", "not JSON"), ('{"loss": 2.0}', "not a line of a step log")):
         path.write_text(f"{line}\n", encoding="utf-8")
         with pytest.raises(DataError, match=what):
             steplog.cut_back(path, 2)
