@@ -5,8 +5,10 @@ them. They go to every layer as the keyword argument `documents`, and no mask is
 documents attend to each other, without a word, unless the mask is None and the KV cache is off.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 
 import torch
@@ -30,13 +32,27 @@ class PackedDocuments:
     """The same on the device, int32, for the variable-length kernel."""
     max_seqlen: int
     """Tokens of the longest document."""
+    kernel: frozenset[str]
+    """Parameters of torch's variable-length attention, see `varlen_parameters`."""
 
 
 def pack_documents(lengths: Sequence[int], device: torch.device) -> PackedDocuments:
     """Return the boundaries of documents of `lengths` tokens, concatenated in that order."""
     boundaries = (0, *accumulate(lengths))
     cu_seqlens = torch.tensor(boundaries, dtype=torch.int32, device=device)
-    return PackedDocuments(boundaries=boundaries, cu_seqlens=cu_seqlens, max_seqlen=max(lengths))
+    return PackedDocuments(
+        boundaries=boundaries, cu_seqlens=cu_seqlens, max_seqlen=max(lengths), kernel=varlen_parameters()
+    )
+
+
+@cache
+def varlen_parameters() -> frozenset[str]:
+    """Return the parameters of torch's variable-length attention, which differ by version; none where it is absent."""
+    try:
+        from torch.nn.attention import varlen  # noqa: PLC0415 - newer than the oldest torch for evaluation
+    except ImportError:
+        return frozenset()
+    return frozenset(inspect.signature(varlen.varlen_attn).parameters)
 
 
 def register() -> None:
@@ -62,8 +78,8 @@ def attend(  # noqa: PLR0913 - transformers' signature
 ) -> tuple[torch.Tensor, None]:
     """Return the attention output of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size).
 
-    On a GPU in half precision it is one variable-length kernel over the whole pack; else, and with soft-capped scores,
-    one call for each document.
+    On a GPU in half precision it is one variable-length kernel over the whole pack, where this torch has one; else, and
+    with soft-capped scores, one call for each document.
     """
     if documents is None:
         raise TypeError(f"{NAME} attention needs documents")
@@ -72,9 +88,19 @@ def attend(  # noqa: PLR0913 - transformers' signature
         raise ModelError(f"layer {module.layer_idx} has {what}, which packed training does not know")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scoring = _Scoring(scale=scale, window=sliding_window, softcap=softcap)
-    if query.is_cuda and query.dtype in HALF_PRECISION and softcap is None:
+    if (
+        query.is_cuda
+        and query.dtype in HALF_PRECISION
+        and softcap is None
+        and has_varlen_kernel(documents.kernel, sliding_window)
+    ):
         return _attend_varlen(query, key, value, documents, scoring), None
     return _attend_by_document(query, key, value, documents, scoring), None
+
+
+def has_varlen_kernel(parameters: frozenset[str], window: int | None) -> bool:
+    """Return whether a kernel with these parameters takes a whole pack, with a sliding `window` where one is given."""
+    return "window_size" in parameters or ("is_causal" in parameters and window is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +122,21 @@ def _attend_varlen(
 
     max_seqlen, cu_seqlens = documents.max_seqlen, documents.cu_seqlens
     queries, keys, values = (each[0].transpose(0, 1) for each in (query, key, value))
-    window = (-1 if scoring.window is None else scoring.window - 1, 0)
-    output = varlen_attn(
-        queries,
-        keys,
-        values,
-        cu_seqlens,
-        cu_seqlens,
-        max_seqlen,
-        max_seqlen,
-        scale=scoring.scale,
-        window_size=window,
-        enable_gqa=True,
-    )
+    known = documents.kernel
+    options: dict[str, object] = {"is_causal": True}
+    if "window_size" in known:
+        options = {"window_size": (-1 if scoring.window is None else scoring.window - 1, 0)}
+    if "scale" in known:
+        options["scale"] = scoring.scale
+    else:
+        queries = queries * (scoring.scale * queries.shape[-1] ** 0.5)
+    if "enable_gqa" in known:
+        options["enable_gqa"] = True
+    else:
+        group = queries.shape[1] // keys.shape[1]
+        keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
+    lengths = (cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
+    output = varlen_attn(queries, keys, values, *lengths, **options)  # type: ignore[arg-type]  # by torch's version
     if not isinstance(output, torch.Tensor):
         raise TypeError("varlen_attn returned more than was asked for")
     return output[None]

@@ -13,6 +13,7 @@ from ..errors import Interrupted, ModelError
 from ..tune.packing import assign_packs
 from ..tune.records import IntArray, TuneRecord, Tuning
 from . import checkpoints, steplog
+from .attention import has_varlen_kernel, varlen_parameters
 from .batches import build_batch, loss_normalizer
 from .checkpoints import ModelAndOptimizer, TrainingState
 from .export import TrainingResult, gather_state_dict, make_record, write_adapter, write_merged, write_model
@@ -119,6 +120,8 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
             where=job.plan.base.name,
             hint="this architecture cannot be tuned here",
         )
+    if world.device.type == "cuda" and not has_varlen_kernel(varlen_parameters(), None):
+        observer.note("this torch has no attention for packed documents: one call for each, slower; torch 2.13 has it")
     settings = job.settings
     wrap_layers(loaded.model, compiled=settings.compile, checkpointed=settings.activation_checkpointing)
     trained = [each for each in loaded.model.parameters() if each.requires_grad]
