@@ -2,10 +2,10 @@
 
     python bench/tuning.py [--data DIR] [--model WORD] [--layers N] [--rows 16] [--steps 9]
 
-Both train the same model on the same rows step by step, in one process and in turns: a step of theirs, a step of ours.
-The mix is that of CoIT: instructions in English and Chinese and, as many as both, sentence pairs. The first step is
-not counted. Trainer has its defaults (8 rows a pass, fused AdamW, SDPA) and a collator that pads to the longest row of
-the pass; with 16 rows a pass it would pad more. The ratio is that of useful tokens a second over all steps.
+Both train the same model on the same rows in one process, and take turns: a step of Trainer, a step of ours. The
+mixture is that of CoIT: instructions in English and Chinese and, as many as both, sentence pairs. The first step is not
+counted. Trainer has its defaults (micro-batches of 8 rows, fused AdamW, SDPA) and a collator that pads to the longest
+row of the micro-batch; with 16 rows it would pad more. The ratio is that of useful tokens a second over all steps.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from torch.utils.data import Dataset
 from xlingual.plugin import DataSource
 from xlingual.training.loop import Training, prepare, take_step
 from xlingual.training.observing import SilentTrainingObserver
-from xlingual.training.parallel import join_world
+from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
+from xlingual.tune.plan import PackLayout
 from xlingual.tune.prepare import open_base, plan_mix, trainable
 from xlingual.tune.recipe import find_recipe
 
 LENGTH = 512
-PASS_ROWS = 8
+MICRO_BATCH_ROWS = 8
 """Trainer's default."""
 MIX = """
 name = "bench"
@@ -93,14 +94,16 @@ def parse() -> argparse.Namespace:
 
 
 def make_job(options: argparse.Namespace, folder: Path) -> TrainingJob:
-    """Plan the mix, and lay the base out, cut to its first layers where asked to."""
+    """Plan the mixture, and save the base, truncated to its first layers where asked to."""
     text = MIX.format(
         length=LENGTH, rows=options.rows * options.steps, step=options.rows, **(REAL if options.data else SAMPLE)
     )
     (folder / "bench.toml").write_text(text, encoding="utf-8")
     model = open_base(options.model, offline=True)
-    place = DataSource(folder=options.data, sample=options.data is None, offline=True)
-    planned = plan_mix(find_recipe(str(folder / "bench.toml")), model, place, pack_length=options.pack_length)
+    data_source = DataSource(folder=options.data, sample=options.data is None, offline=True)
+    planned = plan_mix(
+        find_recipe(str(folder / "bench.toml")), model, data_source, layout=PackLayout(pack_length=options.pack_length)
+    )
     weights = trainable(model).weights()
     if options.layers:
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -120,10 +123,10 @@ def make_job(options: argparse.Namespace, folder: Path) -> TrainingJob:
 
 
 class Rows(Dataset[dict[str, list[int]]]):
-    """The rows of all steps in their order, prompts masked in the labels."""
+    """The rows of all steps in their order; labels with prompts masked."""
 
     def __init__(self, training: Training, steps: int) -> None:
-        """Lay the steps out."""
+        """List the rows of `steps` steps."""
         self.rows = training.job.rows
         self.order = [int(row) for step in range(steps) for row in training.step_schedule.step(step).rows]
 
@@ -131,9 +134,9 @@ class Rows(Dataset[dict[str, list[int]]]):
         """Rows of all steps."""
         return len(self.order)
 
-    def __getitem__(self, place: int) -> dict[str, list[int]]:
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
         """One row."""
-        row = self.order[place]
+        row = self.order[index]
         ids = self.rows.tokens[self.rows.offsets[row] : self.rows.offsets[row + 1]].tolist()
         start = int(self.rows.answer_starts[row])
         return {"input_ids": ids, "labels": [-100] * start + ids[start:]}
@@ -152,7 +155,7 @@ def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a step took."""
+    """Time and loss of a step."""
 
     wall: float
     processor: float
@@ -161,17 +164,17 @@ class Cost:
 
 @dataclass(slots=True)
 class Clock:
-    """Wall and processor seconds since it was set."""
+    """Wall and processor seconds since the start."""
 
     wall: float = 0.0
     processor: float = 0.0
 
-    def set(self) -> None:
-        """Begin."""
+    def start(self) -> None:
+        """Start at zero."""
         self.wall, self.processor = time.perf_counter(), time.process_time()
 
     def read(self, loss: float) -> Cost:
-        """Return what has passed."""
+        """Return the time since the start."""
         wall, processor = time.perf_counter() - self.wall, time.process_time() - self.processor
         return Cost(wall=wall, processor=processor, loss=loss)
 
@@ -180,7 +183,7 @@ LINE = "{:>5}{:>8}{:>8}{:>12}{:>12}{:>12}{:>11}{:>8}{:>11}"
 
 
 def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> list[tuple[int, Cost, Cost]]:
-    """Let Trainer train; after each of its steps, take one of ours, outside of its time. Print a line for each pair."""
+    """Run Trainer; after each of its steps, outside of its time, run one of ours. Print a line for each pair."""
     from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
@@ -190,7 +193,7 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
         clock = Clock()
 
         def on_train_begin(self, *_: object, **__: object) -> None:
-            self.clock.set()
+            self.clock.start()
 
         def on_step_end(self, *_: object, **__: object) -> None:
             self.theirs = self.clock.read(0.0)
@@ -199,15 +202,16 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
             if "loss" in logs:
                 theirs = replace(self.theirs, loss=float(logs["loss"]))
                 step = training.step_schedule.step(state.global_step - 1)
-                self.clock.set()
+                self.clock.start()
                 take_step(training, step)
                 found.append((step.number, theirs, self.clock.read(training.loss_meter.read()[0].loss)))
                 print(describe(training, *found[-1]), flush=True)
-                self.clock.set()
+                self.clock.start()
 
     arguments = TrainingArguments(
         output_dir=str(folder / "theirs"), max_steps=options.steps, learning_rate=2e-5, lr_scheduler_type="cosine",
-        per_device_train_batch_size=PASS_ROWS, gradient_accumulation_steps=max(options.rows // PASS_ROWS, 1),
+        per_device_train_batch_size=MICRO_BATCH_ROWS,
+        gradient_accumulation_steps=max(options.rows // MICRO_BATCH_ROWS, 1),
         logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, seed=0,
         train_sampling_strategy="sequential", remove_unused_columns=False,
     )  # fmt: skip
@@ -225,7 +229,7 @@ def describe(training: Training, number: int, theirs: Cost, ours: Cost) -> str:
     """Return the line of a step."""
     lengths = training.lengths[training.step_schedule.step(number).rows].tolist()
     tokens = sum(lengths)
-    chunks = [lengths[at : at + PASS_ROWS] for at in range(0, len(lengths), PASS_ROWS)]
+    chunks = [lengths[at : at + MICRO_BATCH_ROWS] for at in range(0, len(lengths), MICRO_BATCH_ROWS)]
     pads = 1 - tokens / sum(max(chunk) * len(chunk) for chunk in chunks)
     speeds = (f"{tokens / theirs.wall:.1f}", f"{tokens / ours.wall:.1f}")
     losses = (f"{theirs.loss:.5f}", f"{ours.loss:.5f}")
@@ -251,7 +255,7 @@ def main() -> None:
     """Measure and print."""
     options = parse()
     torch.set_num_threads(options.threads)
-    with tempfile.TemporaryDirectory() as name, join_world("cpu", "float32") as world:
+    with tempfile.TemporaryDirectory() as name, init_distributed("cpu", "float32") as world:
         folder = Path(name)
         job = make_job(options, folder)
         job = replace(job, plan=replace(job.plan, steps=options.steps))

@@ -170,7 +170,7 @@ class Windowed:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class OwnRequests:
     """A task that words its own requests, each with its own limit of 300 tokens."""
 
     spec: TaskSpec
@@ -192,7 +192,7 @@ class Foreign:
 
 def _foreign(form: Form = Form.TEXT) -> Task:
     spec = replace(select_tasks(["xquad/en"], [])[0].spec, name="theirs/en", max_new_tokens=300)
-    return Foreign(spec, form)
+    return OwnRequests(spec, form)
 
 
 def _windowed(window: int, *, counts: bool = True) -> Windowed:

@@ -1,11 +1,11 @@
-"""The x-LLaMA pipeline: base -> Alpaca -> x-models -> m-model -> law -> allocated m-model -> one page.
+"""The x-LLaMA pipeline: base -> Alpaca -> x-models -> m-model -> scaling law -> allocated m-model -> report.
 
-Every stage is a command of ours that can be typed by hand and is written to commands.txt; a stage that is finished
-has nothing left to do, so that the same command again goes on where it stopped.
+Every stage is a command of `xlingual` that a user can type, and is written to commands.txt. A finished stage does
+nothing when it is run again, so the same command resumes the pipeline.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,22 +21,22 @@ from .tune.records import MixPlan, TuneRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineScale:
-    """How large the pipeline is told."""
+    """The recipes, benchmarks and sizes that the pipeline runs with."""
 
     suffix: str
-    """Of the recipes' names."""
+    """Of the names of recipes."""
     languages: tuple[str, ...]
     tasks: str
     """Families, comma-separated."""
     board: str
     data: str | None
     law: str
-    """Recipe file that the law is measured with, without ".toml"."""
+    """Recipe file of the scaling law's sweep, without ".toml"."""
     sizes: tuple[int, ...]
-    """Pairs of the sweep."""
+    """Sentence pairs of each point of the sweep."""
     seeds: tuple[int, ...]
     budget: float
-    """Part of the m-model's pairs that is split anew: of all the pairs there are, there is but one split."""
+    """Share of the m-model's sentence pairs that is allocated; all pairs there are could be split in one way only."""
     max_new_tokens: int | None
 
 
@@ -66,32 +66,33 @@ SCALES = {
         max_new_tokens=None,
     ),
 }
-CONTROL, CROSS, MANY = "alpaca-en", "x-llama", "m-llama"
+ALPACA, X_MODEL, M_MODEL = "alpaca-en", "x-llama", "m-llama"
+"""Names of recipes, without suffix and language; ALPACA, English alone, is the baseline."""
 METRIC = "chrf++"
 
 
 class StageFailed(Exception):
-    """A stage has ended with an exit code that ends the pipeline; its message has been shown."""
+    """The command of a stage has failed, and has shown its message; the pipeline stops."""
 
     def __init__(self, code: int) -> None:
-        """`code` as of the command."""
+        """`code` is the exit code of the command."""
         super().__init__(code)
         self.code = code
 
 
 class StageRunner(Protocol):
-    """What runs the commands of the stages; the command line, or a test's own."""
+    """Runs the commands of the stages: the command line, or a test double."""
 
     def run(self, words: Sequence[str]) -> int:
         """Run a command of `xlingual` and return its exit code."""
         ...
 
     def training_words(self, recipe: str | Path) -> list[str]:
-        """Return the words of `tune run` that `train` stands for."""
+        """Return the arguments of `tune run` that `train` runs."""
         ...
 
     def train(self, recipe: str | Path) -> Path:
-        """Train a recipe, or find it trained; return the folder of the whole model."""
+        """Train a recipe, unless it is trained already; return the model's folder."""
         ...
 
     def say(self, line: str) -> None:
@@ -101,7 +102,7 @@ class StageRunner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSettings:
-    """What is handed on to the commands of the stages; None leaves the choice to them."""
+    """Options that are passed to the commands of the stages; None: their default."""
 
     base: str | None
     data: str | None
@@ -109,7 +110,7 @@ class PipelineSettings:
     limit: str | None
     device: str | None
     processes: str
-    """That train together: a number, or "auto"."""
+    """World size of trainings: a number, or "auto"."""
     progress: str
 
 
@@ -127,18 +128,18 @@ class Pipeline:
     """Whether an evaluation has left samples without an answer."""
 
     def run(self) -> None:
-        """Run every stage; what the sweep needs is looked at first, for it comes after hours."""
+        """Run every stage; the sweep is checked first, for it comes after hours of training."""
         self._begin("check the points of the law")
         self._run([*self._sweep(), "--dry-run"])
-        base = self.settings.base or find_recipe(f"{CONTROL}{self.scale.suffix}").base
+        base = self.settings.base or find_recipe(f"{ALPACA}{self.scale.suffix}").base
         self.evaluate(base)
-        control = self.tune(f"{CONTROL}{self.scale.suffix}")
+        baseline = self.tune(f"{ALPACA}{self.scale.suffix}")
         for code in self.languages:
-            self.tune(f"{CROSS}-{code}{self.scale.suffix}")
-        many = self.tune(f"{MANY}{self.scale.suffix}")
+            self.tune(f"{X_MODEL}-{code}{self.scale.suffix}")
+        m_model = self.tune(f"{M_MODEL}{self.scale.suffix}")
         self.measure()
-        self.tune(str(self.allocate(_plan_of(many))), shown=f"{MANY}{self.scale.suffix}-allocated")
-        self.report(control.name)
+        self.tune(str(self.allocate(_plan_of(m_model))), shown=f"{M_MODEL}{self.scale.suffix}-allocated")
+        self.report(baseline.name)
 
     def tune(self, recipe: str, *, shown: str | None = None) -> Path:
         """Train a recipe and evaluate the model; return its folder."""
@@ -149,47 +150,48 @@ class Pipeline:
         return model
 
     def evaluate(self, model: str) -> None:
-        """Ask a model all test sets."""
+        """Evaluate a model on all test sets."""
         self._begin(f"evaluate {Path(model).name}")
         words = ["eval", "--model", model, "--tasks", self.scale.tasks, "--langs", ",".join(["en", *self.languages])]
         words += ["--out", str(self.out / "runs"), "--progress", self.settings.progress]
         most = self.scale.max_new_tokens
-        for option, value in (
-            ("--data", self.settings.data),
-            ("--limit", self.settings.limit),
-            ("--device", self.settings.device),
-            ("--max-new-tokens", None if most is None else str(most)),
-        ):
-            words += [] if value is None else [option, value]
+        words += option_words(
+            {
+                "--data": self.settings.data,
+                "--limit": self.settings.limit,
+                "--device": self.settings.device,
+                "--max-new-tokens": None if most is None else str(most),
+            }
+        )
         self.unanswered |= self._run([*words, *self._offline()]) == 1
 
     def measure(self) -> None:
-        """Measure the points of the law, and fit it."""
+        """Train and score the points of the sweep, and fit the scaling law."""
         self._begin("measure the points of the law")
         self._run(self._sweep())
         self._begin("fit the law")
         points = str(self.out / "sweep" / "points.csv")
         self._run(["scale", "fit", points, "--write", str(self._fit), "--plot", str(self.out / "plots")])
 
-    def allocate(self, many: MixPlan) -> Path:
-        """Split the m-model's pairs in the law's languages, or a part of them, anew; return the recipe."""
+    def allocate(self, plan: MixPlan) -> Path:
+        """Allocate the m-model's sentence pairs, or a share of them, over languages by the law; return the recipe."""
         self._begin("split the budget")
-        directions = {use.name: use.direction for use in many.recipe.sources}
+        directions = {use.name: use.direction for use in plan.recipe.sources}
         found = {
             each.language: each
-            for each in many.sources
+            for each in plan.sources
             if directions[each.name] is not None and each.language in self.languages
         }
-        recipe = self.out / f"{MANY}{self.scale.suffix}-allocated.toml"
+        recipe = self.out / f"{M_MODEL}{self.scale.suffix}-allocated.toml"
         budget = max(1, round(self.scale.budget * sum(each.draws for each in found.values())))
         available = ",".join(f"{code}={each.available}" for code, each in found.items())
         words = ["scale", "allocate", str(self._fit), "--budget", str(budget), "--available", available]
-        words += ["--recipe", f"{MANY}{self.scale.suffix}", "--write", str(recipe)]
+        words += ["--recipe", f"{M_MODEL}{self.scale.suffix}", "--write", str(recipe)]
         self._run([*words, "--keep", str(self._split), "--plot", str(self.out / "plots")])
         return recipe
 
     def report(self, baseline: str) -> None:
-        """Write the page."""
+        """Write the HTML report."""
         self._begin("write the report")
         listing = self.out / "commands.txt"
         words = ["report", str(self.out / "runs"), "--board", self.scale.board, "--baseline", baseline]
@@ -201,7 +203,7 @@ class Pipeline:
         self._run(words)
 
     def _sweep(self) -> list[str]:
-        """Write the sweep's file and return the words that run it."""
+        """Write the sweep's TOML file and return the arguments of `scale sweep`."""
         path = self.out / "sweep.toml"
         lines = [
             f'recipe = "{self.scale.law}"',
@@ -216,12 +218,8 @@ class Pipeline:
         write_atomically(path, "\n".join(lines) + "\n")
         words = ["scale", "sweep", str(path), "--out", str(self.out), "--progress", self.settings.progress]
         words += ["--processes", self.settings.processes]
-        for option, value in (
-            ("--base", self.settings.base),
-            ("--data", self.settings.data),
-            ("--device", self.settings.device),
-        ):
-            words += [] if value is None else [option, value]
+        settings = self.settings
+        words += option_words({"--base": settings.base, "--data": settings.data, "--device": settings.device})
         return [*words, *self._offline()]
 
     @property
@@ -233,7 +231,7 @@ class Pipeline:
         return self.out / "split.json"
 
     def _base_name(self) -> str:
-        word = self.settings.base or find_recipe(f"{CONTROL}{self.scale.suffix}").base
+        word = self.settings.base or find_recipe(f"{ALPACA}{self.scale.suffix}").base
         model = open_model(word, ModelOptions(offline=self.settings.offline))
         try:
             return model.spec.name
@@ -244,7 +242,7 @@ class Pipeline:
         return ["--offline"] if self.settings.offline else []
 
     def _run(self, words: Sequence[str]) -> int:
-        """Run a command of ours; StageFailed for any exit code but 0 and 1."""
+        """Run a command of `xlingual`; StageFailed for any exit code but 0 and 1."""
         self._note(["xlingual", *words])
         self.stages.say(f"xlingual {shlex.join(words)}")
         code = self.stages.run(words)
@@ -257,6 +255,11 @@ class Pipeline:
 
     def _begin(self, what: str) -> None:
         self.stages.say(f"\n== {what}")
+
+
+def option_words(values: Mapping[str, str | None]) -> list[str]:
+    """Return options and their values as arguments; an option without a value is left out."""
+    return [word for option, value in values.items() if value is not None for word in (option, value)]
 
 
 def _plan_of(model: Path) -> MixPlan:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataSource, ForeignTask, Model, Task
+from .plugin import DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
 from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
 from .serial import to_json
@@ -107,8 +107,8 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
     chosen = _slice(len(evaluated), settings.limit, task.spec.name)
     part = slice(chosen.first - 1, chosen.last)
     max_new_tokens = (settings.max_new_tokens or task.spec.max_new_tokens) if task.spec.max_new_tokens else 0
-    if isinstance(task, ForeignTask):
-        wording = _take_wording(task, task.spec.name, model, settings, evaluated, part)
+    if isinstance(task, SelfScoredTask):
+        requests = _own_requests(task, task.spec.name, model, settings, evaluated, part)
     else:
         require_room(model.spec, max_new_tokens, where=task.spec.name)
         prompts = [task.prompt(example) for example in evaluated]
@@ -121,7 +121,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
             on_overflow=settings.on_overflow,
         )
         fitted = fit(prompts[part], shots, rendering, model.count_tokens)
-        wording = _Wording(template, _prompts_hash(prompts, shots), fitted)
+        requests = _TaskRequests(template, _prompts_hash(prompts, shots), fitted)
     protocol = Protocol(
         task=task.spec.name,
         task_version=task.spec.version,
@@ -129,8 +129,8 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         data=hash_examples(evaluated),
         n=chosen.last - chosen.first + 1,
         limit=None if chosen == Limit(1, len(evaluated)) else f"{chosen.first}-{chosen.last}",
-        prompts=wording.prompts,
-        template="native" if wording.template in (model.spec.template, OWN_TEMPLATE) else wording.template,
+        prompts=requests.prompts,
+        template="native" if requests.template in (model.spec.template, OWN_TEMPLATE) else requests.template,
         shots=settings.shots,
         seed=settings.seed if settings.shots else None,
         max_new_tokens=max_new_tokens,
@@ -141,17 +141,17 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         task=task,
         model=model.spec,
         protocol=protocol,
-        template=wording.template,
+        template=requests.template,
         examples=evaluated[part],
-        fitted=_number_repeats(wording.fitted),
+        fitted=_number_repeats(requests.fitted),
         files=found.files,
         demonstrations=shots,
-        folder=run_folder(settings.out, model.spec, protocol, wording.template),
+        folder=run_folder(settings.out, model.spec, protocol, requests.template),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Wording:
+class _TaskRequests:
     """How the examples are asked for."""
 
     template: str
@@ -161,9 +161,9 @@ class _Wording:
     """Of the chosen examples."""
 
 
-def _take_wording(
-    task: ForeignTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
-) -> _Wording:
+def _own_requests(
+    task: SelfScoredTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
+) -> _TaskRequests:
     """Return the requests of a task that words its own; UsageError for settings that would change the words."""
     for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
         if is_set:
@@ -174,12 +174,14 @@ def _take_wording(
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
     fitted = [
         replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
-        for each in _fit_foreign(name, requests[part], model, settings)
+        for each in _fit_own_requests(name, requests[part], model, settings)
     ]
-    return _Wording(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+    return _TaskRequests(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
 
 
-def _fit_foreign(name: str, requests: Sequence[Request], model: Model, settings: RunSettings) -> list[FittedRequest]:
+def _fit_own_requests(
+    name: str, requests: Sequence[Request], model: Model, settings: RunSettings
+) -> list[FittedRequest]:
     """Cut what is too long from its beginning, as lm-eval does, or go by another policy; models cut before choices.
 
     Raises UsageError where a limit leaves no room for any prompt, which lm-eval refuses too; DataError for the policy

@@ -120,8 +120,8 @@ class ChoiceTask:
 
 
 @runtime_checkable
-class ForeignTask(Protocol):
-    """A Task of another harness, which words its own requests and judges its own answers."""
+class SelfScoredTask(Protocol):
+    """A Task that makes its own requests and scores its own answers, as those of lm-eval do."""
 
     def request(self, example: Example) -> Request:
         """Return the whole request for `example`, to the letter; the plan gives it its key."""
@@ -225,7 +225,7 @@ class Note:
 
 @runtime_checkable
 class SupportsNotes(Protocol):
-    """A model that has things to tell while it answers: that memory was short, that a device was lost."""
+    """A model that reports what happens while it answers: that memory was short, that a device was lost."""
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that takes notes; called before `answer`."""

@@ -171,13 +171,13 @@ def fit(
         return whole
     room = window - rendering.max_new_tokens
     return [
-        fitted if length <= room else _shrink(prompt, shots, rendering, _Room(room, count))
+        fitted if length <= room else _shrink(prompt, shots, rendering, _TokenBudget(room, count))
         for prompt, fitted, length in zip(prompts, whole, lengths, strict=True)
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class _TokenBudget:
     tokens: int
     count: TokenCounter
 
@@ -186,7 +186,7 @@ class _Room:
         return lengths is not None and lengths[0] <= self.tokens
 
 
-def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering, room: _Room) -> FittedRequest:
+def _shrink(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering, room: _TokenBudget) -> FittedRequest:
     if rendering.on_overflow == "error":
         raise DataError(
             f"a prompt is longer than {room.tokens} tokens: {prompt.after.strip()[:60]!r}",

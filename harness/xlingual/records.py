@@ -374,11 +374,11 @@ class RunRecord:
     estimates: tuple[Estimate, ...]
     counts: Counts
     versions: Mapping[str, str]
-    """Of Python and packages when the answers were given; where sittings differ, all of them, joined by ", ". Scoring
-    the answers again leaves them as they are. What is not known is not named."""
+    """Of Python and packages when the answers were given; where the commands of one run differ, all of them, joined by
+    ", ". Scoring the answers again leaves them as they are. What is not known is not named."""
     scored_with: Mapping[str, str] | None = field(default=None, metadata=LATER)
     """Of Python and packages when `estimates` were computed, then or later. None: the record is from before the two
-    were told apart, and `versions` are those of the last sitting of the evaluation."""
+    were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
 

@@ -23,7 +23,7 @@ OVERFLOW = "overflow"
 """Kind of the failure that stands for a request which is never asked, since it does not fit the context window."""
 RUN = "run.json"
 NOTES = "notes.log"
-"""What a model told while it answered, a line each."""
+"""Notes of a model while it answered, a line each."""
 VERSIONED = (
     "xlingual",
     "torch",
@@ -49,7 +49,7 @@ class RunObserver(Protocol):
         ...
 
     def note(self, message: str) -> None:
-        """Told of anything worth a line."""
+        """Called with anything worth a line."""
         ...
 
     def end(self) -> None:
@@ -72,12 +72,12 @@ class OpenPlan:
         return None if response is None or response.failure is not None else response
 
     @property
-    def settled(self) -> int:
+    def finished(self) -> int:
         """How many of the examples need no asking."""
         return sum(fitted.overflow or self.answer_of(fitted.request) is not None for fitted in self.plan.fitted)
 
     def skip(self, request: Request) -> None:
-        """Record that the request does not fit the context window, unless an earlier sitting has."""
+        """Record that the request does not fit the context window, unless an earlier command has."""
         response = self.journal.responses.get(request.key)
         if response is None or response.failure is None or response.failure.kind != OVERFLOW:
             self.journal.append(_overflow(request))
@@ -86,7 +86,7 @@ class OpenPlan:
 def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observer: RunObserver) -> list[RunRecord]:
     """Run `model` on `tasks` and return the record of each, written to its folder as well.
 
-    Answers from earlier sittings of the same run are used, failures are asked again. Raises before the model is asked
+    Answers from earlier commands of the same run are used, failures are asked again. Raises before the model is asked
     anything where data, settings or folders are unusable; a failure of one sample is part of the record instead.
     """
     plans = [plan_task(task, model, settings) for task in tasks]
@@ -147,7 +147,7 @@ def _answered_with(folder: Path) -> dict[str, str]:
 
 
 def _add_versions(opened: OpenPlan, given: Mapping[str, str]) -> None:
-    """Add versions that answers are given with to those of earlier sittings, and write them down before the answers."""
+    """Add versions that answers are given with to those of earlier commands, and write them down before the answers."""
     before = dict(opened.versions)
     for name, versions in given.items():
         known = opened.versions[name].split(", ") if name in opened.versions else []
@@ -208,7 +208,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
                 examples[request.key] = example
     observer.begin(
         {each.plan.name: len(each.plan.fitted) for each in opened},
-        {each.plan.name: each.settled for each in opened},
+        {each.plan.name: each.finished for each in opened},
     )
     if not requests:
         return
@@ -231,7 +231,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
 
 
 def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) -> None:
-    """Show what a model tells, and keep it in the folder of every run that is being answered."""
+    """Show a note of the model, and keep it in the folder of every run that is being answered."""
     observer.note(message)
     for each in opened:
         with (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .estimate import estimate
 from .metrics import find_metric
-from .plugin import ForeignTask, Task
+from .plugin import SelfScoredTask, Task
 from .records import Estimate, Example, Response, Statistics
 
 
@@ -28,7 +28,7 @@ def score_answers(task: Task, examples: Sequence[Example], responses: Sequence[R
     clusters = [example.cluster for example in examples]
     statistics: dict[str, tuple[Statistics | None, ...]] = {}
     estimates = []
-    judged = _judge(task, examples, responses) if isinstance(task, ForeignTask) else None
+    judged = _judge(task, examples, responses) if isinstance(task, SelfScoredTask) else None
     for name in task.spec.metrics:
         metric = find_metric(name)
         if metric.missing(language) is not None:
@@ -46,7 +46,7 @@ def score_answers(task: Task, examples: Sequence[Example], responses: Sequence[R
 
 
 def _judge(
-    task: ForeignTask, examples: Sequence[Example], responses: Sequence[Response | None]
+    task: SelfScoredTask, examples: Sequence[Example], responses: Sequence[Response | None]
 ) -> list[Mapping[str, Statistics]]:
     return [
         {} if response is None or response.failure is not None else task.judge(example, response)

@@ -160,7 +160,7 @@ def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -
     """Yield every file below `root`, folder by folder in order of their names, but for what is no result any more.
 
     Left out is what `--fresh` moved aside, finished again or not, and what lies behind links to folders. `root` itself
-    is walked whatever it is: who names such a folder means it. Folders that cannot be read are told to `on_error`.
+    is walked whatever it is: who names such a folder means it. Folders that cannot be read are passed to `on_error`.
     """
     for place, folders, names in os.walk(root, onerror=on_error):
         folders[:] = sorted(name for name in folders if not is_earlier(Path(name)))

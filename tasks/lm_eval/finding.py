@@ -27,7 +27,7 @@ WRONG = (
 """Data sets and task files that are wrong show as any of these."""
 
 
-class ForeignInstance(Protocol):
+class HarnessInstance(Protocol):
     """What is used of lm-eval's Instance: one question about a document."""
 
     doc: object
@@ -44,17 +44,17 @@ class Filters(Protocol):
 
     name: str
 
-    def apply(self, instances: Sequence[ForeignInstance]) -> None:
+    def apply(self, instances: Sequence[HarnessInstance]) -> None:
         """Fill `filtered_resps` of each instance under the name of the filters."""
         ...
 
 
-class Foreign(Protocol):
+class HarnessTask(Protocol):
     """What is used of lm-eval's Task."""
 
     VERSION: object
     OUTPUT_TYPE: str
-    instances: list[ForeignInstance]
+    instances: list[HarnessInstance]
     _filters: list[Filters]
 
     @property
@@ -99,7 +99,7 @@ class Foreign(Protocol):
         ...
 
 
-def load_tasks(name: str) -> list[Foreign]:
+def load_tasks(name: str) -> list[HarnessTask]:
     """Return the tasks that `name` stands for in lm-eval, with their data.
 
     Raises UsageError where there is none, EnvironmentFault where lm-eval or the data cannot be had.
@@ -109,7 +109,7 @@ def load_tasks(name: str) -> list[Foreign]:
     with _errors_of(name), hide_progress(), _offline_without_hub():
         for manager, word in _candidates(name):
             if word is not None:
-                return list(cast(Mapping[str, Foreign], manager.load([word])["tasks"]).values())
+                return list(cast(Mapping[str, HarnessTask], manager.load([word])["tasks"]).values())
         known = _manager(defaults=True).all_tasks
     raise UsageError(f"lm-eval has no task {name!r}", where="lm-eval", hint=did_you_mean(name, known))
 

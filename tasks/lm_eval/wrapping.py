@@ -11,7 +11,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.languages import LANGUAGES
 from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics
 
-from .finding import Foreign, ForeignInstance, hide_progress
+from .finding import HarnessInstance, HarnessTask, hide_progress
 from .values import aggregation_name, measure
 
 FAMILY = "lm-eval"
@@ -30,10 +30,10 @@ class LmEvalTask:
     """A task of lm-eval's; its documents are read when they are asked for."""
 
     spec: TaskSpec
-    inner: Foreign
+    inner: HarnessTask
     names: Mapping[tuple[str, str], str]
     """Our name of each of lm-eval's metrics under each of its filters."""
-    asked: dict[str, list[ForeignInstance]] = field(default_factory=dict)
+    asked: dict[str, list[HarnessInstance]] = field(default_factory=dict)
     """The instances of each example."""
 
     def examples(self, split: str, _data_source: DataSource) -> Examples:
@@ -87,7 +87,7 @@ class LmEvalTask:
                     found[name] = statistics
         return found
 
-    def _example(self, name: str, instances: list[ForeignInstance]) -> Example:
+    def _example(self, name: str, instances: list[HarnessInstance]) -> Example:
         document = instances[0].doc
         choices = tuple(self.inner.doc_to_choice(document)) if self.inner.OUTPUT_TYPE == "multiple_choice" else None
         return Example(
@@ -112,7 +112,7 @@ class LmEvalTask:
         )
 
 
-def wrap(inner: Foreign, shots: int | None) -> Task:
+def wrap(inner: HarnessTask, shots: int | None) -> Task:
     """Return `inner` as a task of ours; UsageError for what cannot be run here."""
     name = inner.task_name
     where = f"{FAMILY}:{name}"
@@ -147,7 +147,7 @@ def wrap(inner: Foreign, shots: int | None) -> Task:
     return LmEvalTask(spec=spec, inner=inner, names=names)
 
 
-def _names(inner: Foreign) -> dict[tuple[str, str], str]:
+def _names(inner: HarnessTask) -> dict[tuple[str, str], str]:
     found = {}
     for filters in inner._filters:
         for metric, function in inner.aggregation().items():
@@ -169,7 +169,7 @@ def _limit(settings: object) -> int:
     return next((int(given[key]) for key in LIMITS if given.get(key) is not None), DEFAULT_TOKENS)
 
 
-def _settings(name: str, instance: ForeignInstance) -> tuple[tuple[str, ...], int]:
+def _settings(name: str, instance: HarnessInstance) -> tuple[tuple[str, ...], int]:
     """Return stop strings and limit of a generation; UsageError where it is not greedy."""
     settings = instance.arguments[1]
     given = settings if isinstance(settings, Mapping) else {}
@@ -183,13 +183,13 @@ def _messages(context: str) -> tuple[Message, ...]:
     return (Message(role=Role.USER, text=context),) if context else ()
 
 
-def _pair(instance: ForeignInstance) -> tuple[str, str]:
+def _pair(instance: HarnessInstance) -> tuple[str, str]:
     """Return what stands before a scored text, and the text."""
     texts = [str(each) for each in instance.arguments]
     return ("", texts[0]) if instance.request_type == "loglikelihood_rolling" else (texts[0], texts[1])
 
 
-def _answers(instances: list[ForeignInstance], response: Response) -> list[object]:
+def _answers(instances: list[HarnessInstance], response: Response) -> list[object]:
     """Return the answer to each instance in lm-eval's form."""
     if response.text is not None:
         text = response.text

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xlingual import plugins
 from xlingual.cli import run_command
 from xlingual.cli.make import tune_arguments
+from xlingual.cli.tune.run import COMMAND, run_options
 from xlingual.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +73,28 @@ def test_a_plan_is_shown_and_stored(xlingual: Xlingual, tmp_path: Path) -> None:
     assert again.stdout == shown.stdout
     assert "encoding" not in again.stderr
     assert "⟦" in xlingual("tune", "preview", str(folder)).stdout
+
+
+def test_packs_are_counted_for_the_gpus_that_are_named(xlingual: Xlingual, tmp_path: Path) -> None:
+    def plan(*more: str) -> dict[str, Any]:
+        document: dict[str, dict[str, Any]] = json.loads(xlingual("tune", "plan", *more, "--json").stdout)
+        return document["plan"]
+
+    alone, two = plan(*SMALL), plan(*SMALL, "--gpu", "2xA100", "--pack-length", "4000")
+    assert "ranks" not in alone
+    assert (two["ranks"], two["pack_length"], two["packs"] % 2) == (2, 4000, 0)
+    assert two["fill"] == pytest.approx(two["tokens"] / (two["packs"] * 4000))
+    assert two["id"] == alone["id"]
+    assert plan(*SMALL, "--gpu", "H100")["pack_length"] == max(
+        8192, alone["pack_length"]
+    )  # as tune run has it on a GPU
+    shown = xlingual("tune", "plan", *SMALL, "--gpu", "2xA100", "--pack-length", "4000").stdout
+    line = next(line for line in shown.splitlines() if line.startswith("packs: "))
+    assert f", {two['packs'] // 2:,} on each of 2 ranks, {100 * two['wait_share']:.1f}% waiting" in line
+    assert xlingual("tune", "plan", *SMALL, "--out", str(tmp_path / "runs")).returncode == 0
+    [folder] = (tmp_path / "runs").iterdir()
+    assert plan(str(folder), "--gpu", "2xA100", "--pack-length", "4000") == two
+    assert plan(str(folder)) == alone
 
 
 def test_a_stored_plan_is_of_its_base(xlingual: Xlingual, tmp_path: Path) -> None:
@@ -147,6 +171,12 @@ def test_errors(arguments: list[str], code: int, error: str, hint: str, xlingual
     assert error in lines[0]
     assert hint in lines[1]
     assert finished.stdout == ""
+
+
+def test_options_read_by_other_commands_change_no_help(xlingual: Xlingual, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMMAND, "_help_option", None)  # as in a new process
+    assert run_options(["--merge", "x-llama-zh"]).merge
+    assert "-h, --help" in xlingual("tune", "run", "-h").stdout
 
 
 def test_make_tune() -> None:

@@ -1,4 +1,4 @@
-"""`xlingual xllama`: the whole story on a small base; killed at every stage, it ends like one that was not."""
+"""`xlingual xllama`: the whole pipeline on a small base; killed at every stage and resumed, it has the same results."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def _scores(folder: Path) -> dict[str, object]:
     return found
 
 
-def test_the_story_is_told_and_told_again_at_no_cost(
+def test_the_pipeline_runs_once_and_is_free_afterwards(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(_words(base, tmp_path)) == 0
@@ -69,7 +69,7 @@ def test_the_story_is_told_and_told_again_at_no_cost(
 
 
 @pytest.mark.slow
-def test_killed_at_every_stage_it_ends_like_one_that_was_not(base: Path, tmp_path: Path) -> None:
+def test_a_pipeline_killed_at_every_stage_has_the_same_results(base: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "xlingual", *_words(base, tmp_path / "killed")]
     for stage in range(1, STAGES + 2):
@@ -122,7 +122,7 @@ def test_the_budget_leaves_something_to_choose(name: str) -> None:
     assert not takes_all or scale.budget < 1.0
 
 
-def test_a_stage_that_fails_ends_the_story_with_its_code(
+def test_a_stage_that_fails_ends_the_pipeline_with_its_code(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*_words(base, tmp_path), "--limit", "0"]

@@ -132,7 +132,7 @@ def test_a_point_without_interval_and_points_of_size_zero_are_said() -> None:
     )
     assert len(noted.notes) == 2
     assert noted.notes[0] == "1 points without translation data are left out: the law has no value there"
-    assert noted.notes[1] == "1 points have no interval: all points weigh the same"
+    assert noted.notes[1] == "1 points have no interval: all points have the same weight"
     assert all(point.pairs > 0 for point in noted.points)
 
 

@@ -1,4 +1,4 @@
-"""A small random Llama, rows without any tokenizer, and trainings in real processes."""
+"""Small random Llamas, rows without a tokenizer, trainings on ranks in real processes, and data for `tune run`."""
 
 import json
 import os
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from xlingual.records import ModelSpec
 from xlingual.serial import to_json
@@ -95,8 +96,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_llama(tmp_path_factory.mktemp("bases") / "tiny")
 
 
-class Workshop:
-    """Starts ranks as processes; see worker.py."""
+class RankLauncher:
+    """Starts the ranks of trainings as processes; see worker.py."""
 
     def __init__(self) -> None:
         environment = {**os.environ, **THREADS}
@@ -104,10 +105,10 @@ class Workshop:
             [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def ask(self, order: dict[str, object]) -> Any:  # noqa: ANN401 - what the worker answers
+    def send(self, message: dict[str, object]) -> Any:  # noqa: ANN401 - what the worker answers
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
@@ -120,33 +121,33 @@ class Workshop:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
+def launcher() -> Iterator[RankLauncher]:
     """One for all tests: torch and transformers are imported once."""
-    opened = Workshop()
-    yield opened
-    opened.close()
+    started = RankLauncher()
+    yield started
+    started.close()
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A training on disk, to be run by processes of its own."""
+class TrainingRun:
+    """A run folder, which ranks in processes of their own train."""
 
     folder: Path
     base: Path
-    workshop: Workshop
+    launcher: RankLauncher
 
-    def start(self, ranks: int, **words: object) -> list[int]:
-        """Return the pids of the ranks."""
-        order = {"ranks": ranks, "folder": str(self.folder), "base": str(self.base), "words": words}
-        return list(self.workshop.ask(order))
+    def start(self, ranks: int, **settings: object) -> list[int]:
+        """Start the ranks with these TrainSettings, or faults of worker.py; return their pids."""
+        message = {"ranks": ranks, "folder": str(self.folder), "base": str(self.base), "settings": settings}
+        return list(self.launcher.send(message))
 
     def wait(self, pids: Sequence[int]) -> list[int]:
-        """Return how each rank ended."""
-        return [self.workshop.ask({"wait": pid}) for pid in pids]
+        """Return the exit code of each rank, or -SIGNAL."""
+        return [self.launcher.send({"wait": pid}) for pid in pids]
 
-    def run(self, ranks: int, **words: object) -> list[dict[str, float]]:
-        """Run to the end; return the lines of the step log."""
-        assert self.wait(self.start(ranks, **words)) == [0] * ranks
+    def run(self, ranks: int, **settings: object) -> list[dict[str, float]]:
+        """Train to the end; return the lines of the step log."""
+        assert self.wait(self.start(ranks, **settings)) == [0] * ranks
         return self.steps()
 
     def steps(self) -> list[dict[str, float]]:
@@ -166,14 +167,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-MakeBench = Callable[..., Bench]
+MakeRun = Callable[..., TrainingRun]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, tiny: Path, workshop: Workshop) -> MakeBench:
-    """Lay out a training under a name."""
+def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
+    """Make a run folder with a plan and rows."""
 
-    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> Bench:
+    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> TrainingRun:
         rows = rows or make_rows()
         folder = tmp_path / name
         folder.mkdir()
@@ -181,7 +182,7 @@ def bench(tmp_path: Path, tiny: Path, workshop: Workshop) -> MakeBench:
         (folder / "plan.json").write_text(json.dumps(to_json(plan)), encoding="utf-8")
         arrays = {each: getattr(rows, each) for each in ("tokens", "offsets", "answer_starts", "sources", "draws")}
         np.savez(folder / "rows.npz", **arrays)
-        return Bench(folder=folder, base=base, workshop=workshop)
+        return TrainingRun(folder=folder, base=base, launcher=launcher)
 
     return make
 
@@ -193,3 +194,87 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 
 def column(steps: Sequence[dict[str, float]], name: str) -> list[float]:
     return [each[name] for each in steps]
+
+
+RECIPE = """\
+name = "mine"
+description = "a recipe of the tests"
+base = "hf:{base}"
+template = "alpaca"
+length = 220
+on_long = "cut"
+seed = 5
+[sources.english]
+reader = "alpaca"
+path = "rows.en.json"
+language = "en"
+use = "all"
+[sources.chinese]
+reader = "alpaca"
+path = "rows.zh.json"
+language = "zh"
+use = "all"
+[method]
+{method}
+[schedule]
+epochs = {epochs}
+rows_per_step = 8
+learning_rate = 1e-3
+warmup = 0.1
+"""
+
+
+@pytest.fixture(scope="session")
+def byte_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small base whose tokens are bytes, with sampling defaults of its own."""
+    folder = make_llama(tmp_path_factory.mktemp("bases") / "byte_base", vocabulary=300)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=259, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    trained.train_from_iterator(["a"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    GenerationConfig(eos_token_id=2, bos_token_id=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, byte_base: Path) -> Path:
+    """A folder of training text and recipes."""
+    for code, count in (("en", 20), ("zh", 12)):
+        word = {"en": "yes", "zh": "好"}[code]
+        rows = [{"instruction": f"{code} {n}", "input": "", "output": f"{word} {n}"} for n in range(count)]
+        (tmp_path / f"rows.{code}.json").write_text(json.dumps(rows), encoding="utf-8")
+    methods = {"full": 'kind = "full"', "lora": 'kind = "lora"\nrank = 4\nalpha = 8.0'}
+    for kind, method in methods.items():
+        (tmp_path / kind).mkdir()
+        text = RECIPE.format(base=byte_base, method=method, epochs=2)
+        (tmp_path / kind / "mine.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def tune_run(data_folder: Path, kind: str, *more: str, out: str = "out") -> list[str]:
+    """Return the arguments of `tune run`; `kind` is full or lora."""
+    recipe = str(data_folder / kind / "mine.toml")
+    words = [
+        "tune",
+        "run",
+        recipe,
+        "--data",
+        str(data_folder),
+        "--out",
+        str(data_folder / out),
+        "--offline",
+        "--log-every",
+        "1",
+    ]
+    return [*words, "--device", "cpu", *more]
+
+
+def run_folder(data_folder: Path, out: str = "out") -> Path:
+    """Return the only run folder below `out`."""
+    [folder] = (data_folder / out).iterdir()
+    return folder

@@ -1,4 +1,4 @@
-"""A pack has the loss and the gradients that transformers gives the same rows as a padded batch, family by family."""
+"""A pack has the loss and the gradients that transformers computes for the same rows as a padded batch."""
 
 import copy
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from transformers import (
 
 from xlingual.errors import ModelError
 from xlingual.training import attention, loss
-from xlingual.training.batches import Batch, build_batch, weigh
+from xlingual.training.batches import Batch, build_batch, loss_normalizer
 from xlingual.training.linear import use_onednn_linear
-from xlingual.training.loading import agrees, refuse_unknown
-from xlingual.training.loss import Supervised
+from xlingual.training.loading import matches_reference, refuse_unknown
+from xlingual.training.loss import ModelWithLoss
 from xlingual.tune.records import EncodedRows, Norm
 
 CPU = torch.device("cpu")
@@ -56,9 +56,9 @@ def _model(config: PreTrainedConfig, implementation: str) -> Any:  # noqa: ANN40
     return AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation=implementation)
 
 
-def _ours(config: PreTrainedConfig) -> Supervised:
+def _ours(config: PreTrainedConfig) -> ModelWithLoss:
     attention.register()
-    model = Supervised(_model(config, attention.NAME))
+    model = ModelWithLoss(_model(config, attention.NAME))
     use_onednn_linear(model)
     return model
 
@@ -75,7 +75,7 @@ def _rows() -> EncodedRows:
 
 
 def _padded(rows: EncodedRows) -> dict[str, torch.Tensor]:
-    """The same rows as the default collator of transformers makes them: padded on the right, prompts masked."""
+    """The rows as transformers' default collator makes them: padded on the right, prompts masked in the labels."""
     longest = int(rows.lengths.max())
     ids, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.long)
     labels = torch.full((len(rows), longest), -100)
@@ -88,7 +88,7 @@ def _padded(rows: EncodedRows) -> dict[str, torch.Tensor]:
 
 def _batch(rows: EncodedRows, chosen: list[int], norm: Norm = Norm.TOKEN) -> Batch:
     counts = [5, 11, 1, 11, 3]
-    return build_batch(rows, chosen, weigh(counts, norm, 2), CPU)
+    return build_batch(rows, chosen, loss_normalizer(counts, norm, 2), CPU)
 
 
 def _backward(model: torch.nn.Module, losses: list[torch.Tensor]) -> tuple[float, dict[str, torch.Tensor]]:
@@ -111,39 +111,39 @@ def _expect_equal(ours: tuple[float, dict[str, torch.Tensor]], theirs: tuple[flo
 def test_loss_and_gradients_are_those_of_a_padded_batch(family: str) -> None:
     rows, config = _rows(), FAMILIES[family]()
     oracle = _model(config, "eager")
-    given = _padded(rows)
-    supervised = int((given["labels"][:, 1:] != -100).sum())
+    padded = _padded(rows)
+    supervised = int((padded["labels"][:, 1:] != -100).sum())
     assert supervised == 31
-    expected = oracle(**given, num_items_in_batch=supervised, use_cache=False).loss
+    expected = oracle(**padded, num_items_in_batch=supervised, use_cache=False).loss
     model = _ours(config)
     found = []
-    for chosen in ([3, 0, 2], [1, 4]):  # two packs, as on two ranks or in two passes
+    for chosen in ([3, 0, 2], [1, 4]):  # two packs, as on two ranks or in two micro-batches
         batch = _batch(rows, chosen)
-        found.append((model(batch) * batch.weights).sum())
+        found.append((model(batch) * batch.loss_weights).sum())
     _expect_equal(_backward(model, found), _backward(oracle, [expected]))
 
 
-def test_the_norm_by_rows_is_the_mean_of_the_rows_means() -> None:
+def test_normalisation_by_rows_is_the_mean_of_row_means() -> None:
     rows, config = _rows(), FAMILIES["llama"]()
     oracle, model = _model(config, "sdpa"), _ours(config)
-    given = _padded(rows)
-    means = [oracle(**{name: each[row : row + 1] for name, each in given.items()}).loss / 5 for row in range(5)]
+    padded = _padded(rows)
+    means = [oracle(**{name: each[row : row + 1] for name, each in padded.items()}).loss / 5 for row in range(5)]
     batch = _batch(rows, [0, 1, 2, 3, 4], Norm.ROW)
-    _expect_equal(_backward(model, [(model(batch) * batch.weights).sum()]), _backward(oracle, means))
+    _expect_equal(_backward(model, [(model(batch) * batch.loss_weights).sum()]), _backward(oracle, means))
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_chunks_change_nothing(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_in_chunks_is_the_same(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = _rows()
     batch = _batch(rows, [0, 1, 2, 3, 4])
     whole, parts = _ours(FAMILIES[family]()), _ours(FAMILIES[family]())
-    expected = _backward(whole, [(whole(batch) * batch.weights).sum()])
-    monkeypatch.setattr(loss, "CHUNK_SCORES", 1)
-    monkeypatch.setattr(loss, "FEWEST_ROWS", 7)
-    _expect_equal(_backward(parts, [(parts(batch) * batch.weights).sum()]), expected)
+    expected = _backward(whole, [(whole(batch) * batch.loss_weights).sum()])
+    monkeypatch.setattr(loss, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(loss, "MIN_CHUNK_TOKENS", 7)
+    _expect_equal(_backward(parts, [(parts(batch) * batch.loss_weights).sum()]), expected)
 
 
-def test_what_stands_beside_a_document_changes_nothing() -> None:
+def test_documents_of_a_pack_do_not_attend_to_each_other() -> None:
     """Pitfall 1: transformers' packing leaks by 0.86 in a logit where a mask or the cache is on."""
     rows, model = _rows(), _ours(FAMILIES["llama"]()).eval()
     with torch.no_grad():
@@ -152,45 +152,45 @@ def test_what_stands_beside_a_document_changes_nothing() -> None:
     assert float((alone - together).abs().max()) < 2e-6
     leaking = _model(FAMILIES["llama"](), "sdpa")
     batch = _batch(rows, [3, 0, 4])
-    mask = torch.ones_like(batch.ids)
+    mask = torch.ones_like(batch.input_ids)
     with torch.no_grad():
-        scores = leaking(input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask).logits
-    leaked = torch.nn.functional.cross_entropy(scores[0, batch.places], batch.targets, reduction="none")
+        logits = leaking(input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask).logits
+    leaked = torch.nn.functional.cross_entropy(logits[0, batch.predictors], batch.labels, reduction="none")
     assert float((leaked - together).abs().max()) > 0.01  # the test can fail
 
 
 @pytest.mark.parametrize("chosen", [[], [4]])
-def test_a_pack_with_nothing_to_learn_has_no_gradient(chosen: list[int]) -> None:
+def test_a_pack_without_supervised_tokens_has_no_gradient(chosen: list[int]) -> None:
     """Pitfall 11: empty packs keep ranks in lock-step."""
     rows, model = _rows(), _ours(FAMILIES["gemma3"]())
     rows.answer_starts[4] = 23
-    batch = build_batch(rows, chosen, weigh([3], Norm.TOKEN, 2), CPU)
-    assert batch.sources.tolist() == [2]
-    total, gradients = _backward(model, [(model(batch) * batch.weights).sum()])
+    batch = build_batch(rows, chosen, loss_normalizer([3], Norm.TOKEN, 2), CPU)
+    assert batch.source_ids.tolist() == [2]
+    total, gradients = _backward(model, [(model(batch) * batch.loss_weights).sum()])
     assert total == 0.0
     assert gradients
     assert all(float(each.abs().max()) == 0.0 for each in gradients.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_trial_passes(family: str) -> None:
-    assert agrees(_ours(FAMILIES[family]()), CPU, torch.float32)
+def test_packs_match_the_reference(family: str) -> None:
+    assert matches_reference(_ours(FAMILIES[family]()), CPU, torch.float32)
 
 
-def test_the_trial_finds_what_we_do_not_compute() -> None:
-    """Scores with a bound that the model itself does not have, and documents that see each other."""
+def test_what_packs_do_not_compute_does_not_match_the_reference() -> None:
+    """Soft-capped logits, which the model itself does not have, and documents that attend to each other."""
     model = _ours(FAMILIES["llama"]())
     model.language_model.config.final_logit_softcapping = 1.0  # type: ignore[attr-defined]  # of Gemma
-    assert not agrees(model, CPU, torch.float32)
+    assert not matches_reference(model, CPU, torch.float32)
     leaking = _ours(FAMILIES["llama"]())
     decoder: Any = leaking.language_model.get_decoder()
 
     def leak(documents: attention.PackedDocuments | None = None, **others: object) -> object:
-        whole = attention.pack_documents([documents.bounds[-1]], CPU) if documents else None
+        whole = attention.pack_documents([documents.boundaries[-1]], CPU) if documents else None
         return type(decoder).forward(decoder, documents=whole, **others)
 
     decoder.forward = leak
-    assert not agrees(leaking, CPU, torch.float32)
+    assert not matches_reference(leaking, CPU, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_trial_finds_what_we_do_not_compute() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_exact_is_refused(config: PreTrainedConfig, what: str) -> None:
+def test_configurations_that_packs_do_not_compute_are_refused(config: PreTrainedConfig, what: str) -> None:
     with pytest.raises(ModelError, match=what):
         refuse_unknown(config, 32, "here")
 

@@ -1,8 +1,9 @@
-"""What is easily lost without a number changing: reads from the device, masks, the kernel of a GPU.
+"""What no loss shows when it is lost: no reads from the device, no square masks, the kernel of a GPU.
 
 docs/tuning-pitfalls.md says which test holds which of the eighteen pitfalls.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +17,12 @@ from transformers import AttentionInterface
 from xlingual.training import attention
 from xlingual.training.loop import Training, prepare, take_step
 from xlingual.training.observing import SilentTrainingObserver
-from xlingual.training.parallel import join_world
+from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
 
 from .conftest import make_plan, make_rows
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tuning-pitfalls.md"
 READS = ("item", "tolist", "__float__", "__int__", "__bool__", "numpy", "cpu")
 
 
@@ -31,7 +33,7 @@ def training(tiny: Path, tmp_path: Path) -> Iterator[Training]:
     plan = replace(make_plan(rows), id="3" * 64)
     settings = TrainSettings(pack_length=64, device="cpu")
     job = TrainingJob(plan=plan, rows=rows, weights=tiny, tokenizer=tiny, folder=tmp_path, settings=settings)
-    with join_world("cpu", "float32") as world:
+    with init_distributed("cpu", "float32") as world:
         yield prepare(job, world, SilentTrainingObserver())
 
 
@@ -81,9 +83,20 @@ def test_no_square_mask_is_built(training: Training, monkeypatch: pytest.MonkeyP
     assert set(masks) == {(1, 1, 1, 1)}
 
 
+def test_the_tests_that_the_page_names_are_there() -> None:
+    tests = Path(__file__).resolve().parents[1]
+    sources = "".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    rows = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"\b(?!test_)[a-z0-9]+(?:_[a-z0-9]+)+\b", row[4])}
+    files = {name for row in rows for name in re.findall(r"\btest_\w+\.py", row[4])}
+    assert len(named) > 15
+    assert [name for name in sorted(named) if f"{name}(" not in sources] == []
+    assert files <= {path.name for path in tests.rglob("test_*.py")}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("window", [None, 5])
-def test_the_kernel_of_a_gpu_agrees(window: int | None) -> None:
+def test_the_varlen_kernel_matches_attention_by_document(window: int | None) -> None:
     device = torch.device("cuda")
     torch.manual_seed(0)
     query = torch.randn(1, 4, 60, 64, device=device)

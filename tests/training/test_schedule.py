@@ -1,4 +1,4 @@
-"""Learning rates are those of transformers' cosine; the place of a step follows from its number."""
+"""Learning rates are those of transformers' cosine; the rows of a step follow from its number."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_rates_are_those_of_transformers(warmup: float, steps: int) -> None:
 
 
 @pytest.mark.parametrize("tokens", [None, 300])
-def test_a_step_is_the_same_from_wherever_it_is_asked(tokens: int | None) -> None:
+def test_a_step_is_the_same_after_any_resume(tokens: int | None) -> None:
     rows, schedule = make_rows(), _schedule(tokens=tokens)
     expected = [
         (epoch, step.tolist()) for epoch in range(3) for step in steps_of_epoch(rows, schedule, seed=9, epoch=epoch)
@@ -43,14 +43,14 @@ def test_a_step_is_the_same_from_wherever_it_is_asked(tokens: int | None) -> Non
         for number in range(first, len(expected)):
             step = step_schedule.step(number)
             assert (step.epoch, step.rows.tolist()) == expected[number]
-    assert step_schedule.step(0).rows.tolist() == expected[0][1]  # and back
+    assert step_schedule.step(0).rows.tolist() == expected[0][1]  # and back to the start
 
 
 def test_every_epoch_draws_every_row() -> None:
-    """Pitfall 10: a resumed epoch is not another permutation's rest."""
+    """Pitfall 10: a resumed epoch is the rest of the same permutation."""
     rows = make_rows()
     step_schedule = StepSchedule(rows=rows, schedule=_schedule(), seed=4)
     per_epoch = -(-int(rows.draws.sum()) // 10)
     for epoch in range(3):
-        drawn = np.concatenate([step_schedule.step(epoch * per_epoch + place).rows for place in range(per_epoch)])
+        drawn = np.concatenate([step_schedule.step(epoch * per_epoch + step).rows for step in range(per_epoch)])
         assert np.bincount(drawn, minlength=len(rows)).tolist() == rows.draws.tolist()

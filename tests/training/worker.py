@@ -1,7 +1,7 @@
-"""Ranks of trainings that tests lay out, each a process of its own, forked from one that has imported torch already.
+"""Ranks of the trainings of tests, each a process of its own, forked from one that has imported torch already.
 
-Reads a JSON object a line. {"ranks": 2, "folder": ..., "base": ..., "words": {...}} starts a training and is answered
-by the pids of its ranks; {"wait": PID} is answered by how that process ended: its exit code, or -SIGNAL.
+Reads a JSON object a line. {"ranks": 2, "folder": ..., "base": ..., "settings": {...}} starts a training and is
+answered with the pids of its ranks; {"wait": PID} is answered with the exit code of that process, or -SIGNAL.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import numpy as np
 import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
 
 from xlingual.errors import Interrupted
-from xlingual.serial import from_json
+from xlingual.serial import from_json, to_json
 from xlingual.training import checkpoints, loop
-from xlingual.training.observing import SilentTrainingObserver
-from xlingual.training.parallel import join_world
+from xlingual.training.observing import SilentTrainingObserver, StepReport, Throughput
+from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
 from xlingual.tune.records import EncodedRows, MixPlan
 
@@ -30,47 +31,75 @@ with contextlib.suppress(ImportError):
     import peft  # noqa: F401 - before the forks
 
 
-def run_rank(order: dict[str, Any], rank: int, port: int) -> int:
-    """Train; 0 at the end, 128 + signal where one came."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(order["ranks"])}
+def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
+    """Train on one rank; return 0, or 128 + the signal that stopped it."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(message["ranks"])}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    folder, base, words = Path(order["folder"]), Path(order["base"]), order["words"]
-    hit, die_in_save = words.pop("hit", None), words.pop("die_in_save", None)
+    folder, base, settings = Path(message["folder"]), Path(message["base"]), dict(message["settings"])
+    signal_in_step, die_in_save = settings.pop("signal_in_step", None), settings.pop("die_in_save", None)
     plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
-    settings = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **words})
-    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=settings)
+    chosen = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **settings})
+    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=chosen)
     received: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
 
     def stop() -> int | None:
         return received[0] if received else None
 
-    if hit is not None and hit[0] == rank:
-        _hit_in_step(hit[1], hit[2])
+    if signal_in_step is not None and signal_in_step[0] == rank:
+        _signal_in_step(signal_in_step[1], signal_in_step[2])
     if die_in_save is not None:
         _die_in_save(die_in_save)
+    sizes = _record_batches()
     try:
-        with join_world("cpu", settings.dtype) as world:
-            loop.train(job, world, SilentTrainingObserver(), stop)
+        with init_distributed("cpu", chosen.dtype) as world:
+            loop.train(job, world, _Recorder(folder), stop)
     except Interrupted as error:
         return 128 + error.signal_number
+    (folder / f"batches-{rank}.json").write_text(json.dumps(sizes), encoding="utf-8")
     return 0
 
 
-def _hit_in_step(step: int, number: int) -> None:
+def _record_batches() -> list[int]:
+    """Return a list that the tokens of every batch of this rank are added to, padding included."""
+    name = "build_batch"
+    build = getattr(loop, name)
+    sizes: list[int] = []
+
+    def build_and_record(*arguments: object) -> object:
+        batch = build(*arguments)
+        sizes.append(batch.input_ids.numel())
+        return batch
+
+    setattr(loop, name, build_and_record)
+    return sizes
+
+
+class _Recorder(SilentTrainingObserver):
+    """Writes the packs of every log line to `packs.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "packs.jsonl"
+
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(to_json(throughput.packs)) + "\n")
+
+
+def _signal_in_step(step: int, number: int) -> None:
     """Send this process a signal between the backward pass of `step` and the optimizer."""
     name = "clip_gradients"
     clip = getattr(loop, name)
     calls = iter(range(1, step + 1))
 
-    def clip_and_hit(*arguments: object) -> object:
+    def clip_and_signal(*arguments: object) -> object:
         if next(calls, None) == step:
             os.kill(os.getpid(), number)
         return clip(*arguments)
 
-    setattr(loop, name, clip_and_hit)
+    setattr(loop, name, clip_and_signal)
 
 
 def _die_in_save(step: int) -> None:
@@ -86,19 +115,19 @@ def _die_in_save(step: int) -> None:
     setattr(checkpoints, name, write_or_die)
 
 
-def start(order: dict[str, Any]) -> list[int]:
-    """Fork the ranks of a training."""
+def start(message: dict[str, Any]) -> list[int]:
+    """Fork the ranks of a training; return their pids."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     pids = []
-    for rank in range(order["ranks"]):
+    for rank in range(message["ranks"]):
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
                 warnings.simplefilter("error")
-                code = run_rank(order, rank, port)
+                code = run_rank(message, rank, port)
             except BaseException:  # noqa: BLE001 - the end of the process
                 traceback.print_exc()
             sys.stderr.flush()
@@ -108,17 +137,17 @@ def start(order: dict[str, Any]) -> list[int]:
 
 
 def serve() -> None:
-    """Answer until the input ends."""
+    """Answer every line of stdin."""
     for line in sys.stdin:
-        order = json.loads(line)
-        if "wait" in order:
-            answer: object = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        message = json.loads(line)
+        if "wait" in message:
+            answer: object = os.waitstatus_to_exitcode(os.waitpid(message["wait"], 0)[1])
         else:
-            answer = start(order)
+            answer = start(message)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
     serve()
-    os._exit(0)  # nothing is left to be done, and torch takes its time over it
+    os._exit(0)  # without the seconds that torch takes to shut down

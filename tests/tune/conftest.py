@@ -44,17 +44,17 @@ def letters() -> Model:
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """A data folder, and recipes that read from it."""
+class DataFolder:
+    """A folder of training text, and recipes that read from it."""
 
-    folder: Path
+    path: Path
     model: Model
 
     def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
 
     def instructions(self, name: str, rows: Sequence[tuple[str, str, str]]) -> None:
         keys = ("instruction", "input", "output")
@@ -67,18 +67,18 @@ class Workshop:
 
     @property
     def data_source(self) -> DataSource:
-        return DataSource(folder=self.folder, sample=False, offline=True)
+        return DataSource(folder=self.path, sample=False, offline=True)
 
     def plan(self, recipe: Recipe) -> Prepared:
         return plan_mix(recipe, self.model, self.data_source)
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, letters: Model, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+def data_folder(tmp_path: Path, letters: Model, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
     monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "data"
     folder.mkdir()
-    return Workshop(folder, letters)
+    return DataFolder(folder, letters)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What leaderboards test on is refused: whole files, and texts whatever their case, spaces, punctuation and form."""
+"""Decontamination: files of test data, and test texts whatever their case, spaces, punctuation and Unicode form."""
 
 import json
 import unicodedata
@@ -13,7 +13,7 @@ from xlingual.selection import select_tasks
 from xlingual.tune.contamination import compared_texts, fold, gather_held_out
 from xlingual.tune.prepare import plan_mix
 
-from .conftest import Workshop
+from .conftest import DataFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tasks" / "sample"
@@ -46,11 +46,11 @@ def question(language: str) -> tuple[str, str, str]:
         ("\ufeffa\u200bb\tc\n", "abc"),
     ],
 )
-def test_what_is_compared(text: str, same: str) -> None:
+def test_normalisation(text: str, same: str) -> None:
     assert fold(text) == fold(same) == same.replace(" ", "")
 
 
-def test_vowel_signs_are_letters() -> None:
+def test_normalisation_keeps_vowel_signs() -> None:
     assert fold("कि") != fold("का")
 
 
@@ -62,38 +62,38 @@ def test_vowel_signs_are_letters() -> None:
         ({"question": "Capital?", "country": "Viet Nam"}, {"capitalvietnam"}),  # and no answer that is one word
     ],
 )
-def test_what_of_an_example_may_not_be_learnt(fields: dict[str, str], texts: set[str]) -> None:
+def test_compared_texts_of_an_example(fields: dict[str, str], texts: set[str]) -> None:
     def ask(example: Example) -> Prompt:
         return Prompt(instruction="", before="x ", passage=example.fields["context"], after="")
 
     example = Example(id="1", language="en", group="1", cluster="1", fields=fields, targets=("Hanoi",))
     spec = select_tasks(["xquad/en"], [])[0].spec
-    task = GenerationTask(spec=spec, read=lambda split, place: Examples(rows=(), files=()), ask=ask)
+    task = GenerationTask(spec=spec, read=lambda split, data_source: Examples(rows=(), files=()), ask=ask)
     assert set(compared_texts(task, example)) == texts
 
 
-def test_a_file_of_test_data_is_refused(workshop: Workshop) -> None:
+def test_a_file_of_test_data_is_refused(data_folder: DataFolder) -> None:
     for code, name in (("en", "eng"), ("zh", "zho_simpl")):
-        workshop.write(f"t.{code}", (SAMPLE / f"flores101/devtest/{name}.devtest").read_text(encoding="utf-8"))
+        data_folder.write(f"t.{code}", (SAMPLE / f"flores101/devtest/{name}.devtest").read_text(encoding="utf-8"))
     with pytest.raises(DataError, match=r"flores101/devtest/.*which leaderboards test on") as caught:
-        workshop.plan(workshop.recipe(PAIR))
+        data_folder.plan(data_folder.recipe(PAIR))
     assert caught.value.where == "source t"
 
 
-def test_sentences_are_found_and_left_out(workshop: Workshop) -> None:
+def test_sentences_are_found_and_left_out(data_folder: DataFolder) -> None:
     english, chinese = lines("devtest/eng.devtest"), lines("devtest/zho_simpl.devtest")
     sources = [f"  {english[0].upper()} ", english[1], "A harmless line.", "Another one."]
     targets = ["无害。", "无害的。", chinese[2].replace("，", ", "), "没有关系。"]
-    workshop.write("t.en", "\n".join(sources) + "\n")
-    workshop.write("t.zh", "\n".join(targets) + "\n")
-    plan = workshop.plan(workshop.recipe(PAIR)).plan
+    data_folder.write("t.en", "\n".join(sources) + "\n")
+    data_folder.write("t.zh", "\n".join(targets) + "\n")
+    plan = data_folder.plan(data_folder.recipe(PAIR)).plan
     assert (plan.sources[0].contaminated, plan.sources[0].available) == (3, 1)
     found = {check.family: check for check in plan.checks if check.origins == ("sample",)}
     assert (found["flores101"].texts, found["flores101"].rows) == (48, 3)
     assert found["xquad"].rows == found["mlqa"].rows == 0
 
 
-def test_passages_are_found_and_answers_are_not(workshop: Workshop) -> None:
+def test_passages_are_found_and_answers_are_not(data_folder: DataFolder) -> None:
     context, asked, answer = question("zh")
     rows = [
         ("总结。", context, "好。"),
@@ -102,17 +102,17 @@ def test_passages_are_found_and_answers_are_not(workshop: Workshop) -> None:
         (asked, "", "不知道。"),
         ("说一个词。", "", answer),
     ]
-    workshop.instructions("a.jsonl", rows)
-    plan = workshop.plan(workshop.recipe(ALPACA)).plan
+    data_folder.instructions("a.jsonl", rows)
+    plan = data_folder.plan(data_folder.recipe(ALPACA)).plan
     assert (plan.sources[0].contaminated, plan.sources[0].available) == (3, 2)
 
 
-def test_dev_splits_may_be_learnt_and_test_splits_not(workshop: Workshop) -> None:
-    place = DataSource(folder=None, sample=True, offline=True)
+def test_dev_splits_can_be_trained_on_and_test_splits_not(data_folder: DataFolder) -> None:
+    data_source = DataSource(folder=None, sample=True, offline=True)
 
     def plan(path: str, language: str) -> int:
         table = f'[sources.d]\nreader = "task"\npath = "{path}"\nlanguage = "{language}"\n'
-        return plan_mix(workshop.recipe(table), workshop.model, place).plan.rows
+        return plan_mix(data_folder.recipe(table), data_folder.model, data_source).plan.rows
 
     assert plan("flores101/en-zh@dev", "zh") == 8
     assert plan("mlqa/zh@dev", "zh") == DEV_QUESTIONS
@@ -128,34 +128,34 @@ def test_dev_splits_may_be_learnt_and_test_splits_not(workshop: Workshop) -> Non
             plan(path, "zh")
 
 
-def test_benchmarks_on_the_hub_are_refused(workshop: Workshop) -> None:
+def test_benchmarks_on_the_hub_are_refused(data_folder: DataFolder) -> None:
     table = f'[sources.h]\nreader = "hub"\npath = "google/xquad@{"0" * 40}:xquad.zh/validation"\nlanguage = "zh"\n'
     with pytest.raises(DataError, match="leaderboards test on google/xquad"):
-        workshop.plan(workshop.recipe(table))
+        data_folder.plan(data_folder.recipe(table))
 
 
-def test_what_is_not_here_is_said(workshop: Workshop) -> None:
-    workshop.write("t.en", "One.\n")
-    workshop.write("t.zh", "一。\n")
-    plan = workshop.plan(workshop.recipe(PAIR)).plan
+def test_missing_test_data_are_reported(data_folder: DataFolder) -> None:
+    data_folder.write("t.en", "One.\n")
+    data_folder.write("t.zh", "一。\n")
+    plan = data_folder.plan(data_folder.recipe(PAIR)).plan
     absent = {check.family: check.languages for check in plan.checks if not check.origins}
     assert absent == {"flores101": ("en", "zh"), "mlqa": ("en", "zh"), "xquad": ("en", "zh")}
 
 
-def test_only_the_languages_of_the_mix_are_read() -> None:
-    place = DataSource(folder=None, sample=True, offline=True)
-    greek = {check.family: check for check in gather_held_out(["el"], place).checks}
+def test_only_the_languages_of_the_mixture_are_read() -> None:
+    data_source = DataSource(folder=None, sample=True, offline=True)
+    greek = {check.family: check for check in gather_held_out(["el"], data_source).checks}
     assert greek["xquad"].languages == ("el",)
-    assert greek["flores101"].texts == 48  # the Greek lines, and the English ones beside them
+    assert greek["flores101"].texts == 48  # the Greek lines, and the English side
     assert "mlqa" not in greek  # it has no Greek
-    english = {check.family: check.languages for check in gather_held_out(["en"], place).checks}
+    english = {check.family: check.languages for check in gather_held_out(["en"], data_source).checks}
     assert english == {"flores101": ("en",), "mlqa": ("en",), "xquad": ("en",)}
 
 
-def test_the_packaged_training_text_is_not_tested_on() -> None:
+def test_the_packaged_training_text_holds_no_test_data() -> None:
     codes = ["ar", "el", "hi", "tr", "vi", "zh"]
-    place = DataSource(folder=None, sample=True, offline=True)
-    data = gather_held_out(["en", *codes], place)
+    data_source = DataSource(folder=None, sample=True, offline=True)
+    data = gather_held_out(["en", *codes], data_source)
     texts = 0
     for path in sorted((SAMPLE / "tune").iterdir()):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -166,9 +166,9 @@ def test_the_packaged_training_text_is_not_tested_on() -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
-def test_real_test_data_are_found(workshop: Workshop) -> None:
-    place = DataSource(folder=REAL, sample=False, offline=True)
-    data = gather_held_out(["en", "zh"], place)
+def test_real_test_data_are_found(data_folder: DataFolder) -> None:
+    data_source = DataSource(folder=REAL, sample=False, offline=True)
+    data = gather_held_out(["en", "zh"], data_source)
     counts = {check.family: check.texts for check in data.checks if check.origins == ("local",)}
     assert counts["flores101"] == 2 * 1012
     flores = (REAL / "flores101/devtest/zho_simpl.devtest").read_text(encoding="utf-8").split("\n")[:-1]

@@ -11,7 +11,7 @@ from xlingual.tune.cost import Shape, estimate_cost, read_shape
 from xlingual.tune.recipe import find_recipe
 from xlingual.tune.records import Method, MixPlan, Tuning
 
-from .conftest import Workshop
+from .conftest import DataFolder
 
 LLAMA_7B = {
     "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 11008, "num_attention_heads": 32,
@@ -45,11 +45,11 @@ def test_other_shapes_are_not_guessed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def plan(workshop: Workshop) -> MixPlan:
-    workshop.write("b.en", "One.\n")
-    workshop.write("b.zh", "一。\n")
-    made = workshop.plan(
-        workshop.recipe('[sources.b]\nreader = "parallel"\npath = "b.{language}"\ndirection = "en-zh"\n')
+def plan(data_folder: DataFolder) -> MixPlan:
+    data_folder.write("b.en", "One.\n")
+    data_folder.write("b.zh", "一。\n")
+    made = data_folder.plan(
+        data_folder.recipe('[sources.b]\nreader = "parallel"\npath = "b.{language}"\ndirection = "en-zh"\n')
     )
     # x-LLaMA (zh): 1.0065 M rows of 155 tokens, three epochs.
     recipe = find_recipe("x-llama-zh")

@@ -1,4 +1,4 @@
-"""Steps: every row as often as drawn, the same on every machine; packs: hand-made cases and an exact lower bound."""
+"""Steps: every row as often as drawn, the same on every machine; packs: cases by hand, and an exact lower bound."""
 
 import numpy as np
 import pytest
@@ -53,10 +53,10 @@ def test_steps_of_tokens_are_as_full_as_the_next_row_lets_them(most: int) -> Non
     steps = steps_of_epoch(rows, make_schedule(tokens=most), 3, 1)
     assert np.concatenate(steps).tolist() == order_epoch(rows, 3, 1).tolist()
     sums = [sum(lengths[row] for row in step) for step in steps]
-    for place, total in enumerate(sums):
-        assert total <= most or len(steps[place]) == 1
-        if place + 1 < len(steps):
-            assert total + lengths[steps[place + 1][0]] > most
+    for step, total in enumerate(sums):
+        assert total <= most or len(steps[step]) == 1
+        if step + 1 < len(steps):
+            assert total + lengths[steps[step + 1][0]] > most
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,6 @@ def test_packs_of_many_rows_are_almost_full() -> None:
     generator = np.random.default_rng(0)
     lengths = generator.gamma(2.0, 94.0, 10_000).astype(int).clip(4, 512).tolist()
     packs = pack(lengths, 4096)
-    assert sorted(place for each in packs for place in each) == list(range(10_000))
-    assert max(sum(lengths[place] for place in each) for each in packs) <= 4096
+    assert sorted(item for each in packs for item in each) == list(range(10_000))
+    assert max(sum(lengths[item] for item in each) for each in packs) <= 4096
     assert len(packs) == -(-sum(lengths) // 4096)

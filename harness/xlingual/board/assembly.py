@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..metrics import FOREIGN_LOWER
+from ..metrics import LOWER_SUFFIX
 from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
@@ -19,7 +19,7 @@ _FINGERPRINT_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class _EligibleRuns:
     """The runs that a board may show, and what is said of the others."""
 
     runs: tuple[CollectedRun, ...]
@@ -27,7 +27,7 @@ class _Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Filled:
+class _FilledTable:
     """A table, the runs behind its cells by fingerprint and task, and the runs that do not compare."""
 
     table: BoardTable
@@ -37,7 +37,7 @@ class _Filled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SortedOut:
+class _TaskRuns:
     """The runs on one task: those of the column by fingerprint, and what is said of the others."""
 
     column: Mapping[str, CollectedRun]
@@ -115,7 +115,7 @@ def _look(name: str) -> str:
     return unicodedata.normalize("NFKC", show_hidden(name)).strip().casefold()
 
 
-def _select_runs(spec: BoardSpec, collection: Collection, *, include_limited: bool) -> _Entered:
+def _select_runs(spec: BoardSpec, collection: Collection, *, include_limited: bool) -> _EligibleRuns:
     runs: list[CollectedRun] = []
     left_out: list[LeftOut] = []
     for run in collection.runs:
@@ -131,7 +131,7 @@ def _select_runs(spec: BoardSpec, collection: Collection, *, include_limited: bo
             left_out.append(LeftOut(where=run.where, reason=f"limited to {run.record.protocol.limit}"))
         else:
             runs.append(run)
-    return _Entered(tuple(sorted(runs, key=lambda run: run.where)), tuple(left_out))
+    return _EligibleRuns(tuple(sorted(runs, key=lambda run: run.where)), tuple(left_out))
 
 
 def _find_baseline(word: str | None, runs: Sequence[CollectedRun]) -> tuple[str | None, tuple[str, ...]]:
@@ -164,20 +164,20 @@ def _metrics(spec: BoardSpec, family: str, runs: Sequence[CollectedRun]) -> tupl
     return (min(votes, key=lambda metric: (-votes[metric], metric)),)
 
 
-def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _Filled:
+def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _FilledTable:
     columns: list[Column] = []
     shown: dict[str, dict[str, CollectedRun]] = {}
     not_ranked: list[NotRanked] = []
     left_out: list[LeftOut] = []
     for task, group in _by_task(context.spec, runs).items():
         reference = choose_reference(group, metric).record
-        sorted_out = _sort_out(context, metric, group, reference)
+        sorted_out = _split_runs(context, metric, group, reference)
         columns.append(_make_column(reference, metric, tuple(sorted_out.column.values())))
         not_ranked += sorted_out.not_ranked
         left_out += sorted_out.left_out
         for fingerprint, run in sorted_out.column.items():
             shown.setdefault(fingerprint, {})[task] = run
-    higher_is_better = metric not in context.spec.lower_is_better and not metric.endswith(FOREIGN_LOWER)
+    higher_is_better = metric not in context.spec.lower_is_better and not metric.endswith(LOWER_SUFFIX)
     cells = {
         fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
         for fingerprint, found in shown.items()
@@ -191,10 +191,10 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         columns=tuple(columns),
         rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
     )
-    return _Filled(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+    return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
 
 
-def _sort_out(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _SortedOut:
+def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _TaskRuns:
     """Divide the runs on one task: one a model into the column, those unlike `reference` beside it."""
     column: dict[str, CollectedRun] = {}
     not_ranked: list[NotRanked] = []
@@ -211,7 +211,7 @@ def _sort_out(context: _Context, metric: str, runs: Sequence[CollectedRun], refe
         else:
             column[record.model.fingerprint] = run
     order = sorted(not_ranked, key=lambda item: (item.model, str(item.differences)))
-    return _SortedOut(column=column, not_ranked=tuple(order), left_out=tuple(left_out))
+    return _TaskRuns(column=column, not_ranked=tuple(order), left_out=tuple(left_out))
 
 
 def _by_task(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[CollectedRun]]:
@@ -229,7 +229,7 @@ def _by_task(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[Co
 
 
 def _preference(run: CollectedRun) -> tuple[bool, int, float, str]:
-    """Whole runs first, then the longer of limited ones, then the newest."""
+    """Complete runs first, then the longer of limited ones, then the newest."""
     return run.record.protocol.limit is not None, -run.record.protocol.n, -run.finished.timestamp(), run.where
 
 
@@ -281,7 +281,7 @@ def _scored(record: RunRecord, estimate: Estimate) -> int:
     return max(0, min(estimate.n, answered, record.protocol.n - estimate.unscored))
 
 
-def _fill_rates(filled: _Filled, labels: Mapping[str, str]) -> list[RateTable]:
+def _fill_rates(filled: _FilledTable, labels: Mapping[str, str]) -> list[RateTable]:
     """Return the diagnostics of the runs that a table shows: a list of one, or of none where no run has any."""
     columns = filled.table.columns
     ordered: Sequence[Row] = filled.table.rows

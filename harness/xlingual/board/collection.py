@@ -148,7 +148,7 @@ def _results_files(root: Path, left_out: list[LeftOut], *, include_limited: bool
 
 
 def _place(root: Path, path: Path) -> str:
-    """Name `path` from the last folder of `root` on, so that a page does not tell where it was made."""
+    """Name `path` from the last folder of `root` on, so that a page does not show the path of the machine."""
     return (Path(root.resolve().name) / path.relative_to(root)).as_posix()
 
 

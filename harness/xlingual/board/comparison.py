@@ -37,7 +37,7 @@ def run_signature(record: RunRecord, metric: str) -> Signature:
 def choose_reference(runs: Sequence[CollectedRun], metric: str) -> CollectedRun:
     """Return a run with the signature that most models share; of equally shared ones, that of the newest run.
 
-    `runs` are of one task and not empty. Whole runs go before limited ones, runs with a value before those without.
+    `runs` are of one task and not empty. Complete runs go before limited ones, runs with a value before those without.
     """
     whole = [run for run in runs if run.record.protocol.limit is None] or runs
     valued = [run for run in whole if METRIC_SIGNATURE in run_signature(run.record, metric)] or whole

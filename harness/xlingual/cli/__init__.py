@@ -20,7 +20,7 @@ _COMMANDS = {
     "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
     "scale": ("scale", "Fit the translation scaling law, and split a budget of data by it."),
     "report": ("report", "Write a page of an experiment: models, gains, leaderboard, law, budget."),
-    "xllama": ("xllama", "The whole story: tune x- and m-models, evaluate, fit the law, split a budget, report."),
+    "xllama": ("xllama", "The whole pipeline: tune x- and m-models, evaluate, fit the law, split a budget, report."),
     "track": ("track", "Send offline archives of runs to a tracker."),
     "tasks": ("tasks", "List task families, their languages and directions."),
     "models": ("models", "List model backends."),
@@ -30,6 +30,7 @@ _COMMANDS = {
 }
 """Command -> (module, one line of help): known without importing any."""
 
+HELP_OPTIONS = ["-h", "--help"]
 EXIT_CODES = (
     "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model or config; 4 auth; "
     "5 environment; 70 bug; 130/143 signal."
@@ -67,7 +68,7 @@ class _Commands(LazyGroup):
 @click.group(
     cls=_Commands,
     epilog=EXIT_CODES,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 110},
 )
 @click.version_option(package_name="xlingual")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -86,13 +86,13 @@ def _family_table(records: Sequence[RunRecord]) -> tuple[list[str], list[list[st
     rows = []
     for record in records:
         found = {each.metric: each for each in record.estimates}
-        n = f"{record.counts.answered}/{record.protocol.n}" if not _whole(record) else str(record.protocol.n)
+        n = f"{record.counts.answered}/{record.protocol.n}" if not _is_unlimited(record) else str(record.protocol.n)
         others = [_value(found.get(name)) for name in shown if name != main]
         rows.append([record.model.name, record.protocol.task, n, _interval(found.get(main)), *others])
     return header, rows
 
 
-def _whole(record: RunRecord) -> bool:
+def _is_unlimited(record: RunRecord) -> bool:
     return record.counts.failed == record.counts.missing == 0
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 MODES = ("auto", "plain", "none")
 PLAIN_SHARE = 0.05
 PLAIN_SECONDS = 30.0
-ENOUGH_TO_TELL = 17
+ENOUGH_FOR_A_FORECAST = 17
 """Answers before the speed is worth a forecast: the first batch comes at once, after its whole time."""
 
 
 class Tally:
-    """What has been answered in this sitting, and how fast."""
+    """What this command has answered, and how fast."""
 
     def __init__(self) -> None:
         """Start the clock at the first answer."""
@@ -47,8 +47,8 @@ class Tally:
         return f"{words}, {self.failed} failed" if self.failed else words
 
     def remaining(self, left: int) -> str:
-        """Return the time that `left` more answers will take at this speed: "3m20s"; "?" while it cannot be told."""
-        if self.asked < ENOUGH_TO_TELL and left > 0:
+        """Return the time that `left` more answers will take at this speed: "3m20s"; "?" while that is not known."""
+        if self.asked < ENOUGH_FOR_A_FORECAST and left > 0:
             return "?"
         seconds = int(left * (time.monotonic() - self.started) / self.asked)
         return f"{seconds // 60}m{seconds % 60:02d}s" if seconds >= 60 else f"{seconds}s"

@@ -8,7 +8,7 @@ import click
 
 from ..identity import slug
 from ..languages import find_language
-from ..pipeline import CROSS, SCALES, Pipeline, PipelineSettings, StageFailed
+from ..pipeline import SCALES, X_MODEL, Pipeline, PipelineSettings, StageFailed
 from ..store import lock_folder
 from ..tune.recipe import find_recipe
 from . import printable, run_command
@@ -20,7 +20,7 @@ from .tune.trainer import Trainer, count_processes, processes_option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XllamaOptions:
-    """The words of the command line."""
+    """Options of `xllama`."""
 
     scale: str
     base: str | None
@@ -36,7 +36,7 @@ class XllamaOptions:
 
 @dataclass(frozen=True, slots=True)
 class _StageCommands:
-    """Runs the stages as commands of this process, trainings in as many processes as there are GPUs."""
+    """Runs the stages as commands of this process; trainings in `--processes` ranks."""
 
     trainer: Trainer
 
@@ -54,11 +54,11 @@ class _StageCommands:
 
 
 def run_xllama(options: XllamaOptions) -> int:
-    """Run all stages; 0, or 1 where samples have no answer, or the exit code of the stage that failed."""
+    """Run all stages; return 0, or 1 where samples have no answer, or the exit code of the stage that failed."""
     scale = SCALES[options.scale]
     codes = [find_language(word).code for word in (options.langs or ",".join(scale.languages)).split(",") if word]
     for code in codes:
-        find_recipe(f"{CROSS}-{code}{scale.suffix}")
+        find_recipe(f"{X_MODEL}-{code}{scale.suffix}")
     out = Path(options.out).expanduser() / folder_name(options)
     out.mkdir(parents=True, exist_ok=True)
     settings = PipelineSettings(
@@ -91,7 +91,7 @@ def run_xllama(options: XllamaOptions) -> int:
 
 
 def folder_name(options: XllamaOptions) -> str:
-    """Return the name of the folder that everything goes to: another for another scale or base."""
+    """Return the name of the output folder: one for each scale and base."""
     name = f"xllama-{options.scale}"
     return name if options.base is None else slug(f"{name}-{options.base}")
 
@@ -127,8 +127,8 @@ COMMAND = click.Command(
         ),
     ],
     callback=takes(XllamaOptions, run_xllama),
-    help="Tell the whole pipeline: evaluate the base; tune it on English instructions, to x-models and to an m-model, "
+    help="Run the whole pipeline: evaluate the base; tune it on English instructions, to x-models and to an m-model, "
     "and evaluate each; fit the scaling law to a sweep; split the m-model's translations anew by it, tune and evaluate "
-    "that one; and write one page. The same command again goes on where it stopped.",
+    "that one; and write one page. The same command again resumes.",
     epilog="Example: xlingual xllama --scale paper --base meta-llama/Llama-2-7b-hf --data DIR",
 )

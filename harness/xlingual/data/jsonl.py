@@ -41,7 +41,7 @@ def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection
     problems: list[Problem] = []
     seen: dict[Json, int] = {}
     for number, line in enumerate(lines, start=1):
-        row, wrong = _read_row(line, number, _Wanted(fields, optional), ends_file=number == len(lines))
+        row, wrong = _read_row(line, number, _Fields(fields, optional), ends_file=number == len(lines))
         if not wrong and "id" in fields:
             first = seen.setdefault(cast(str, row.values["id"]), number)
             if first != number:
@@ -66,12 +66,12 @@ def type_problem(value: Json, kind: type) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Fields:
     fields: Mapping[str, type]
     optional: Collection[str]
 
 
-def _read_row(line: str, number: int, wanted: _Wanted, *, ends_file: bool) -> tuple[JsonRow, list[Problem]]:
+def _read_row(line: str, number: int, wanted: _Fields, *, ends_file: bool) -> tuple[JsonRow, list[Problem]]:
     if not line.strip():
         return JsonRow(number, {}), [Problem(f":{number}", "blank line")]
     record, problems = parse_json(line, number, ends_file=ends_file)

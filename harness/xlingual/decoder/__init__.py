@@ -1,9 +1,9 @@
-"""What generation (`models/hf`) and tuning (`training`) both need of a decoder of transformers.
+"""What generation (`models/hf`) and tuning (`training`) both need of a transformers decoder, in the order of reading.
 
-    protocols      what is used of a model, its configuration and its attention modules
-    architecture   which configurations can be computed without padding
-    loading        transformers' loaders without their progress bars, their errors as ours
-    linear         linear layers on a CPU through oneDNN
+    protocols      the part of a model, its configuration and its attention modules that is used, as types
+    architecture   which configurations can be computed as packed sequences, without padding
+    loading        transformers' loaders without progress bars, their exceptions as ours
+    linear         the kernel of linear layers on a CPU: oneDNN
 
 Nothing here imports torch before it is called.
 """

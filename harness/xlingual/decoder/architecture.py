@@ -1,6 +1,7 @@
-"""Which decoders can be computed without padding, as far as their configuration tells; one gate for both users.
+"""The architecture gate: which decoders can be computed as packed sequences, as far as their configuration tells.
 
-What a configuration does not tell shows when the first forward pass is compared with the model's own.
+Generation and tuning both read it. What a configuration does not tell shows when the first packed forward pass is
+compared with transformers' own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,24 +9,24 @@ from dataclasses import dataclass
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
-"""Types of rotary embeddings whose angles depend on the longest text of a pass."""
+"""Types of rotary embeddings whose angles depend on the longest sequence of a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class LengthDependentRope:
-    """Rotary embeddings whose angles change once a text is longer than `original` tokens; None: it is not said."""
+    """Rotary embeddings whose angles change once a sequence is longer than `original` tokens; None: not known."""
 
     kind: str
     original: int | None
 
 
 def text_config(config: object) -> object:
-    """Return the part of a configuration that describes the language model: all of it, but for multimodal models."""
+    """Return the language model's part of a configuration: all of it, but for multimodal models."""
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def structure_problems(config: object) -> Iterator[str]:
-    """Yield what a configuration has beside a plain stack of decoder layers."""
+    """Yield what a configuration has besides a plain stack of decoder layers, in words for a message."""
     if getattr(config, "is_encoder_decoder", False):
         yield "an encoder"
     if text_config(config) is not config:
@@ -35,7 +36,7 @@ def structure_problems(config: object) -> Iterator[str]:
 
 
 def length_dependent_ropes(config: object) -> Iterator[LengthDependentRope]:
-    """Yield the rotary embeddings that depend on the longest text, those of single layer types included."""
+    """Yield the rotary embeddings that depend on the longest sequence, also those nested under a layer type."""
     known = getattr(config, "max_position_embeddings", None)
     yield from _ropes(getattr(config, "rope_parameters", None), known if isinstance(known, int) else None)
 

@@ -1,9 +1,12 @@
-"""Loading with transformers: without its progress bars, and with its errors turned into ours."""
+"""Loading with transformers: without its progress bars, and with its exceptions mapped to ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import EnvironmentFault, ModelError, XlingualError
+
+CPU_ALLOCATOR = "DefaultCPUAllocator"
+"""Named in the RuntimeError that torch raises when memory of the host runs out."""
 
 
 @contextmanager
@@ -20,21 +23,38 @@ def quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-@contextmanager
-def loading_errors(where: str) -> Iterator[None]:
-    """Turn what transformers raises about a model's files into ModelError, a lack of memory into EnvironmentFault."""
-    from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of torch means that the memory of a GPU or of the host has run out."""
     from torch import OutOfMemoryError  # noqa: PLC0415 - heavy
 
+    return isinstance(error, OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in str(error)
+
+
+@contextmanager
+def memory_faults(what: str, *, where: str, hint: str) -> Iterator[None]:
+    """Map out of memory to EnvironmentFault with these words; other exceptions pass."""
     try:
         yield
-    except XlingualError:
-        raise
-    except (OutOfMemoryError, MemoryError) as error:
-        raise EnvironmentFault(
-            "the memory does not hold the model", where=where, hint="choose a smaller dtype or another device"
-        ) from error
-    # A wrong field in a file shows as any of these.
-    except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-            SafetensorError) as error:  # fmt: skip
-        raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EnvironmentFault(what, where=where, hint=hint) from error
+
+
+@contextmanager
+def loading_errors(where: str) -> Iterator[None]:
+    """Map what transformers raises about a model's files to ModelError, out of memory to EnvironmentFault."""
+    from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
+
+    hint = "choose a smaller dtype or another device"
+    with memory_faults("the memory does not hold the model", where=where, hint=hint):
+        try:
+            yield
+        except XlingualError:
+            raise
+        # A wrong field in a file shows as any of these.
+        except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+                ValueError, SafetensorError) as error:  # fmt: skip
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error

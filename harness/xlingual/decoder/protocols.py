@@ -1,4 +1,4 @@
-"""What is used of a causal language model of transformers; the library has no types that say it."""
+"""Types of the causal language models of transformers, as far as they are used here; the library has none."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class DecoderConfig(Protocol):
-    """What is used of a configuration; more is looked for by name, for no two architectures have the same fields."""
+    """A configuration; other fields are read with getattr, for no two architectures have the same."""
 
     @property
     def num_hidden_layers(self) -> int:
@@ -34,16 +34,16 @@ class DecoderConfig(Protocol):
 
 
 class AttentionModule(Protocol):
-    """What is used of the attention module of a layer."""
+    """The attention module of a layer."""
 
     @property
     def layer_idx(self) -> int:
-        """Its place in the model, from 0."""
+        """Index of the layer, from 0."""
         ...
 
 
 class CausalLMOutput(Protocol):
-    """What is used of a forward pass with the head."""
+    """The output of a forward pass with the head."""
 
     @property
     def logits(self) -> "torch.Tensor":
@@ -52,7 +52,7 @@ class CausalLMOutput(Protocol):
 
 
 class DecoderModel(Protocol):
-    """What is used of any decoder: its configuration, and the choice of its attention function."""
+    """Any decoder: its configuration, and the choice of its attention function."""
 
     @property
     def config(self) -> DecoderConfig:
@@ -65,5 +65,5 @@ class DecoderModel(Protocol):
         ...
 
     def set_attn_implementation(self, name: str) -> None:
-        """Choose the function that computes attention."""
+        """Choose the attention function by its name in transformers' table."""
         ...

@@ -36,7 +36,7 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         """Find the task; its data are read when they are needed."""
         word, options = str(config["dataset_name"]), config.get("dataset_kwargs") or {}
         [self._task] = select_tasks([word], [])
-        self._data_source = _place(options.get("data") if isinstance(options, Mapping) else None)
+        self._data_source = _data_source_of(options.get("data") if isinstance(options, Mapping) else None)
         self._metrics = {name: find_metric(name) for name in self._task.spec.metrics}
         self._read: dict[int, tuple[tuple[Demonstration, ...], dict[str, Example]]] = {}
         self._seed = 0
@@ -160,7 +160,7 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         return render(self._task.prompt(example), shots, _rendering("raw")).messages[0].text
 
 
-def _place(data: object) -> DataSource:
+def _data_source_of(data: object) -> DataSource:
     if data is None or data == "sample":
         return DataSource(folder=None, sample=data == "sample", offline=False)
     return DataSource(folder=Path(str(data)), sample=False, offline=False)

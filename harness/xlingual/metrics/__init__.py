@@ -32,9 +32,9 @@ _MODULES = {
     "accuracy_norm": "choices",
 }
 
-FOREIGN = "lm-eval:"
-"""Begins the names of lm-eval's metrics: see `foreign.py`."""
-FOREIGN_LOWER = ":lower"
+LM_EVAL_PREFIX = "lm-eval:"
+"""Begins the names of lm-eval's metrics: see `lm_eval_metrics.py`."""
+LOWER_SUFFIX = ":lower"
 """Ends the names of those that are the better the lower they are."""
 
 METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
@@ -43,8 +43,8 @@ METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
 
 def find_metric(name: str) -> Metric:
     """Return the metric called `name`; UsageError with close names if there is none."""
-    if name.startswith(FOREIGN):
-        return cast(Metric, importlib.import_module(f"{__name__}.foreign").read_name(name))
+    if name.startswith(LM_EVAL_PREFIX):
+        return cast(Metric, importlib.import_module(f"{__name__}.lm_eval_metrics").read_name(name))
     if name not in _MODULES:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
     metrics = cast(Sequence[Metric], importlib.import_module(f"{__name__}.{_MODULES[name]}").METRICS)

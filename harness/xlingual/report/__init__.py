@@ -1,4 +1,4 @@
-"""One page that tells a whole experiment: what was trained, how good it is, what the law says. Records -> HTML."""
+"""One page about an experiment: what was trained, how good it is, what the law says. Records -> HTML."""
 
 from .page import Page, Section, render_page
 from .sections import Experiment, experiment_page

@@ -21,7 +21,7 @@ _PIVOT = "en"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """What is to be told; parts that are None or empty are left out."""
+    """What a page shows; parts that are None or empty are left out."""
 
     title: str
     board: Board

@@ -42,7 +42,7 @@ class FitOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fitted:
+class _VariantFit:
     """One variant's fit: one part a language where nothing is shared, else one part for all."""
 
     variant: Variant
@@ -115,7 +115,7 @@ def _own_parameters(variant: Variant) -> int:
     return (variant.alpha, variant.beta, variant.ceiling).count(Ties.OWN)
 
 
-def _fit_variant(table: Measurements, variant: Variant) -> _Fitted:
+def _fit_variant(table: Measurements, variant: Variant) -> _VariantFit:
     logs = table.log_sizes(similarity=variant.similarity)
     if variant.separable:
         members = [np.flatnonzero(table.languages == each) for each in range(len(table.codes))]
@@ -127,14 +127,14 @@ def _fit_variant(table: Measurements, variant: Variant) -> _Fitted:
         fit_curve(curve, table.scores[rows], table.weights[rows], curve.starts(table.scores[rows]))
         for curve, rows in zip(curves, members, strict=True)
     ]
-    return _Fitted(variant=variant, curves=tuple(curves), members=tuple(members), solutions=tuple(solutions))
+    return _VariantFit(variant=variant, curves=tuple(curves), members=tuple(members), solutions=tuple(solutions))
 
 
 def _one_curve(log_sizes: FloatArray, variant: Variant) -> LawCurve:
     return LawCurve(log_sizes=log_sizes, languages=np.zeros(len(log_sizes), dtype=np.intp), count=1, variant=variant)
 
 
-def _judge(table: Measurements, fits: Sequence[_Fitted], *, test_largest: bool) -> list[Candidate]:
+def _judge(table: Measurements, fits: Sequence[_VariantFit], *, test_largest: bool) -> list[Candidate]:
     """Return the criterion of every fit, all under the softness of the richest, so that they can be compared.
 
     AICc (Hurvich and Tsai 1989) of residuals under soft_l1 (robust as in Ronchetti 1985); the noise counts as a
@@ -158,7 +158,7 @@ def _judge(table: Measurements, fits: Sequence[_Fitted], *, test_largest: bool) 
     return candidates
 
 
-def _residuals(table: Measurements, fit: _Fitted) -> FloatArray:
+def _residuals(table: Measurements, fit: _VariantFit) -> FloatArray:
     residuals: FloatArray = np.empty(len(table.scores))
     for rows, solution in zip(fit.members, fit.solutions, strict=True):
         residuals[rows] = solution.residuals
@@ -178,7 +178,7 @@ def _order(candidates: Sequence[Candidate]) -> list[int]:
     return [first, *(index for index in order if index != first)]
 
 
-def _r2(table: Measurements, fit: _Fitted, language: int | None) -> float | None:
+def _r2(table: Measurements, fit: _VariantFit, language: int | None) -> float | None:
     """Return the share of the variance within languages that the fit explains, of all or of one of them."""
     left = _residuals(table, fit) / table.weights
     means = np.array([table.scores[table.languages == each].mean() for each in range(len(table.codes))])
@@ -199,7 +199,7 @@ class _Drawn:
     """The standard deviation that each draw was made with."""
 
 
-def _draw(table: Measurements, fit: _Fitted, resamples: int, generator: np.random.Generator) -> list[_Drawn]:
+def _draw(table: Measurements, fit: _VariantFit, resamples: int, generator: np.random.Generator) -> list[_Drawn]:
     """Return the languages of the table, each with fits to redrawn scores."""
     languages = []
     for curve, rows, solution in zip(fit.curves, fit.members, fit.solutions, strict=True):
@@ -217,7 +217,7 @@ def _draw(table: Measurements, fit: _Fitted, resamples: int, generator: np.rando
     return languages
 
 
-def _language_law(table: Measurements, fit: _Fitted, language: int, drawn: _Drawn) -> LanguageLaw:
+def _language_law(table: Measurements, fit: _VariantFit, language: int, drawn: _Drawn) -> LanguageLaw:
     rows = table.languages == language
     alpha, beta, ceiling = (bound(value, draws) for value, draws in zip(drawn.values, drawn.draws, strict=True))
     if fit.variant.ceiling is Ties.FIXED:
@@ -249,7 +249,7 @@ def bound(value: float, draws: FloatArray) -> Bounded:
     return Bounded(value=value, low=float(low), high=float(high))
 
 
-def _without_largest(table: Measurements, variant: Variant) -> tuple[NDArray[np.bool_], _Fitted | None]:
+def _without_largest(table: Measurements, variant: Variant) -> tuple[NDArray[np.bool_], _VariantFit | None]:
     """Return which rows are of the largest size of their language, and the fit without them, or None for too few."""
     largest = np.array([table.sizes[table.languages == each].max() for each in range(len(table.codes))])
     left_out = table.sizes == largest[table.languages]

@@ -124,7 +124,7 @@ def _weights(points: Sequence[Point], notes: list[str]) -> FloatArray:
     widths = [None if point.low is None or point.high is None else point.high - point.low for point in points]
     known = np.array([width for width in widths if width is not None]) / (2 * _HALF_WIDTHS)
     if 0 < len(known) < len(points):
-        notes.append(f"{len(points) - len(known)} points have no interval: all points weigh the same")
+        notes.append(f"{len(points) - len(known)} points have no interval: all points have the same weight")
     middle = float(np.median(known)) if len(known) == len(points) else 0.0
     if middle == 0.0:
         return np.ones(len(points))

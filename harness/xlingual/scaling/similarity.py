@@ -17,7 +17,7 @@ from .table import language_code, number, read_table
 COLUMNS = ("language", "similarity", "tokens", "characters", "sentences")
 """Of a table of similarities; the first two are needed, the others say where it comes from."""
 _LINES = 10
-"""Lines counted together, so that tokens a model puts around every text weigh little."""
+"""Lines counted together, so that tokens a model puts around every text count for little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,8 +57,8 @@ class Tracker(Protocol):
 def open_tracker(word: str, folder: Path, name: str, warn: Warn) -> Tracker:
     """Open the tracker that `word` names for a run called `name`; its archive goes into `folder`.
 
-    Whatever fails later is told to `warn` and to nobody else. Raises UsageError for an unknown word, EnvironmentFault
-    where the package is missing, AuthError where sending was asked for and no key is set: before any work is done.
+    Raises UsageError for an unknown word, EnvironmentFault where the package is missing, AuthError where sending was
+    asked for and no key is set: before any work is done. Whatever fails later is passed to `warn`.
     """
     if word not in TRACKERS:
         raise UsageError(f"no such tracker: {word!r}", where="--track", hint=did_you_mean(word, TRACKERS))
@@ -135,7 +135,7 @@ class Spool:
         return _without_home(redact_document(text, self.secrets))
 
     def write(self, line: Mapping[str, Json]) -> None:
-        """Append a line; the first failure is told, and nothing is tried after it."""
+        """Append a line; the first failure is passed to `warn`, and nothing is tried after it."""
         if not self.failed:
             self._try(lambda: self._append(line))
         if self.live is not None:

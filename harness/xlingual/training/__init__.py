@@ -1,16 +1,20 @@
-"""The training loop: a plan and its rows to a model, exact, packed, resumable, on one process or many.
+"""The training loop: from a plan and its rows to a model; exact, packed, resumable, on any world size.
 
-    distribution   rows of a step -> packs of each rank and pass
-    batches        a pack -> tensors
-    attention      documents of a pack see themselves only
-    loss           cross-entropy over supervised positions, in chunks
-    loading        base weights -> a module that can be trained, with adapters where the method has them
-    parallel       processes, sharding, precision
-    schedule       learning rate and place of a step
-    ledger         losses by source and language, read once a log
-    checkpoints    state to disk and back, on any number of ranks
-    export         weights, tokenizer and provenance for the world
-    loop           all of it, step by step
+Start with `loop`, which goes through all of the others in this order:
+
+    settings       what to train, and the settings of the machine
+    loading        base weights -> a module to train, its gates, adapters
+    parallel       ranks, FSDP2 sharding, mixed precision, gradient clipping
+    linear         linear layers on a CPU through oneDNN
+    schedule       number of a step -> its rows and learning rate (rows to packs: `xlingual.tune.packing`)
+    batches        a pack -> input ids, position ids, labels, loss weights
+    attention      block-diagonal causal attention over a packed sequence
+    loss           cross-entropy of supervised tokens, in chunks
+    loss_meter     losses by source and language, read from the device once a log line
+    log_window     tokens per second, packs and waiting between two log lines; speed: model FLOPs utilization
+    observing      callbacks; tracked: those of an experiment tracker; steplog: steps.jsonl
+    checkpoints    state dicts and progress to disk and back, on any world size
+    export         the model or adapter in the transformers or peft layout, with provenance
 
 Everything but `settings` and `observing` imports torch; nothing here is imported before a training starts.
 """

@@ -1,4 +1,4 @@
-"""A pack of rows as tensors."""
+"""A pack as tensors: input ids, position ids, labels, and the weight of each label in the loss of the step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,88 +6,89 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..tune.records import EncodedRows, IntArray, Norm
+from ..tune.packing import EMPTY_PACK_TOKENS
+from ..tune.records import EncodedRows, Norm
 from .attention import PackedDocuments, pack_documents
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What a rank computes in one pass: one row of tokens, no padding."""
+    """The pack of a rank in one micro-batch: one packed sequence without padding.
 
-    ids: torch.Tensor
+    A row with prompt [5, 6] and answer [7, 2] has labels [7, 2], which the logits at tokens 1 and 2 predict.
+    """
+
+    input_ids: torch.Tensor
     """(1, tokens)."""
-    positions: torch.Tensor
+    position_ids: torch.Tensor
     """(1, tokens): from 0 in every document."""
     documents: PackedDocuments
-    places: torch.Tensor
-    """(supervised,): the tokens after which a supervised one comes."""
-    targets: torch.Tensor
-    """(supervised,): the tokens that come."""
-    weights: torch.Tensor
-    """(supervised,): what each adds to the loss of the step, over all ranks."""
-    sources: torch.Tensor
-    """(supervised,): the source of each, or the number of sources for what belongs to none."""
+    predictors: torch.Tensor
+    """(supervised,): indices of the tokens whose logits predict the labels; what a loss mask selects."""
+    labels: torch.Tensor
+    """(supervised,): the supervised tokens themselves."""
+    loss_weights: torch.Tensor
+    """(supervised,): of each label in the loss of the step; they sum to 1 over all micro-batches and ranks."""
+    source_ids: torch.Tensor
+    """(supervised,): index of each label's source; the number of sources for the dummy label of an empty pack."""
 
 
 @dataclass(frozen=True, slots=True)
-class Weighing:
-    """What the supervised tokens of a step weigh; known on every rank without asking the others."""
+class LossNormalizer:
+    """What the loss of a step is divided by: from the plan, so that no rank has to ask another for its counts."""
 
     norm: Norm
     tokens: int
-    """Supervised ones of the whole step."""
+    """Supervised tokens of the whole step."""
     rows: int
-    """Those of the whole step that have a supervised token."""
-    sources: int
-    """How many there are; also the place of what belongs to none."""
+    """Rows of the whole step that have a supervised token."""
+    num_sources: int
 
-    def of_row(self, supervised: int) -> float:
-        """Return what each of the `supervised` tokens of a row weighs."""
+    def token_weight(self, supervised: int) -> float:
+        """Return the weight of each of the `supervised` tokens of a row."""
         return 1.0 / self.tokens if self.norm is Norm.TOKEN else 1.0 / (supervised * self.rows)
 
 
-def supervised_counts(rows: EncodedRows) -> IntArray:
-    """Return how many tokens of each row are learnt; the first of a row has nothing to be predicted from."""
-    return np.maximum(rows.lengths - np.maximum(rows.answer_starts, 1), 0)
-
-
-def weigh(counts: Sequence[int], norm: Norm, sources: int) -> Weighing:
-    """Return the weighing of a step whose rows have `counts` supervised tokens."""
+def loss_normalizer(counts: Sequence[int], norm: Norm, num_sources: int) -> LossNormalizer:
+    """Return the normaliser of a step whose rows have `counts` supervised tokens."""
     rows = sum(count > 0 for count in counts)
-    return Weighing(norm=norm, tokens=max(sum(counts), 1), rows=max(rows, 1), sources=sources)
+    return LossNormalizer(norm=norm, tokens=max(sum(counts), 1), rows=max(rows, 1), num_sources=num_sources)
 
 
-def build_batch(rows: EncodedRows, chosen: Sequence[int], weighing: Weighing, device: torch.device) -> Batch:
-    """Return the pack of `chosen` rows on `device`.
+def build_batch(rows: EncodedRows, chosen: Sequence[int], normalizer: LossNormalizer, device: torch.device) -> Batch:
+    """Return the pack of the `chosen` rows on `device`.
 
-    A pack without a supervised token, or without rows, has one of weight 0, so that each pass is like every other.
+    A pack without a supervised token, or without rows, gets a dummy label of weight 0: every rank then runs the same
+    forward and backward pass, with the same collectives.
     """
-    pieces = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]] for row in chosen]
-    if not pieces:
-        pieces = [np.zeros(2, dtype=np.int32)]
-    tokens = np.concatenate(pieces).astype(np.int64)
-    places, weights, sources = [], [], []
+    sequences = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]] for row in chosen]
+    if not sequences:
+        sequences = [np.zeros(EMPTY_PACK_TOKENS, dtype=np.int32)]
+    tokens = np.concatenate(sequences).astype(np.int64)
+    predictors, weights, sources = [], [], []
     start = 0
-    for row, piece in zip(chosen, pieces, strict=False):
+    for row, sequence in zip(chosen, sequences, strict=False):
         first = max(int(rows.answer_starts[row]), 1)
-        count = len(piece) - first
+        count = len(sequence) - first
         if count > 0:
-            places.append(np.arange(start + first - 1, start + len(piece) - 1))
-            weights.append(np.full(count, weighing.of_row(count), dtype=np.float32))
+            predictors.append(np.arange(start + first - 1, start + len(sequence) - 1))
+            weights.append(np.full(count, normalizer.token_weight(count), dtype=np.float32))
             sources.append(np.full(count, rows.sources[row]))
-        start += len(piece)
-    if not places:
-        places, weights, sources = [np.zeros(1, np.int64)], [np.zeros(1, np.float32)], [np.full(1, weighing.sources)]
-    at = np.concatenate(places)
+        start += len(sequence)
+    if not predictors:
+        predictors, weights = [np.zeros(1, np.int64)], [np.zeros(1, np.float32)]
+        sources = [np.full(1, normalizer.num_sources)]
+    predicting = np.concatenate(predictors)
     arrays = {
-        "ids": tokens[None],
-        "positions": np.concatenate([np.arange(len(piece)) for piece in pieces])[None],
-        "places": at,
-        "targets": tokens[np.minimum(at + 1, len(tokens) - 1)],
-        "weights": np.concatenate(weights),
-        "sources": np.concatenate(sources).astype(np.int64),
+        "input_ids": tokens[None],
+        "position_ids": np.concatenate([np.arange(len(sequence)) for sequence in sequences])[None],
+        "predictors": predicting,
+        "labels": tokens[np.minimum(predicting + 1, len(tokens) - 1)],
+        "loss_weights": np.concatenate(weights),
+        "source_ids": np.concatenate(sources).astype(np.int64),
     }
-    return Batch(documents=pack_documents([len(piece) for piece in pieces], device), **_to_device(arrays, device))
+    documents = pack_documents([len(sequence) for sequence in sequences], device)
+    return Batch(documents=documents, **_to_device(arrays, device))
 
 
 def _to_device(

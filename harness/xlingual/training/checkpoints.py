@@ -1,17 +1,19 @@
-"""Checkpoints: written beside, forced to disk, renamed; training goes on from the newest complete one, on any ranks.
+"""Distributed checkpoints: a training resumes from the newest complete one, on any world size.
 
     RUN/checkpoints/step-00000100/
-        .metadata, __0_0.distcp, ...   weights that are trained and the optimizer's state, a file for each rank
-        state.json                     where the training stood
+        .metadata, __0_0.distcp, ...   state dicts of the trained weights and the optimizer, a shard for each rank
+        state.json                     the TrainingState
         COMPLETE                       the size of every other file
 
-Nothing random is stored: rows and dropout follow from the number of the step.
+A checkpoint is written under another name, synced to disk and renamed. No random state is stored: data order and
+dropout follow from the number of the step.
 """
 
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
+from ..decoder.loading import is_out_of_memory
 from ..errors import DataError, XlingualError
 from ..files import disk_fault, read_json, write_atomically
 from ..identity import canonical_json
@@ -39,51 +42,54 @@ OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_di
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingState:
-    """Where a training stands: all that is not weights or optimizer."""
+    """The progress of a training: all of a checkpoint but the weights and the optimizer's state."""
 
     plan: str
     """Id of the plan."""
     step: int
-    """How many are done."""
+    """Steps done."""
     epoch: int
     epoch_loss: tuple[float, ...]
+    """Summed loss of the epoch so far by source, nats."""
     epoch_tokens: tuple[int, ...]
+    """Supervised tokens of the epoch so far by source."""
     seconds: float
-    """That the steps took, over all sittings."""
+    """Spent in steps, resumed runs included."""
     useful_tokens: int
+    """Tokens of rows, over all ranks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
-    """What a checkpoint holds besides the standing."""
+class ModelAndOptimizer:
+    """The sharded part of a checkpoint."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
 
 
-def save(run: Path, trained: Trained, state: TrainingState, keep: int, world: World) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`; every rank must call. Returns its folder.
+def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int, world: World) -> Path:
+    """Write a checkpoint and return its folder, then remove all but the newest `keep`; a collective.
 
-    A kill at any moment leaves the earlier ones as they are.
+    A kill at any moment leaves the earlier checkpoints as they are.
     """
     target = run / CHECKPOINTS / f"step-{state.step:08d}"
     unfinished = target.with_name(f"{UNFINISHED}{state.step:08d}")
     try:
-        if world.is_first:
+        if world.is_rank_zero:
             target.parent.mkdir(exist_ok=True)
             for each in target.parent.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(each)
             unfinished.mkdir()
         world.barrier()
         weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
-        with _quiet():
+        with _without_warnings():
             save_shards(
                 {"model": weights, "optimizer": optimizer},
                 storage_writer=FileSystemWriter(unfinished, sync_files=True),
                 no_dist=not world.sharded,
             )
         world.barrier()
-        if world.is_first:
+        if world.is_rank_zero:
             _finish(unfinished, target, state)
             _remove_old(target.parent, keep)
         world.barrier()
@@ -97,7 +103,7 @@ def _finish(unfinished: Path, target: Path, state: TrainingState) -> None:
     sizes = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
     sync(unfinished)
     write_atomically(unfinished / MARKER, canonical_json(sizes) + "\n")
-    if target.exists():  # of an earlier sitting that was told to go back before it
+    if target.exists():  # damaged, or of a run that was resumed from an earlier checkpoint
         shutil.rmtree(target)
     unfinished.rename(target)
     sync(target.parent)
@@ -110,7 +116,7 @@ def _remove_old(folder: Path, keep: int) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Force the files of a folder, and its list of them, to disk."""
+    """Sync the files of a folder, and the folder itself, to disk."""
     for path in [*(each for each in folder.iterdir() if each.is_file()), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -120,15 +126,17 @@ def sync(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The newest complete checkpoint of a run, and what was passed over."""
+class FoundCheckpoint:
+    """The newest complete checkpoint of a run."""
 
     folder: Path | None
     state: TrainingState | None
+    """None, like the folder, where the run has no complete checkpoint."""
     notes: tuple[str, ...]
+    """On each newer checkpoint that is incomplete."""
 
 
-def find(run: Path, plan: str) -> Found:
+def find_latest(run: Path, plan: str) -> FoundCheckpoint:
     """Return the newest complete checkpoint of the run; DataError where it is of another plan."""
     notes: list[str] = []
     for folder in sorted((run / CHECKPOINTS).glob("step-*"), reverse=True):
@@ -143,12 +151,12 @@ def find(run: Path, plan: str) -> Found:
                 where=str(folder),
                 hint="choose another --out, or --fresh",
             )
-        return Found(folder=folder, state=state, notes=tuple(notes))
-    return Found(folder=None, state=None, notes=tuple(notes))
+        return FoundCheckpoint(folder=folder, state=state, notes=tuple(notes))
+    return FoundCheckpoint(folder=None, state=None, notes=tuple(notes))
 
 
 def _problem(folder: Path) -> str | None:
-    """Return why a checkpoint cannot be used, None where it can."""
+    """Return why a checkpoint cannot be loaded, None where it can."""
     if not (folder / MARKER).is_file():
         return "it is not complete"
     try:
@@ -164,37 +172,39 @@ def _problem(folder: Path) -> str | None:
     return None
 
 
-def restore(folder: Path, trained: Trained, world: World) -> None:
-    """Load weights and the optimizer's state; every rank must call."""
+def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
+    """Load the state dicts of model and optimizer, resharded to this world size; a collective."""
     weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
     try:
-        with _quiet():
+        with _without_warnings():
             load(
                 {"model": weights, "optimizer": optimizer},
                 storage_reader=FileSystemReader(folder),
                 no_dist=not world.sharded,
             )
     except (OSError, RuntimeError, ValueError, LookupError, EOFError, CheckpointException) as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(f"the checkpoint cannot be read: {error}", where=str(folder), hint="delete it") from error
-    left = set_state_dict(
+    keys = set_state_dict(
         trained.model,
         trained.optimizer,
         model_state_dict=weights,
         optim_state_dict=optimizer,
         options=OPTIONS,
     )
-    _expect_whole(trained.model, left.missing_keys, left.unexpected_keys, folder)
+    _require_all_keys(trained.model, keys.missing_keys, keys.unexpected_keys, folder)
 
 
-def _expect_whole(model: nn.Module, missing: Sequence[str], unexpected: Sequence[str], folder: Path) -> None:
+def _require_all_keys(model: nn.Module, missing: Sequence[str], unexpected: Sequence[str], folder: Path) -> None:
     trained = {name for name, each in model.named_parameters() if each.requires_grad}
     if wrong := sorted((trained & set(missing)) | set(unexpected)):
         raise DataError(f"does not fit the model: {wrong[0]}", where=str(folder), hint="delete it")
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
-    """Leave out torch's remarks on checkpoints of a single process."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence torch's warnings on checkpoints of a single process."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.distributed\.checkpoint")
+        yield

@@ -1,7 +1,6 @@
-"""The finished model in the transformers layout, with its provenance; written beside and renamed."""
+"""Export: the trained weights as a transformers or peft folder, with tokenizer and provenance, whole or not at all."""
 
 import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
 from .checkpoints import sync
-from .loading import Loaded
+from .loading import LoadedModel, quiet_peft
 from .settings import PROVENANCE, TrainingJob
 
 if TYPE_CHECKING:
@@ -25,27 +24,27 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of `provenance.json`."""
-TOKENIZER_FILES = (
+COPIED_FILES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model",
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
 )  # fmt: skip
-SHARD = "4GB"
-VERSIONED = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
+MAX_SHARD_SIZE = "4GB"
+PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a training came to."""
+class TrainingResult:
+    """The measured part of a finished training's record."""
 
     steps: int
     loss: Mapping[str, float]
-    """Of the last epoch, by source."""
+    """Mean of the last epoch by source, nats per supervised token."""
     useful_tokens_per_second: float
     world_size: int
     dtype: str
 
 
-def record_of(job: TrainingJob, outcome: Outcome) -> TuneRecord:
+def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
     """Return the record of a finished training."""
     plan = job.plan
     base = plan.base
@@ -56,41 +55,43 @@ def record_of(job: TrainingJob, outcome: Outcome) -> TuneRecord:
         parent=f"{base.name}@{base.revision}" if base.revision else base.name,
         template=plan.recipe.template,
         data=files,
-        steps=outcome.steps,
-        loss=outcome.loss,
-        useful_tokens_per_second=outcome.useful_tokens_per_second,
-        world_size=outcome.world_size,
-        dtype=outcome.dtype,
-        versions=installed_versions(VERSIONED),
+        steps=result.steps,
+        loss=result.loss,
+        useful_tokens_per_second=result.useful_tokens_per_second,
+        world_size=result.world_size,
+        dtype=result.dtype,
+        versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
     )
 
 
-def gather(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the trained weights, whole and on the processor, on the first rank; every rank must call."""
+def gather_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the unsharded state dict of the trained weights, in CPU memory, on rank 0; a collective."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
     state = get_model_state_dict(model, options=options)
     return {name.removeprefix("lm."): each for name, each in state.items() if isinstance(each, torch.Tensor)}
 
 
-def write_model(job: TrainingJob, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
-    """Write the whole model of a full tuning."""
+def write_model(job: TrainingJob, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+    """Write the whole model of a full tuning; of tied weights, the first name only."""
     lm = loaded.model.lm
-    first: dict[int, str] = {}
+    names: dict[int, str] = {}
     tied = set()
     for name, each in lm.named_parameters(remove_duplicate=False):
-        if first.setdefault(id(each), name) != name:
+        if names.setdefault(id(each), name) != name:
             tied.add(name)
     state = {name: each.to(loaded.dtype) for name, each in weights.items() if name not in tied}
 
     def write(folder: Path) -> None:
         _save(lm, folder, loaded.dtype, state)
-        _accompany(job, folder, record)
+        _add_tokenizer_and_record(job, folder, record)
 
-    return _replace(job.model_folder, write)
+    return _replace_folder(job.model_folder, write)
 
 
-def write_adapter(job: TrainingJob, loaded: Loaded, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+def write_adapter(
+    job: TrainingJob, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
+) -> Path:
     """Write the adapter in peft's layout."""
     from peft import get_peft_model_state_dict  # noqa: PLC0415 - slow to import
     from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
@@ -106,48 +107,47 @@ def write_adapter(job: TrainingJob, loaded: Loaded, weights: Mapping[str, torch.
     def write(folder: Path) -> None:
         save_file({name: each.contiguous() for name, each in state.items()}, folder / "adapter_model.safetensors")
         config.save_pretrained(str(folder))
-        _accompany(job, folder, record)
+        _add_tokenizer_and_record(job, folder, record)
 
-    return _replace(job.adapter_folder, write)
+    return _replace_folder(job.adapter_folder, write)
 
 
 def write_merged(job: TrainingJob, record: TuneRecord) -> Path:
-    """Add the written adapter to a fresh base and write the whole model."""
+    """Merge the written adapter into the base and write the whole model."""
     from peft import PeftModel  # noqa: PLC0415 - slow to import
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
     dtype = AutoConfig.from_pretrained(job.weights, local_files_only=True).dtype or torch.float32
-    with quiet_loading(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
-        plain = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
-        merged = PeftModel.from_pretrained(plain, str(job.adapter_folder)).merge_and_unload()
+    with quiet_loading(), quiet_peft():
+        base = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
+        merged = PeftModel.from_pretrained(base, str(job.adapter_folder)).merge_and_unload()
 
     def write(folder: Path) -> None:
         _save(merged.to(dtype), folder, dtype, None)
-        _accompany(job, folder, record)
+        _add_tokenizer_and_record(job, folder, record)
 
-    return _replace(job.model_folder, write)
+    return _replace_folder(job.model_folder, write)
 
 
 def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, torch.Tensor] | None) -> None:
     save = cast(Callable[..., None], lm.save_pretrained)
     with quiet_loading():
-        save(folder, state_dict=state, max_shard_size=SHARD)
+        save(folder, state_dict=state, max_shard_size=MAX_SHARD_SIZE)
     config = read_json_object(folder / "config.json", strict=False)
     write_atomically(folder / "config.json", pretty_json({**config, "dtype": str(dtype).removeprefix("torch.")}))
-    (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own goes with it, where it has one
+    (folder / "generation_config.json").unlink(missing_ok=True)  # the base's own is copied, where it has one
 
 
-def _accompany(job: TrainingJob, folder: Path, record: TuneRecord) -> None:
+def _add_tokenizer_and_record(job: TrainingJob, folder: Path, record: TuneRecord) -> None:
     for source in dict.fromkeys((job.weights, job.tokenizer)):
-        for path in sorted({path for pattern in TOKENIZER_FILES for path in source.glob(pattern)}):
+        for path in sorted({path for pattern in COPIED_FILES for path in source.glob(pattern)}):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
     write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
 
 
-def _replace(target: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder that takes the place of `target` when it is whole and on disk."""
+def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a new folder, sync it to disk and rename it to `target`."""
     unfinished = target.with_name(f".writing-{target.name}")
     old = target.with_name(f".old-{target.name}")
     try:

@@ -1,7 +1,7 @@
-"""Linear layers in float32 on a CPU through oneDNN, in training.
+"""Linear layers in float32 on a CPU through oneDNN, in training: the forward pass and the gradient of the input.
 
-Forward and towards the input only; the gradient of a weight is about as fast in MKL.
-What computes a layer follows from its type, never from a timing: a resumed training must compute what it would have.
+The gradient of a weight is about as fast in MKL. The kernel follows from the type of the layer, never from a timing, so
+that a resumed training computes the same numbers.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from ..decoder.linear import has_onednn, onednn_linear
 
 
 def use_onednn_linear(model: nn.Module) -> None:
-    """Let the plain linear layers of `model` compute in oneDNN wherever they are given float32 on a processor."""
+    """Make the plain linear layers of `model` use oneDNN for float32 on a CPU; other layers and dtypes stay."""
     if not has_onednn():
         return
     for module in model.modules():
@@ -24,43 +24,43 @@ def use_onednn_linear(model: nn.Module) -> None:
             module.forward = partial(_forward, module)  # type: ignore[method-assign]  # as wrap_layers does
 
 
-def _forward(module: nn.Linear, given: torch.Tensor) -> torch.Tensor:
+def _forward(module: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     weight, bias = module.weight, module.bias
-    if given.dtype is not torch.float32 or weight.dtype is not torch.float32 or torch.is_autocast_enabled("cpu"):
-        return linear(given, weight, bias)
-    return cast(torch.Tensor, _OneDnnLinear.apply(given, weight, bias))  # type: ignore[no-untyped-call]  # of torch
+    if inputs.dtype is not torch.float32 or weight.dtype is not torch.float32 or torch.is_autocast_enabled("cpu"):
+        return linear(inputs, weight, bias)
+    return cast(torch.Tensor, _OneDnnLinear.apply(inputs, weight, bias))  # type: ignore[no-untyped-call]  # of torch
 
 
 class Context(Protocol):
-    """What is used of the context of a function that has a gradient."""
+    """The part of an autograd context that is used."""
 
     needs_input_grad: tuple[bool, bool, bool]
     saved_tensors: tuple[torch.Tensor, torch.Tensor]
 
     def save_for_backward(self, *tensors: torch.Tensor | None) -> None:
-        """Keep tensors for the gradient."""
+        """Save tensors for the backward pass."""
         ...
 
 
 class _OneDnnLinear(torch.autograd.Function):
-    """given @ weight.T + bias."""
+    """inputs @ weight.T + bias."""
 
     @staticmethod
-    def forward(ctx: Context, given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """Compute, and keep what the gradients need."""
-        by_given, by_weight, _ = ctx.needs_input_grad
-        ctx.save_for_backward(given if by_weight else None, weight if by_given else None)
-        return onednn_linear(given, weight, bias)
+    def forward(ctx: Context, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Compute, and save what the gradients need: of a frozen weight no activation."""
+        for_inputs, for_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(inputs if for_weight else None, weight if for_inputs else None)
+        return onednn_linear(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients that are asked for."""
-        given, weight = ctx.saved_tensors
-        by_given, by_weight, by_bias = ctx.needs_input_grad
-        flat = slope.flatten(0, -2)
+    def backward(ctx: Context, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients that are needed."""
+        inputs, weight = ctx.saved_tensors
+        for_inputs, for_weight, for_bias = ctx.needs_input_grad
+        flat = grad_output.flatten(0, -2)
         return (
-            onednn_linear(slope, weight.t(), None) if by_given else None,
-            flat.t() @ given.flatten(0, -2) if by_weight else None,
-            flat.sum(0) if by_bias else None,
+            onednn_linear(grad_output, weight.t(), None) if for_inputs else None,
+            flat.t() @ inputs.flatten(0, -2) if for_weight else None,
+            flat.sum(0) if for_bias else None,
         )

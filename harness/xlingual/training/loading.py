@@ -1,7 +1,12 @@
-"""A base model to a module that can be trained: its weights, its attention, adapters where the method has them."""
+"""The base model, ready for training: weights, packed attention, adapters; exact architectures only.
+
+Two gates refuse a model: its configuration (`refuse_unknown`), then the loss of a short pack, which must be the one of
+transformers' own forward pass (`matches_reference`).
+"""
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +20,7 @@ from ..errors import EnvironmentFault, ModelError
 from ..tune.records import Method, Tuning
 from .attention import NAME, pack_documents, register
 from .batches import Batch
-from .loss import Supervised
+from .loss import ModelWithLoss
 from .settings import TrainingJob
 
 if TYPE_CHECKING:
@@ -23,24 +28,24 @@ if TYPE_CHECKING:
 
 ALL_LINEAR = "all-linear"
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
-"""Nats: how far the loss of a token may lie from transformers' own."""
-PROBES = (19, 8, 13)
-"""Tokens of the documents of the trial."""
+"""Nats, and a share of the largest loss: how far the loss of a token may be from transformers' own."""
+PROBE_LENGTHS = (19, 8, 13)
+"""Tokens of the documents that are compared."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
-    """A model as it is trained."""
+class LoadedModel:
+    """A model in training mode, not sharded yet."""
 
-    model: Supervised
+    model: ModelWithLoss
     adapter: "PeftModel | None"
-    """The same weights as peft sees them; None in full tuning."""
+    """peft's view of the same modules; None in full tuning."""
     dtype: torch.dtype
-    """Of the base model's files, and of what is written in the end."""
+    """Of the base model's files, and of the exported model."""
 
 
-def load(job: TrainingJob) -> Loaded:
-    """Load the base of a job on the processor; ModelError for an architecture that cannot be trained exactly."""
+def load(job: TrainingJob) -> LoadedModel:
+    """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
@@ -60,11 +65,11 @@ def load(job: TrainingJob) -> Loaded:
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
-    return Loaded(model=Supervised(lm).train(), adapter=adapter, dtype=dtype)
+    return LoadedModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 
 def refuse_unknown(config: object, length: int, where: str) -> None:
-    """Raise ModelError for a configuration with something that packs or our loss do not have."""
+    """Raise ModelError for a configuration that packed training on rows of `length` tokens does not compute exactly."""
     problem = next(_problems(config, length), None)
     if problem is not None:
         raise ModelError(f"this architecture cannot be tuned here: it has {problem}", where=where)
@@ -88,7 +93,7 @@ def _problems(config: object, length: int) -> Iterator[str]:
 
 
 def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
-    """Put a trainable adapter into `lm` and freeze the rest; ModelError for targets that it does not have."""
+    """Add a trainable adapter to `lm` and freeze the rest; ModelError for target modules that it does not have."""
     try:
         from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - slow to import
     except ImportError as error:
@@ -96,10 +101,10 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
         raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
     head = cast(nn.Module, lm.get_output_embeddings())  # type: ignore[operator]  # of transformers
     names = {name for name, each in lm.named_modules() if isinstance(each, nn.Linear) and each is not head}
-    endings = {name.rpartition(".")[2] for name in names}
+    known = {name.rpartition(".")[2] for name in names}
     wanted = method.targets
-    if unknown := [each for each in wanted if each != ALL_LINEAR and each not in endings]:
-        hint = f"choose of {', '.join(sorted(endings))}, or {ALL_LINEAR}"
+    if unknown := [each for each in wanted if each != ALL_LINEAR and each not in known]:
+        hint = f"choose of {', '.join(sorted(known))}, or {ALL_LINEAR}"
         raise ModelError(f"no linear layer is named {unknown[0]!r}", where=f"{where}: method.targets", hint=hint)
     config = LoraConfig(
         r=method.rank,
@@ -109,35 +114,46 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
         use_dora=method.kind is Tuning.DORA,
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that it is to give up
+    with quiet_peft():
         adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
     return cast("PeftModel", adapted)
 
 
-def agrees(model: Supervised, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether short documents in one pack get the losses that the model's own way gives each alone.
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence the FutureWarnings of transformers about names that peft still uses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
-    What a configuration does not tell shows here: scores scaled, attention of another kind, experts, anything.
+
+def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether a pack of short documents has the losses of transformers' forward pass on each document alone.
+
+    This finds what a configuration does not tell: scaled logits, another kind of attention, auxiliary losses.
     """
     vocabulary = model.language_model.config.vocab_size
-    lengths = [*PROBES]
-    ids = torch.tensor([(11 + 7 * place) % vocabulary for place in range(sum(lengths))], device=device)
+    lengths = [*PROBE_LENGTHS]
+    ids = torch.tensor([(11 + 7 * index) % vocabulary for index in range(sum(lengths))], device=device)
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
-    places = (positions[1:] > 0).nonzero()[:, 0]
-    ones = torch.ones(len(places), device=device)
+    predictors = (positions[1:] > 0).nonzero()[:, 0]
     batch = Batch(
-        ids=ids[None], positions=positions[None], documents=pack_documents(lengths, device), places=places,
-        targets=ids[places + 1], weights=ones, sources=torch.zeros_like(places),
-    )  # fmt: skip
+        input_ids=ids[None],
+        position_ids=positions[None],
+        documents=pack_documents(lengths, device),
+        predictors=predictors,
+        labels=ids[predictors + 1],
+        loss_weights=torch.ones(len(predictors), device=device),
+        source_ids=torch.zeros_like(predictors),
+    )
     was_training = model.training
     model.eval()
     with torch.no_grad():
         ours = model(batch)
         model.language_model.set_attn_implementation("eager")
-        theirs = model(batch, plainly=True)
+        reference = model(batch, by_document=True)
         model.language_model.set_attn_implementation(NAME)
     if isinstance(model, FSDPModule):
-        model.reshard()  # else the weights beside the layers would stay whole until the first backward pass
+        model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
     model.train(was_training)
-    return bool((ours - theirs).abs().max() <= TOLERANCE[dtype] * max(1.0, float(theirs.abs().max())))
+    return bool((ours - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))

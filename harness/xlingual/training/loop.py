@@ -1,4 +1,4 @@
-"""The training: the steps of a plan, from the first or from the newest checkpoint, to the model in its folder."""
+"""The training loop: the steps of a plan, from the first or from the newest checkpoint, to the exported model."""
 
 import time
 from collections.abc import Callable
@@ -8,106 +8,112 @@ from typing import Final
 import numpy as np
 import torch
 
+from ..decoder.loading import memory_faults
 from ..errors import Interrupted, ModelError
-from ..tune.packing import PackAssignment, assign_packs
+from ..tune.packing import assign_packs
 from ..tune.records import IntArray, TuneRecord, Tuning
 from . import checkpoints, steplog
-from .batches import build_batch, supervised_counts, weigh
-from .checkpoints import Trained, TrainingState
-from .export import Outcome, gather, record_of, write_adapter, write_merged, write_model
+from .batches import build_batch, loss_normalizer
+from .checkpoints import ModelAndOptimizer, TrainingState
+from .export import TrainingResult, gather_state_dict, make_record, write_adapter, write_merged, write_model
 from .linear import use_onednn_linear
-from .loading import Loaded, agrees, load
+from .loading import LoadedModel, load, matches_reference
+from .log_window import LogWindow
 from .loss_meter import LossMeter, StepInfo
-from .observing import SilentTrainingObserver, Throughput, TrainingObserver, TrainingSetup
+from .observing import SilentTrainingObserver, TrainingObserver, TrainingSetup
 from .parallel import World, clip_gradients, shard_model, wrap_layers
 from .schedule import Step, StepSchedule, learning_rate
 from .settings import TrainingJob
-from .speed import Costs, costs_of, peak_of
+from .speed import StepFlops, peak_of, step_flops
 
 Stop = Callable[[], int | None]
-"""Returns the signal that asks for an end, or None."""
+"""Returns the signal that this rank has received, or None."""
 BETAS: Final = (0.9, 0.999)
 EPSILON: Final = 1e-8
 
 
-@dataclass(slots=True)
-class LogWindow:
-    """What was computed since the last log."""
-
-    began: float = field(default_factory=time.perf_counter)
-    steps: int = 0
-    tokens: int = 0
-    supervised: int = 0
-    squares: int = 0
-    pads: int = 0
-    waited: int = 0
-    places: int = 0
-    stalled: float = 0.0
-
-
 @dataclass(slots=True, kw_only=True)
 class Training:
-    """A training at work on one rank."""
+    """A training in progress on one rank."""
 
     job: TrainingJob
     world: World
     observer: TrainingObserver
-    loaded: Loaded
+    loaded: LoadedModel
     optimizer: torch.optim.AdamW
-    costs: Costs
+    flops: StepFlops
     peak: float | None
+    """FLOP/s of one GPU; None where it is not known."""
     loss_meter: LossMeter
     step_schedule: StepSchedule
     lengths: IntArray
-    counts: IntArray
+    """Tokens of each row."""
+    supervised: IntArray
+    """Supervised tokens of each row."""
     done: int = 0
+    """Steps."""
     saved: int = 0
     """Step of the newest checkpoint."""
     seconds: float = 0.0
+    """Spent in steps, resumed runs included."""
     useful_tokens: int = 0
     window: LogWindow = field(default_factory=LogWindow)
 
 
 def train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop) -> TuneRecord:
-    """Train a job to its end and write the model; every rank of `world` must call.
+    """Train a job to its end and export the model; a collective.
 
-    Raises Interrupted, after a checkpoint, when any rank's `stop` names a signal; ModelError where the base cannot be
-    tuned exactly or the loss is no number any more.
+    Raises Interrupted, after a checkpoint, when `stop` of any rank returns a signal; ModelError where the base cannot
+    be tuned exactly or the loss is no longer finite; EnvironmentFault where memory runs out.
     """
-    watcher = observer if world.is_first else SilentTrainingObserver()
-    training = prepare(job, world, watcher)
+    hint = "lower --pack-length, add --activation-checkpointing, or take more GPUs; checkpoints are kept"
+    with memory_faults("the memory does not hold the training", where=job.plan.recipe.name, hint=hint):
+        return _train(job, world, observer if world.is_rank_zero else SilentTrainingObserver(), stop)
+
+
+def _train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop) -> TuneRecord:
+    training = prepare(job, world, observer)
     plan, settings = job.plan, job.settings
-    words = str(world.dtype).removeprefix("torch.")
-    watcher.begin(
-        TrainingSetup(plan=plan, start=training.done, world_size=world.size, device=str(world.device), dtype=words)
+    observer.begin(
+        TrainingSetup(
+            plan=plan,
+            start=training.done,
+            world_size=world.size,
+            device=str(world.device),
+            dtype=_dtype_name(world.dtype),
+        )
     )
     try:
         training.window = LogWindow()
         for number in range(training.done, plan.steps):
-            if signal := world.largest(stop() or 0):
+            if signal := world.all_reduce_max(stop() or 0):
                 _checkpoint(training)
                 raise Interrupted(signal)
             take_step(training, training.step_schedule.step(number))
-            last = training.done == plan.steps
-            due = training.done % settings.checkpoint_every == 0 or last
-            if due or training.done % settings.log_every == 0:
+            is_last = training.done == plan.steps
+            is_checkpoint_due = training.done % settings.checkpoint_every == 0 or is_last
+            if is_checkpoint_due or training.done % settings.log_every == 0:
                 _log(training)
-            if due:
+            if is_checkpoint_due:
                 _checkpoint(training)
         return _export(training)
     finally:
-        watcher.end()
+        observer.end()
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Training:
-    """Load, shard and restore: all that comes before the first step."""
-    torch.manual_seed(job.plan.recipe.seed)  # the same adapter on every rank and in every sitting
+    """Load and shard the model, make the optimizer, restore the newest checkpoint; a collective."""
+    torch.manual_seed(job.plan.recipe.seed)  # adapters are initialised alike on every rank and in every run
     loaded = load(job)
-    costs = costs_of(loaded.model, job.plan.recipe.method.kind)
+    flops = step_flops(loaded.model, job.plan.recipe.method.kind)
     shard_model(loaded.model, world)
     if not job.settings.compile:
         use_onednn_linear(loaded.model)
-    if not agrees(loaded.model, world.device, world.dtype):
+    if not matches_reference(loaded.model, world.device, world.dtype):
         raise ModelError(
             "packed documents do not get the loss that the model gives them alone",
             where=job.plan.base.name,
@@ -123,42 +129,42 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
         observer=observer,
         loaded=loaded,
         optimizer=make_optimizer(trained, job.plan.recipe.schedule.weight_decay),
-        costs=costs,
+        flops=flops,
         peak=peak_of(world.device),
         loss_meter=LossMeter(
             names=[each.name for each in sources], languages=[each.language for each in sources], world=world
         ),
         step_schedule=StepSchedule(rows=job.rows, schedule=job.plan.recipe.schedule, seed=job.plan.recipe.seed),
         lengths=job.rows.lengths,
-        counts=supervised_counts(job.rows),
+        supervised=job.rows.supervised,
     )
     _resume(training)
     return training
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], decay: float) -> torch.optim.AdamW:
-    """Return AdamW over parameters that are sharded already; vectors (norms, biases) do not decay."""
+    """Return AdamW over parameters that are sharded already; no weight decay for vectors (norms, biases)."""
     groups = [
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": decay},
         {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
     ]
-    present = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(present, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
+    not_empty = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(not_empty, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
 
 
 def _resume(training: Training) -> None:
     job, world = training.job, training.world
-    found = world.share(checkpoints.find(job.folder, job.plan.id) if world.is_first else None)
+    found = world.broadcast(checkpoints.find_latest(job.folder, job.plan.id) if world.is_rank_zero else None)
     if found is None:
-        raise TypeError("the first rank shares what it found")
+        raise TypeError("rank 0 broadcasts what it found")
     for note in found.notes:
         training.observer.note(note)
     state = found.state
-    if world.is_first:
+    if world.is_rank_zero:
         steplog.cut_back(job.folder / steplog.NAME, state.step if state else 0)
     if found.folder is None or state is None:
         return
-    checkpoints.restore(found.folder, Trained(training.loaded.model, training.optimizer), world)
+    checkpoints.restore(found.folder, ModelAndOptimizer(training.loaded.model, training.optimizer), world)
     training.done = training.saved = state.step
     training.seconds, training.useful_tokens = state.seconds, state.useful_tokens
     training.loss_meter.epoch = state.epoch
@@ -167,82 +173,62 @@ def _resume(training: Training) -> None:
 
 
 def take_step(training: Training, step: Step) -> None:
-    """Learn the rows of one step: forward and backward over its passes, then the optimizer."""
+    """Run one optimizer step: forward and backward over its micro-batches (gradient accumulation), clip, update."""
     job, world, model = training.job, training.world, training.loaded.model
     recipe = job.plan.recipe
-    began = time.perf_counter()
-    lengths, counts = training.lengths[step.rows].tolist(), training.counts[step.rows].tolist()
-    work = assign_packs(step.rows.tolist(), lengths, job.settings.pack_length, world.size)
-    weighing = weigh(counts, recipe.schedule.norm, len(recipe.sources))
+    started = time.perf_counter()
+    lengths, supervised = training.lengths[step.rows].tolist(), training.supervised[step.rows].tolist()
+    assignment = assign_packs(step.rows.tolist(), lengths, job.settings.pack_length, world.size)
+    normalizer = loss_normalizer(supervised, recipe.schedule.norm, len(recipe.sources))
     rate = learning_rate(recipe.schedule, step.number, job.plan.steps)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.loss_meter.begin_step()
-    for place, packs in enumerate(work.passes):
-        batch = build_batch(job.rows, packs[world.rank], weighing, world.device)
-        training.window.stalled += time.perf_counter() - began
+    for index, packs in enumerate(assignment.micro_batches):
+        batch = build_batch(job.rows, packs[world.rank], normalizer, world.device)
+        training.window.data_seconds += time.perf_counter() - started
         if recipe.method.kind is not Tuning.FULL:  # only adapters have dropout
-            torch.manual_seed(_mix(recipe.seed, step.number, place * world.size + world.rank))
+            torch.manual_seed(_combine_seeds(recipe.seed, step.number, index * world.size + world.rank))
         losses = model(batch)
-        (losses * batch.weights).sum().backward()
+        (losses * batch.loss_weights).sum().backward()
         training.loss_meter.add(batch, losses)
-        began = time.perf_counter()
+        started = time.perf_counter()
     norm = clip_gradients(model, recipe.schedule.clip, world)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     training.done = step.number + 1
-    by_source = _by_source(job.rows.sources[step.rows], training.counts[step.rows], len(recipe.sources))
-    entry = StepInfo(
+    info = StepInfo(
         step=training.done,
         epoch=step.epoch,
         learning_rate=rate,
         rows=len(step.rows),
-        tokens=work.tokens,
-        counts=by_source,
+        tokens=assignment.counts.tokens,
+        counts=_by_source(job.rows.sources[step.rows], training.supervised[step.rows], len(recipe.sources)),
     )
-    training.loss_meter.end_step(entry, norm)
-    _count(training.window, work, lengths, sum(by_source))
+    training.loss_meter.end_step(info, norm)
+    training.window.add(assignment.counts, lengths, sum(info.counts))
 
 
-def _mix(*numbers: int) -> int:
-    """Return one seed for several numbers."""
+def _combine_seeds(*numbers: int) -> int:
+    """Return one seed that depends on all `numbers`."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _by_source(sources: IntArray, counts: IntArray, number: int) -> tuple[int, ...]:
-    sums = np.bincount(sources, weights=counts, minlength=number)
+def _by_source(sources: IntArray, supervised: IntArray, count: int) -> tuple[int, ...]:
+    """Return the supervised tokens of each of `count` sources."""
+    sums = np.bincount(sources, weights=supervised, minlength=count)
     return tuple(int(each) for each in sums)
 
 
-def _count(window: LogWindow, work: PackAssignment, lengths: list[int], supervised: int) -> None:
-    window.steps += 1
-    window.tokens += work.tokens
-    window.supervised += supervised
-    window.squares += sum(length * length for length in lengths)
-    window.pads += 2 * sum(not pack for packs in work.passes for pack in packs)
-    window.waited += work.waited
-    window.places += work.tokens + work.waited
-
-
 def _log(training: Training) -> None:
-    """Read what the steps since the last log came to, write it down and tell it; every rank must call."""
+    """Read the losses of the steps since the last log line, write them down and call the observer; a collective."""
     reports = training.loss_meter.read()
     if not reports:
         return
-    window, world = training.window, training.world
-    seconds = max(time.perf_counter() - window.began, 1e-9)
-    training.seconds += seconds
-    training.useful_tokens += window.tokens
-    operations = training.costs.operations(window.tokens, window.supervised, window.squares)
-    pace = Throughput(
-        steps=window.steps,
-        seconds=seconds,
-        useful_tokens_per_second=window.tokens / seconds,
-        mfu=None if training.peak is None else operations / seconds / (training.peak * world.size),
-        pad_share=window.pads / max(window.tokens + window.pads, 1),
-        wait_share=window.waited / max(window.places, 1),
-        stall_share=window.stalled / seconds,
-    )
+    peak = None if training.peak is None else training.peak * training.world.size
+    throughput = training.window.throughput(training.flops, peak)
+    training.seconds += throughput.seconds
+    training.useful_tokens += throughput.packs.tokens
     for each in reports:
         if not abs(each.loss) < float("inf") or not abs(each.gradient_norm) < float("inf"):
             raise ModelError(
@@ -250,28 +236,28 @@ def _log(training: Training) -> None:
                 where=training.job.plan.recipe.name,
                 hint="lower the learning rate; the checkpoints before it are kept",
             )
-    if world.is_first:
-        steplog.append(training.job.folder / steplog.NAME, reports, pace)
-        training.observer.logged(reports, pace)
+    if training.world.is_rank_zero:
+        steplog.append(training.job.folder / steplog.NAME, reports, throughput)
+        training.observer.logged(reports, throughput)
     training.window = LogWindow()
 
 
 def _checkpoint(training: Training) -> None:
-    """Store where the training stands; every rank must call."""
+    """Write a checkpoint, unless this step has one; a collective."""
     _log(training)
     if training.done == training.saved:
         return
-    loss_meter = training.loss_meter
+    meter = training.loss_meter
     state = TrainingState(
         plan=training.job.plan.id,
         step=training.done,
-        epoch=loss_meter.epoch,
-        epoch_loss=tuple(loss_meter.epoch_loss),
-        epoch_tokens=tuple(loss_meter.epoch_tokens),
+        epoch=meter.epoch,
+        epoch_loss=tuple(meter.epoch_loss),
+        epoch_tokens=tuple(meter.epoch_tokens),
         seconds=training.seconds,
         useful_tokens=training.useful_tokens,
     )
-    trained = Trained(training.loaded.model, training.optimizer)
+    trained = ModelAndOptimizer(training.loaded.model, training.optimizer)
     folder = checkpoints.save(training.job.folder, trained, state, training.job.settings.keep, training.world)
     training.saved = training.done
     training.observer.saved("checkpoint", folder)
@@ -279,17 +265,18 @@ def _checkpoint(training: Training) -> None:
 
 
 def _export(training: Training) -> TuneRecord:
+    """Write the model or adapter on rank 0; a collective."""
     job, world = training.job, training.world
-    outcome = Outcome(
+    result = TrainingResult(
         steps=training.done,
         loss=training.loss_meter.epoch_means(),
         useful_tokens_per_second=training.useful_tokens / max(training.seconds, 1e-9),
         world_size=world.size,
-        dtype=str(world.dtype).removeprefix("torch."),
+        dtype=_dtype_name(world.dtype),
     )
-    record = record_of(job, outcome)
-    weights = gather(training.loaded.model)
-    if world.is_first:
+    record = make_record(job, result)
+    weights = gather_state_dict(training.loaded.model)
+    if world.is_rank_zero:
         if training.loaded.adapter is None:
             training.observer.saved("model", write_model(job, training.loaded, weights, record))
         else:

@@ -1,4 +1,4 @@
-"""What the steps did, summed on the device and read once a log: any read before would wait for the GPU."""
+"""Losses by source and language, summed on the device and read once a log line: every read waits for the GPU."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from .parallel import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInfo:
-    """What is known of a step without asking the device."""
+    """The part of a step's report that the host knows without a read from the device."""
 
     step: int
     """From 1."""
@@ -26,77 +26,77 @@ class StepInfo:
 
 @dataclass(slots=True, kw_only=True)
 class LossMeter:
-    """The steps since the last log, and the sums of the epoch."""
+    """Accumulates the losses of the steps since the last log line, and of the epoch."""
 
     names: Sequence[str]
-    """Of the sources, in their order."""
+    """Of the sources, in the order of the recipe."""
     languages: Sequence[str]
-    """Of their answers."""
+    """Of the sources' answers, in the same order."""
     world: World
     epoch: int = 0
     epoch_loss: list[float] = field(default_factory=list)
-    """Sum over the epoch by source, nats."""
+    """Sum over the epoch so far by source, nats."""
     epoch_tokens: list[int] = field(default_factory=list)
-    """Supervised ones, by source."""
+    """Supervised tokens of the epoch so far by source."""
     _losses: list[torch.Tensor] = field(default_factory=list)
-    """Of each step: what was minimised, then the sum of each source and of what belongs to none."""
+    """Of each step, (sources + 2,): the weighted loss, the summed loss of each source, that of dummy labels."""
     _norms: list[torch.Tensor] = field(default_factory=list)
-    _entries: list[StepInfo] = field(default_factory=list)
+    _steps: list[StepInfo] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Begin with empty sums, where none are given."""
+        """Start at zero, unless the sums of an epoch are given."""
         self.epoch_loss = self.epoch_loss or [0.0] * len(self.names)
         self.epoch_tokens = self.epoch_tokens or [0] * len(self.names)
 
     def begin_step(self) -> None:
-        """Open the sums of a step."""
+        """Start the sums of a step."""
         self._losses.append(torch.zeros(len(self.names) + 2, dtype=torch.float64, device=self.world.device))
 
     def add(self, batch: Batch, losses: torch.Tensor) -> None:
-        """Add the losses of a pass, (supervised,)."""
+        """Add the losses of a micro-batch, (supervised,)."""
         losses = losses.detach().double()
         sums = self._losses[-1]
-        sums[0] += (losses * batch.weights).sum()
-        sums[1:].index_add_(0, batch.sources, losses)
+        sums[0] += (losses * batch.loss_weights).sum()
+        sums[1:].index_add_(0, batch.source_ids, losses)
 
-    def end_step(self, entry: StepInfo, norm: torch.Tensor) -> None:
-        """Close the sums of a step."""
-        self._entries.append(entry)
+    def end_step(self, step: StepInfo, norm: torch.Tensor) -> None:
+        """Finish the sums of a step; `norm` is that of its gradient, before clipping."""
+        self._steps.append(step)
         self._norms.append(norm.detach().double())
 
     def read(self) -> list[StepReport]:
-        """Return the steps since the last log, over all ranks, and forget them; every rank must call."""
-        if not self._entries:
+        """Return the steps since the last call, summed over all ranks; a collective."""
+        if not self._steps:
             return []
-        sums = self.world.add_up(torch.stack(self._losses)).tolist()
+        sums = self.world.all_reduce_sum(torch.stack(self._losses)).tolist()
         norms = torch.stack(self._norms).tolist()
-        reports = [self._report(*each) for each in zip(self._entries, sums, norms, strict=True)]
-        self._losses, self._norms, self._entries = [], [], []
+        reports = [self._report(*each) for each in zip(self._steps, sums, norms, strict=True)]
+        self._losses, self._norms, self._steps = [], [], []
         return reports
 
     def epoch_means(self) -> dict[str, float]:
-        """Return the mean loss of the epoch by source, of those that had supervised tokens."""
+        """Return the mean loss of the epoch by source, nats per token; of sources that had supervised tokens."""
         parts = zip(self.names, self.epoch_loss, self.epoch_tokens, strict=True)
         return {name: loss / tokens for name, loss, tokens in parts if tokens}
 
-    def _report(self, entry: StepInfo, sums: Sequence[float], norm: float) -> StepReport:
-        if entry.epoch != self.epoch:
-            self.epoch = entry.epoch
+    def _report(self, step: StepInfo, sums: Sequence[float], norm: float) -> StepReport:
+        if step.epoch != self.epoch:
+            self.epoch = step.epoch
             self.epoch_loss, self.epoch_tokens = [0.0] * len(self.names), [0] * len(self.names)
         by_source = sums[1:-1]
-        self.epoch_loss = [held + new for held, new in zip(self.epoch_loss, by_source, strict=True)]
-        self.epoch_tokens = [held + new for held, new in zip(self.epoch_tokens, entry.counts, strict=True)]
+        self.epoch_loss = [total + new for total, new in zip(self.epoch_loss, by_source, strict=True)]
+        self.epoch_tokens = [total + new for total, new in zip(self.epoch_tokens, step.counts, strict=True)]
         return StepReport(
-            step=entry.step,
-            epoch=entry.epoch,
+            step=step.step,
+            epoch=step.epoch,
             loss=sums[0],
             gradient_norm=norm,
-            learning_rate=entry.learning_rate,
-            rows=entry.rows,
-            tokens=entry.tokens,
-            supervised=sum(entry.counts),
-            by_source=_parts(self.names, by_source, entry.counts),
-            by_language=_parts(self.languages, by_source, entry.counts),
+            learning_rate=step.learning_rate,
+            rows=step.rows,
+            tokens=step.tokens,
+            supervised=sum(step.counts),
+            by_source=_parts(self.names, by_source, step.counts),
+            by_language=_parts(self.languages, by_source, step.counts),
         )
 
 

@@ -1,20 +1,21 @@
-"""What a training tells those who watch it: a bar, plain lines, a tracker, or nobody."""
+"""Callbacks of a training, and the records they receive: progress on a terminal, plain lines, a tracker, or nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..tune.packing import PackCounts
 from ..tune.records import MixPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetup:
-    """A training as it begins."""
+    """What is trained, and on what, known before the first step."""
 
     plan: MixPlan
     start: int
-    """The first step of this sitting: not 0 where an earlier one is gone on with."""
+    """Steps done before: not 0 in a resumed training."""
     world_size: int
     device: str
     dtype: str
@@ -22,7 +23,7 @@ class TrainingSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceLoss:
-    """The loss over a part of a step: a source or a language."""
+    """The mean loss over the part of a step that is of one source or one language."""
 
     loss: float
     """Nats per supervised token."""
@@ -32,13 +33,13 @@ class SourceLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What one step did."""
+    """One optimizer step; its fields are those of a line of steps.jsonl."""
 
     step: int
-    """From 1: how many are done."""
+    """From 1."""
     epoch: int
     loss: float
-    """As it was minimised: per token or per row."""
+    """As it was minimised: the mean over supervised tokens or over rows, by the recipe's `norm`."""
     gradient_norm: float
     """Before clipping."""
     learning_rate: float
@@ -51,93 +52,91 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """How fast the steps of a log went."""
+    """Speed over the steps of one log line, and what was lost to padding, to waiting and to the data loader."""
 
     steps: int
     seconds: float
     useful_tokens_per_second: float
-    """Tokens of rows, over all ranks; nothing else is ever computed but for empty packs."""
+    """Tokens of rows, over all ranks; padding does not count."""
     mfu: float | None
-    """Share of the GPUs' peak that useful tokens took, 0 to 1; None where the peak is not known."""
-    pad_share: float
-    """Of the computed tokens, those that stand for empty packs."""
-    wait_share: float
-    """Of the token places of all ranks, those in which one waits for the fullest pack of the pass."""
-    stall_share: float
-    """Of the time, that in which packs were built."""
+    """Model FLOPs utilization of the GPUs, of useful tokens, 0 to 1; None where their peak is not known."""
+    packs: PackCounts
+    """Of these steps: micro-batches, padding and idle token positions."""
+    data_share: float
+    """Share of the time in which packs were built and copied to the device: waiting for data."""
 
 
 class TrainingObserver(Protocol):
-    """Watches a training; told on the first rank only."""
+    """Callbacks of a training, called on rank 0 only."""
 
-    def begin(self, setting: TrainingSetup) -> None:
-        """Told once, before the first step of the sitting."""
+    def begin(self, setup: TrainingSetup) -> None:
+        """Called once, before the first step."""
         ...
 
-    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
-        """Told of every step, some of them at a time."""
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        """Called at every log line, with the steps since the last one."""
         ...
 
     def saved(self, kind: str, folder: Path) -> None:
-        """Told of a finished checkpoint, adapter or model."""
+        """Called when a checkpoint, adapter or model is complete."""
         ...
 
     def note(self, message: str) -> None:
-        """Told of anything worth a line."""
+        """Called with a line for the user."""
         ...
 
     def end(self) -> None:
-        """Told once, in every ending."""
+        """Called once, after an error or a signal too."""
         ...
 
 
 class SilentTrainingObserver:
-    """Watches nothing: for ranks other than the first, and for tests."""
+    """Does nothing: for ranks other than 0, and for tests."""
 
-    def begin(self, setting: TrainingSetup) -> None:
-        """Show nothing."""
+    def begin(self, setup: TrainingSetup) -> None:
+        """Do nothing."""
 
-    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
-        """Show nothing."""
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        """Do nothing."""
 
     def saved(self, kind: str, folder: Path) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
     def note(self, message: str) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
 
 class TrainingObservers:
     """Several observers as one."""
 
     def __init__(self, members: Sequence[TrainingObserver]) -> None:
-        """`members` are told in their order."""
+        """`members` are called in their order."""
         self.members = tuple(members)
 
-    def begin(self, setting: TrainingSetup) -> None:
-        """Tell all."""
+    def begin(self, setup: TrainingSetup) -> None:
+        """Call each."""
         for each in self.members:
-            each.begin(setting)
+            each.begin(setup)
 
-    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
-        """Tell all."""
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        """Call each."""
         for each in self.members:
-            each.logged(reports, pace)
+            each.logged(reports, throughput)
 
     def saved(self, kind: str, folder: Path) -> None:
-        """Tell all."""
+        """Call each."""
         for each in self.members:
             each.saved(kind, folder)
 
     def note(self, message: str) -> None:
-        """Tell all."""
+        """Call each."""
         for each in self.members:
             each.note(message)
 
     def end(self) -> None:
-        """Tell all."""
+        """Call each."""
         for each in self.members:
             each.end()

@@ -1,4 +1,4 @@
-"""Processes, sharding, precision: one process without a group works like many of torchrun's."""
+"""Ranks, FSDP2 sharding and mixed precision; a single process runs the same code as the ranks of torchrun."""
 
 import os
 from collections.abc import Iterator
@@ -17,98 +17,102 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import EnvironmentFault, UsageError
 from ..text import did_you_mean
-from .loss import Supervised
+from .loss import ModelWithLoss
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PATIENCE = timedelta(hours=2)
-"""How long ranks wait for the first one, which prepares the data."""
+TIMEOUT = timedelta(hours=2)
+"""Of the process groups: how long ranks wait for rank 0, which prepares the data."""
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """This process among those that train together."""
+    """The rank of this process, the world size, and what the rank computes on."""
 
     rank: int
     size: int
+    """World size."""
     device: torch.device
     dtype: torch.dtype
-    """Of the computation."""
+    """Of forward and backward passes; trained weights are float32."""
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the rank that writes and speaks."""
+    def is_rank_zero(self) -> bool:
+        """Whether this is the rank that plans, logs and exports."""
         return self.rank == 0
 
     @property
     def sharded(self) -> bool:
-        """Whether weights are sharded, be it over one rank: what also makes computation in half precision."""
+        """Whether FSDP wraps the model, be it over one rank: mixed precision is a part of FSDP."""
         return distributed.is_initialized()
 
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.size > 1:
-            distributed.monitored_barrier(group=_host_group(), timeout=PATIENCE)
+            distributed.monitored_barrier(group=_host_group(), timeout=TIMEOUT)
 
-    def share(self, value: Value) -> Value:
-        """Return the first rank's `value` on every rank."""
+    def broadcast(self, value: Value) -> Value:
+        """Return the `value` of rank 0 on every rank."""
         if self.size == 1:
             return value
-        held = [value]
-        distributed.broadcast_object_list(held, src=0, group=_host_group())
-        return held[0]
+        objects = [value]
+        distributed.broadcast_object_list(objects, src=0, group=_host_group())
+        return objects[0]
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return the largest `number` of all ranks, without a wait for the GPU."""
         if self.size == 1:
             return number
-        held = torch.tensor(number)
-        distributed.all_reduce(held, op=distributed.ReduceOp.MAX, group=_host_group())
-        return int(held)
+        tensor = torch.tensor(number)
+        distributed.all_reduce(tensor, op=distributed.ReduceOp.MAX, group=_host_group())
+        return int(tensor)
 
-    def add_up(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Return the sum of `numbers` over all ranks."""
+    def all_reduce_sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the sum of `tensor` over all ranks, in place."""
         if self.size > 1:
-            distributed.all_reduce(numbers)
-        return numbers
+            distributed.all_reduce(tensor)
+        return tensor
 
 
 def count_gpus() -> int:
-    """Return how many GPUs this machine has that torch can use."""
+    """Return the number of GPUs of this machine that torch can use."""
     return torch.cuda.device_count()
 
 
-_HOST: list[distributed.ProcessGroup] = []
+_HOST_GROUP: list[distributed.ProcessGroup] = []
 
 
 def _host_group() -> distributed.ProcessGroup | None:
-    """Return a group whose collectives run on the processor, whatever the weights lie on."""
-    return _HOST[0] if _HOST else None
+    """Return the gloo group, whose collectives run on the CPU, also where weights are on a GPU."""
+    return _HOST_GROUP[0] if _HOST_GROUP else None
 
 
 @contextmanager
-def join_world(device: str | None, dtype: str | None) -> Iterator[World]:
-    """Join the processes that torchrun started, if it did, and leave them in the end."""
+def init_distributed(device: str | None, dtype: str | None) -> Iterator[World]:
+    """Join the process group of torchrun, where there is one, and leave it in the end.
+
+    A single process has a group of its own where FSDP is needed: on a GPU, or for half precision.
+    """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = _device(device)
-    word = dtype or ("bfloat16" if place.type == "cuda" else "float32")
+    chosen = _device(device)
+    word = dtype or ("bfloat16" if chosen.type == "cuda" else "float32")
     if word not in DTYPES:
         raise UsageError(f"no such dtype: {word!r}", where="--dtype", hint=did_you_mean(word, list(DTYPES)))
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-    grouped = size > 1 or word != "float32" or place.type == "cuda"
-    if grouped and size > 1:
-        distributed.init_process_group(backend, timeout=PATIENCE)
-        _HOST.append(distributed.new_group(backend="gloo", timeout=PATIENCE))
-    elif grouped:
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    has_group = size > 1 or word != "float32" or chosen.type == "cuda"
+    if has_group and size > 1:
+        distributed.init_process_group(backend, timeout=TIMEOUT)
+        _HOST_GROUP.append(distributed.new_group(backend="gloo", timeout=TIMEOUT))
+    elif has_group:
         store = distributed.HashStore()  # type: ignore[attr-defined]  # torch does not list it
         distributed.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
-        yield World(rank=rank, size=size, device=place, dtype=DTYPES[word])
+        yield World(rank=rank, size=size, device=chosen, dtype=DTYPES[word])
     finally:
-        _HOST.clear()
-        if grouped:
+        _HOST_GROUP.clear()
+        if has_group:
             distributed.destroy_process_group()
 
 
@@ -131,22 +135,22 @@ def _device(word: str | None) -> torch.device:
     return torch.device("cuda", local)
 
 
-def shard_model(model: Supervised, world: World) -> None:
-    """Move the weights to the device, trained ones in float32, and shard them layer by layer where there is a group.
+def shard_model(model: ModelWithLoss, world: World) -> None:
+    """Move the weights to the device, trained ones in float32, and shard every layer with FSDP2 where there is a group.
 
-    FSDP2 averages gradients by default, on every module apart: each is told to add them up, for the loss is already
-    divided by what the whole step holds.
+    FSDP2 averages gradients over the ranks by default, a setting of every module: here they are summed, for the loss is
+    normalised over all ranks already.
     """
     layers = list(model.language_model.get_decoder().layers)
     if not world.sharded:
-        _place(model, world)
+        _move(model, world)
         return
     mesh = init_device_mesh(world.device.type, (world.size,))
     policy = MixedPrecisionPolicy(param_dtype=world.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for layer in layers:
-        _place(layer, world)
+        _move(layer, world)
         fully_shard(layer, mesh=mesh, mp_policy=policy)
-    _place(model, world)
+    _move(model, world)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     for module in model.modules():
         if isinstance(module, FSDPModule):
@@ -154,7 +158,7 @@ def shard_model(model: Supervised, world: World) -> None:
             module.set_force_sum_reduction_for_comms(True)
 
 
-def _place(module: nn.Module, world: World) -> None:
+def _move(module: nn.Module, world: World) -> None:
     for parameter in module.parameters():
         if not isinstance(parameter, DTensor):
             dtype = torch.float32 if parameter.requires_grad else world.dtype
@@ -164,8 +168,8 @@ def _place(module: nn.Module, world: World) -> None:
             part._buffers[name] = buffer.to(world.device)
 
 
-def wrap_layers(model: Supervised, *, compiled: bool, checkpointed: bool) -> None:
-    """Let every layer be compiled, or computed twice instead of kept; its sharding stays outside of both."""
+def wrap_layers(model: ModelWithLoss, *, compiled: bool, checkpointed: bool) -> None:
+    """Compile every layer, or recompute its activations in the backward pass; FSDP stays outside of both."""
     for layer in model.language_model.get_decoder().layers:
         forward = layer.forward
         if compiled:
@@ -176,22 +180,22 @@ def wrap_layers(model: Supervised, *, compiled: bool, checkpointed: bool) -> Non
 
 
 def clip_gradients(model: nn.Module, largest: float, world: World) -> torch.Tensor:
-    """Scale the gradient down to the norm `largest` at most, and return its norm before, over all ranks.
+    """Clip the gradient to the norm `largest`, and return its norm before clipping, over all ranks.
 
-    On a processor the squares are added in float64: in float32, those of a large matrix come out 1e-5 off.
+    On a CPU squares are summed in float64: in float32 the sum over a large matrix has a relative error of 1e-5.
     """
     trained = [each for each in model.parameters() if each.grad is not None]
-    own = [_own(cast(torch.Tensor, each.grad)) for each in trained]
+    local = [_local(cast(torch.Tensor, each.grad)) for each in trained]
     if world.device.type == "cpu":
-        norms = torch.stack([torch.linalg.vector_norm(each, dtype=torch.float64) for each in own])
+        norms = torch.stack([torch.linalg.vector_norm(each, dtype=torch.float64) for each in local])
         squares = norms.square().sum()
     else:
-        squares = nn.utils.get_total_norm(own).double().square()
-    norm = world.add_up(squares).sqrt()
+        squares = nn.utils.get_total_norm(local).double().square()
+    norm = world.all_reduce_sum(squares).sqrt()
     nn.utils.clip_grads_with_norm_(trained, largest, norm.float())
     return norm
 
 
-def _own(gradient: torch.Tensor) -> torch.Tensor:
-    """Return this rank's part of a gradient; the parts of all ranks make it up."""
+def _local(gradient: torch.Tensor) -> torch.Tensor:
+    """Return this rank's shard of a gradient."""
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient

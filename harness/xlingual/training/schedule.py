@@ -1,4 +1,4 @@
-"""Where a step stands: its rows, its epoch, its learning rate. All of it follows from the number of the step."""
+"""The step schedule: rows, epoch and learning rate of a step, all of them functions of its number."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from ..tune.records import EncodedRows, IntArray, Schedule
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One step of a training."""
+    """One optimizer step: the rows of its global batch."""
 
     number: int
     """From 0 over the whole training."""
@@ -19,7 +19,7 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class StepSchedule:
-    """The steps of a training; an epoch is laid out when its first step is asked for."""
+    """The steps of a training; an epoch is shuffled and split into steps when its first step is asked for."""
 
     rows: EncodedRows
     schedule: Schedule
@@ -29,7 +29,7 @@ class StepSchedule:
     _steps: list[IntArray] = field(default_factory=list, init=False)
 
     def step(self, number: int) -> Step:
-        """Return step `number`; steps are asked for in order, from any on."""
+        """Return step `number`, from 0; quick where steps are asked for in order, from any step on."""
         if number < self._first:
             self._first, self._epoch, self._steps = 0, 0, []
         if not self._steps:
@@ -42,9 +42,9 @@ class StepSchedule:
 
 
 def learning_rate(schedule: Schedule, number: int, steps: int) -> float:
-    """Return the rate of step `number` of `steps`: a linear warm-up from 0, then a cosine that ends at 0.
+    """Return the learning rate of step `number` of `steps`: a linear warm-up from 0, then a cosine decay to 0.
 
-    That of transformers' `cosine`, which the paper's recipe names: the first step of a warm-up moves nothing.
+    That of transformers' `cosine`, which the paper's recipe names: the first step of a warm-up has a rate of 0.
     """
     warmup = math.ceil(schedule.warmup * steps)
     if number < warmup:

@@ -1,4 +1,4 @@
-"""How a plan is trained on the machine at hand: nothing here changes what is learnt, but for rounding."""
+"""Settings of a training that depend on the machine: none of them changes what is learnt, but for rounding."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,54 +6,54 @@ from pathlib import Path
 from ..tune.records import EncodedRows, MixPlan
 
 CHECKPOINTS = "checkpoints"
-"""Folder of a run that holds them."""
+"""Folder of a run that holds its checkpoints."""
 PROVENANCE = "provenance.json"
-"""The TuneRecord beside the weights of a finished model."""
+"""File of the TuneRecord, in the folder of an exported model or adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The machine's side of a training."""
+    """Memory, speed and output of a training."""
 
     pack_length: int = 8192
-    """Most tokens of a pack: of what a rank computes at once."""
+    """Capacity of a pack in tokens: what a rank computes in one micro-batch."""
     checkpoint_every: int = 100
     """Steps."""
     keep: int = 2
-    """Newest checkpoints that stay."""
+    """Newest checkpoints that are kept."""
     log_every: int = 10
     """Steps."""
     dtype: str | None = None
-    """Of what is computed: float32 or bfloat16; None: bfloat16 on a GPU, else float32. Trained weights are float32."""
+    """Of forward and backward passes: float32 or bfloat16; None: bfloat16 on a GPU, else float32."""
     device: str | None = None
     compile: bool = False
-    """Compile every layer: a minute at the start, faster steps on a GPU."""
+    """torch.compile every layer: a minute at the start, faster steps on a GPU."""
     activation_checkpointing: bool = False
-    """Compute layers twice instead of keeping what is inside them: less memory, a third more work."""
+    """Recompute the activations of layers in the backward pass: less memory, a third more computation."""
     merge: bool = False
-    """Write the merged model of an adapter, too."""
+    """Export the merged model of an adapter, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingJob:
-    """A plan with all that its training reads, and where it writes."""
+    """A plan, the files that its training reads, and the folder that it writes to."""
 
     plan: MixPlan
     rows: EncodedRows
     weights: Path
-    """Folder of the base model's configuration and weights in the transformers layout."""
+    """Folder of the base model in the transformers layout: configuration and weights."""
     tokenizer: Path
     """Folder of its tokenizer's files."""
     folder: Path
-    """Of the run: log, checkpoints, and the model in the end. On many machines, one that all of them see."""
+    """Of the run: log, checkpoints, exported model. With ranks on several machines, a folder that all of them share."""
     settings: TrainSettings
 
     @property
     def model_folder(self) -> Path:
-        """Where the finished model lies."""
+        """Folder of the exported model."""
         return self.folder / self.plan.recipe.name
 
     @property
     def adapter_folder(self) -> Path:
-        """Where the adapter of a LoRA or DoRA training lies."""
+        """Folder of the exported adapter of a LoRA or DoRA training."""
         return self.folder / f"{self.plan.recipe.name}-adapter"

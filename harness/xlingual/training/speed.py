@@ -1,4 +1,4 @@
-"""How much of a GPU's peak a training uses: only what the useful tokens need is counted, nothing computed twice."""
+"""MFU: the floating-point operations of useful tokens against a GPU's peak; recomputed activations do not count."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,30 @@ from torch import nn
 
 from ..gpus import peak_of_card
 from ..tune.records import Tuning
-from .loss import Supervised
+from .loss import ModelWithLoss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What a training step has to compute, by its method."""
+class StepFlops:
+    """What the floating-point operations (FLOPs) of a training step follow from."""
 
     body: int
     """Weights of the linear layers below the head."""
     head: int
+    """Weights of the head, which supervised tokens alone go through."""
     attention: int
     """Layers x width of all their query heads."""
-    passes: int
-    """Multiplications of a weight for a token: 3 in full tuning; 2 where most weights are frozen."""
+    matmuls: int
+    """Matrix products with a weight for each token: 3 in full tuning; 2 where most weights are frozen."""
 
-    def operations(self, tokens: int, supervised: int, squares: int) -> float:
-        """Return the floating-point operations for `tokens`, of documents whose squared lengths add to `squares`."""
-        linear = 2.0 * self.passes * (self.body * tokens + self.head * supervised)
-        return linear + 6.0 * self.attention * squares
+    def count(self, tokens: int, supervised: int, squared_lengths: int) -> float:
+        """Return the FLOPs for `tokens` tokens, of documents whose squared lengths add up to `squared_lengths`."""
+        linear = 2.0 * self.matmuls * (self.body * tokens + self.head * supervised)
+        return linear + 6.0 * self.attention * squared_lengths
 
 
-def costs_of(model: Supervised, kind: Tuning) -> Costs:
-    """Count the weights of a model that is not sharded yet."""
+def step_flops(model: ModelWithLoss, kind: Tuning) -> StepFlops:
+    """Return the sizes of a model that is not sharded yet."""
     config = model.language_model.config
     head = model.language_model.get_output_embeddings()
     head_size = sum(each.numel() for each in head.parameters())
@@ -41,8 +42,8 @@ def costs_of(model: Supervised, kind: Tuning) -> Costs:
     heads = int(getattr(config, "num_attention_heads", 0))
     width = int(getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(heads, 1))
     layers = int(getattr(config, "num_hidden_layers", 0))
-    passes = 3 if kind is Tuning.FULL else 2
-    return Costs(body=linear, head=head_size, attention=layers * heads * width, passes=passes)
+    matmuls = 3 if kind is Tuning.FULL else 2
+    return StepFlops(body=linear, head=head_size, attention=layers * heads * width, matmuls=matmuls)
 
 
 def peak_of(device: torch.device) -> float | None:

@@ -1,4 +1,4 @@
-"""`steps.jsonl`: one line a step, appended; a resumed training goes on after its checkpoint, so no step comes twice."""
+"""`steps.jsonl`: one line a step; a resumed training cuts it back to its checkpoint, so that no step is there twice."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ NAME = "steps.jsonl"
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Drop the lines of steps after `step`, and a last one that a kill had torn."""
+    """Drop the lines of steps after `step`, and an incomplete last line that a kill left."""
     try:
         if not path.exists():
             return
@@ -32,14 +32,14 @@ def cut_back(path: Path, step: int) -> None:
         raise disk_fault(error, path) from error
 
 
-def append(path: Path, reports: Sequence[StepReport], pace: Throughput) -> None:
-    """Add the steps of a log; on disk before any checkpoint that comes after them."""
+def append(path: Path, reports: Sequence[StepReport], throughput: Throughput) -> None:
+    """Append a line for each step and sync it to disk, before any later checkpoint is written."""
     lines = []
     for each in reports:
         line = to_json(each)
         if isinstance(line, dict):
-            line["useful_tokens_per_second"] = round(pace.useful_tokens_per_second, 1)
-            line["mfu"] = pace.mfu
+            line["useful_tokens_per_second"] = round(throughput.useful_tokens_per_second, 1)
+            line["mfu"] = throughput.mfu
         lines.append(canonical_json(line) + "\n")
     try:
         with path.open("ab") as file:

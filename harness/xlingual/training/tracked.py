@@ -1,4 +1,4 @@
-"""A training in a tracker: its recipe as settings, its losses and pace by step, and the record of what came out."""
+"""A training in an experiment tracker: recipe and plan as parameters, losses and throughput by step, the record."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,24 +11,24 @@ from .settings import PROVENANCE
 
 
 class TrackedObserver:
-    """Mirrors a sitting of a training; a resumed training is mirrored from where it goes on."""
+    """Mirrors a run of a training; a resumed one is mirrored from its checkpoint on."""
 
     def __init__(self, tracker: Tracker) -> None:
-        """`tracker` is closed when the sitting ends, however it ends."""
+        """`tracker` is closed at the end of the run, after an error or a signal too."""
         self.tracker = tracker
 
-    def begin(self, setting: TrainingSetup) -> None:
-        """Mirror what is trained, and on what."""
-        place: dict[str, Scalar] = {
-            "start": setting.start,
-            "world_size": setting.world_size,
-            "device": setting.device,
-            "dtype": setting.dtype,
+    def begin(self, setup: TrainingSetup) -> None:
+        """Mirror the plan, and what it is trained on."""
+        run: dict[str, Scalar] = {
+            "start": setup.start,
+            "world_size": setup.world_size,
+            "device": setup.device,
+            "dtype": setup.dtype,
         }
-        self.tracker.params({**_params(setting.plan), **place})
+        self.tracker.params({**_params(setup.plan), **run})
 
-    def logged(self, reports: Sequence[StepReport], pace: Throughput) -> None:
-        """Mirror every step, and the pace at the last of them."""
+    def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
+        """Mirror every step, and the throughput at the last of them."""
         for each in reports:
             values = {
                 "loss": each.loss,
@@ -39,21 +39,24 @@ class TrackedObserver:
                 **_losses("language", each.by_language),
             }
             self.tracker.metrics(values, each.step)
-        speed = {"useful_tokens_per_second": pace.useful_tokens_per_second, "wait_share": pace.wait_share}
-        if pace.mfu is not None:
-            speed["mfu"] = pace.mfu
+        speed = {
+            "useful_tokens_per_second": throughput.useful_tokens_per_second,
+            "wait_share": throughput.packs.wait_share,
+        }
+        if throughput.mfu is not None:
+            speed["mfu"] = throughput.mfu
         self.tracker.metrics(speed, reports[-1].step)
 
     def saved(self, kind: str, folder: Path) -> None:
-        """Mirror the record of a finished model or adapter; checkpoints have none."""
+        """Mirror the record of an exported model or adapter; checkpoints have none."""
         if (folder / PROVENANCE).is_file():
             self.tracker.file(folder / PROVENANCE, f"{kind}/{PROVENANCE}")
 
     def note(self, message: str) -> None:
-        """Mirror nothing: notes are for whoever sits there."""
+        """Mirror nothing: notes are for the user at the terminal."""
 
     def end(self) -> None:
-        """Make the archive, or finish sending."""
+        """Write the archive, or finish sending."""
         self.tracker.close()
 
 
@@ -79,13 +82,13 @@ def _params(plan: MixPlan) -> dict[str, Scalar]:
     for part, record in (("method", recipe.method), ("schedule", recipe.schedule)):
         values = to_json(record)
         if isinstance(values, dict):
-            found |= {f"{part}/{name}": _plain(value) for name, value in values.items()}
+            found |= {f"{part}/{name}": _scalar(value) for name, value in values.items()}
     for source in plan.sources:
         found |= {f"source/{source.name}/draws": source.draws, f"source/{source.name}/supervised": source.supervised}
     return found
 
 
-def _plain(value: object) -> Scalar:
+def _scalar(value: object) -> Scalar:
     return value if value is None or isinstance(value, str | int | float | bool) else ", ".join(map(str, _items(value)))
 
 

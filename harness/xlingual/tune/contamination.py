@@ -1,9 +1,9 @@
-"""What leaderboards test on is never learnt: test data are refused by file and by exact text, and it is said what
-could be compared.
+"""Decontamination: rows that hold test data of a leaderboard are left out, and files of test data are refused.
 
-Texts are compared without case, white space, punctuation and Unicode form. Of a question-answering benchmark these are
-passages and questions with their passage, of a translation benchmark the sentences of both sides; an answer ("1823") or
-a question alone proves nothing.
+"A  Cat, sat." in the training text is the test sentence "a cat sat": texts are compared exactly, after case, white
+space, punctuation and Unicode form are normalised. Of a question-answering benchmark the compared texts are passages,
+and questions with their passage; of a translation benchmark the sentences of both sides. An answer ("1823") or a
+question alone is no evidence. A plan lists what was compared, and which test data are not on this machine.
 """
 
 import re
@@ -24,37 +24,37 @@ from ..toml_table import read_toml
 from .records import BenchmarkCheck
 
 PIVOT = "en"
-"""The language that parallel benchmarks are read with, besides those of the mix."""
+"""The language on the other side of parallel benchmarks, read besides those of the mixture."""
 
 
 class _Folding(dict[int, str | None]):
-    """Characters to what is left of them; found out when first met."""
+    """A table for str.translate that drops punctuation, spaces, symbols and control characters; filled on demand."""
 
     def __missing__(self, code: int) -> str | None:
-        left = None if unicodedata.category(chr(code))[0] in "PZCS" else chr(code)
-        self[code] = left
-        return left
+        kept = None if unicodedata.category(chr(code))[0] in "PZCS" else chr(code)
+        self[code] = kept
+        return kept
 
 
 _FOLDING = _Folding()
 
 
 def fold(text: str) -> str:
-    """Return `text` as it is compared: NFC, without case, white space, punctuation, symbols and control characters."""
+    """Return `text` normalised: NFC, case folded, without white space, punctuation, symbols and control characters."""
     return for_scoring(text).casefold().translate(_FOLDING)
 
 
 @dataclass(slots=True)
 class HeldOut:
-    """The test data that a mix is compared with, and what was found so far."""
+    """The test data that a mixture is compared with, and what was found so far."""
 
     checks: list[BenchmarkCheck] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
-    """Folded text -> place of its check."""
+    """Normalised text -> index of its check."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of known test files -> their name."""
     found: dict[int, int] = field(default_factory=dict)
-    """Place of a check -> rows of the mix that hold one of its texts."""
+    """Index of a check -> rows of the mixture that hold one of its texts."""
 
     def refuse_files(self, files: Sequence[DataFile], name: str) -> None:
         """Raise DataError where one of the `files` of the source `name` is a file of test data."""
@@ -64,18 +64,18 @@ class HeldOut:
                 raise DataError(what, where=f"source {name}", hint="train on something else, such as a dev split")
 
     def holds(self, example: Example) -> bool:
-        """Return whether a text of `example` is tested on, and count it."""
+        """Return whether a text of `example` is in a test set, and count it."""
         fields = [fold(text) for text in example.fields.values()]
         candidates = [*fields, "".join(fields), *(fold(text) for text in example.targets)]
-        place = next((self.texts[each] for each in candidates if each in self.texts), None)
-        if place is None:
+        index = next((self.texts[each] for each in candidates if each in self.texts), None)
+        if index is None:
             return False
-        self.found[place] = self.found.get(place, 0) + 1
+        self.found[index] = self.found.get(index, 0) + 1
         return True
 
     def report(self) -> tuple[BenchmarkCheck, ...]:
         """Return the checks with what they found."""
-        return tuple(replace(check, rows=self.found.get(place, 0)) for place, check in enumerate(self.checks))
+        return tuple(replace(check, rows=self.found.get(index, 0)) for index, check in enumerate(self.checks))
 
 
 def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOut:
@@ -92,7 +92,7 @@ def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOu
 
 
 def _load_family(name: str) -> Family:
-    """Return a task family; a broken plugin must not let its test data be learnt."""
+    """Return a task family; UsageError for a broken plugin, whose test data could not be compared with."""
     try:
         return TASKS.get(name)
     except (ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
@@ -105,7 +105,7 @@ def _load_family(name: str) -> Family:
 
 @lru_cache(maxsize=64)
 def _tested_tasks(family: Family, tested: str) -> tuple[tuple[Task, frozenset[str]], ...]:
-    """Return the tasks whose names match `tested`, with their languages; kept, since Flores-101 has ten thousand."""
+    """Return the tasks whose names match `tested`, with their languages; cached, for Flores-101 has ten thousand."""
     pattern = re.compile(tested)
     return tuple((task, _languages_of(task)) for task in family.tasks() if pattern.fullmatch(task.spec.name))
 
@@ -123,24 +123,24 @@ def _gather_family(
     languages: Sequence[str],
     data_source: DataSource,
 ) -> None:
-    """Read a family in its real form and as the packaged sample, and note the languages that it is not here in."""
+    """Read the real test data of a family and its packaged sample; add a check for the languages that are missing."""
     covered = [code for code in languages if any(code in spoken for _, spoken in tasks)]
     known = {*covered, PIVOT}
     needed = [(task, spoken) for task, spoken in tasks if spoken <= known and not spoken.isdisjoint(covered)]
     real = DataSource(folder=None, sample=False, offline=True)
-    homes = [[DataSource(folder=None, sample=True, offline=True)]]
+    to_read = [[DataSource(folder=None, sample=True, offline=True)]]
     if not data_source.sample:
-        homes.insert(0, [replace(data_source, offline=True), real] if data_source.folder is not None else [real])
-    for home in homes:
-        reading = _Reading(family)
+        to_read.insert(0, [replace(data_source, offline=True), real] if data_source.folder is not None else [real])
+    for sources in to_read:
+        reading = _TestData(family)
         for task, spoken in needed:
-            if reading.take(task, home):
+            if reading.read(task, sources):
                 reading.languages.update(spoken)
-        for code in covered:  # the texts of a language may stand beside any other's
+        for code in covered:  # a language may be here with another that the mixture does not have
             others = (pair for pair in tasks if code in pair[1] and code not in reading.languages)
-            if found := next((spoken for task, spoken in others if reading.take(task, home)), None):
+            if found := next((spoken for task, spoken in others if reading.read(task, sources)), None):
                 reading.languages.update(found)
-        _add_checks(data, reading, covered, is_sample=home[0].sample)
+        _add_checks(data, reading, covered, is_sample=sources[0].sample)
 
 
 def _languages_of(task: Task) -> frozenset[str]:
@@ -150,8 +150,8 @@ def _languages_of(task: Task) -> frozenset[str]:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """The test data of one family from one kind of place."""
+class _TestData:
+    """The test data of one family, either the real ones or the packaged sample."""
 
     family: str
     texts: dict[str, None] = field(default_factory=dict)
@@ -160,11 +160,11 @@ class _Reading:
     languages: set[str] = field(default_factory=set)
     folded: dict[str, str] = field(default_factory=dict)
 
-    def take(self, task: Task, places: Sequence[DataSource]) -> bool:
-        """Read the test split of `task` from the first place that has it; False where none has."""
-        for place in places:
+    def read(self, task: Task, data_sources: Sequence[DataSource]) -> bool:
+        """Read the test split of `task` from the first data source that has it; False where none has."""
+        for data_source in data_sources:
             try:
-                found = task.examples(task.spec.split, place)
+                found = task.examples(task.spec.split, data_source)
             except (DataError, EnvironmentFault):
                 continue
             self._add(task, found)
@@ -185,7 +185,7 @@ class _Reading:
 
 
 def compared_texts(task: Task, example: Example, folding: Callable[[str], str] = fold) -> Iterator[str]:
-    """Yield the folded texts of a test example that may not be learnt.
+    """Yield the normalised texts of a test example that may not be in the training text.
 
     These are the passage, and question with passage in any order or as the task asks; both sides of a sentence pair;
     of any other example all that it gives, together.
@@ -200,11 +200,11 @@ def compared_texts(task: Task, example: Example, folding: Callable[[str], str] =
         yield "".join(map(folding, example.fields.values()))
 
 
-def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, is_sample: bool) -> None:
+def _add_checks(data: HeldOut, reading: _TestData, languages: Sequence[str], *, is_sample: bool) -> None:
     here = tuple(code for code in languages if code in reading.languages)
     absent = tuple(code for code in languages if code not in reading.languages)
     if here:
-        place = len(data.checks)
+        index = len(data.checks)
         reading.texts.pop("", None)
         data.checks.append(
             BenchmarkCheck(
@@ -216,7 +216,7 @@ def _add_checks(data: HeldOut, reading: _Reading, languages: Sequence[str], *, i
             )
         )
         for text in reading.texts:
-            data.texts.setdefault(text, place)
+            data.texts.setdefault(text, index)
         for sha256, name in reading.files.items():
             data.files.setdefault(sha256, name)
     if absent and not is_sample:

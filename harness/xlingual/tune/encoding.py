@@ -1,4 +1,8 @@
-"""Examples of a source to rows of tokens: prompt and answer apart; what cannot be learnt is counted and left out."""
+"""From the examples of a source to tokenized rows: prompt and answer are tokenized apart, as generation sees them.
+
+What cannot be trained on (an empty answer, a test passage, a duplicate, a prompt over the length) is counted and left
+out.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,16 +22,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 4096
-"""Rows that are tokenized together."""
+"""Rows that are tokenized in one call."""
 
 
 class TrainableModel(Model, Trainable, Protocol):
-    """A model that answers and can be tuned."""
+    """A model that generates and can be tuned."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Left:
-    """Rows of a source that are not learnt, each counted once, for the first reason that holds."""
+class ExcludedRows:
+    """Rows of a source that are not trained on, each counted once, for the first reason that holds."""
 
     skipped: int = 0
     contaminated: int = 0
@@ -37,25 +41,25 @@ class Left:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SourceRows:
-    """The usable rows of one source, in the order of its files."""
+    """The rows of one source that can be trained on, in the order of its files."""
 
     use: SourceUse
     files: tuple[DataFile, ...]
     total: int
     """Examples that were read."""
-    places: IntArray
+    example_indices: IntArray
     """(rows,): which of the examples each row is."""
     tokens: "NDArray[np.int32]"
     offsets: IntArray
     """(rows + 1,)"""
     answer_starts: IntArray
     cut: "NDArray[np.bool_]"
-    """(rows,): whether the row lost its end."""
+    """(rows,): whether the row was truncated."""
     characters: IntArray
-    """(rows,): of each answer, before any cut."""
+    """(rows,): of each answer, before truncation."""
     answer_tokens: IntArray
-    """(rows,): of each answer, before any cut and without the end token."""
-    left: Left
+    """(rows,): of each answer, before truncation and without the end token."""
+    excluded: ExcludedRows
 
     @property
     def lengths(self) -> IntArray:
@@ -64,19 +68,19 @@ class SourceRows:
 
 
 def corpus_of(use: SourceUse) -> Corpus:
-    """Return what the reader of a source is told."""
+    """Return the part of a source that its reader needs."""
     return Corpus(name=use.name, path=use.path, language=use.language, direction=use.direction, columns=use.columns)
 
 
 @dataclass(slots=True, eq=False)
 class Encoder:
-    """Encodes the sources of one recipe, in order: a row that an earlier source holds is a duplicate."""
+    """Tokenizes the sources of one recipe, in order: a row that an earlier source holds is a duplicate."""
 
     recipe: Recipe
     model: TrainableModel
     held_out: HeldOut
     seen: set[bytes] = field(default_factory=set, init=False)
-    """Hashes of the prompts with answers so far."""
+    """Hashes of prompt and answer of every row so far."""
     rendering: Rendering = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,29 +90,31 @@ class Encoder:
         )
 
     def encode(self, use: SourceUse, source: Source, found: Examples) -> SourceRows:
-        """Return the usable rows of a source; ModelError where the model cannot encode one."""
-        left = Left(skipped=found.skipped)
-        chosen = chain(_in_batches(self._usable(use, source, found, left)), [[]])
-        batches = [_Batch.of(self._tokenize(items, use.name), self.recipe, left) for items in chosen]
-        return _joined(use, found, batches, left)
+        """Return the tokenized rows of a source; ModelError where the model cannot tokenize one."""
+        excluded = ExcludedRows(skipped=found.skipped)
+        items = self._filtered(use, source, found, excluded)
+        batches = [
+            _Batch.of(self._tokenize(batch, use.name), self.recipe, excluded) for batch in chain(_batched(items), [[]])
+        ]
+        return _concatenate(use, found, batches, excluded)
 
-    def _usable(self, use: SourceUse, source: Source, found: Examples, left: Left) -> Iterator["_Item"]:
+    def _filtered(self, use: SourceUse, source: Source, found: Examples, excluded: ExcludedRows) -> Iterator["_Item"]:
         corpus = corpus_of(use)
-        for place, example in enumerate(found.rows):
+        for index, example in enumerate(found.rows):
             answer = example.targets[0]
             if not answer.strip():
-                left.skipped += 1
+                excluded.skipped += 1
                 continue
             if self.held_out.holds(example):
-                left.contaminated += 1
+                excluded.contaminated += 1
                 continue
-            request = render(source.prompt(corpus, example, place), (), self.rendering)
-            mark = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
-            if mark in self.seen:
-                left.duplicates += 1
+            request = render(source.prompt(corpus, example, index), (), self.rendering)
+            digest = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
+            if digest in self.seen:
+                excluded.duplicates += 1
                 continue
-            self.seen.add(mark)
-            yield _Item(place=place, example=example, request=request, answer=answer)
+            self.seen.add(digest)
+            yield _Item(index=index, example=example, request=request, answer=answer)
 
     def _tokenize(self, items: Sequence["_Item"], name: str) -> list["_Encoded"]:
         if not items:
@@ -120,13 +126,14 @@ class Encoder:
             if isinstance(prompt, Failure):
                 what = f"the model cannot take the prompt ({prompt.kind}: {prompt.message})"
                 raise ModelError(what, where=f"source {name}: {item.example.id}", hint="choose another template")
-            rows.append(_Encoded(item.place, prompt, answer, len(item.answer)))
+            rows.append(_Encoded(item.index, prompt, answer, len(item.answer)))
         return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    place: int
+    index: int
+    """Of the example in its source."""
     example: Example
     request: Request
     answer: str
@@ -134,13 +141,14 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    place: int
+    index: int
+    """Of the example in its source."""
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     characters: int
 
 
-def _in_batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+def _batched(items: Iterable[_Item]) -> Iterator[list[_Item]]:
     batch: list[_Item] = []
     for item in items:
         batch.append(item)
@@ -155,11 +163,11 @@ def _in_batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
 class _Batch:
     tokens: "NDArray[np.int32]"
     table: IntArray
-    """(6, rows): place, length, answer start, cut, characters, answer tokens."""
+    """(6, rows): example index, length, answer start, cut, characters, answer tokens."""
 
     @classmethod
-    def of(cls, rows: Sequence[_Encoded], recipe: Recipe, left: Left) -> "_Batch":
-        """Return `rows` as arrays, those that are too long cut or left out."""
+    def of(cls, rows: Sequence[_Encoded], recipe: Recipe, excluded: ExcludedRows) -> "_Batch":
+        """Return `rows` as arrays; those that are too long are truncated or excluded, as the recipe says."""
         import numpy as np  # noqa: PLC0415 - the command line stays light
 
         kept: list[tuple[int, ...]] = []
@@ -168,30 +176,30 @@ class _Batch:
             length = len(row.prompt) + len(row.answer)
             is_long = length > recipe.length
             if is_long and (recipe.on_long is OnLong.DROP or len(row.prompt) >= recipe.length):
-                left.dropped += 1
+                excluded.dropped += 1
                 continue
             tokens = (row.prompt + row.answer)[: recipe.length]
             kept.append(tokens)
-            table.append((row.place, len(tokens), len(row.prompt), int(is_long), row.characters, len(row.answer) - 1))
+            table.append((row.index, len(tokens), len(row.prompt), int(is_long), row.characters, len(row.answer) - 1))
         total = sum(map(len, kept))
         flat = np.fromiter(chain.from_iterable(kept), dtype=np.int32, count=total)
         return cls(flat, np.array(table, dtype=np.int64).reshape(-1, 6).T)
 
 
-def _joined(use: SourceUse, found: Examples, batches: Sequence[_Batch], left: Left) -> SourceRows:
+def _concatenate(use: SourceUse, found: Examples, batches: Sequence[_Batch], excluded: ExcludedRows) -> SourceRows:
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
-    places, lengths, starts, cut, characters, answers = np.concatenate([batch.table for batch in batches], axis=1)
+    indices, lengths, starts, cut, characters, answers = np.concatenate([batch.table for batch in batches], axis=1)
     return SourceRows(
         use=use,
         files=found.files,
         total=len(found.rows),
-        places=places,
+        example_indices=indices,
         tokens=np.concatenate([batch.tokens for batch in batches]),
         offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]),
         answer_starts=starts,
         cut=cut.astype(bool),
         characters=characters,
         answer_tokens=answers,
-        left=left,
+        excluded=excluded,
     )

@@ -1,13 +1,13 @@
-"""Which rows come in which step: a pure function of the rows, the schedule, the seed and the epoch.
+"""Sampling order: which rows come in which step, a pure function of rows, schedule, seed and epoch.
 
-The only state of a training is the number of its step: a resumed one, on any number of ranks, draws the same rows.
+The only state of the data loader is the number of the step: a resumed training reads the same rows on any world size.
 """
 
 from .records import EncodedRows, IntArray, Schedule
 
 
 def order_epoch(rows: EncodedRows, seed: int, epoch: int) -> IntArray:
-    """Return the rows of one epoch, (draws,), in the order in which they are learnt."""
+    """Return the rows of one epoch in shuffled order, (draws,): each as often as the mixture draws it."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     drawn = np.repeat(np.arange(len(rows)), rows.draws)
@@ -15,9 +15,9 @@ def order_epoch(rows: EncodedRows, seed: int, epoch: int) -> IntArray:
 
 
 def steps_of_epoch(rows: EncodedRows, schedule: Schedule, seed: int, epoch: int) -> list[IntArray]:
-    """Return the rows of each step of an epoch; the last step may be smaller than the others.
+    """Return the rows of each step (global batch) of an epoch; the last step may be smaller than the others.
 
-    A step of `tokens_per_step` ends before the row that would exceed it, but has at least one row.
+    A step of `tokens_per_step` has no row that would exceed it, but at least one row.
     """
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
@@ -26,12 +26,12 @@ def steps_of_epoch(rows: EncodedRows, schedule: Schedule, seed: int, epoch: int)
         cuts = list(range(schedule.rows_per_step, len(ordered), schedule.rows_per_step))
         return np.split(ordered, cuts)
     most = schedule.tokens_per_step or 0
-    ends = np.cumsum(rows.lengths[ordered])
+    cumulative = np.cumsum(rows.lengths[ordered])
     cuts = []
     start = 0
     while True:
-        before = ends[start - 1] if start else 0
-        cut = max(int(np.searchsorted(ends, before + most, side="right")), start + 1)
+        before = cumulative[start - 1] if start else 0
+        cut = max(int(np.searchsorted(cumulative, before + most, side="right")), start + 1)
         if cut >= len(ordered):
             return np.split(ordered, cuts)
         cuts.append(cut)

@@ -1,7 +1,7 @@
-"""From encoded sources to the plan of a training: which rows, how often, in how many packs and steps; and its id."""
+"""From tokenized sources to the plan of a training: which rows, how often, in how many steps and packs; and its id."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
@@ -9,9 +9,9 @@ from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
 from .encoding import SourceRows
-from .mix import Stock, draws_per_row, permute, solve
+from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
-from .packing import pack
+from .packing import PackCounts, assign_packs
 from .records import BenchmarkCheck, EncodedRows, IntArray, MixPlan, Recipe, Schedule, SourceReport
 from .rows_file import hash_rows
 
@@ -22,98 +22,120 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Of `plan.json`; goes up when a field changes its meaning."""
 PACK_ROWS = 4
-"""A pack has room for so many rows of the recipe's length, unless told otherwise."""
+"""The default pack length is that of so many rows of the recipe's length."""
+GPU_PACK_LENGTH = 8192
+"""Tokens: in shorter packs a GPU spends longer on FSDP's collectives than on computing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackLayout:
+    """The ranks and the pack length that packs are counted for."""
+
+    pack_length: int | None = None
+    """Tokens; None: the default of the device."""
+    ranks: int = 1
+    """World size."""
+    on_gpu: bool = False
+
+    def length(self, default: int, row_length: int) -> int:
+        """Return the pack length in tokens, never under `row_length`; `default` holds for a CPU."""
+        if self.pack_length is None and self.on_gpu:
+            default = max(default, GPU_PACK_LENGTH)
+        return max(self.pack_length or default, row_length)
+
+
+ONE_PROCESS = PackLayout()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
-    """The rows of one source that are learnt."""
+class SampledRows:
+    """The rows of one source that are trained on."""
 
     source: SourceRows
     rows: IntArray
-    """Places in `source`, in the order of its files."""
+    """Indices into `source`, in the order of its files."""
     draws: IntArray
-    """Of each of `rows`."""
+    """Of each of `rows`, in one epoch."""
 
 
-def draw(sources: Sequence[SourceRows], recipe: Recipe) -> list[Drawn]:
-    """Choose the rows of each source and how often each comes; DataError where amounts or budget cannot be met."""
+def sample_rows(sources: Sequence[SourceRows], recipe: Recipe) -> list[SampledRows]:
+    """Sample the rows of each source and how often each is drawn; DataError where amounts or budget cannot be met."""
     for source in sources:
-        if not len(source.places):
+        if not len(source.example_indices):
             raise _nothing_left(source, recipe)
-    orders = [_taking_order(source, recipe.seed) for source in sources]
-    stocks = [Stock(source.use, source.lengths[order]) for source, order in zip(sources, orders, strict=True)]
-    drawn = []
-    for source, order, count in zip(sources, orders, solve(stocks, recipe.budget), strict=True):
+    orders = [_sampling_order(source, recipe.seed) for source in sources]
+    available = [AvailableRows(each.use, each.lengths[order]) for each, order in zip(sources, orders, strict=True)]
+    sampled = []
+    for source, order, count in zip(sources, orders, solve_mixture(available, recipe.budget), strict=True):
         draws = draws_per_row(count, len(order))
-        drawn.append(_in_file_order(source, order[draws > 0], draws[draws > 0]))
-    return drawn
+        sampled.append(_in_file_order(source, order[draws > 0], draws[draws > 0]))
+    return sampled
 
 
 def _nothing_left(source: SourceRows, recipe: Recipe) -> DataError:
-    left = source.left
+    excluded = source.excluded
     reasons = (
-        f"{left.skipped:,} skipped, {left.contaminated:,} contaminated, "
-        f"{left.duplicates:,} duplicates, {left.dropped:,} dropped"
+        f"{excluded.skipped:,} skipped, {excluded.contaminated:,} contaminated, "
+        f"{excluded.duplicates:,} duplicates, {excluded.dropped:,} dropped"
     )
     return DataError(
         f"no row is left to learn from: {reasons}",
         where=f"source {source.use.name}",
-        hint=f"a row has room for {recipe.length:,} tokens: raise length" if left.dropped else "",
+        hint=f"a row has room for {recipe.length:,} tokens: raise length" if excluded.dropped else "",
     )
 
 
-def _taking_order(source: SourceRows, seed: int) -> IntArray:
-    """Return the rows of a source in the order in which they are taken.
+def _sampling_order(source: SourceRows, seed: int) -> IntArray:
+    """Return the rows of a source in the order in which they are sampled, (rows,).
 
-    It is that of all examples, so that a row which is left out moves no other.
+    All examples are permuted, the excluded ones too, so that an excluded row changes the place of no other.
     """
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
-    rank: IntArray = np.argsort(permute(source.total, seed, source.use.name))
-    order: IntArray = np.argsort(rank[source.places], kind="stable")
+    rank: IntArray = np.argsort(sampling_permutation(source.total, seed, source.use.name))
+    order: IntArray = np.argsort(rank[source.example_indices], kind="stable")
     return order
 
 
-def _in_file_order(source: SourceRows, rows: IntArray, draws: IntArray) -> Drawn:
+def _in_file_order(source: SourceRows, rows: IntArray, draws: IntArray) -> SampledRows:
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     order = np.argsort(rows, kind="stable")
-    return Drawn(source, rows[order], draws[order])
+    return SampledRows(source, rows[order], draws[order])
 
 
-def join(drawn: Sequence[Drawn]) -> EncodedRows:
-    """Return the rows of all sources behind one another."""
+def concatenate_rows(sampled: Sequence[SampledRows]) -> EncodedRows:
+    """Return the rows of all sources, one source after the other."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
-    lengths = np.concatenate([each.source.lengths[each.rows] for each in drawn])
+    lengths = np.concatenate([each.source.lengths[each.rows] for each in sampled])
     return EncodedRows(
-        tokens=np.concatenate([_tokens(each) for each in drawn]),
+        tokens=np.concatenate([_tokens(each) for each in sampled]),
         offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]),
-        answer_starts=np.concatenate([each.source.answer_starts[each.rows] for each in drawn]),
-        sources=np.repeat(np.arange(len(drawn)), [len(each.rows) for each in drawn]),
-        draws=np.concatenate([each.draws for each in drawn]),
+        answer_starts=np.concatenate([each.source.answer_starts[each.rows] for each in sampled]),
+        sources=np.repeat(np.arange(len(sampled)), [len(each.rows) for each in sampled]),
+        draws=np.concatenate([each.draws for each in sampled]),
     )
 
 
-def _tokens(drawn: Drawn) -> "NDArray[np.int32]":
-    """Return the tokens of the chosen rows of a source."""
+def _tokens(sampled: SampledRows) -> "NDArray[np.int32]":
+    """Return the tokens of the sampled rows of a source."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
-    source = drawn.source
-    chosen = np.zeros(len(source.places), dtype=bool)
-    chosen[drawn.rows] = True
+    source = sampled.source
+    chosen = np.zeros(len(source.example_indices), dtype=bool)
+    chosen[sampled.rows] = True
     tokens: NDArray[np.int32] = source.tokens[np.repeat(chosen, source.lengths)]
     return tokens
 
 
 def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
-    """Return the id of a training, 64 hex digits: what is learnt, from what, and how.
+    """Return the id of a training, 64 hex digits: a hash of the recipe, the base's fingerprint and the tokenized rows.
 
-    The words by which recipe and base are called, which differ from machine to machine, are no part of it.
+    The name that a machine has for the base, the description, and how rows lie in packs are no part of it.
     """
-    said: dict[str, Json] = {key: value for key, value in _fields(recipe).items() if key not in ("base", "description")}
-    return content_hash({"schema": SCHEMA, "recipe": said, "base": base.fingerprint, "rows": hash_rows(rows)})
+    hashed = {key: value for key, value in _fields(recipe).items() if key not in ("base", "description")}
+    return content_hash({"schema": SCHEMA, "recipe": hashed, "base": base.fingerprint, "rows": hash_rows(rows)})
 
 
 def _fields(recipe: Recipe) -> dict[str, Json]:
@@ -122,7 +144,7 @@ def _fields(recipe: Recipe) -> dict[str, Json]:
 
 
 def count_steps(rows: EncodedRows, schedule: Schedule, seed: int) -> int:
-    """Return the steps of the whole training; of a last epoch that is a fraction, the first steps, at least one."""
+    """Return the optimizer steps of the whole training; a fraction of a last epoch counts at least one."""
     whole, fraction = divmod(schedule.epochs, 1)
     if schedule.rows_per_step is not None:
         per_epoch = -(-int(rows.draws.sum()) // schedule.rows_per_step)
@@ -134,39 +156,26 @@ def count_steps(rows: EncodedRows, schedule: Schedule, seed: int) -> int:
     return sum(counts) + (max(1, round(fraction * last)) if fraction else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """How the rows of the first epoch lie in packs, step by step."""
-
-    packs: int
-    fill: float
-    """Share of the packs' room that holds tokens."""
-
-
-def pack_epoch(rows: EncodedRows, recipe: Recipe, pack_length: int) -> Packing:
-    """Pack every step of the first epoch."""
+def pack_epoch(rows: EncodedRows, recipe: Recipe, pack_length: int, ranks: int) -> PackCounts:
+    """Return what the packs of the first epoch come to: those that a training on `ranks` ranks makes, step by step."""
     lengths = rows.lengths
-    packs = tokens = 0
+    counts = PackCounts()
     for step in steps_of_epoch(rows, recipe.schedule, recipe.seed, 0):
-        of_step = lengths[step].tolist()
-        packs += len(pack(of_step, pack_length))
-        tokens += sum(of_step)
-    return Packing(packs, tokens / (packs * pack_length))
+        counts += assign_packs(step.tolist(), lengths[step].tolist(), pack_length, ranks).counts
+    return counts
 
 
 def make_plan(
     recipe: Recipe,
     base: ModelSpec,
-    drawn: Sequence[Drawn],
+    sampled: Sequence[SampledRows],
     rows: EncodedRows,
     checks: tuple[BenchmarkCheck, ...],
-    pack_length: int | None,
+    layout: PackLayout,
 ) -> MixPlan:
-    """Return the plan; `pack_length` in tokens, None for PACK_ROWS times the recipe's length."""
-    length = max(pack_length or PACK_ROWS * recipe.length, recipe.length)
-    packing = pack_epoch(rows, recipe, length)
-    reports = tuple(report(each) for each in drawn)
-    return MixPlan(
+    """Return the plan; its pack length is PACK_ROWS times the recipe's length, unless `layout` says otherwise."""
+    reports = tuple(source_report(each) for each in sampled)
+    plan = MixPlan(
         schema=SCHEMA,
         id=identify(recipe, base, rows),
         recipe=recipe,
@@ -177,30 +186,54 @@ def make_plan(
         tokens=sum(each.tokens for each in reports),
         supervised=sum(each.supervised for each in reports),
         steps=count_steps(rows, recipe.schedule, recipe.seed),
+        pack_length=PACK_ROWS * recipe.length,
+        packs=0,
+        fill=0.0,
+    )
+    return _count_packs(plan, rows, layout)
+
+
+def repack(plan: MixPlan, rows: EncodedRows, layout: PackLayout) -> MixPlan:
+    """Return `plan` with the packs of another layout; its id is the same, for the same is learnt in the same steps."""
+    ranks = None if layout.ranks == 1 else layout.ranks
+    if (layout.length(plan.pack_length, plan.recipe.length), ranks) == (plan.pack_length, plan.ranks):
+        return plan
+    return _count_packs(plan, rows, layout)
+
+
+def _count_packs(plan: MixPlan, rows: EncodedRows, layout: PackLayout) -> MixPlan:
+    length = layout.length(plan.pack_length, plan.recipe.length)
+    counts = pack_epoch(rows, plan.recipe, length, layout.ranks)
+    is_alone = layout.ranks == 1
+    return replace(
+        plan,
         pack_length=length,
-        packs=packing.packs,
-        fill=packing.fill,
+        packs=counts.packs,
+        fill=counts.fill(length),
+        ranks=None if is_alone else layout.ranks,
+        pad_share=None if is_alone else counts.pad_share,
+        wait_share=None if is_alone else counts.wait_share,
     )
 
 
-def report(drawn: Drawn) -> SourceReport:
-    """Return how a source stands in the mix."""
-    source, rows = drawn.source, drawn.rows
+def source_report(sampled: SampledRows) -> SourceReport:
+    """Return how a source is represented in the mixture."""
+    source, rows, excluded = sampled.source, sampled.rows, sampled.source.excluded
     lengths = source.lengths[rows]
     answer_tokens = int(source.answer_tokens[rows].sum())
     return SourceReport(
         name=source.use.name,
         language=source.use.language,
         files=source.files,
-        available=len(source.places),
+        available=len(source.example_indices),
         distinct=len(rows),
-        draws=int(drawn.draws.sum()),
-        tokens=int((lengths * drawn.draws).sum()),
-        supervised=int(((lengths - source.answer_starts[rows]) * drawn.draws).sum()),
+        draws=int(sampled.draws.sum()),
+        tokens=int((lengths * sampled.draws).sum()),
+        supervised=int(((lengths - source.answer_starts[rows]) * sampled.draws).sum()),
         truncated=int(source.cut[rows].sum()),
-        dropped=source.left.dropped,
-        skipped=source.left.skipped,
-        duplicates=source.left.duplicates,
-        contaminated=source.left.contaminated,
+        dropped=excluded.dropped,
+        skipped=excluded.skipped,
+        duplicates=excluded.duplicates,
+        contaminated=excluded.contaminated,
         characters_per_token=int(source.characters[rows].sum()) / answer_tokens if answer_tokens else None,
     )

@@ -1,8 +1,10 @@
-"""From a recipe and a base to a plan and its rows in a folder: all that a training needs, before any weight is loaded.
+"""From a recipe and a base to a plan and tokenized rows in a folder, before any weight is loaded.
 
-OUT/RECIPE-xxxxxxxx/
-plan.json            the MixPlan; the folder's name ends in the first digits of its id
-rows/*.npy           the EncodedRows, one array a file
+    OUT/RECIPE-xxxxxxxx/     the name has the first digits of the plan's id
+        plan.json            the MixPlan
+        rows/*.npy           the EncodedRows, one array a file
+
+Every rank of a training reads them from there.
 """
 
 from collections.abc import Callable
@@ -21,9 +23,9 @@ from ..serial import from_json, to_json
 from ..store import prepare_folder
 from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
-from .plan import draw, identify, join, make_plan
+from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
 from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe
-from .rows_file import AGAIN, read_rows, write_rows
+from .rows_file import RESTORE_HINT, read_rows, write_rows
 
 PLAN = "plan.json"
 ROWS = "rows"
@@ -31,18 +33,18 @@ ROWS = "rows"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """What is to be trained."""
+    """A plan with the rows that it trains on."""
 
     plan: MixPlan
     rows: EncodedRows
     folder: Path | None
-    """Where both are stored; None where nothing was written."""
+    """Where both are stored; None where they are not."""
 
 
 def open_base(word: str, *, offline: bool) -> Model:
-    """Open the base that a recipe or the user names, in float32 on the CPU, so that every machine sees the same model.
+    """Open the base that a recipe or the user names; ModelError where it cannot be tuned.
 
-    Raises ModelError where it cannot be tuned.
+    In float32 on the CPU, so that its fingerprint is the same on every machine.
     """
     return trainable(open_model(word, ModelOptions(dtype="float32", device="cpu", offline=offline)))
 
@@ -56,7 +58,7 @@ def trainable(model: Model) -> TrainableModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Encoded:
-    """All usable rows of a recipe's sources, from which mixes of any amounts are drawn."""
+    """All rows of a recipe's sources, tokenized: mixtures of any amounts are sampled from them."""
 
     base: ModelSpec
     sources: tuple[SourceRows, ...]
@@ -69,19 +71,19 @@ def plan_mix(
     model: Model,
     data_source: DataSource,
     *,
-    pack_length: int | None = None,
+    layout: PackLayout = ONE_PROCESS,
     note: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Read, check and encode the sources of `recipe` for the base `model`, and lay out its training; write nothing.
+    """Read, decontaminate and tokenize the sources of `recipe` for the base `model`, and plan; write nothing.
 
-    `pack_length` in tokens; `note` is told what is being done. Raises DataError, UsageError, ModelError or
-    EnvironmentFault where recipe, data or model are unusable.
+    Packs are counted for `layout`; `note` receives a line on each thing that is done. Raises DataError, UsageError,
+    ModelError or EnvironmentFault where recipe, data or model cannot be used.
     """
-    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), pack_length)
+    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), layout)
 
 
 def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Callable[[str], None]) -> Encoded:
-    """Read, check and encode the sources of `recipe`, all that they hold; the amounts do not matter yet."""
+    """Read, decontaminate and tokenize all rows of the sources of `recipe`, whatever their amounts."""
     base = trainable(model)
     languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
     note(
@@ -100,12 +102,12 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
     return Encoded(base=base.spec, sources=tuple(sources), checks=held_out.report())
 
 
-def plan_encoded(recipe: Recipe, encoded: Encoded, pack_length: int | None = None) -> Prepared:
-    """Draw the rows of `recipe`, which differs from the one encoded in amounts, seed, name or schedule at most."""
+def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROCESS) -> Prepared:
+    """Sample the mixture of `recipe`, which differs from the tokenized one in amounts, seed, name or schedule only."""
     sources = [replace(rows, use=use) for rows, use in zip(encoded.sources, recipe.sources, strict=True)]
-    drawn = draw(sources, recipe)
-    rows = join(drawn)
-    plan = make_plan(recipe, encoded.base, drawn, rows, encoded.checks, pack_length)
+    sampled = sample_rows(sources, recipe)
+    rows = concatenate_rows(sampled)
+    plan = make_plan(recipe, encoded.base, sampled, rows, encoded.checks, layout)
     return Prepared(plan=plan, rows=rows, folder=None)
 
 
@@ -115,7 +117,7 @@ def plan_folder(plan: MixPlan, out: Path) -> Path:
 
 
 def store_plan(prepared: Prepared, out: Path) -> Prepared:
-    """Write plan and rows below `out`, the plan last: where it stands, the rows do. EnvironmentFault on failure."""
+    """Write rows and plan below `out`, the plan last, so that a plan has its rows. EnvironmentFault on failure."""
     folder = plan_folder(prepared.plan, out)
     prepare_folder(folder)
     write_rows(prepared.rows, folder / ROWS)
@@ -124,11 +126,11 @@ def store_plan(prepared: Prepared, out: Path) -> Prepared:
 
 
 def load_plan(folder: Path) -> Prepared:
-    """Read plan and rows, the rows mapped into memory; DataError where rows or recipe are not the plan's own."""
+    """Read plan and rows, the rows memory-mapped; DataError where rows, recipe or base do not hash to the plan's id."""
     plan = from_json(MixPlan, read_json(folder / PLAN), where=str(folder / PLAN))
     rows = read_rows(folder / ROWS)
     if identify(plan.recipe, plan.base, rows) != plan.id:
-        raise DataError("rows, recipe or base are not those of the plan's id", where=str(folder), hint=AGAIN)
+        raise DataError("rows, recipe or base are not those of the plan's id", where=str(folder), hint=RESTORE_HINT)
     return Prepared(plan=plan, rows=rows, folder=folder)
 
 
@@ -140,6 +142,6 @@ def prepare(
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Plan, store, and return what was stored as every rank will read it."""
+    """Plan, store, and return what was stored, as every rank will read it."""
     stored = store_plan(plan_mix(recipe, model, data_source, note=note), out)
     return load_plan(plan_folder(stored.plan, out))

@@ -1,11 +1,15 @@
-"""The frozen records of tuning, in the order of their flow: Recipe -> EncodedRows, MixPlan -> TuneRecord."""
+"""The frozen records of tuning, in the order of their flow: Recipe -> EncodedRows, MixPlan -> TuneRecord.
+
+Recipe, MixPlan and TuneRecord are stored as JSON; the names of their fields are the format of these files.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..records import DataFile, ModelSpec
+from ..serial import LATER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +19,7 @@ IntArray: TypeAlias = "NDArray[np.int64]"
 
 
 class Unit(StrEnum):
-    """In what the amount of a source is said."""
+    """The unit of the amount of a source."""
 
     ALL = "all"
     """Every row once."""
@@ -30,7 +34,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """How much of a source goes into one epoch of the mix."""
+    """How much of a source is drawn in one epoch of the mixture."""
 
     unit: Unit
     value: float | None
@@ -45,7 +49,7 @@ class SourceUse:
     reader: str
     """The Source plugin that reads it: alpaca, parallel, tsv, tmx, po, ..."""
     path: str
-    """Relative to the data folder; what braces mean is the reader's affair: "train.{language}"."""
+    """Relative to the data folder; the reader resolves braces: "train.{language}"."""
     language: str
     """Code of the language of the answers."""
     direction: tuple[str, str] | None
@@ -54,12 +58,12 @@ class SourceUse:
     """Names of the fields to read, in the reader's order; (): the reader's own."""
     amount: Amount
     max_epochs: float
-    """A row is drawn at most so often in one epoch of the mix, rounded up."""
+    """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The size of one epoch of the mix; one of the two is set."""
+    """The size of one epoch of the mixture; one of the two is set."""
 
     rows: int | None
     tokens: int | None
@@ -75,61 +79,62 @@ class Tuning(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """Which weights are trained, and how an adapter is made."""
+    """Which weights are trained, and the shape of an adapter."""
 
     kind: Tuning
     rank: int
     alpha: float
     dropout: float
     targets: tuple[str, ...]
-    """Names of linear layers, or ("all-linear",); the four are not used in full tuning."""
+    """Names of linear layers, or ("all-linear",). Rank, alpha, dropout and targets mean nothing in full tuning."""
 
 
 class Norm(StrEnum):
-    """What a step's loss is divided by."""
+    """How the loss of a step is normalised, over all micro-batches and ranks."""
 
     TOKEN = "token"  # noqa: S105 - no secret
-    """Supervised tokens of the whole step: every token counts the same."""
+    """By the supervised tokens of the whole step: every token has the same weight."""
     ROW = "row"
-    """Supervised tokens of the row, then rows of the step: every row counts the same."""
+    """By the supervised tokens of the row, then by the rows of the step: every row has the same weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and how fast."""
+    """The optimizer's side of a recipe: length of the training, step size, learning rate."""
 
     epochs: float
     rows_per_step: int | None
     tokens_per_step: int | None
     """One of the two is set."""
     learning_rate: float
-    """At the end of the warm-up; it falls along a cosine from there to 0."""
+    """Peak, at the end of a linear warm-up; from there a cosine to 0."""
     warmup: float
-    """Share of all steps."""
+    """Share of all steps, 0 to 1."""
     weight_decay: float
     clip: float
-    """Largest norm of the gradient of a step."""
+    """Largest norm of the gradient of a step; a larger gradient is scaled down to it."""
     norm: Norm
 
 
 class OnLong(StrEnum):
-    """What becomes of a row that is longer than the recipe's length."""
+    """What is done with a row that is longer than the recipe's length."""
 
     CUT = "cut"
-    """It loses its end, the end token too."""
+    """Truncate it: its end is lost, the end token too."""
     DROP = "drop"
+    """Leave it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that makes a model out of a base, but the bytes of the data."""
+    """All settings that turn a base into a tuned model; only the bytes of the data are not in it."""
 
     name: str
     description: str
     base: str
     """A model word."""
     template: str
-    """alpaca, chat or raw: the wrapper of prompts, in tuning as in evaluation."""
+    """alpaca, chat or raw: the prompt template, in tuning as in evaluation."""
     seed: int
     length: int
     """Most tokens of a row."""
@@ -142,18 +147,18 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedRows:
-    """The distinct rows of a mix as tokens, in the order of its sources."""
+    """The distinct rows of a mixture, tokenized, in the order of its sources."""
 
     tokens: "NDArray[np.int32]"
-    """(tokens,): prompt, then answer with its end token, of one row behind the other."""
+    """(tokens,): the rows concatenated, each a prompt, then an answer with its end token."""
     offsets: IntArray
     """(rows + 1,): where each row begins in `tokens`."""
     answer_starts: IntArray
-    """(rows,): the number of prompt tokens of each row."""
+    """(rows,): prompt tokens of each row, which the loss mask leaves out."""
     sources: IntArray
-    """(rows,): the place of its source in the recipe."""
+    """(rows,): the index of its source in the recipe."""
     draws: IntArray
-    """(rows,): how often each row comes in one epoch."""
+    """(rows,): how often each row is drawn in one epoch."""
 
     def __len__(self) -> int:
         """Return the number of distinct rows."""
@@ -166,80 +171,89 @@ class EncodedRows:
 
     @property
     def supervised(self) -> IntArray:
-        """Answer tokens of each row, (rows,): those that the loss is over."""
-        return self.lengths - self.answer_starts
+        """Supervised tokens of each row, (rows,): its answer, but for a first token, which nothing predicts."""
+        import numpy as np  # noqa: PLC0415 - the command line stays light
+
+        return np.maximum(self.lengths - np.maximum(self.answer_starts, 1), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """A source as it stands in a plan; tokens are those of one epoch."""
+    """A source in a plan; tokens are those of one epoch."""
 
     name: str
     language: str
     files: tuple[DataFile, ...]
     available: int
-    """Rows that may be used: neither duplicates, nor contaminated, nor dropped."""
+    """Rows that can be sampled: neither skipped, duplicate, contaminated nor dropped."""
     distinct: int
-    """Rows that are used."""
+    """Rows that are sampled."""
     draws: int
-    """Rows of one epoch, repeats counted."""
+    """Rows of one epoch, repeats included."""
     tokens: int
     supervised: int
     truncated: int
-    """Of the distinct rows."""
+    """Distinct rows that lost their end."""
     dropped: int
-    """Rows that are too long, or whose prompt alone leaves no room for an answer."""
+    """Rows that are too long, or whose prompt alone fills the length."""
     skipped: int
-    """Rows with nothing to ask or to learn: an empty side."""
+    """Rows with an empty prompt or answer."""
     duplicates: int
     contaminated: int
-    """Rows refused because a leaderboard tests on them."""
+    """Rows that hold a text of a test set that a leaderboard uses."""
     characters_per_token: float | None
     """Of the answers; None without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkCheck:
-    """A benchmark that leaderboards test on, and whether the mix could be compared with it."""
+    """Decontamination against one benchmark that leaderboards use, as far as its test data are on this machine."""
 
     family: str
     languages: tuple[str, ...]
-    """Codes of the mix's languages in which it was compared, or in which it could not be."""
+    """Codes of the mixture's languages that were compared, or, without origins, that could not be."""
     origins: tuple[str, ...]
     """Where its test data came from: local, cache, sample; () where it is not on this machine."""
     texts: int
     """Distinct passages, questions with passage, and sentences that were compared."""
     rows: int
-    """Rows of the mix that hold one of them, and so are left out."""
+    """Rows of the mixture that hold one of them, and so are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixPlan:
-    """What would be trained, known before any weight is loaded; `tune run` trains exactly this."""
+    """What a training would do, known before any weight is loaded; `tune run` trains exactly this."""
 
     schema: int
     id: str
-    """Content hash of recipe, base and encoded rows: the run's identity, whatever machine trains it."""
+    """Content hash of recipe, base and tokenized rows: the identity of the run, whatever machine trains it."""
     recipe: Recipe
     base: ModelSpec
     sources: tuple[SourceReport, ...]
     checks: tuple[BenchmarkCheck, ...]
     rows: int
-    """Of one epoch, repeats counted."""
+    """Of one epoch, repeats included."""
     tokens: int
     supervised: int
     steps: int
-    """Of the whole training."""
+    """Optimizer steps of the whole training."""
     pack_length: int
+    """Capacity of a pack, in tokens."""
     packs: int
-    """Of the first epoch."""
+    """Of the first epoch over all ranks, empty ones included: those that a training makes."""
     fill: float
-    """Share of the packs' room that holds tokens, 0 to 1."""
+    """Share of the packs' capacity that holds tokens, 0 to 1."""
+    ranks: int | None = field(default=None, metadata=LATER)
+    """World size that packs are counted for; None: one process."""
+    pad_share: float | None = field(default=None, metadata=LATER)
+    """Padding of empty packs, as a share of all computed tokens; None: none, on one process."""
+    wait_share: float | None = field(default=None, metadata=LATER)
+    """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRecord:
-    """A finished training: what `provenance.json` beside the weights holds."""
+    """The record of a finished training: `provenance.json` in the folder of its model."""
 
     schema: int
     plan: MixPlan

@@ -1,4 +1,4 @@
-"""Encoded rows on disk: one array a file, mapped into memory when read, and their hash."""
+"""Tokenized rows on disk: one array a file, memory-mapped when read, and their hash."""
 
 import hashlib
 import io
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 ARRAYS = ("tokens", "offsets", "answer_starts", "sources", "draws")
 """Fields of EncodedRows, each in `rows/FIELD.npy`."""
-AGAIN = "xlingual tune plan makes them again"
+RESTORE_HINT = "xlingual tune plan makes them again"
 
 
 def hash_rows(rows: EncodedRows) -> str:
-    """Return the SHA-256 over the kind, shape and bytes of every array, 64 hex digits."""
+    """Return the SHA-256 over name, dtype, shape and bytes of every array, 64 hex digits."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     digest = hashlib.sha256()
@@ -31,7 +31,7 @@ def hash_rows(rows: EncodedRows) -> str:
 
 
 def write_rows(rows: EncodedRows, folder: Path) -> None:
-    """Write the arrays below `folder`, each whole or not at all; EnvironmentFault where the disk does not take them."""
+    """Write the arrays below `folder`, each whole or not at all; EnvironmentFault where they cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ARRAYS:
@@ -52,7 +52,7 @@ def _write(array: "NDArray[np.generic]", path: Path) -> None:
 
 
 def read_rows(folder: Path) -> EncodedRows:
-    """Return the rows below `folder`, mapped into memory; EnvironmentFault or DataError where they cannot be."""
+    """Return the rows below `folder`, memory-mapped; EnvironmentFault or DataError where they cannot be read."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     arrays = []
@@ -63,5 +63,5 @@ def read_rows(folder: Path) -> EncodedRows:
         except OSError as error:
             raise disk_fault(error, path) from error
         except (ValueError, EOFError) as error:
-            raise DataError(f"no array ({error})", where=str(path), hint=AGAIN) from error
+            raise DataError(f"no array ({error})", where=str(path), hint=RESTORE_HINT) from error
     return EncodedRows(*arrays)

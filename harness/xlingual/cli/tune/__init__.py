@@ -1,14 +1,14 @@
 """`xlingual tune`: make a model from a recipe.
 
 plan, preview, recipes, run   the commands, one module each
-options                       the options that they share
-progress                      what a training shows while it runs
-trainer                       one training for commands that run several, in as many processes as there are GPUs
+options                       options that they share, and the way from them to a plan
+progress                      progress of a training on stderr
+trainer                       a training as a step of other commands, in one process or one for each GPU
 """
 
 import click
 
-from .. import EXIT_CODES, LazyGroup
+from .. import EXIT_CODES, HELP_OPTIONS, LazyGroup
 
 
 class _TuneGroup(LazyGroup):
@@ -23,6 +23,6 @@ class _TuneGroup(LazyGroup):
     }
 
 
-@click.group("tune", cls=_TuneGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("tune", cls=_TuneGroup, epilog=EXIT_CODES, context_settings={"help_option_names": HELP_OPTIONS})
 def COMMAND() -> None:  # noqa: N802 (a command of the group)
     """Make a model from a recipe, a TOML file that says which text, how much of it, which base and which schedule."""

@@ -1,4 +1,4 @@
-"""What the commands of `xlingual tune` share: the words that name a mix, and the way from them to a plan."""
+"""Options that the commands of `xlingual tune` share, and the way from them to a plan."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +7,7 @@ import click
 
 from ...errors import ModelError
 from ...plugin import Model
+from ...tune.plan import ONE_PROCESS, PackLayout, repack
 from ...tune.prepare import PLAN, Prepared, load_plan, open_base, plan_mix
 from ...tune.recipe import find_recipe
 from .. import printable
@@ -14,8 +15,8 @@ from ..options import data_option, offline_option, read_data_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixWords:
-    """The words that name a mix."""
+class MixOptions:
+    """A recipe, or a stored plan, with its base and its data."""
 
     recipe: str
     base: str | None
@@ -35,25 +36,35 @@ def mix_parameters() -> list[click.Parameter]:
     ]
 
 
-def plan_words(words: MixWords, *, pack_length: int | None = None) -> tuple[Prepared, Model]:
-    """Return the plan of a mix and its base; what is being done is said on stderr."""
-    if (folder := Path(words.recipe)).joinpath(PLAN).is_file():
-        return _stored(folder, words)
-    recipe = find_recipe(words.recipe)
-    if words.base is not None:
-        recipe = replace(recipe, base=words.base)
-    data_source = read_data_source(words.data, offline=words.offline)
-    model = open_base(recipe.base, offline=words.offline)
+def make_or_load_plan(options: MixOptions, layout: PackLayout | None = None) -> tuple[Prepared, Model]:
+    """Return the plan of a recipe or of a run folder, with its base; what is being done is shown on stderr.
+
+    Packs are counted for `layout`: None means one process for a recipe, and no change of a stored plan. Nothing is
+    written.
+    """
+    if (folder := Path(options.recipe)).joinpath(PLAN).is_file():
+        prepared, model = _load_plan(folder, options)
+        plan = prepared.plan if layout is None else repack(prepared.plan, prepared.rows, layout)
+        return replace(prepared, plan=plan), model
+    recipe = find_recipe(options.recipe)
+    if options.base is not None:
+        recipe = replace(recipe, base=options.base)
+    data_source = read_data_source(options.data, offline=options.offline)
+    model = open_base(recipe.base, offline=options.offline)
     prepared = plan_mix(
-        recipe, model, data_source, pack_length=pack_length, note=lambda line: click.echo(printable(line), err=True)
+        recipe,
+        model,
+        data_source,
+        layout=layout or ONE_PROCESS,
+        note=lambda line: click.echo(printable(line), err=True),
     )
     return prepared, model
 
 
-def _stored(folder: Path, words: MixWords) -> tuple[Prepared, Model]:
+def _load_plan(folder: Path, options: MixOptions) -> tuple[Prepared, Model]:
     """Return a stored plan and its base; ModelError where the base is another now."""
     prepared = load_plan(folder)
-    model = open_base(words.base or prepared.plan.recipe.base, offline=words.offline)
+    model = open_base(options.base or prepared.plan.recipe.base, offline=options.offline)
     if model.spec.fingerprint != prepared.plan.base.fingerprint:
         what = f"{model.spec.name} is not the base of the plan, {prepared.plan.base.name}, to the byte"
         raise ModelError(what, where=str(folder), hint="--base names the model that it was planned with")

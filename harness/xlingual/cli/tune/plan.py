@@ -1,4 +1,4 @@
-"""`xlingual tune plan`: the mix table, the size of the training, and what the mix was compared with."""
+"""`xlingual tune plan`: the mixture, steps and packs, hours and memory on a GPU, and the decontamination."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,16 @@ from ...gpus import GPUS, find_gpu
 from ...plugin import Model, Trainable
 from ...serial import to_json
 from ...tune.cost import Cost, estimate_cost, read_shape
+from ...tune.plan import PackLayout
 from ...tune.prepare import store_plan
 from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
 from .. import printable
 from ..display import show_table
 from ..options import json_option, takes
-from .options import MixWords, mix_parameters, plan_words
+from .options import MixOptions, make_or_load_plan, mix_parameters
 
+DEFAULT_GPU = "H100"
+"""The cost is estimated for it where no GPU is named."""
 _HEADER = (
     *("source", "language", "available", "used", "epochs", "tokens", "supervised", "share", "cut"),
     *("dropped", "skipped", "duplicates", "contaminated", "chars/token"),
@@ -26,33 +29,38 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune plan`."""
 
     recipe: str
     base: str | None
     data: str | None
     offline: bool
     out: str | None
-    gpu: str
+    gpu: str | None
     pack_length: int | None
     as_json: bool
 
 
 def run_plan(options: PlanOptions) -> int:
-    """Plan, store where asked to, and show."""
-    find_gpu(options.gpu)
-    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = plan_words(words, pack_length=options.pack_length)
+    """Plan, store where asked to, and show.
+
+    With `--gpu 8xA100`, packs are those of a training on these GPUs: 8 ranks, and the pack length of a GPU.
+    """
+    gpu = options.gpu or DEFAULT_GPU
+    count, _ = find_gpu(gpu)
+    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    layout = PackLayout(pack_length=options.pack_length, ranks=count, on_gpu=options.gpu is not None)
+    prepared, model = make_or_load_plan(mix, layout)
     if options.out is not None:
         prepared = store_plan(prepared, Path(options.out))
     plan = prepared.plan
-    cost = _estimate(plan, model, options.gpu)
+    cost = _estimate(plan, model, gpu)
     if options.as_json:
         folder = None if prepared.folder is None else str(prepared.folder)
         document = {"schema": 1, "plan": to_json(plan), "cost": to_json(cost), "folder": folder}
         click.echo(pretty_json(document), nl=False)
         return 0
-    _show(plan, cost, options.gpu)
+    _show(plan, cost, gpu)
     if prepared.folder is not None:
         click.echo(printable(f"stored in {prepared.folder}"))
     return 0
@@ -118,10 +126,18 @@ def _size_lines(plan: MixPlan) -> list[str]:
     return [
         f"base: {plan.base.name}, {method.kind.value}{rank}, rows of at most {plan.recipe.length} tokens",
         f"steps: {plan.steps:,} in {schedule.epochs:g} epochs, each {step}: about {a_step:,.0f} tokens",
-        f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full",
+        f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full"
+        + _ranks_words(plan),
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",
     ]
+
+
+def _ranks_words(plan: MixPlan) -> str:
+    """Return what several ranks do with the packs; nothing for one process, where no rank waits for another."""
+    if plan.ranks is None or plan.wait_share is None:
+        return ""
+    return f", {plan.packs // plan.ranks:,} on each of {plan.ranks} ranks, {100 * plan.wait_share:.1f}% waiting"
 
 
 def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
@@ -130,13 +146,13 @@ def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
     minutes = 60 * cost.hours
     time = "under 1 minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     time = time if minutes < 60 else f"about {cost.hours:,.1f} hours"
-    room = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
+    too_large = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
     rate = f"{100 * cost.utilization:.0f}% of its peak ({cost.tokens_per_second:,.0f} tokens/s)"
-    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{room}"]
+    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{too_large}"]
 
 
 def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:
-    """Say which benchmarks the mix was compared with and what was found, and which are not on this machine."""
+    """Return lines on the benchmarks that were compared and what was found, and on those not on this machine."""
     lines = ["compared with what leaderboards test on:"]
     for check in checks:
         languages = ", ".join(check.languages)
@@ -156,9 +172,18 @@ COMMAND = click.Command(
         *mix_parameters(),
         click.Option(["--out", "-o"], default=None, metavar="DIR", help="Store plan and rows below this folder."),
         click.Option(
-            ["--gpu"], default="H100", show_default=True, metavar="[Nx]NAME", help=f"Estimate for: {', '.join(GPUS)}."
+            ["--gpu"],
+            default=None,
+            show_default=DEFAULT_GPU,
+            metavar="[Nx]NAME",
+            help=f"Estimate for: {', '.join(GPUS)}. Packs are counted for so many ranks.",
         ),
-        click.Option(["--pack-length"], type=click.IntRange(1), default=None, help="Tokens a pack; default: 4 rows."),
+        click.Option(
+            ["--pack-length"],
+            type=click.IntRange(1),
+            default=None,
+            help="Tokens a pack; default: 4 rows, with --gpu at least 8192.",
+        ),
         json_option(),
     ],
     callback=takes(PlanOptions, run_plan),

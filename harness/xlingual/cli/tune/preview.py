@@ -1,4 +1,4 @@
-"""`xlingual tune preview`: rows as the model would see them."""
+"""`xlingual tune preview`: rows as the model is trained on them, the supervised part marked."""
 
 import sys
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from ...tune.order import order_epoch
 from ...tune.prepare import Prepared, trainable
 from .. import printable
 from ..options import json_option, takes
-from .options import MixWords, mix_parameters, plan_words
+from .options import MixOptions, make_or_load_plan, mix_parameters
 
 MARKS = ("⟦", "⟧")
-"""Around what is learnt, where there is no colour."""
+"""Around supervised tokens, where there is no colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune preview`."""
 
     recipe: str
     base: str | None
@@ -36,7 +36,7 @@ class PreviewOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A row in words."""
+    """A row, decoded."""
 
     source: str
     tokens: int
@@ -47,8 +47,8 @@ class Shown:
 
 def run_preview(options: PreviewOptions) -> int:
     """Show the first rows of the first epoch, of one source where one is named."""
-    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = plan_words(words)
+    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    prepared, model = make_or_load_plan(mix)
     names = [source.name for source in prepared.plan.sources]
     if options.source is not None and options.source not in names:
         raise UsageError(
@@ -76,19 +76,19 @@ def run_preview(options: PreviewOptions) -> int:
 
 def _rows(prepared: Prepared, source: str | None) -> Iterator[tuple[str, list[int], list[int]]]:
     rows, plan = prepared.rows, prepared.plan
-    for place in order_epoch(rows, plan.recipe.seed, 0).tolist():
-        name = plan.sources[int(rows.sources[place])].name
+    for row in order_epoch(rows, plan.recipe.seed, 0).tolist():
+        name = plan.sources[int(rows.sources[row])].name
         if source in (None, name):
-            tokens = rows.tokens[rows.offsets[place] : rows.offsets[place + 1]].tolist()
-            start = int(rows.answer_starts[place])
+            tokens = rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist()
+            start = int(rows.answer_starts[row])
             yield name, tokens[:start], tokens[start:]
 
 
 def _show(row: Shown) -> None:
     click.echo(printable(f"--- {row.source}: {row.tokens} tokens, {row.supervised} of them learnt"))
     answer = printable(row.answer)
-    learnt = click.style(answer, fg="green", bold=True) if sys.stdout.isatty() else f"{MARKS[0]}{answer}{MARKS[1]}"
-    click.echo(printable(row.prompt) + learnt)
+    supervised = click.style(answer, fg="green", bold=True) if sys.stdout.isatty() else f"{MARKS[0]}{answer}{MARKS[1]}"
+    click.echo(printable(row.prompt) + supervised)
     click.echo("")
 
 

@@ -13,7 +13,7 @@ from ..options import json_option, takes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipesOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune recipes`."""
 
     as_json: bool
 

@@ -12,30 +12,27 @@ import click
 
 from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
-from ...plugin import Model
 from ...serial import from_json, to_json
 from ...store import LOCK, is_earlier, lock_folder, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
-from ...tune.prepare import PLAN, ROWS, Prepared, load_plan, open_base, store_plan, trainable
-from ...tune.records import TuneRecord, Tuning
-from .. import printable
+from ...tune.plan import PackLayout
+from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
+from ...tune.records import MixPlan, TuneRecord, Tuning
+from .. import HELP_OPTIONS, printable
 from ..options import json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
-from .options import MixWords, mix_parameters, plan_words
-from .progress import choose_watcher
+from .options import MixOptions, make_or_load_plan, mix_parameters
+from .progress import choose_observer
 
 if TYPE_CHECKING:
     from ...training.parallel import World
 
-GPU_PACK_LENGTH = 8192
-"""Tokens: below it the weights that FSDP moves take longer than what is computed with them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The words of the command line."""
+    """Arguments and options of `tune run`."""
 
     recipe: str
     base: str | None
@@ -58,132 +55,133 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """What the first rank has prepared, for all."""
+class _PreparedRun:
+    """What rank 0 has prepared, broadcast to all ranks."""
 
+    plan: MixPlan
+    """With the packs of this world size and pack length."""
     folder: str
     weights: str
     tokenizer: str
     finished: bool
+    """Whether everything is exported already."""
 
 
 def run_tune(options: RunOptions) -> int:
-    """Prepare, train, and say where the model is."""
-    done = train_here(options)
-    if isinstance(done, int):
-        return done
-    _show(*done, options)
+    """Prepare, train, and show where the model is."""
+    result = train_here(options)
+    if isinstance(result, int):
+        return result
+    _show(*result, options)
     return 0
 
 
 def run_options(words: Sequence[str]) -> RunOptions:
-    """Return the options of `tune run WORDS`."""
-    return RunOptions(**COMMAND.make_context("run", list(words)).params)
+    """Return the options of `tune run` with the arguments `words`."""
+    # The names of the help option are those of the group, for click keeps the option that it makes first.
+    return RunOptions(**COMMAND.make_context("run", list(words), help_option_names=HELP_OPTIONS).params)
 
 
 def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
-    """Prepare and train, or read what has been trained; on other ranks than the first, return the exit code."""
-    from ...training.parallel import join_world  # noqa: PLC0415 (torch)
+    """Prepare and train, or read the record of a finished training; on ranks other than 0, return the exit code."""
+    from ...training.parallel import init_distributed  # noqa: PLC0415 (torch)
 
-    with join_world(options.device, options.dtype) as world, ExitStack() as endings:
-        observer = _choose_observer(options, endings) if world.is_first else SilentTrainingObserver()
-        hint = _how_to_go_on(options, alone=world.size == 1)
+    with init_distributed(options.device, options.dtype) as world, ExitStack() as cleanup:
+        observer = _make_observer(options, cleanup) if world.is_rank_zero else SilentTrainingObserver()
+        hint = _resume_hint(options, single_process=world.size == 1)
         with orderly_signals(hint):
-            place = world.share(_prepare(options, observer) if world.is_first else None)
-            if place is None:
-                raise EnvironmentFault("the first rank has shared nothing", where="torchrun")
-            job = _job(options, place, world)
+            prepared = world.broadcast(_prepare(options, world, observer) if world.is_rank_zero else None)
+            if prepared is None:
+                raise EnvironmentFault("rank 0 has broadcast nothing", where="torchrun")
+            job = _job(options, prepared)
         try:
-            with _held(job.folder, world, observer):
-                record = _read_record(job) if place.finished else _train(job, world, observer)
+            with _locked(job.folder, world, observer):
+                record = _read_record(job) if prepared.finished else _train(job, world, observer)
         except Interrupted as error:
-            if world.is_first:
+            if world.is_rank_zero:
                 raise Interrupted(error.signal_number, hint=hint) from error
             return 128 + error.signal_number
-        return (job, record) if world.is_first else 0
+        return (job, record) if world.is_rank_zero else 0
 
 
-def _how_to_go_on(options: RunOptions, *, alone: bool) -> str:
-    """Return what resumes this training; with --fresh it would begin once more."""
-    if alone:
+def _resume_hint(options: RunOptions, *, single_process: bool) -> str:
+    """Return the command that resumes this training: without --fresh, which would start over."""
+    if single_process:
         words = [word for word in sys.argv[1:] if word != "--fresh"]
         return "the same command again resumes: " + shlex.join(["xlingual", *words])
     return "the same command again resumes" + (", without --fresh" if options.fresh else "")
 
 
-def _choose_observer(options: RunOptions, endings: ExitStack) -> TrainingObserver:
-    """Return who watches on the first rank: progress, and a tracker where one is asked for.
+def _make_observer(options: RunOptions, cleanup: ExitStack) -> TrainingObserver:
+    """Return the observer on rank 0: progress, and a tracker where one is asked for.
 
-    `endings` closes the tracker: a training that never begins has no observer's end.
+    `cleanup` closes the tracker: a training that fails before it begins does not call its observer.
     """
-    watcher = choose_watcher("none" if options.as_json else options.progress)
+    progress = choose_observer("none" if options.as_json else options.progress)
     if options.track is None:
-        return watcher
+        return progress
     from ...tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
     from ...training.tracked import TrackedObserver  # noqa: PLC0415 (torch)
 
     folder = Path(options.out).expanduser() / "tracking"
-    tracker = open_tracker(options.track, folder, options.recipe, watcher.note)
-    endings.callback(tracker.close)
-    return TrainingObservers([watcher, TrackedObserver(tracker)])
+    tracker = open_tracker(options.track, folder, options.recipe, progress.note)
+    cleanup.callback(tracker.close)
+    return TrainingObservers([progress, TrackedObserver(tracker)])
 
 
-def _prepare(options: RunOptions, observer: TrainingObserver) -> _Place:
-    """Plan, store, and fetch the base: what only the first rank does."""
-    words = MixWords(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
-    prepared, model = plan_words(words)
+def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) -> _PreparedRun:
+    """Plan, store, and fetch the base: on rank 0 only."""
+    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    layout = PackLayout(pack_length=options.pack_length, ranks=world.size, on_gpu=world.device.type == "cuda")
+    prepared, model = make_or_load_plan(mix, layout)
     if prepared.folder is None:
         prepared = store_plan(prepared, Path(options.out).expanduser())
-    if prepared.folder is None:
+    folder = prepared.folder
+    if folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)
-    with lock_folder(prepared.folder) as note:
+    with lock_folder(folder) as note:
         if note:
             observer.note(note)
         if options.fresh:
-            _discard(prepared.folder)
-    finished = all(path.is_dir() for path in _outputs(prepared, merge=options.merge))
-    return _place(prepared.folder, model, finished=finished)
-
-
-def _place(folder: Path, model: Model, *, finished: bool) -> _Place:
+            _discard(folder)
     base = trainable(model)
-    return _Place(
-        folder=str(folder), weights=str(base.weights()), tokenizer=str(base.tokenizer_files()), finished=finished
+    return _PreparedRun(
+        plan=prepared.plan,
+        folder=str(folder),
+        weights=str(base.weights()),
+        tokenizer=str(base.tokenizer_files()),
+        finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, merge=options.merge)),
     )
 
 
-def _outputs(prepared: Prepared, *, merge: bool) -> list[Path]:
-    """Return the folders that a finished training has."""
-    name = prepared.plan.recipe.name
-    folder = prepared.folder or Path()
-    if prepared.plan.recipe.method.kind is Tuning.FULL:
+def _outputs(plan: MixPlan, folder: Path, *, merge: bool) -> list[Path]:
+    """Return the folders that a finished training has exported."""
+    name = plan.recipe.name
+    if plan.recipe.method.kind is Tuning.FULL:
         return [folder / name]
     return [folder / f"{name}-adapter", *([folder / name] if merge else [])]
 
 
 def _discard(folder: Path) -> None:
-    """Keep what an earlier training wrote: `--fresh` trains again, it does not destroy."""
-    stay = (PLAN, ROWS, LOCK)
-    earlier = [path for path in folder.iterdir() if path.name not in stay and not is_earlier(path)]
-    move_aside(folder, earlier)
+    """Move what an earlier training wrote to a folder of its own: `--fresh` deletes nothing."""
+    kept = (PLAN, ROWS, LOCK)
+    move_aside(folder, [path for path in folder.iterdir() if path.name not in kept and not is_earlier(path)])
 
 
-def _job(options: RunOptions, place: _Place, world: "World") -> TrainingJob:
-    """Return the job as this rank reads it; on another machine than the first rank's, the base is fetched again."""
-    folder = Path(place.folder)
+def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
+    """Return the job of this rank; a machine that does not have the base yet fetches it."""
+    folder, plan = Path(prepared.folder), prepared.plan
     if not (folder / PLAN).is_file():
         raise EnvironmentFault(
             "this machine does not see the run folder", where=str(folder), hint="name a shared folder with --out"
         )
-    prepared = load_plan(folder)
-    plan = prepared.plan
-    weights, tokenizer = Path(place.weights), Path(place.tokenizer)
+    rows = load_plan(folder).rows
+    weights, tokenizer = Path(prepared.weights), Path(prepared.tokenizer)
     if not (weights / "config.json").is_file():
         base = trainable(open_base(options.base or plan.recipe.base, offline=options.offline))
         weights, tokenizer = base.weights(), base.tokenizer_files()
-    default = max(GPU_PACK_LENGTH, plan.pack_length) if world.device.type == "cuda" else plan.pack_length
     settings = TrainSettings(
-        pack_length=max(options.pack_length or default, plan.recipe.length),
+        pack_length=plan.pack_length,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
         log_every=options.log_every,
@@ -193,15 +191,13 @@ def _job(options: RunOptions, place: _Place, world: "World") -> TrainingJob:
         activation_checkpointing=options.activation_checkpointing,
         merge=options.merge,
     )
-    return TrainingJob(
-        plan=plan, rows=prepared.rows, weights=weights, tokenizer=tokenizer, folder=folder, settings=settings
-    )
+    return TrainingJob(plan=plan, rows=rows, weights=weights, tokenizer=tokenizer, folder=folder, settings=settings)
 
 
 @contextmanager
-def _held(folder: Path, world: "World", observer: TrainingObserver) -> Iterator[None]:
-    """Hold the run folder's lock, on the first rank."""
-    if not world.is_first:
+def _locked(folder: Path, world: "World", observer: TrainingObserver) -> Iterator[None]:
+    """Hold the lock of the run folder, on rank 0."""
+    if not world.is_rank_zero:
         yield
         return
     with lock_folder(folder) as note:
@@ -225,12 +221,12 @@ def _read_record(job: TrainingJob) -> TuneRecord:
 
 def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
     is_full = job.plan.recipe.method.kind is Tuning.FULL
-    whole = job.model_folder if is_full or options.merge else None
+    model = job.model_folder if is_full or options.merge else None
     adapter = None if is_full else job.adapter_folder
     if options.as_json:
         document = {
             "schema": 1,
-            "model": None if whole is None else str(whole),
+            "model": None if model is None else str(model),
             "adapter": None if adapter is None else str(adapter),
             "record": to_json(record),
         }
@@ -240,11 +236,11 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
     click.echo(printable(f"trained {record.steps:,} steps; loss of the last epoch: {losses}"))
     if adapter is not None:
         click.echo(printable(f"adapter: {adapter}"))
-    if whole is None:
+    if model is None:
         click.echo("the same command with --merge writes the whole model, which xlingual eval takes")
     else:
-        click.echo(printable(f"model: {whole}"))
-        click.echo(printable("next: " + shlex.join(["xlingual", "eval", "--model", str(whole)])))
+        click.echo(printable(f"model: {model}"))
+        click.echo(printable("next: " + shlex.join(["xlingual", "eval", "--model", str(model)])))
 
 
 _OPTIONS: list[click.Parameter] = [
@@ -254,10 +250,10 @@ _OPTIONS: list[click.Parameter] = [
         ["--pack-length"],
         type=click.IntRange(1),
         default=None,
-        help="Most tokens computed at once; default: 4 rows, on a GPU 8192.",
+        help="Tokens a pack, the most that a rank computes at once; default: 4 rows, on a GPU at least 8192.",
     ),
     click.Option(["--checkpoint-every"], type=click.IntRange(1), default=100, show_default=True, help="Steps."),
-    click.Option(["--keep"], type=click.IntRange(1), default=2, show_default=True, help="Checkpoints that stay."),
+    click.Option(["--keep"], type=click.IntRange(1), default=2, show_default=True, help="Newest checkpoints to keep."),
     click.Option(["--log-every"], type=click.IntRange(1), default=10, show_default=True, help="Steps."),
     click.Option(
         ["--dtype"],

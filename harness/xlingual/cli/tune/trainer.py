@@ -1,4 +1,4 @@
-"""One training for commands that run several: in this process, or in as many as there are GPUs."""
+"""A training as a step of other commands (sweeps, the pipeline): in this process, or in one for each GPU."""
 
 import shlex
 import subprocess
@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 
 from ...errors import EnvironmentFault, Interrupted
+from ...pipeline import option_words
 from .. import printable
 from .run import run_options, train_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """Runs `xlingual tune run` until the whole model is there."""
+    """Runs `xlingual tune run` with `--merge`, so that a whole model is exported."""
 
     out: Path
     base: str | None
@@ -26,29 +27,28 @@ class Trainer:
     processes: int
 
     def __call__(self, recipe: str | Path) -> Path:
-        """Train a recipe, or the plan in a run folder, or find it trained; return the folder of the whole model.
+        """Train a recipe, or the plan in a run folder, unless it is trained already; return the model's folder.
 
         Raises what `tune run` raises.
         """
         words = self.words(recipe)
         click.echo(printable(f"xlingual tune run {shlex.join(words)}"), err=True)
         if self.processes > 1:
-            _train_beside(words, self.processes)
+            _train_in_processes(words, self.processes)
         done = train_here(run_options(words))
         if isinstance(done, int):
             raise EnvironmentFault("this process is one of several", where="torchrun", hint="--processes starts them")
         return done[0].model_folder
 
     def words(self, recipe: str | Path) -> list[str]:
-        """Return the words of `tune run`."""
+        """Return the arguments of `tune run`."""
         words = ["--merge", "--out", str(self.out), "--progress", self.progress]
-        for option, value in (("--base", self.base), ("--data", self.data)):
-            words += [] if value is None else [option, value]
+        words += option_words({"--base": self.base, "--data": self.data})
         return [*words, *(["--offline"] if self.offline else []), "--", str(recipe)]
 
 
 def count_processes(word: str) -> int:
-    """Return how many processes train together: "auto" is one for each GPU, or one."""
+    """Return the world size of trainings: "auto" is one process for each GPU, or one."""
     if word != "auto":
         return int(word)
     from ...training.parallel import count_gpus  # noqa: PLC0415 (torch)
@@ -74,8 +74,8 @@ def _whole_or_auto(_context: click.Context, _option: click.Parameter, word: str)
     return word
 
 
-def _train_beside(words: Sequence[str], processes: int) -> None:
-    """Train in processes of their own; Interrupted or EnvironmentFault where they do not end well."""
+def _train_in_processes(words: Sequence[str], processes: int) -> None:
+    """Train in `processes` ranks, as by torchrun; Interrupted or EnvironmentFault where one of them fails."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [*launcher, "-m", "xlingual", "tune", "run", *words]
     code = subprocess.run(command, check=False).returncode  # noqa: S603 (our own interpreter; no shell reads the words)

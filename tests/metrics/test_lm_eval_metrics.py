@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xlingual.metrics import find_metric
-from xlingual.metrics.foreign import FORMULAS
+from xlingual.metrics.lm_eval_metrics import FORMULAS
 
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from ..plugin import FloatArray
 from ..records import Example, Response, Statistics
-from . import FOREIGN_LOWER
+from . import LOWER_SUFFIX
 from .bleu_counts import combine_counts
 from .chrf_plus_plus import combine_orders
 from .mean import combine_means
@@ -64,7 +64,7 @@ FORMULAS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignMetric:
+class LmEvalMetric:
     """A metric that a task of lm-eval's measures itself."""
 
     name: str
@@ -89,9 +89,9 @@ class ForeignMetric:
         return FORMULAS[self.aggregation](sums)
 
 
-def read_name(name: str) -> ForeignMetric:
+def read_name(name: str) -> LmEvalMetric:
     """Return the metric that `name` describes; UsageError where it describes none."""
     parts = name.split(":")
-    if len(parts) not in (3, 4) or not all(parts) or parts[3:] not in ([], [FOREIGN_LOWER[1:]]):
+    if len(parts) not in (3, 4) or not all(parts) or parts[3:] not in ([], [LOWER_SUFFIX[1:]]):
         raise UsageError(f"no such metric: {name!r}", hint="lm-eval:NAME:AGGREGATION[:lower]")
-    return ForeignMetric(name=name, aggregation=parts[2], higher_is_better=len(parts) == 3)
+    return LmEvalMetric(name=name, aggregation=parts[2], higher_is_better=len(parts) == 3)
