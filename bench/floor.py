@@ -10,7 +10,7 @@ from xlingual.records import Request
 from .ways import Loaded, part
 
 SECONDS = 1.0
-"""For each rate: long enough for the clock of a processor to settle."""
+"""For each rate: long enough for the clock of a processor to steady."""
 
 
 def count_weights(loaded: Loaded) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from xlingual.board.rows import BoardTable, Cell, CellState, Column, Gain, Row
+from xlingual.board.rows import BoardRow, BoardTable, Cell, CellState, Column, Gain
 from xlingual.records import Protocol
 from xlingual.report import Page, Section, render_page
 from xlingual.report.sections import own_language_gain
@@ -37,12 +37,12 @@ def _column(code: str) -> Column:
     )
 
 
-def _row(model: str, *values: float | None) -> Row:
+def _row(model: str, *values: float | None) -> BoardRow:
     cells = tuple(EMPTY if value is None else replace(EMPTY, state=CellState.COMPLETE, value=value) for value in values)
-    return Row(model=model, fingerprint=model, cells=cells, average=None, rank=None, gain=None)
+    return BoardRow(model=model, fingerprint=model, cells=cells, average=None, rank=None, gain=None)
 
 
-def _table(*rows: Row) -> BoardTable:
+def _table(*rows: BoardRow) -> BoardTable:
     columns = tuple(map(_column, ("en", "tr", "vi", "zh")))
     return BoardTable(
         family="xquad", metric="containment", higher_is_better=True, baseline="alpaca", columns=columns, rows=rows

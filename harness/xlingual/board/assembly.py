@@ -11,7 +11,19 @@ from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
 from .escape import show_hidden
 from .ranking import make_rows, missing_cell
-from .rows import Board, BoardModel, BoardTable, Cell, CellState, Column, LeftOut, NotRanked, RateRow, RateTable, Row
+from .rows import (
+    Board,
+    BoardModel,
+    BoardRow,
+    BoardTable,
+    Cell,
+    CellState,
+    Column,
+    LeftOut,
+    NotRanked,
+    RateRow,
+    RateTable,
+)
 from .spec import RATES, BoardOrigin, BoardSpec
 
 LABEL_LENGTH = 150
@@ -284,7 +296,7 @@ def _scored(record: RunRecord, estimate: Estimate) -> int:
 def _fill_rates(filled: _FilledTable, labels: Mapping[str, str]) -> list[RateTable]:
     """Return the diagnostics of the runs that a table shows: a list of one, or of none where no run has any."""
     columns = filled.table.columns
-    ordered: Sequence[Row] = filled.table.rows
+    ordered: Sequence[BoardRow] = filled.table.rows
     rows = [
         RateRow(
             model=labels[row.fingerprint],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
-from .rows import Board, BoardTable, Cell, CellState, Column, Gain, RateTable, Row
+from .rows import Board, BoardRow, BoardTable, Cell, CellState, Column, Gain, RateTable
 
 _DECIMALS = 1
 _NOTHING = "–"
@@ -94,7 +94,7 @@ def _show_cell(cell: Cell, best: float | None = None) -> str:
     return f"{text} [{_show_value(cell.low)}, {_show_value(cell.high)}]"
 
 
-def _show_gain(row: Row, table: BoardTable) -> str:
+def _show_gain(row: BoardRow, table: BoardTable) -> str:
     gain: Gain | None = row.gain
     if gain is None:
         return "baseline"

@@ -4,21 +4,21 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from .rows import Cell, CellState, Column, Gain, Row
+from .rows import BoardRow, Cell, CellState, Column, Gain
 
 _DIGITS = 9
 """Averages are compared to this many decimals, so that the order of a sum makes no rank."""
 
 
-def rank_rows(rows: Sequence[Row], *, higher_is_better: bool) -> tuple[Row, ...]:
+def rank_rows(rows: Sequence[BoardRow], *, higher_is_better: bool) -> tuple[BoardRow, ...]:
     """Give ranks to the rows that have an average, and sort: by rank, then label; rows without one come last."""
 
-    def merit(row: Row) -> float:
+    def merit(row: BoardRow) -> float:
         average = round(row.average or 0.0, _DIGITS)
         return -average if higher_is_better else average
 
     ranked = sorted((row for row in rows if row.average is not None), key=lambda row: (merit(row), row.model))
-    placed: list[Row] = []
+    placed: list[BoardRow] = []
     for index, row in enumerate(ranked):
         tied = index > 0 and merit(row) == merit(ranked[index - 1])
         placed.append(dataclasses.replace(row, rank=placed[-1].rank if tied else index + 1))
@@ -68,7 +68,7 @@ def make_rows(
     baseline: str | None,
     *,
     higher_is_better: bool,
-) -> tuple[Row, ...]:
+) -> tuple[BoardRow, ...]:
     """Make a row of each model that has a cell; `cells` are by fingerprint and task, `baseline` is a fingerprint."""
     lines = {
         fingerprint: tuple(found.get(column.task) or missing_cell(column.task) for column in columns)
@@ -76,7 +76,7 @@ def make_rows(
     }
     base = lines.get(baseline) if baseline is not None else None
     rows = [
-        Row(
+        BoardRow(
             model=labels[fingerprint],
             fingerprint=fingerprint,
             cells=line,

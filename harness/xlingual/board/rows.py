@@ -66,7 +66,7 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class BoardRow:
     """One model in a table."""
 
     model: str
@@ -92,7 +92,7 @@ class BoardTable:
     baseline: str | None
     """The baseline's label, where it has a row."""
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     """Ranked rows by rank, then the others by label."""
 
 

@@ -16,7 +16,7 @@ from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
 from .checkpoints import sync
-from .loading import LoadedModel, quiet_peft
+from .loading import TrainingModel, quiet_peft
 from .settings import PROVENANCE, TrainingJob
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def gather_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name.removeprefix("lm."): each for name, each in state.items() if isinstance(each, torch.Tensor)}
 
 
-def write_model(job: TrainingJob, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], record: TuneRecord) -> Path:
+def write_model(
+    job: TrainingJob, loaded: TrainingModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
+) -> Path:
     """Write the whole model of a full tuning; of tied weights, the first name only."""
     lm = loaded.model.lm
     names: dict[int, str] = {}
@@ -90,7 +92,7 @@ def write_model(job: TrainingJob, loaded: LoadedModel, weights: Mapping[str, tor
 
 
 def write_adapter(
-    job: TrainingJob, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
+    job: TrainingJob, loaded: TrainingModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
 ) -> Path:
     """Write the adapter in peft's layout."""
     from peft import get_peft_model_state_dict  # noqa: PLC0415 - slow to import

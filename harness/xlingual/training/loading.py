@@ -34,7 +34,7 @@ PROBE_LENGTHS = (19, 8, 13)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
+class TrainingModel:
     """A model in training mode, not sharded yet."""
 
     model: ModelWithLoss
@@ -44,7 +44,7 @@ class LoadedModel:
     """Of the base model's files, and of the exported model."""
 
 
-def load(job: TrainingJob) -> LoadedModel:
+def load(job: TrainingJob) -> TrainingModel:
     """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
     from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
 
@@ -65,7 +65,7 @@ def load(job: TrainingJob) -> LoadedModel:
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
-    return LoadedModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
+    return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 
 def refuse_unknown(config: object, length: int, where: str) -> None:

@@ -18,7 +18,7 @@ from .batches import build_batch, loss_normalizer
 from .checkpoints import ModelAndOptimizer, TrainingState
 from .export import TrainingResult, gather_state_dict, make_record, write_adapter, write_merged, write_model
 from .linear import use_onednn_linear
-from .loading import LoadedModel, load, matches_reference
+from .loading import TrainingModel, load, matches_reference
 from .log_window import LogWindow
 from .loss_meter import LossMeter, StepInfo
 from .observing import SilentTrainingObserver, TrainingObserver, TrainingSetup
@@ -40,7 +40,7 @@ class Training:
     job: TrainingJob
     world: World
     observer: TrainingObserver
-    loaded: LoadedModel
+    loaded: TrainingModel
     optimizer: torch.optim.AdamW
     flops: StepFlops
     peak: float | None

@@ -170,7 +170,7 @@ COMMAND = click.Command(
     "plan",
     params=[
         *mix_parameters(),
-        click.Option(["--out", "-o"], default=None, metavar="DIR", help="Store plan and rows below this folder."),
+        click.Option(["--out", "-o"], default=None, metavar="DIR", help="Keep plan and rows below this folder."),
         click.Option(
             ["--gpu"],
             default=None,
