@@ -105,6 +105,8 @@ def write_adapter(
     config.base_model_name_or_path = base.name if base.revision else str(job.weights)
     config.revision = base.revision
     config.inference_mode = True
+    if isinstance(config.target_modules, set):  # written in their own order, equal adapters would differ in their hash
+        config.target_modules = sorted(config.target_modules)
 
     def write(folder: Path) -> None:
         save_file({name: each.contiguous() for name, each in state.items()}, folder / "adapter_model.safetensors")
