@@ -14,6 +14,7 @@ from xlingual.comparison import compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, ModelOptions
+from xlingual.records import Response
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
@@ -86,8 +87,8 @@ def test_what_an_interrupted_fresh_run_moved_aside_is_neither_compared_nor_ranke
     assert collect_runs([tmp_path]).runs == ()
 
 
-@pytest.mark.parametrize("moves", range(1, 5))
-def test_a_kill_while_moving_aside_leaves_no_score_without_its_answers(
+@pytest.mark.parametrize("moves", range(1, 6))
+def test_a_kill_while_moving_aside_leaves_no_result_and_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
     folder = _run("echo", tmp_path, "xquad/en")
@@ -105,9 +106,48 @@ def test_a_kill_while_moving_aside_leaves_no_score_without_its_answers(
             open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []),
             RunSettings(data_source=SAMPLE, out=tmp_path, fresh=True), SilentRunObserver(),
         )  # fmt: skip
-    [run] = folder.iterdir()
-    assert (run / "results.json").exists() == (moves == 1)
-    assert (run / "journal.jsonl").exists() or not (run / "results.json").exists()
+    with pytest.raises(UsageError, match="no finished run here"):
+        compare_runs(folder, folder, [])
+    assert collect_runs([tmp_path]).runs == ()
+    monkeypatch.undo()
+    settings, watch = RunSettings(data_source=SAMPLE, out=tmp_path), _Watch()
+    evaluate(open_model("echo", ModelOptions()), select_tasks(["xquad/en"], []), settings, watch)
+    assert watch.asked == 24
+    assert [path.name for path in sorted(folder.glob("*/before-*/*"))] == [
+        *("journal.jsonl", "results.json", "run.json", "samples.jsonl"),
+    ]
+    assert [path.name for path in folder.rglob("*-unfinished")] == []
+    assert len(collect_runs([tmp_path]).runs) == 1
+
+
+class _Watch(SilentRunObserver):
+    asked = 0
+
+    def answered(self, task: str, response: Response) -> None:
+        self.asked += 1
+
+
+@pytest.mark.parametrize("command", ["compare", "score"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("id", None), ("id", 7), ("cluster", []), ("statistics", None), ("statistics", {})),
+        *(("statistics", {"mlqa_f1": "x"}), ("statistics", {"mlqa_f1": [10**400]}), ("statistics", {"mlqa_f1": []})),
+        *(("finish", "x"), ("finish", []), ("likelihoods", [1])),
+    ],
+)
+def test_a_changed_line_of_samples_is_an_error_of_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, field: str, value: object
+) -> None:
+    folder = _run("echo", tmp_path, "xquad/en")
+    [path] = folder.rglob("samples.jsonl")
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    changed = {**json.loads(first), field: value}
+    path.write_text("\n".join([json.dumps(changed), *others, ""]), encoding="utf-8")
+    words = ["compare", str(folder), str(folder), "--metric", "mlqa_f1"]
+    words = words if command == "compare" else ["score", str(path.parent), "--data", "sample"]
+    assert run_command(words) in (0, 3)
+    assert "this is a bug" not in capsys.readouterr().err
 
 
 def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:

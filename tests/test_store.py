@@ -136,7 +136,8 @@ def test_a_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
 
 
 def test_what_was_moved_aside_is_not_walked_through(tmp_path: Path) -> None:
-    kept = [tmp_path / name for name in ("z", "before-tuning/a", "model/before-20250131/a", "model/task/a")]
+    names = ("z", "before-20250131T120000-12345678/a", "before-tuning/a", "model/before-20250131/a", "model/task/a")
+    kept = [tmp_path / name for name in names]
     for path in kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -1,5 +1,6 @@
 """Where complaints about a TOML file point, in whatever form its tables and keys are written."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,31 @@ def test_what_is_missing_from_the_file_itself_has_no_line(tmp_path: Path) -> Non
 def test_comments(tmp_path: Path) -> None:
     assert toml_comments(TEXT) == ["# key = 1", "# not = this", "# [table]", "# the table"]
     assert toml_comments('a = "#" # "b"\n') == ['# "b"']
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [('"z\\u0068"', "zh"), ('"a\\"b"', 'a"b'), ("\"'a'\"", "'a'"), ("'\"a\"'", '"a"'), ("'a\\n'", "a\\n"), ('""', "")],
+)
+def test_quoted_keys_have_lines(written: str, key: str, tmp_path: Path) -> None:
+    table = _read(tmp_path, f"a = 1\n[t.{written}]\n{written} = 1\n").table("t").table(key)
+    assert table.fault(key, "is wrong").where == f"{table.path}:3" or not key
+    assert table.fault("none", "is wrong").where == f"{table.path}:2"
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, "0x" + "f" * 5000, "9" * 400])
+@pytest.mark.parametrize("form", ["b = {}", "b = [1, {}]", "b = {{c = {}}}", "[[b]]\nc = {}"])
+def test_whole_numbers_over_64_bits(number: object, form: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.toml:\d: a whole number over 64 bits"):
+        _read(tmp_path, "a = 9223372036854775807\n" + form.format(number))
+
+
+@pytest.mark.parametrize("text", ['"""\n\\' * 100_000, "a." * 500_000, "[" + "a." * 500_000, "[[" + "a." * 500_000])
+def test_a_broken_file_is_refused_in_seconds(text: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(DataError):
+        _read(tmp_path, text)
+    assert time.monotonic() - began < 20  # one second; hours if its time grew with the square
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from typing import cast
 
 from .errors import DataError, UsageError
 from .estimate import paired_difference
-from .files import read_json, read_json_lines
+from .files import read_json
+from .files.json_file import CHANGED
 from .identity import Json
 from .metrics import find_metric
 from .records import Estimate, Protocol, RunRecord, Statistics
 from .serial import from_json
-from .store import walk_runs
+from .store import read_samples, walk_runs
 
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
 """Fields of a protocol that must be equal: all but the template, which suits each model."""
@@ -80,7 +81,7 @@ def _runs_by_task(root: Path) -> dict[str, Path]:
 
 def _load(folder: Path) -> SavedRun:
     record = from_json(RunRecord, read_json(folder / "results.json"), where=str(folder))
-    samples = {str(sample["id"]): sample for sample in read_json_lines(folder / "samples.jsonl")}
+    samples = {str(sample["id"]): sample for sample in read_samples(folder)}
     return SavedRun(record, samples)
 
 
@@ -90,10 +91,14 @@ def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
     differing = [name for name in COMPARED if _field(first, name) != _field(second, name)]
     if estimates[0].signature != estimates[1].signature:
         differing.append(f"signature of {metric}")
+    if first.samples.keys() != second.samples.keys():
+        differing.append("the examples of their samples")
     if differing:
         raise DataError(f"the runs differ in {', '.join(differing)}", where=task, hint="evaluate both the same way")
     ids = list(first.samples)
     rows = [[_statistics(run.samples[each], metric) for each in ids] for run in (first, second)]
+    if len({len(each) for row in rows for each in row if each is not None}) > 1:
+        raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
     clusters = [str(first.samples[each]["cluster"]) for each in ids]
     found = paired_difference(find_metric(metric), rows[0], rows[1], clusters)
     values = [estimate.value for estimate in estimates]
@@ -125,5 +130,10 @@ def _field(run: SavedRun, name: str) -> object:
 
 
 def _statistics(sample: Mapping[str, Json], metric: str) -> Statistics | None:
-    statistics = cast(Mapping[str, Json], sample["statistics"])[metric]
-    return None if statistics is None else tuple(float(each) for each in cast(Sequence[float], statistics))
+    statistics, where = cast(Mapping[str, Json], sample["statistics"]), f"sample {sample['id']}"
+    values = statistics.get(metric, ())
+    if values is None:
+        return None
+    if not isinstance(values, list):
+        raise DataError(f"has no statistics of {metric}", where=where, hint=CHANGED)
+    return tuple(from_json(float, each, where=where) for each in values)

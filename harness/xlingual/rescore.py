@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .data import read_records
 from .errors import DataError, UsageError
-from .files import pretty_json, read_json, read_json_lines, write_atomically
+from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
 from .planning import hash_examples
 from .plugin import DataSource, Task
@@ -15,7 +15,7 @@ from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .run import VERSIONED
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
-from .store import lock_folder
+from .store import lock_folder, read_samples
 
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str}
 
@@ -103,7 +103,7 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
     """
     path = folder / "results.json"
     record = from_json(RunRecord, read_json(path), where=str(path))
-    samples = read_json_lines(folder / "samples.jsonl")
+    samples = read_samples(folder)
     examples = {example.id: example for example in task.examples(record.protocol.split, data_source).rows}
     absent = [str(sample["id"]) for sample in samples if sample["id"] not in examples]
     if absent:
@@ -147,7 +147,8 @@ def _stored(sample: Mapping[str, Json]) -> Response | None:
         return replace(_as_response(str(sample["id"]), "", None), text=None, likelihoods=known)
     if not isinstance(answer, str):
         return None
-    return _as_response(str(sample["id"]), answer, Finish(finish) if isinstance(finish, str) else None)
+    known_finish = None if finish is None else from_json(Finish, finish, where=f"sample {sample['id']}")
+    return _as_response(str(sample["id"]), answer, known_finish)
 
 
 def _as_response(identifier: str, text: str, finish: Finish | None) -> Response:

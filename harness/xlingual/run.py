@@ -15,7 +15,7 @@ from .provenance import installed_versions, timestamp
 from .records import Counts, Example, Failure, Request, Response, RunRecord, failed_response
 from .scoring import Scores, score_answers
 from .serial import to_json
-from .store import LOCK, Journal, lock_folder, move_aside, open_journal, prepare_folder
+from .store import LOCK, Journal, is_half_moved, lock_folder, move_aside, open_journal, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -101,15 +101,20 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
 
 @contextmanager
 def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) -> Iterator[list[OpenPlan]]:
-    """Lock the folders of all plans and open their journals; closed and unlocked in every ending."""
+    """Lock the folders of all plans and open their journals; closed and unlocked in every ending.
+
+    Nothing is discarded before all are locked, and nothing read before all are discarded.
+    """
     with ExitStack() as stack:
         opened = []
         for plan in plans:
             prepare_folder(plan.folder)
             if note := stack.enter_context(lock_folder(plan.folder)):
                 observer.note(f"{plan.name}: {note}")
-            if fresh:
+        for plan in plans:
+            if fresh or is_half_moved(plan.folder):
                 _discard(plan)
+        for plan in plans:
             journal = open_journal(plan.folder)
             stack.callback(journal.close)
             if journal.torn_bytes:
@@ -120,12 +125,9 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
 
 
 def _discard(plan: TaskPlan) -> None:
-    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy.
-
-    Results go first: whatever a kill leaves here, it is never a score without the answers that it was computed from.
-    """
+    """Keep what an earlier run wrote: `--fresh` asks again, it does not destroy."""
     earlier = [path for path in plan.folder.iterdir() if path.is_file() and path.name != LOCK]
-    move_aside(plan.folder, sorted(earlier, key=lambda path: not path.name.startswith("results")))
+    move_aside(plan.folder, sorted(earlier))
 
 
 def _describe(opened: OpenPlan) -> None:

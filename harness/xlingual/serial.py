@@ -15,6 +15,8 @@ from .errors import DataError
 from .identity import Json
 
 Record = TypeVar("Record")
+_WHOLE = range(-(2**63), 2**63)
+"""No count of ours is larger, and no float need hold it."""
 LATER: Mapping[str, bool] = types.MappingProxyType({"later": True})
 """Metadata of a field that is None, and left out of JSON, unless it is set: `field(default=None, metadata=LATER)`."""
 
@@ -69,9 +71,14 @@ def _decode(kind: object, data: Json, where: str) -> object:
 
 def _decode_plain(kind: type, data: Json, where: str) -> object:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError:
+            raise DataError("holds a number that is too large", where=where) from None
     if type(data) is not kind:
         raise DataError(f"must be {kind.__name__}, got {type(data).__name__}", where=where)
+    if kind is int and cast(int, data) not in _WHOLE:
+        raise DataError("holds a number that is too large", where=where)
     return data
 
 

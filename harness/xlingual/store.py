@@ -16,7 +16,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,17 +25,21 @@ from typing import IO
 import psutil
 
 from .errors import DataError, EnvironmentFault
-from .files import disk_fault, parse_object
+from .files import disk_fault, parse_object, read_json_lines
 from .files.json_file import CHANGED
-from .identity import canonical_json, content_hash
+from .identity import Json, canonical_json, content_hash
 from .provenance import timestamp
 from .records import Response
 from .serial import from_json, to_json
 
 JOURNAL = "journal.jsonl"
 LOCK = "lock"
-_EARLIER = re.compile(r"before-\d{8}T\d{6}(-\d+)?")
-"""Name of a folder that `--fresh` moved earlier answers and results to, with the time: nothing else is called so."""
+_UNFINISHED = "-unfinished"
+_EARLIER = re.compile(rf"before-\d{{8}}T\d{{6}}(-\d{{1,7}})?({_UNFINISHED})?")
+"""Name of a folder that `--fresh` moved earlier answers and results to, with the time: nothing else is called so.
+
+Not even a model: folders of models and plans end in a hyphen and eight hexadecimal digits.
+"""
 SYNC_SECONDS = 0.2
 """Written answers reach the operating system at once and the disk within this time."""
 NEEDED_BYTES = 16 * 2**20
@@ -134,35 +138,74 @@ def _read_line(line: bytes, path: Path, number: int) -> Response:
     return response
 
 
+def read_samples(folder: Path) -> list[Mapping[str, Json]]:
+    """Return the lines of a run's `samples.jsonl`; DataError naming the first without id, cluster and statistics."""
+    path = folder / "samples.jsonl"
+    samples = read_json_lines(path)
+    for number, sample in enumerate(samples, start=1):
+        match sample:
+            case {"id": str(), "cluster": str(), "statistics": dict()}:
+                continue
+        raise DataError("not a line of samples", where=f"{path}:{number}", hint=CHANGED)
+    return samples
+
+
 def is_earlier(folder: Path) -> bool:
     """Return whether `folder` holds what `--fresh` moved aside."""
     return _EARLIER.fullmatch(folder.name) is not None
 
 
+def is_half_moved(folder: Path) -> bool:
+    """Return whether a kill has stopped `move_aside` in `folder`: what is left there is to be moved before all else."""
+    return _half_moved(folder) is not None
+
+
 def move_aside(folder: Path, paths: Sequence[Path]) -> None:
-    """Move `paths` in their order to a new folder in `folder`, so that nothing is written over; none for no paths."""
-    if not paths:
+    """Move `paths` to a new folder in `folder`, so that nothing is written over; none for no paths.
+
+    Its first name says that it is unfinished. From then on nothing in `folder` is read as a result, so that a kill
+    between two moves leaves no half of a run; the next move goes on where it was.
+    """
+    unfinished = _half_moved(folder)
+    if not paths and unfinished is None:
         return
+    target = (
+        _new_place(folder) if unfinished is None else unfinished.with_name(unfinished.name.removesuffix(_UNFINISHED))
+    )
+    unfinished = unfinished or target.with_name(target.name + _UNFINISHED)
+    try:
+        unfinished.mkdir(exist_ok=True)
+        for path in paths:
+            path.rename(unfinished / path.name)
+        unfinished.rename(target)
+    except OSError as error:
+        raise disk_fault(error, target) from error
+
+
+def _half_moved(folder: Path) -> Path | None:
+    return next((path for path in sorted(folder.glob(f"before-*{_UNFINISHED}")) if is_earlier(path)), None)
+
+
+def _new_place(folder: Path) -> Path:
     name = f"before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     target, number = folder / name, 1
     while target.exists():
         number += 1
         target = folder / f"{name}-{number}"
-    try:
-        target.mkdir()
-        for path in paths:
-            path.rename(target / path.name)
-    except OSError as error:
-        raise disk_fault(error, target) from error
+    return target
 
 
 def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
     """Yield every file below `root`, folder by folder in order of their names, but for what is no result any more.
 
-    Left out is what `--fresh` moved aside, finished again or not, and what lies behind links to folders. `root` itself
-    is walked whatever it is: who names such a folder means it. Folders that cannot be read are passed to `on_error`.
+    Left out is what `--fresh` moved aside, or was about to when it was killed, finished again or not, and what lies
+    behind links to folders. A `root` that was moved aside is walked: who names such a folder means it. Folders that
+    cannot be read are passed to `on_error`.
     """
     for place, folders, names in os.walk(root, onerror=on_error):
+        if any(name.endswith(_UNFINISHED) and is_earlier(Path(name)) for name in folders):
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not is_earlier(Path(name)))
         yield from (Path(place, name) for name in sorted(names))
 

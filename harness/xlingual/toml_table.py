@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,12 +21,13 @@ Kind = TypeVar("Kind")
 MAX_TOML_BYTES = 2**20
 """The largest TOML file that is read: 1 MiB, some thousand times the largest recipe."""
 
+_WHOLE = range(-(2**63), 2**63)
 _PART = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _DOTTED = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
-_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*({_DOTTED})[ \t]*\]")
-_KEY = re.compile(rf"[ \t]*({_DOTTED})[ \t]*=")
+_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*({_DOTTED})")
+_KEY = re.compile(rf"[ \t]*({_DOTTED})")
 _TOKEN = re.compile(
-    r'''#[^\n]*|"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\[{\]}\n]''', re.DOTALL
+    r'''#[^\n]*|"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"""|\'\'\'|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\[{\]}\n]''', re.DOTALL
 )
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 _NAMES = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
@@ -145,7 +146,8 @@ def read_toml(path: Path) -> TomlTable:
     """Read a TOML file.
 
     Raises UsageError where there is no such file; DataError naming line and column for bytes that are not UTF-8, for
-    what is not TOML, a key that is there twice included, and for tables and lists nested over `MAX_DEPTH` levels deep.
+    what is not TOML, a key that is there twice included, for tables and lists nested over `MAX_DEPTH` levels deep, and
+    for whole numbers over 64 bits, which TOML does not promise and neither floats nor messages can always hold.
     """
     require_file(path)
     text = read_text(path, limit=MAX_TOML_BYTES)
@@ -158,7 +160,21 @@ def read_toml(path: Path) -> TomlTable:
         what, place = _PLACE.sub("", str(error)), _PLACE.search(str(error))
         position = f"{place[1]}:{place[2]}" if place and place[1] else f"{text.rstrip().count(chr(10)) + 1}"
         raise DataError(f"not TOML ({what})", where=f"{path}:{position}") from error
-    return TomlTable(values, path, (), lines)
+    table = TomlTable(values, path, (), lines)
+    _refuse_large(table, values, ())
+    return table
+
+
+def _refuse_large(top: TomlTable, value: object, place: tuple[str, ...]) -> None:
+    """Raise DataError with the line of the first whole number in `value`, which stands at `place`, over 64 bits."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _refuse_large(top, each, (*place, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value, start=1):
+            _refuse_large(top, each, (*place, str(number)))
+    elif isinstance(value, int) and value not in _WHOLE:
+        raise replace(top, name=place).fault("", "a whole number over 64 bits", hint="from -2**63 to 2**63 - 1")
 
 
 def toml_comments(text: str) -> list[str]:
@@ -194,12 +210,24 @@ def _read_lines(text: str) -> tuple[dict[tuple[str, ...], int], int | None]:
 
 
 def _parts(dotted: str) -> list[str]:
-    return [part.strip("\"'") for part in re.findall(_PART, dotted)]
+    return [_unquoted(part) for part in re.findall(_PART, dotted)]
+
+
+def _unquoted(part: str) -> str:
+    """Return the key that is written as `part`; of an escape that is none, as it stands."""
+    if part.startswith('"') and "\\" in part:
+        try:
+            return next(iter(tomllib.loads(f"{part} = 0")))
+        except ValueError:
+            return part
+    return part[1:-1] if part[0] in "\"'" else part
 
 
 def _full_name(parts: Sequence[str], arrays: Counter[tuple[str, ...]], *, new: bool) -> tuple[str, ...]:
     """Return the name of a header with the number of each [[array]] that it lies in; `new` begins a table of one."""
     name: tuple[str, ...] = ()
+    if len(parts) > MAX_DEPTH:  # refused by its length: tuples of it would take hours
+        return tuple(parts)
     for index, part in enumerate(parts, start=1):
         name = (*name, part)
         if new and index == len(parts):
@@ -214,6 +242,8 @@ def _end_of_statement(text: str, start: int, levels: int) -> tuple[int, bool]:
     depth = 0
     for token in _TOKEN.finditer(text, start):
         match token.group():
+            case '"""' | "'''":  # never closed: all the rest is this text
+                break
             case "[" | "{":
                 depth += 1
                 if depth > levels:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli import run_command
+from xlingual.tune.recipe import shipped_recipe
 
 from ..board.test_spec import GOOD as BOARD
 from ..tune.test_recipe import GOOD as RECIPE
@@ -153,6 +154,32 @@ def test_a_file_that_is_no_file_is_a_wrong_word(
     path.mkdir()
     assert _run(KINDS[kind], path, fit) == 2
     assert f"error: {path}: cannot be read (Is a directory)\nhint: name a file in it\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('use = "rest"', f'use = "{"9" * 400} rows"', "rows are at most"),
+        ('use = "rest"', 'use = "rest^400"', "the power of the rest is at most 10"),
+        ('base = "smollm2"', 'base = "no-such"', "base of the recipe mine: no such model: 'no-such'"),
+        ("tune/alpaca.{language}.jsonl", "x" * 300, "the path is too long for a file"),
+        ("tune/alpaca.{language}.jsonl", "{x", "{x: the packaged sample has no such file"),
+        ("tune/alpaca.{language}.jsonl", "{y}", "alpaca-en: {y} in the path '{y}' means nothing"),
+        ("tune/everyday.{language}", "same", "translation-en-ar: 'same' stands for both sides"),
+    ],
+)
+def test_what_a_recipe_asks_for_and_cannot_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, what: str
+) -> None:
+    """Found behind the reading of the file, and still a fault of the file, not of the command line."""
+    shipped = shipped_recipe("m-llama-mini")
+    assert shipped is not None
+    path = tmp_path / "mine.toml"
+    text = shipped.read_text(encoding="utf-8").replace('"m-llama-mini"', '"mine"')
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    assert run_command(["tune", "plan", str(path), "--data", "sample"]) == 3
+    assert what in capsys.readouterr().err
 
 
 def test_a_sweep_whose_recipe_is_broken_or_for_other_languages(

@@ -17,7 +17,7 @@ PAUSE = 0.03
 TASKS = "xquad/en,xquad/zh"
 
 
-def _start(folder: Path) -> subprocess.Popen[str]:
+def _start(folder: Path, *words: str) -> subprocess.Popen[str]:
     script = folder / "script.jsonl"
     if not script.exists():
         rows = (
@@ -27,7 +27,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "xlingual", "eval", "-m", f"scripted:{script}", "-t", TASKS, "--data", "sample"]
     return subprocess.Popen(
-        [*command, "-o", str(folder / "out")],
+        [*command, "-o", str(folder / "out"), *words],
         env={**os.environ, "XLINGUAL_SCRIPTED_LOG": str(folder / "asked.log")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,8 +40,8 @@ def _asked(folder: Path) -> list[str]:
     return log.read_text(encoding="utf-8").split() if log.exists() else []
 
 
-def _signal_after(folder: Path, count: int, number: signal.Signals) -> tuple[int, str]:
-    process = _start(folder)
+def _signal_after(folder: Path, count: int, number: signal.Signals, *words: str) -> tuple[int, str]:
+    process = _start(folder, *words)
     before = len(_asked(folder))
     deadline = time.monotonic() + 30
     while len(_asked(folder)) < before + count and time.monotonic() < deadline:
@@ -133,3 +133,13 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path: Path) ->
     assert "File too large" in finished.stderr
     _finish(tmp_path)
     assert len(_results(tmp_path)) == 2
+
+
+def test_the_hint_of_a_fresh_run_keeps_fresh_for_models_that_had_not_begun(tmp_path: Path) -> None:
+    """Their earlier answers are still there: without --fresh they would be taken for new ones."""
+    code, err = _signal_after(tmp_path, 2, signal.SIGINT, "--fresh", "-m", "echo", "-m", "oracle")
+    assert code == 130
+    command, _, rest = err.partition("hint: ")[2].partition("; ")
+    assert command.startswith("the same command again resumes: xlingual eval -m scripted:")
+    assert "--fresh" not in command
+    assert rest.startswith("before it, --fresh for echo, oracle, not begun")

@@ -155,6 +155,27 @@ def test_values_of_any_form_are_changed(tmp_path: Path) -> None:
     assert new == '[sources.a]\ndirection = "en-zh"\nuse = "7 rows"\n  max_epochs=4 # at most\n'
 
 
+@pytest.mark.parametrize(
+    ("written", "is_table"),
+    [('"t\\u0072"', True), ("\"'tr'\"", True), ('"t\\nr"', True), ("tr = {KEYS}", False)],
+)
+def test_names_in_quotes_and_inline_sources(tmp_path: Path, written: str, is_table: bool) -> None:
+    """Changed, or refused as a fault of the file; a bug it was to not find where the source is."""
+    keys = 'direction = "en-zh", use = "all"'
+    inline = f"sources = {{ {written.replace('KEYS', keys)} }}\n"
+    text = f"[sources.{written}]\n{keys.replace(', ', chr(10))}\n" if is_table else inline
+    if is_table:
+        assert _rewrite(tmp_path, text, [_share("zh", 7)]) == text.replace("all", "7 rows")
+    else:
+        with pytest.raises(DataError, match="cannot be changed safely"):
+            _rewrite(tmp_path, text, [_share("zh", 7)])
+
+
+def test_a_list_of_one_direction_keeps_its_name(tmp_path: Path) -> None:
+    text = '[sources.tr]\ndirection = ["en-zh"]\nuse = "all"\n'
+    assert _rewrite(tmp_path, text, [_share("zh", 7)]) == text.replace("all", "7 rows")
+
+
 LINES = (
     "",
     "  ",

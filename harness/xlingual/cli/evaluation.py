@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def run_evaluation(options: EvalOptions) -> int:
     observer = choose_observer("none" if options.as_json else options.progress)
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
-    for word in options.model:
+    for number, word in enumerate(options.model, start=1):
         with closing(open_model(word, _model_options(options))) as model, ExitStack() as endings:
             if options.dry_run:
                 _show_plans(model, tasks, settings, as_json=options.as_json)
@@ -86,7 +87,7 @@ def run_evaluation(options: EvalOptions) -> int:
             tracker = _open_tracker(options, settings, model)
             if tracker is not None:
                 endings.callback(tracker.close)
-            with orderly_signals("the same command again resumes: " + _command_line()):
+            with orderly_signals(_resume_hint(options, options.model[number:])):
                 found = evaluate(model, tasks, settings, observer)
             records += found
             if tracker is not None:
@@ -164,9 +165,14 @@ def _model_options(options: EvalOptions) -> ModelOptions:
     )
 
 
-def _command_line() -> str:
-    """Return the command that goes on with this run; with --fresh it would begin once more."""
-    return shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
+def _resume_hint(options: EvalOptions, later: Sequence[str]) -> str:
+    """Return the command that goes on with this run; with --fresh it would begin once more.
+
+    Of models that come `later`, earlier answers are still there: only --fresh asks them again.
+    """
+    command = shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
+    hint = f"the same command again resumes: {command}"
+    return f"{hint}; before it, --fresh for {', '.join(later)}, not begun" if options.fresh and later else hint
 
 
 def _show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_json: bool) -> None:

@@ -12,6 +12,8 @@ from ..files import replace_whole
 
 _LOG = logging.getLogger("xlingual")
 _BLOCK = 2**20
+_MAX_NAME, _MAX_PATH = 255, 4095
+"""Bytes of a file's name and of a path that Linux and macOS take."""
 
 
 def cache_folder() -> Path:
@@ -27,11 +29,17 @@ def cache_folder() -> Path:
 
 
 def safe_path(folder: Path, name: str) -> Path:
-    """Return the path of `name`, slashes allowed, below `folder`; DataError for a name that leads out of it."""
+    """Return the path of `name`, slashes allowed, below `folder`.
+
+    DataError for a name that leads out of it, and for one that no file can have.
+    """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or any(bad in name for bad in ("\\", ":", "\0")):
         raise DataError("the path leads out of its folder", where=repr(name), hint="paths of data files are relative")
-    return folder.joinpath(*parts)
+    path = folder.joinpath(*parts)
+    if max(len(os.fsencode(part)) for part in parts) > _MAX_NAME or len(os.fsencode(path)) > _MAX_PATH:
+        raise DataError("the path is too long for a file", where=f"{name[:40]!r}...")
+    return path
 
 
 def hash_file(path: Path) -> str:

@@ -145,7 +145,7 @@ def _directions(table: TomlTable) -> Sequence[str]:
 def _split(name: str, table: TomlTable, by_direction: Mapping[str, Share]) -> dict[str, dict[str, object]]:
     """Return the sources that one becomes, by name, each as what changes in it."""
     directions = table.texts("direction")
-    if isinstance(table.values["direction"], str):
+    if len(directions) == 1:
         return {name: _amount(by_direction[directions[0]])}
     parts = {
         f"{name}-{share.language}": {"direction": direction, **_amount(share)}
@@ -190,8 +190,8 @@ def _edit(template: Template, changes: Changes, name: str | None) -> str:
 def _find_block(top: TomlTable, lines: Sequence[str], source: str) -> tuple[int, int]:
     """Return where the table of `source` begins and ends; blank lines and comments before the next are not its own."""
     place = ("sources", source)
-    start = top.lines[place] - 1
-    if not lines[start].lstrip().startswith("["):
+    start = top.lines.get(place, 0) - 1
+    if start < 0 or not lines[start].lstrip().startswith("["):
         raise ValueError(f"{source!r} is no [sources.{source}] table")
     after = [line - 1 for name, line in top.lines.items() if line - 1 > start and name[:2] != place]
     end = min(after, default=len(lines))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from ..errors import DataError, ModelError
+from ..errors import DataError, ModelError, UsageError
 from ..files import pretty_json, read_json, write_atomically
 from ..identity import slug
-from ..plugin import DataSource, Model, ModelOptions, Trainable
-from ..records import ModelSpec
+from ..plugin import DataSource, Model, ModelOptions, Source, Trainable
+from ..records import Examples, ModelSpec
 from ..registry import SOURCES
 from ..selection import open_model
 from ..serial import from_json, to_json
@@ -24,7 +24,7 @@ from ..store import prepare_folder
 from .contamination import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
 from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
-from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe
+from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe, SourceUse
 from .rows_file import RESTORE_HINT, read_rows, write_rows
 
 PLAN = "plan.json"
@@ -47,6 +47,14 @@ def open_base(word: str, *, offline: bool) -> Model:
     In float32 on the CPU, so that its fingerprint is the same on every machine.
     """
     return trainable(open_model(word, ModelOptions(dtype="float32", device="cpu", offline=offline)))
+
+
+def open_recipe_base(recipe: Recipe, *, offline: bool) -> Model:
+    """Open the base that a recipe names, as `open_base`; DataError where the recipe's word names none."""
+    try:
+        return open_base(recipe.base, offline=offline)
+    except UsageError as error:
+        raise DataError(error.what, where=f"base of the recipe {recipe.name}", hint=error.hint) from error
 
 
 def trainable(model: Model) -> TrainableModel:
@@ -90,7 +98,7 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
         f"reading {len(recipe.sources)} sources, and what leaderboards test on in {' '.join(dict.fromkeys(languages))}"
     )
     readers = [SOURCES.get(use.reader) for use in recipe.sources]
-    read = [reader.examples(corpus_of(use), data_source) for reader, use in zip(readers, recipe.sources, strict=True)]
+    read = [_read_source(reader, use, data_source) for reader, use in zip(readers, recipe.sources, strict=True)]
     held_out = gather_held_out(languages, data_source)
     for use, found in zip(recipe.sources, read, strict=True):
         held_out.refuse_files(found.files, use.name)
@@ -100,6 +108,16 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
         note(f"{use.name}: encoding {len(found.rows):,} rows")
         sources.append(encoder.encode(use, reader, found))
     return Encoded(base=base.spec, sources=tuple(sources), checks=held_out.report())
+
+
+def _read_source(reader: Source, use: SourceUse, data_source: DataSource) -> Examples:
+    """Return the rows of a source; what is wrong with its path, columns or languages is a DataError of the recipe."""
+    try:
+        return reader.examples(corpus_of(use), data_source)
+    except UsageError as error:
+        if error.where != use.name:  # --data is a word of the command line
+            raise
+        raise DataError(error.what, where=error.where, hint=error.hint) from error
 
 
 def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROCESS) -> Prepared:

@@ -27,6 +27,9 @@ _USE = re.compile(
     r"(?P<all>all)|(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<scale>[kM]?)\s+(?P<unit>rows|tokens)"
     r"|(?P<percent>\d+(?:\.\d+)?)\s*%|(?P<rest>rest)(?:\s*\^\s*(?P<power>\d+(?:\.\d+)?))?"
 )
+_MOST = 2.0**53
+"""The largest amount: up to it, every whole number is a float of its own."""
+_MOST_POWER = 10.0
 _SCALES = {"": 1, "k": 1_000, "M": 1_000_000}
 USES = 'all, "100k rows", "2M tokens", "12%" or "rest^0.3"'
 PLACEHOLDER = "{x}"
@@ -182,6 +185,8 @@ def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
     unit, value = Unit.ALL, None
     if found["number"]:
         unit, value = Unit(found["unit"]), float(found["number"].replace("_", "")) * _SCALES[found["scale"]]
+        if value > _MOST:
+            raise table.fault("use", f"{unit.value} are at most {_MOST:,.0f}")
         if value < 1 or value != int(value):
             raise table.fault("use", f"{word!r} is no whole number of {unit.value}")
     elif found["percent"]:
@@ -190,6 +195,8 @@ def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
             raise table.fault("use", f"{word!r} is no share of the budget", hint="more than 0 and at most 100%")
     elif found["rest"]:
         unit, value = Unit.REST, float(found["power"] or 1)
+        if value > _MOST_POWER:
+            raise table.fault("use", f"the power of the rest is at most {_MOST_POWER:g}")
     if unit in (Unit.SHARE, Unit.REST) and not budgeted:
         raise table.fault("use", f"{word!r} needs a budget", hint="[budget] with rows or tokens")
     return Amount(unit=unit, value=value)

@@ -8,7 +8,7 @@ import click
 from ...errors import ModelError
 from ...plugin import Model
 from ...tune.plan import ONE_PROCESS, PackLayout, repack
-from ...tune.prepare import PLAN, Prepared, load_plan, open_base, plan_mix
+from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix
 from ...tune.recipe import find_recipe
 from .. import printable
 from ..options import data_option, offline_option, read_data_source
@@ -47,10 +47,12 @@ def make_or_load_plan(options: MixOptions, layout: PackLayout | None = None) -> 
         plan = prepared.plan if layout is None else repack(prepared.plan, prepared.rows, layout)
         return replace(prepared, plan=plan), model
     recipe = find_recipe(options.recipe)
-    if options.base is not None:
-        recipe = replace(recipe, base=options.base)
     data_source = read_data_source(options.data, offline=options.offline)
-    model = open_base(recipe.base, offline=options.offline)
+    if options.base is None:
+        model = open_recipe_base(recipe, offline=options.offline)
+    else:
+        recipe = replace(recipe, base=options.base)
+        model = open_base(options.base, offline=options.offline)
     prepared = plan_mix(
         recipe,
         model,

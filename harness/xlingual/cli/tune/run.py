@@ -13,7 +13,7 @@ import click
 from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
 from ...serial import from_json, to_json
-from ...store import LOCK, is_earlier, lock_folder, move_aside
+from ...store import LOCK, is_earlier, is_half_moved, lock_folder, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.plan import PackLayout
@@ -142,7 +142,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
     with lock_folder(folder) as note:
         if note:
             observer.note(note)
-        if options.fresh:
+        if options.fresh or is_half_moved(folder):
             _discard(folder)
     base = trainable(model)
     return _PreparedRun(
