@@ -217,7 +217,9 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
     - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
       their length, which is then part of the fingerprint.
 
-    What shows only with the weights (the packed engine's scores are not the model's) is noted while it answers.
+    What shows only once the model is loaded is noted while it answers: the packed engine's scores are not the model's,
+    or it has parts beside its language model (Gemma3ForConditionalGeneration). Static batches then always answer under
+    a fingerprint that says packed.
     """
     if dtype == "float32":
         return {"dtype": dtype}
