@@ -33,6 +33,9 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.05
 """The same in half precision."""
 
+WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "index_topk")
+"""Fields of configurations: up to so many tokens, every layer sees all that comes before. The trial texts are shorter,
+so a window under another name is not noticed."""
 FAR_TOKENS = 36
 """Of the text with gaps."""
 FAR_RATIO = 1.5
@@ -106,8 +109,9 @@ def longest_text(config: object) -> int | None:
         return 0
     if any(length_dependent_ropes(config)):
         return 0
-    window = getattr(config, "sliding_window", None)
-    return window if isinstance(window, int) and getattr(config, "use_sliding_window", True) else None
+    names = [name for name in WINDOWS if name != "sliding_window" or getattr(config, "use_sliding_window", True)]
+    windows = [getattr(config, name, None) for name in names]
+    return min((each for each in windows if isinstance(each, int)), default=None)
 
 
 def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:
