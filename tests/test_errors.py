@@ -24,3 +24,4 @@ def test_an_error_survives_the_way_between_processes(kind: type[XlingualError]) 
     )  # fmt: skip
     assert str(found) == str(error)
     assert vars(found) == vars(error)
+    assert found.args == error.args

@@ -66,3 +66,4 @@ class Interrupted(XlingualError):
         """`signal_number` as in the signal module: 2 for SIGINT, 15 for SIGTERM."""
         super().__init__(f"stopped by signal {signal_number}", hint=hint)
         self.signal_number = signal_number
+        self.args = (signal_number,)  # what pickle makes it of again

@@ -10,6 +10,7 @@
     paged          the engine of transformers' continuous batching
     scoring        log-likelihoods of choices, for any engine
     responses      generated tokens to responses
+    rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
 
@@ -39,6 +40,7 @@ from .packed.scheduler import generate_packed
 from .packed.verification import longest_text, verify
 from .paged.continuous_batching import generate_paged
 from .responses import find_overflow
+from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
@@ -121,6 +123,8 @@ class HfModel:
         if "packed" in by_engine:
             lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
             by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
+        elif "paged" in by_engine:
+            by_engine["paged"], by_engine["static"] = self._split_by_angles(prompts)
         for engine, chosen in by_engine.items():
             if chosen:
                 limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
@@ -199,6 +203,16 @@ class HfModel:
             longest = longest_text(verified.model.config)
             self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
         return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+
+    def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
+        """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""
+        longest = longest_short_text(self._load().model.config)
+        if longest is None:
+            return list(prompts), []
+        short = [each for each in prompts if len(each.ids) + each.request.max_new_tokens <= longest]
+        if len(short) < len(prompts):
+            self._note_once(f"static batches answer what is over {longest} tokens, the paged engine the rest")
+        return short, [each for each in prompts if len(each.ids) + each.request.max_new_tokens > longest]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:

@@ -57,8 +57,9 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
         # In a namespace of its own the path is another one than it is here, and what is mounted is the group itself.
         for folder in [mount / group, *(mount / above for above in group.parents)]:
             limit, usage = _number(folder / files.limit), _number(folder / files.usage)
-            if limit is not None and usage is not None:
-                yield limit, usage - min(usage, _stat(folder / "memory.stat", files.reclaimable))
+            if limit is not None:
+                used = usage or 0  # what is not known is not taken off
+                yield limit, used - min(used, _stat(folder / "memory.stat", files.reclaimable))
 
 
 def _groups(root: Path) -> Iterator[tuple[_Files, PurePosixPath]]:
@@ -83,16 +84,16 @@ def _number(path: Path) -> int | None:
     """Return the number in a file; None where there is none: no such file, or "max", which is no limit."""
     try:
         text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+        return int(text) if text.isdecimal() else None
+    except (OSError, ValueError):  # not readable, not ASCII, or too many digits for a number
         return None
-    return int(text) if text.isdecimal() else None
 
 
 def _stat(path: Path, name: str) -> int:
     """Return a value of `memory.stat`, 0 where it is not known."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+        words = next((line.split() for line in lines if line.split()[:1] == [name]), [])
+        return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+    except (OSError, ValueError):
         return 0
-    values = dict(line.split(maxsplit=1) for line in lines if " " in line)
-    return int(values[name]) if values.get(name, "").strip().isdecimal() else 0

@@ -2,7 +2,8 @@
 
 The weights of a model may be 140 GB, and every process that answers with them asks for their hash. A hash is kept with
 all that the file system says of the file. On another machine, or after a change, that is something else, and the file
-is read again: a hash is never taken for that of another file.
+is read again: a hash is never taken for that of another file. What the file system does not say is not seen: a program
+that writes through a memory mapping may change a file for some seconds before its times change.
 """
 
 import time

@@ -15,6 +15,7 @@ from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
 from ..packed.verification import longest_text
+from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
@@ -213,15 +214,20 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
 
     - packed, and static batches for texts beyond a sliding window, whose length is then part of the fingerprint;
     - static, also by default, where the packed engine does not compute what the configuration says;
-    - paged, with choices scored as by the packed engine.
+    - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
+      their length, which is then part of the fingerprint.
 
-    What shows only with the weights (the packed engine's scores are not the model's) is noted while it answers.
+    What shows only once the model is loaded is noted while it answers: the packed engine's scores are not the model's,
+    or it has parts beside its language model (Gemma3ForConditionalGeneration). Static batches then always answer under
+    a fingerprint that says packed.
     """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
     engine, limit = options.engine or "packed", longest_text(_text_config(config))
+    if engine == "paged" and (short := longest_short_text(config)) is not None:
+        limit = short
     if engine == "packed" and limit == 0:
         engine = "static"
     found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}

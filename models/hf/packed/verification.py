@@ -3,6 +3,7 @@
 The reference is a plain forward pass of the model's own modules over two short texts, before anything is changed in
 the model. The engine computes the same texts as it computes everything: below a shared prefix, in chunked prefill
 passes and a decode step. The fused forward is tried first, then the model's own modules with our attention function.
+The fused forward must also give what the modules do at far positions: of a position it knows the angles only.
 """
 
 from dataclasses import replace
@@ -15,9 +16,11 @@ from xlingual.records import Failure, Form, Request
 from ..limits import attempt
 from ..loaded_model import LoadedModel
 from ..tokens.rendering import Rendered
-from .chunked_prefill import prefill_chunks, split_into_passes
-from .forward import cache_spec_of, packed_attention, run_decode, run_prefill
+from .batch_plan import plan_prefill
+from .chunked_prefill import PrefillChunk, prefill_chunks, split_into_passes
+from .forward import cache_spec_of, forward, packed_attention, run_decode, run_prefill
 from .fused_llama import FusedLlama, fuse_llama
+from .kv_cache import new_prefix_kv
 from .prefix_tree import MIN_SHARED_TOKENS, build_prefix_tree
 from .running_batch import new_batch
 from .weight_changes import WeightChanges
@@ -29,6 +32,14 @@ TOLERANCE = 1e-3
 """How far logits may differ from the reference, relative to its largest logit, in float32."""
 TOLERANCE_HALF = 0.05
 """The same in half precision."""
+
+WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "index_topk")
+"""Fields of configurations: up to so many tokens, every layer sees all that comes before. The trial texts are shorter,
+so a window under another name is not noticed."""
+FAR_TOKENS = 36
+"""Of the text with gaps."""
+FAR_RATIO = 1.5
+"""Of its neighbouring positions: the last one is beyond a million."""
 
 
 def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
@@ -72,8 +83,12 @@ def _verified_fusion(loaded: LoadedModel, reference: "list[torch.Tensor]") -> Fu
 def _fuse_and_compare(
     loaded: LoadedModel, reference: "list[torch.Tensor]", changes: WeightChanges
 ) -> FusedLlama | None:
+    far = _far_logits(loaded)
     fused = fuse_llama(loaded.model, changes)
-    if fused is not None and _matches_reference(replace(loaded, fused=fused), reference):
+    if fused is None:
+        return None
+    candidate = replace(loaded, fused=fused)
+    if _matches_reference(candidate, reference) and _close(loaded, [_far_packed_logits(candidate)], [far]):
         return fused
     return None
 
@@ -94,8 +109,9 @@ def longest_text(config: object) -> int | None:
         return 0
     if any(length_dependent_ropes(config)):
         return 0
-    window = getattr(config, "sliding_window", None)
-    return window if isinstance(window, int) and getattr(config, "use_sliding_window", True) else None
+    names = [name for name in WINDOWS if name != "sliding_window" or getattr(config, "use_sliding_window", True)]
+    windows = [getattr(config, name, None) for name in names]
+    return min((each for each in windows if isinstance(each, int)), default=None)
 
 
 def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:
@@ -108,10 +124,14 @@ def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:
 
 def _matches_reference(loaded: LoadedModel, reference: "list[torch.Tensor]") -> bool:
     """Return whether the engine gives the texts the logits of the reference."""
+    return _close(loaded, _packed_logits(loaded), reference)
+
+
+def _close(loaded: LoadedModel, logits: "list[torch.Tensor]", reference: "list[torch.Tensor]") -> bool:
     import torch  # noqa: PLC0415 - heavy
 
     tolerance = TOLERANCE if loaded.model.dtype == torch.float32 else TOLERANCE_HALF
-    for found, expected in zip(_packed_logits(loaded), reference, strict=True):
+    for found, expected in zip(logits, reference, strict=True):
         if not (found - expected).abs().max() <= tolerance * expected.abs().max():
             return False
     return True
@@ -130,6 +150,36 @@ def _reference_logits(loaded: LoadedModel) -> "list[torch.Tensor]":
     with torch.inference_mode():
         output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False)
     return [logits[len(text) - 2 : len(text)].float() for logits, text in zip(output.logits, texts, strict=True)]
+
+
+def _far_text(loaded: LoadedModel) -> tuple[list[int], list[int]]:
+    """Return the tokens and positions of a text with gaps, which comes far although it is short.
+
+    What a model does with a position by itself, as Ministral 3 scales its queries, shows at none of the first ones.
+    """
+    positions = sorted({int(FAR_RATIO**index) for index in range(FAR_TOKENS)})
+    return [(13 + 7 * index) % loaded.model.config.vocab_size for index in range(len(positions))], positions
+
+
+def _far_logits(loaded: LoadedModel) -> "torch.Tensor":
+    """Return the logits of the text with gaps, by the model's own modules."""
+    import torch  # noqa: PLC0415 - heavy
+
+    ids, positions = (torch.tensor([each], device=loaded.device) for each in _far_text(loaded))
+    with torch.inference_mode():
+        # Without a mask, transformers takes a gap between positions for the end of a text.
+        output = loaded.model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions, use_cache=False
+        )
+    return output.logits[0].float()
+
+
+def _far_packed_logits(loaded: LoadedModel) -> "torch.Tensor":
+    """Return the same logits by the engine, from one prefill pass."""
+    ids, positions = _far_text(loaded)
+    spec = cache_spec_of(loaded)
+    chunk = PrefillChunk(ids, 0, (), new_prefix_kv(spec, len(ids)), 0, None)
+    return forward(loaded, ids, positions, keep=None, metadata=plan_prefill(spec, [chunk])).float()
 
 
 def _packed_logits(loaded: LoadedModel) -> "list[torch.Tensor]":

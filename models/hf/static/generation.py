@@ -11,6 +11,7 @@ from xlingual.text import find_stop
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..responses import decode, respond
+from ..rope_lengths import batch_key
 from ..tokens.rendering import Rendered
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
 
     A batch that fails is halved until the row at fault is alone and gets a Failure; all others are answered.
     """
-    for group in _group(prompts):
+    for group in _group(loaded, prompts):
         waiting = list(group)
         batches: list[list[Rendered]] = []
         while waiting or batches:
@@ -37,11 +38,12 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
                 batches += limit.halve(batch, outcome, again=again)
 
 
-def _group(prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
-    """Yield the prompts that share a token limit and stop strings, the longest first, ties in their order."""
+def _group(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
+    """Yield the prompts that share a token limit, stop strings and rotary angles, the longest first."""
 
-    def kind(prompt: Rendered) -> tuple[int, tuple[str, ...]]:
-        return prompt.request.max_new_tokens, prompt.request.stop
+    def kind(prompt: Rendered) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
+        new = prompt.request.max_new_tokens
+        return new, prompt.request.stop, batch_key(loaded.model.config, len(prompt.ids), new)
 
     ordered = sorted(prompts, key=lambda prompt: (kind(prompt), -len(prompt.ids)))
     for _, group in groupby(ordered, kind):

@@ -11,6 +11,7 @@ from xlingual.records import Failure, Response
 
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
+from ..rope_lengths import batch_key
 from ..scoring import (
     ScoredToken,
     WindowsByText,
@@ -52,9 +53,11 @@ def _first(batch: Sequence[Ids], windows: WindowsByText) -> int:
 def _take(loaded: LoadedModel, waiting: list[Ids], windows: WindowsByText, limit: RowLimit) -> list[Ids]:
     """Remove the next batch from `waiting`; its first text is its longest, and the budget holds its scores."""
     width, most = len(waiting[0]), max_scored_positions(loaded)
+    angles = batch_key(loaded.model.config, width, 0)
     count = 1
     while (
         count < min(limit.rows, len(waiting), MAX_PADDED_TOKENS // width)
+        and batch_key(loaded.model.config, len(waiting[count]), 0) == angles
         and (count + 1) * (width - _first(waiting[: count + 1], windows)) <= most
     ):
         count += 1

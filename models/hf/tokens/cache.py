@@ -18,7 +18,7 @@ from .choices import ScoringWindow, TokenizedChoices, TokenizerContext, tokenize
 from .rendering import Rendered, refuse_if_none, render_each
 
 MAX_BYTES = 2**27
-"""Of all entries: 4 a token, and ARRAY_BYTES for every prompt or window. A prompt of 400 tokens takes 1.9 KB, so 72,000
+"""Of all entries: 4 a token, and ARRAY_BYTES for every entry and window. A prompt of 400 tokens takes 1.9 KB, so 72,000
 of them fit; the plan holds their texts, which are larger, anyway."""
 ARRAY_BYTES = 256
 """What Python takes for an array and its place in the cache, about."""
@@ -151,10 +151,11 @@ def _unpack(request: Request, entry: _Entry) -> Tokenized | Failure:
 
 def _size(entry: _Entry) -> int:
     """Return how many bytes an entry takes, about."""
-    if isinstance(entry, Failure):
-        return ARRAY_BYTES
-    arrays = [each.ids for choice in entry.windows for each in choice] if isinstance(entry, _Choices) else [entry]
-    return sum(ARRAY_BYTES + 4 * len(ids) for ids in arrays)
+    if isinstance(entry, Failure):  # a template may raise the whole prompt
+        return ARRAY_BYTES + 4 * len(entry.message)
+    if isinstance(entry, _Choices):
+        return ARRAY_BYTES + sum(ARRAY_BYTES + 4 * len(each.ids) for choice in entry.windows for each in choice)
+    return ARRAY_BYTES + 4 * len(entry)
 
 
 def _digest(request: Request) -> bytes:

@@ -132,6 +132,18 @@ CASES: dict[str, tuple[dict[str, object], float, float]] = {
         60,
         64,
     ),
+    "a limit, and a use that nobody knows": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": 8 * GIB}, 8, 8),
+    "numbers that are none": (
+        {
+            "proc/self/cgroup": "0::/a",
+            "sys/fs/cgroup/a/memory.max": "9" * 5000,
+            "sys/fs/cgroup/memory.max": 8 * GIB,
+            "sys/fs/cgroup/memory.current": 3 * GIB,
+            "sys/fs/cgroup/memory.stat": f"  \ninactive_file \n \nanon\ninactive_file {'9' * 5000}",
+        },
+        5,
+        8,
+    ),
 }
 
 

@@ -11,12 +11,16 @@ import pytest
 import torch
 from transformers import (
     AutoTokenizer,
+    DogeConfig,
+    DogeForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    Ministral3Config,
+    Ministral3ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -64,12 +68,20 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
     torch.manual_seed(5)
     if name == "gpt2":
         return GPT2LMHeadModel(GPT2Config(vocab_size=320, n_positions=256, n_embd=32, n_layer=2, n_head=4))
+    if name.startswith("doge"):
+        return DogeForCausalLM(DogeConfig(**size, keep_window_size=int(name.removeprefix("doge-"))))
     if name == "qwen2":
         return Qwen2ForCausalLM(Qwen2Config(**size))
     if name == "qwen3":
         return Qwen3ForCausalLM(Qwen3Config(**size, head_dim=16))
     if name == "gemma2":
         return Gemma2ForCausalLM(Gemma2Config(**size, head_dim=8))
+    if name.startswith("ministral3"):
+        # Queries are scaled by their position, from the 17th or the 65th on.
+        original = int(name.removeprefix("ministral3-"))
+        yarn = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": original,
+                "llama_4_scaling_beta": 0.5}  # fmt: skip
+        return Ministral3ForCausalLM(Ministral3Config(**size, head_dim=8, rope_parameters=yarn))
     dynamic, default = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}, {"rope_theta": 1e4}
     if name == "dynamic":
         return Qwen2ForCausalLM(Qwen2Config(**size, rope_parameters=dynamic))
@@ -88,6 +100,7 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
     [
         ("qwen2", True), ("qwen3", True), ("mistral-255", True), ("mistral-100", False), ("gemma2", False),
         ("dynamic", False), ("gemma3", True), ("gemma3-dynamic", False), ("gpt2", None),
+        ("ministral3-16", True), ("ministral3-64", True), ("doge-250", True), ("doge-32", False),
     ],
 )  # fmt: skip
 def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(
@@ -99,7 +112,7 @@ def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(
     engine = part("checkpoint.loading").load(opened.description, opened.options)
     found = part("packed.verification").verify(engine, 250)
     assert (found is not None) == supported or supported is None
-    # Qwen3's norms of queries and keys are not Llama's; its layers go through transformers.
+    # Neither Qwen3's norms of queries and keys nor Ministral 3's scale are Llama's: transformers computes the layers.
     assert (found is not None and found.fused is not None) == (name in ("qwen2", "mistral-255"))
     words = ["the lazy dog jumps over the quick brown fox " * 3 + each for each in ("now", "then", "here and there")]
     requests = [text_request(each, max_new_tokens=9) for each in words]

@@ -122,6 +122,17 @@ def test_failures_are_cached_too_and_none_of_all_is_still_an_error(tiny_llama: P
                      "the fox": None}  # fmt: skip
 
 
+def test_what_a_failure_says_and_choices_without_windows_count_too(tiny_llama: Path) -> None:
+    module = part("tokens.cache")
+    cache = module.TokenCache(opened(tiny_llama).description.tokenizer_context, max_bytes=10 * module.ARRAY_BYTES)
+    for number in range(100):
+        cache._add(bytes([1, number]), Failure(kind="chat template", message="no " * 200))
+        assert len(cache.entries) <= 3
+    for number in range(100):
+        cache._add(bytes([2, number]), module._Choices((), 0))
+    assert len(cache.entries) <= 10
+
+
 def test_requests_that_differ_in_any_part_are_told_apart(tiny_llama: Path, text_request: MakeRequest) -> None:
     plain = text_request("a", max_new_tokens=0)
     variants = [
