@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Server:
     faults: dict[str, str] = field(default_factory=dict)
     """Question -> manner."""
     asked: list[str] = field(default_factory=list)
+    pause: float = 0.0
+    """Seconds before each reply."""
 
 
 def reply_of(server: Server, question: str) -> bytes:
@@ -64,6 +67,7 @@ def serve(server: Server) -> Iterator[Server]:
             prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["prompt"]
             question = next(each for each in server.golds if f"Question: {each}\n" in prompt)
             server.asked.append(question)
+            time.sleep(server.pause)
             manner = server.faults.get(question)
             if manner == "connection torn":
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -151,11 +155,12 @@ def test_failures_are_counted_and_asked_again(server: Server, xlingual: Xlingual
 
 
 def test_a_run_that_is_broken_off_asks_no_more(server: Server, xlingual: Xlingual, tmp_path: Path) -> None:
-    server.faults = dict.fromkeys(server.golds, "error 500")
+    server.faults, server.pause = dict.fromkeys(server.golds, "error 500"), 0.2
     finished = xlingual(*command(server, tmp_path, "--max-errors", "2", "--batch-size", "1"))
     assert finished.code == 1
     assert "stopped after 3 failed samples; the last: Failure(kind='HTTPError'" in finished.stderr
-    assert 3 <= len(server.asked) <= 5
+    # On a busy machine the pool runs ahead of the one who stops it.
+    assert 3 <= len(server.asked) < len(server.golds)
 
 
 def test_a_server_that_is_gone_fails_every_sample(server: Server, xlingual: Xlingual, tmp_path: Path) -> None:
