@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from xlingual.cli import make
 from xlingual.cli.make import eval_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +26,20 @@ def test_words_become_options() -> None:
     arguments = eval_arguments({f"XLINGUAL_MAKE_{name}": value for name, value in words.items()})
     expected = "eval --model m --out runs --tasks xquad,flores101 --langs zh,ar --limit 40 --data d --seed 3"
     assert arguments == expected.split()
+
+
+def test_hints_name_the_command_that_make_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["make.py", "eval"])
+    monkeypatch.setenv("XLINGUAL_MAKE_MODEL", "echo")
+    seen: list[list[str]] = []
+
+    def note(_: list[str]) -> int:
+        seen.append(sys.argv[1:])
+        return 130
+
+    monkeypatch.setattr(make, "run_command", note)
+    assert make.main("eval") == 130
+    assert seen == [["eval", "--model", "echo", "--out", "runs"]]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -136,3 +136,13 @@ def test_a_fit_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.Capture
         assert (code, out) == (3, "")
         assert what in err.splitlines()[0]
         assert str(path) in err.splitlines()[0]
+
+
+@pytest.mark.parametrize("draws", [[], [1.0]])
+@pytest.mark.parametrize("name", ["alpha", "beta", "ceiling"])
+def test_a_fit_without_its_draws_is_broken(name: str, draws: list[float], fit: Path, tmp_path: Path) -> None:
+    document = json.loads(fit.read_text(encoding="utf-8"))
+    document["laws"][0]["draws"][name] = draws
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert run_command(["scale", "allocate", str(path), "--budget", "9000"]) == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.errors import DataError, UsageError
+from xlingual.errors import DataError
 from xlingual.plugin import DataSource, GenerationTask
 from xlingual.records import Example, Examples, Prompt
 from xlingual.selection import select_tasks
@@ -124,7 +124,7 @@ def test_dev_splits_can_be_trained_on_and_test_splits_not(data_folder: DataFolde
         ("xquad/zh", "has no split ''"),
         ("xquad/zz@dev", "no such task: 'xquad/zz'"),
     ):
-        with pytest.raises(UsageError, match=error):
+        with pytest.raises(DataError, match=error):  # of the recipe, which is a file
             plan(path, "zh")
 
 

@@ -73,6 +73,7 @@ def main(target: str) -> int:
     """Show and run what a target stands for; after an evaluation, the leaderboard of the output folder, too."""
     arguments = TARGETS[target](os.environ)
     click.echo(f"xlingual {shlex.join(arguments)}", err=True)
+    sys.argv[1:] = arguments  # hints name the command that resumes
     code = run_command(arguments)
     if target != "eval" or code not in (0, 1) or "--dry-run" in arguments:
         return code

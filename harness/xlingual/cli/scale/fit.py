@@ -76,7 +76,11 @@ def read_fit(path: Path) -> LawFit:
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != FIT_SCHEMA:
         raise DataError(f"is not a fit of schema {FIT_SCHEMA}", where=str(path), hint=hint)
-    return from_json(LawFit, data, where=str(path))
+    fit = from_json(LawFit, data, where=str(path))
+    draws = [each for law in fit.laws for each in (law.draws.alpha, law.draws.beta, law.draws.ceiling)]
+    if len({len(each) for each in draws}) != 1 or not draws[0]:
+        raise DataError("draws of its laws are missing, or not of one length", where=str(path), hint=hint)
+    return fit
 
 
 def _fit_text(fit: LawFit) -> str:
