@@ -108,7 +108,8 @@ class ParallelModel:
         device = next(each for each in self.devices if used.count(each) < self.devices.count(each))
         on_cpu = device.startswith("cpu")
         threads = max(1, (os.cpu_count() or 1) // len(self.devices)) if on_cpu else 0
-        self.workers.append(start_worker(self.name, replace(self.options, device=device), threads))
+        options = replace(self.options, device=device)
+        self.workers.append(start_worker(self.name, options, threads, self.spec.fingerprint))
         return self.workers[-1]
 
     def _ready_workers(self) -> list[DeviceWorker]:

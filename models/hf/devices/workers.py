@@ -10,9 +10,9 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol, cast
 
 from xlingual.data import FileState, known_hashes, learn_hashes
-from xlingual.errors import XlingualError
+from xlingual.errors import ModelError, XlingualError
 from xlingual.plugin import ModelOptions, Note, SupportsNotes
-from xlingual.records import Response
+from xlingual.records import ModelSpec, Response
 from xlingual.registry import MODELS
 
 from ..tokens.cache import Tokenized
@@ -23,6 +23,11 @@ GRACE_SECONDS = 5.0
 
 class TokenizedModel(SupportsNotes, Protocol):
     """What a worker uses of an `HfModel`."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Which model."""
+        ...
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
         """Answer requests that are tokenized already."""
@@ -38,6 +43,8 @@ class WorkerSetup:
     options: ModelOptions
     threads: int
     """Of torch; 0: as torch chooses."""
+    fingerprint: str
+    """Of the model as the parent described it."""
     hashes: Mapping[FileState, str]
     """Of the files that the parent has hashed, so that no worker reads the weights only for their hash."""
 
@@ -75,9 +82,9 @@ class DeviceWorker:
         self.process.close()
 
 
-def start_worker(name: str, options: ModelOptions, threads: int) -> DeviceWorker:
-    """Start a worker for the model `name` on `options.device`."""
-    setup = WorkerSetup(name=name, options=options, threads=threads, hashes=known_hashes())
+def start_worker(name: str, options: ModelOptions, threads: int, fingerprint: str) -> DeviceWorker:
+    """Start a worker for the model `name` on `options.device`, which must have the fingerprint."""
+    setup = WorkerSetup(name=name, options=options, threads=threads, fingerprint=fingerprint, hashes=known_hashes())
     # A fork would copy the locks of torch's threads in any state.
     context = multiprocessing.get_context("spawn")
     parent_end, worker_end = context.Pipe()
@@ -98,6 +105,10 @@ def run_worker(setup: WorkerSetup, pipe: Connection) -> None:
     learn_hashes(setup.hashes)
     try:
         model = cast(TokenizedModel, MODELS.get("hf")(setup.name, setup.options))
+        if model.spec.fingerprint != setup.fingerprint:
+            raise ModelError(
+                "the model's files have changed since the run began", where=setup.name, hint="start the run again"
+            )
         model.on_note(lambda message: pipe.send(Note(message)))
         _serve(model, pipe)
     except XlingualError as error:

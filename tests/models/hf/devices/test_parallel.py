@@ -177,7 +177,6 @@ def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
     error: type[XlingualError],
 ) -> None:
     folder = Path(shutil.copytree(tiny_llama, tmp_path / "copy"))
-    one, two = (MODELS.get("hf")(str(folder), ModelOptions(device=device)) for device in ("cpu", "cpu,cpu"))
     if fault == "memory":
         monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full_memory)
         monkeypatch.setattr(part("devices.workers"), "run_worker", run_worker_in_full_memory)
@@ -185,10 +184,24 @@ def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
         weights = load_file(folder / "model.safetensors")
         del weights["model.norm.weight"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    one, two = (MODELS.get("hf")(str(folder), ModelOptions(device=device)) for device in ("cpu", "cpu,cpu"))
     requests = [text_request("a"), text_request("b")]
     expected = failure_of(one, requests)
     assert expected[0] is error
     assert failure_of(two, requests) == expected
+
+
+def test_workers_refuse_weights_that_are_not_those_of_their_parent(
+    tiny_llama: Path, tmp_path: Path, text_request: MakeRequest
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_llama, folder)
+    model: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu,cpu"))
+    weights = {name: each.neg() for name, each in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="have changed since the run began"):
+        list(model.answer([text_request("the fox")]))
+    model.close()
 
 
 def test_no_process_outlives_a_killed_parent(tiny_llama: Path) -> None:
