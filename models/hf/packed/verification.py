@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.05
 """The same in half precision."""
 
-WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "index_topk")
+WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "attention_chunk_size", "index_topk")
 """Fields of configurations: up to so many tokens, every layer sees all that comes before. The trial texts are shorter,
 so a window under another name is not noticed."""
 FAR_TOKENS = 36

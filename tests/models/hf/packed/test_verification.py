@@ -70,6 +70,11 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
         return GPT2LMHeadModel(GPT2Config(vocab_size=320, n_positions=256, n_embd=32, n_layer=2, n_head=4))
     if name.startswith("doge"):
         return DogeForCausalLM(DogeConfig(**size, keep_window_size=int(name.removeprefix("doge-"))))
+    if name.startswith("chunks"):
+        # transformers' KV cache drops what is older, whatever the architecture.
+        return Qwen3ForCausalLM(
+            Qwen3Config(**size, head_dim=16, attention_chunk_size=int(name.removeprefix("chunks-")))
+        )
     if name == "qwen2":
         return Qwen2ForCausalLM(Qwen2Config(**size))
     if name == "qwen3":
@@ -101,6 +106,7 @@ def tiny(name: str) -> Any:  # noqa: ANN401 - of transformers
         ("qwen2", True), ("qwen3", True), ("mistral-255", True), ("mistral-100", False), ("gemma2", False),
         ("dynamic", False), ("gemma3", True), ("gemma3-dynamic", False), ("gpt2", None),
         ("ministral3-16", True), ("ministral3-64", True), ("doge-250", True), ("doge-32", False),
+        ("chunks-250", True), ("chunks-32", False),
     ],
 )  # fmt: skip
 def test_every_architecture_is_answered_and_the_engine_takes_what_it_can(
