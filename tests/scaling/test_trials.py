@@ -74,6 +74,7 @@ def test_a_limit_that_fills_the_window_is_refused_before_any_training(sweep: Pat
         trials.check(sweep_points(trials.spec, trials.origin()))
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_measures_what_one_that_is_not_does(
     sweep: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

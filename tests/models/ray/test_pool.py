@@ -271,6 +271,7 @@ def processes_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     plain = start(tmp_path, "scripted")
     plain.communicate(timeout=60)
@@ -289,6 +290,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert 0 <= again <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_ends_keeps_its_answers_and_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path, "ray:2:scripted")
