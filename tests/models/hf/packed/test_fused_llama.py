@@ -23,14 +23,6 @@ def part(name: str) -> ModuleType:
     return importlib.import_module(f"xlingual.plugins.models.hf.{name}")
 
 
-@pytest.fixture(params=[True, False], ids=["prepacked", "dense"])
-def prepacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if request.param and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # of torch
-        pytest.skip("torch was built without oneDNN")
-    monkeypatch.setattr(part("packed.linear"), "prepacking_is_faster", lambda _weight: request.param)
-    return bool(request.param)
-
-
 def test_the_modules_compute_the_same_after_their_weights_were_fused(tiny_llama: Path, prepacked: bool) -> None:
     opened: Any = MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cpu"))
     engine = part("checkpoint.loading").load(opened.description, opened.options)

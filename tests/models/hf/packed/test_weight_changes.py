@@ -27,14 +27,6 @@ def part(name: str) -> ModuleType:
     return importlib.import_module(f"xlingual.plugins.models.hf.{name}")
 
 
-@pytest.fixture(params=[True, False], ids=["prepacked", "dense"])
-def prepacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if request.param and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # of torch
-        pytest.skip("torch was built without oneDNN")
-    monkeypatch.setattr(part("packed.linear"), "prepacking_is_faster", lambda _weight: request.param)
-    return bool(request.param)
-
-
 @pytest.fixture(scope="module")
 def biased(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model built like Llama whose projections have biases."""
