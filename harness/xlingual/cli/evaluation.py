@@ -286,7 +286,7 @@ _OPTIONS: list[click.Parameter] = [
         "continuous batching).",
     ),
     click.Option(
-        ["--deterministic"], is_flag=True, help="Every answer by itself, in any dtype the same in every run; slow."
+        ["--deterministic"], is_flag=True, help="Every answer by itself: none depends on another, in any dtype; slow."
     ),
     click.Option(["--allow-pickle"], is_flag=True, help="Load .bin weights, which can run code."),
     click.Option(["--trust-remote-code"], is_flag=True, help="Run a model's own code; needs a 40-hex --revision."),
