@@ -51,9 +51,10 @@ board: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
 
-# Models of two layers are slower on several threads than on one, and far slower beside other work.
+# Models of two layers are slower on several threads than on one, and far slower beside other work: a process a core
+# instead, each with whole files, whose fixtures are then made once.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

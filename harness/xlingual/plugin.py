@@ -120,6 +120,32 @@ class ChoiceTask:
 
 
 @runtime_checkable
+class RewordableTask(Protocol):
+    """A Task that can be asked in other words."""
+
+    def prompt_languages(self) -> tuple[str, ...]:
+        """Return the codes of the languages that its instruction is there in, its own first."""
+        ...
+
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of its wordings, its own first."""
+        ...
+
+    def reword(self, *, prompt_language: str | None, variant: str | None) -> Task:
+        """Return the task in other words, its spec saying so; None leaves its own. UsageError for what there is not."""
+        ...
+
+
+@runtime_checkable
+class ExtractingTask(Protocol):
+    """A Task with a way of its own to find in an answer what is to be scored; `spec.extract` names it."""
+
+    def extract(self, example: Example, text: str) -> str | None:
+        """Return what is to be scored, None where there is nothing."""
+        ...
+
+
+@runtime_checkable
 class SelfScoredTask(Protocol):
     """A Task that makes its own requests and scores its own answers, as those of lm-eval do."""
 
@@ -153,6 +179,22 @@ class ModelOptions:
     """How a local model generates: packed, static or paged."""
     deterministic: bool = False
     """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
+    chat_template: str | None = None
+    """The name of one of several chat templates of the tokenizer."""
+    thinking_end: str | None = None
+    """The text that ends the model's thinking, where its chat template does not tell."""
+    max_model_len: int | None = None
+    """Tokens of prompt and answer together, where the backend does not know or less is wanted."""
+    extra_body: str | None = None
+    """JSON object that is merged into every request to a server."""
+    headers: tuple[str, ...] = ()
+    """"NAME: VALUE", sent with every request to a server."""
+    timeout: float | None = None
+    """Seconds that a server may take for one answer."""
+    concurrency: int | None = None
+    """Requests at once to a server."""
+    key_env: str | None = None
+    """The environment variable that holds the server's key."""
 
 
 class Model(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from .errors import DataError, UsageError
 from .identity import Json, content_hash
 from .records import Choice, Demonstration, Form, Message, ModelSpec, Prompt, Request, Role
+from .sampling import sampling_content
 
 TEMPLATES = ("alpaca", "chat", "raw")
 OVERFLOW_POLICIES = ("truncate", "error", "skip")
@@ -121,6 +122,14 @@ def request_key(model: ModelSpec, request: Request) -> str:
     }
     if request.choices is not None:
         content["choices"] = [[each.before, each.text] for each in request.choices]
+    if request.sampling is not None:
+        content["sampling"] = sampling_content(request.sampling)
+    if request.thinking is not None:
+        content["thinking"] = request.thinking.value
+    if request.max_thinking_tokens is not None:
+        content["max_thinking_tokens"] = request.max_thinking_tokens
+    if request.translation is not None:
+        content["translation"] = [request.translation.source, request.translation.target]
     return content_hash(content)
 
 

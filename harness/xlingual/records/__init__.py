@@ -1,0 +1,55 @@
+"""The frozen records that flow through the house, in the order of their flow.
+
+data        DatasetRef -> DataFile
+tasks       TaskSpec -> Example -> Prompt
+requests    Request -> Response
+results     Statistics -> Estimate -> RunRecord
+"""
+
+from .data import Corpus, DataFile, DatasetRef, HubSource, Origin, UrlSource
+from .requests import (
+    Choice,
+    Failure,
+    Finish,
+    Form,
+    Likelihood,
+    Message,
+    Request,
+    Response,
+    Role,
+    Translation,
+    failed_response,
+)
+from .results import Counts, Estimate, ModelSpec, Protocol, RunRecord, Statistics
+from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
+
+__all__ = [
+    "Choice",
+    "Corpus",
+    "Counts",
+    "DataFile",
+    "DatasetRef",
+    "Demonstration",
+    "Estimate",
+    "Example",
+    "Examples",
+    "Failure",
+    "Finish",
+    "Form",
+    "HubSource",
+    "Likelihood",
+    "Message",
+    "ModelSpec",
+    "Origin",
+    "Prompt",
+    "Protocol",
+    "Request",
+    "Response",
+    "Role",
+    "RunRecord",
+    "Statistics",
+    "TaskSpec",
+    "Translation",
+    "UrlSource",
+    "failed_response",
+]

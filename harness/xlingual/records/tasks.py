@@ -1,0 +1,110 @@
+"""Tasks, their examples, and what is asked for one, before any template."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..sampling import Sampling
+from ..serial import LATER
+from .data import DataFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What a task is: everything that must be the same for two scores of it to be comparable, but the data."""
+
+    name: str
+    """"FAMILY/VARIANT": "xquad/zh", "mlqa/zh-en", "flores101/en-zh"."""
+    language: str
+    """Code of the language that answers are written in and scored by."""
+    prompt_language: str
+    """Code of the language of instruction and labels."""
+    metrics: tuple[str, ...]
+    """Names of metrics; the first is the main one."""
+    version: str
+    """Goes up whenever prompts, data handling or the choice of examples change."""
+    split: str
+    shot_split: str | None = None
+    """The split that few-shot demonstrations come from; equal to `split`: from groups that are then left out of the
+    evaluated examples; None: the task has no few-shot form."""
+    max_new_tokens: int
+    """0: nothing is generated, for the task has choices."""
+    licence: str
+    citation: str
+    description: str | None = field(default=None, metadata=LATER)
+    """One line for lists of tasks."""
+    splits: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """The splits that there are; another is refused. None: not known, `examples` decides."""
+    source_language: str | None = field(default=None, metadata=LATER)
+    """Of a translation: the code of the language that is translated."""
+    variant: str | None = field(default=None, metadata=LATER)
+    """The wording of the prompt, where it is not the task's first."""
+    system: str | None = field(default=None, metadata=LATER)
+    """The system message."""
+    stop: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """Ends an answer; None: as the template has it."""
+    sampling: Sampling | None = field(default=None, metadata=LATER)
+    """How answers are drawn; None: greedily."""
+    repeats: int | None = field(default=None, metadata=LATER)
+    """How often each question is asked; None: once."""
+    extract: str | None = field(default=None, metadata=LATER)
+    """What of an answer is scored: see `extraction.py`; None: all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One item of a task: scored by run, learnt by tune."""
+
+    id: str
+    language: str
+    """Code of the language of the answer."""
+    group: str
+    """Article or document: few-shot demonstrations never share one with an evaluated example."""
+    cluster: str
+    """Paragraph or sentence: the unit that the bootstrap draws."""
+    fields: Mapping[str, str]
+    """The texts that prompts are made of: context and question, or source."""
+    targets: tuple[str, ...]
+    """The accepted answers, at least one."""
+    choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """What may be answered, the targets among it; None: anything."""
+    demonstration: str | None = field(default=None, metadata=LATER)
+    """What a demonstration shows as the answer, a rationale with its result; None: the first target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """The examples of one split and the files they were read from."""
+
+    rows: tuple[Example, ...]
+    files: tuple[DataFile, ...]
+    skipped: int = 0
+    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation. Tuning data only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What is asked, before any template: an instruction and an input of which only the passage may be cut."""
+
+    instruction: str
+    before: str
+    """The input up to the passage."""
+    passage: str
+    """Cut from its end where the context window is too small; "" where nothing may be cut."""
+    after: str
+    """The rest of the input: the question and the answer cue, or the sentence to translate."""
+    choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """The answers to be scored; None: an answer is to be generated."""
+
+    @property
+    def input(self) -> str:
+        """The whole input."""
+        return self.before + self.passage + self.after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """A solved example shown before the question."""
+
+    id: str
+    prompt: Prompt
+    answer: str
