@@ -97,12 +97,24 @@ class Protocol:
     """With the run's seed; None: greedy, or the model's own where `sampling_source` says so."""
     sampling_source: str | None = field(default=None, metadata=LATER)
     """"model": each model by what its own configuration recommends, see `ModelSpec.sampling`."""
+    sample_seed: int | None = field(default=None, metadata=LATER)
+    """Of the sampling that each model recommends."""
     repeats: int | None = field(default=None, metadata=LATER)
     """How often each question was asked; None: once."""
     thinking: ThinkingMode | None = field(default=None, metadata=LATER)
     max_thinking_tokens: int | None = field(default=None, metadata=LATER)
     extract: str | None = field(default=None, metadata=LATER)
     """What of the answers was scored; None: all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCount:
+    """How often samples failed in one way."""
+
+    kind: str
+    count: int
+    example: str
+    """The message of the first of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +135,8 @@ class Counts:
     """Answers that ended inside the thinking, unscored; None: no model thought."""
     unextracted: int | None = field(default=None, metadata=LATER)
     """Answers in which there was nothing to extract, scored as wrong; None: nothing is extracted."""
+    failures: tuple[FailureCount, ...] | None = field(default=None, metadata=LATER)
+    """Why samples failed, the most frequent first; None: none did, or the record is older."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
