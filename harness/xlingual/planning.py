@@ -23,6 +23,7 @@ from .records import (
     Request,
     TaskSpec,
     Translation,
+    label_task,
 )
 from .sampling import sample_sampling
 from .serial import to_json
@@ -90,8 +91,7 @@ class TaskPlan:
     @property
     def name(self) -> str:
         """The task's name, with the wording where that is not its first."""
-        words = [each for each in (self.task.spec.asked_in, self.task.spec.variant) if each]
-        return f"{self.task.spec.name} ({', '.join(words)})" if words else self.task.spec.name
+        return label_task(self.task.spec.name, self.task.spec.asked_in, self.task.spec.variant)
 
     @property
     def suffix(self) -> str:

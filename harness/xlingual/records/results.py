@@ -107,6 +107,12 @@ class Protocol:
     """What of the answers was scored; None: all of it."""
 
 
+def label_task(name: str, prompt_language: str | None, variant: str | None) -> str:
+    """Return "xquad/zh", or "xquad/zh (en, question-first)" where it is asked in other words."""
+    words = [word for word in (prompt_language, variant) if word is not None]
+    return f"{name} ({', '.join(words)})" if words else name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureCount:
     """How often samples failed in one way."""
@@ -164,6 +170,11 @@ class RunRecord:
     were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
+
+    @property
+    def label(self) -> str:
+        """The task's name, with language and wording of the prompt where they are not its own."""
+        return label_task(self.protocol.task, self.protocol.prompt_language, self.protocol.variant)
 
     @property
     def complete(self) -> bool:

@@ -18,7 +18,7 @@ def warn(records: Sequence[RunRecord]) -> None:
     """Say on stderr what a reader of the scores must know."""
     for record in records:
         for line in warnings_of(record):
-            click.echo(printable(f"warning: {record.protocol.task}: {line}"), err=True)
+            click.echo(printable(f"warning: {record.label}: {line}"), err=True)
     if any(record.origin is Origin.SAMPLE for record in records):
         click.echo("note: these are scores on the packaged sample; they are never ranked beside real ones", err=True)
 
