@@ -9,7 +9,7 @@ from .jsonl import JsonRow, read_records, type_problem
 from .location import locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
-from .squad import check_offsets, read_squad
+from .squad import check_offsets, read_squad, squad_examples
 
 __all__ = [
     "PINS",
@@ -45,6 +45,7 @@ __all__ = [
     "read_text",
     "required_direction",
     "split_lines",
+    "squad_examples",
     "type_problem",
     "xquad_sources",
 ]
