@@ -4,6 +4,7 @@ from ..files import Problem, data_error, read_json, read_text, split_lines
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
+from .file_names import hub_files, question_files
 from .hub import hub_fault, hub_is_offline, hub_table
 from .jsonl import JsonRow, read_records, type_problem
 from .location import locate, locate_text
@@ -28,6 +29,7 @@ __all__ = [
     "hash_file",
     "hash_once",
     "hub_fault",
+    "hub_files",
     "hub_is_offline",
     "hub_table",
     "instruction_examples",
@@ -37,6 +39,7 @@ __all__ = [
     "locate_text",
     "mlqa_sources",
     "pair_examples",
+    "question_files",
     "read_json",
     "read_lines",
     "read_parallel",
