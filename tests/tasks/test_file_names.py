@@ -14,12 +14,23 @@ from xlingual.plugin import DataSource
 from xlingual.records import Example
 from xlingual.selection import select_tasks
 
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ROW = {"id": "1", "context": "In Rome.", "question": "?", "answers": {"text": ["Rome"], "answer_start": [3]}}
 
 
+def place(folder: Path) -> DataSource:
+    return DataSource(folder=folder, sample=False, offline=True)
+
+
+def real_file(*parts: str) -> Path:
+    path = REAL.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"the real data are not beside this checkout ({'/'.join(parts)})")
+    return path
+
+
 def read(task: str, folder: Path, split: str = "test") -> tuple[Example, ...]:
-    place = DataSource(folder=folder, sample=False, offline=True)
-    return select_tasks([task], [])[0].examples(split, place).rows
+    return select_tasks([task], [])[0].examples(split, place(folder)).rows
 
 
 def write(path: Path) -> None:
@@ -87,7 +98,44 @@ def test_an_error_names_the_first_names_and_counts_the_rest(tmp_path: Path) -> N
 def test_the_first_name_wins(tmp_path: Path) -> None:
     write(tmp_path / "xquad.es" / "validation-00000-of-00001.parquet")
     write(tmp_path / "xquad.es.json")
-    place = DataSource(folder=tmp_path, sample=False, offline=True)
-    found = select_tasks(["xquad/es"], [])[0].examples("test", place)
+    found = select_tasks(["xquad/es"], [])[0].examples("test", place(tmp_path))
     assert [file.path for file in found.files] == [str(tmp_path / "xquad.es.json")]
     assert hash_examples(found.rows) == hash_examples(read("xquad/es", tmp_path))
+
+
+def lines(path: Path, *texts: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", ["flores200_dataset/devtest", "flores200/devtest", "flores101/devtest", "devtest"])
+def test_flores_200_names_stand_for_those_of_flores_101(tmp_path: Path, folder: str) -> None:
+    lines(tmp_path / folder / "eng_Latn.devtest", "one", "two")
+    lines(tmp_path / folder / "zho_Hans.devtest", "一", "二")
+    lines(tmp_path / "old" / "devtest" / "eng.devtest", "one", "two")
+    lines(tmp_path / "old" / "devtest" / "zho_simpl.devtest", "一", "二")
+    [task] = select_tasks(["flores101/eng_Latn-zho_Hans"], [])
+    found, old = (task.examples("devtest", place(each)) for each in (tmp_path, tmp_path / "old"))
+    assert found.rows == old.rows
+    assert hash_examples(found.rows) == hash_examples(old.rows)
+    assert [file.name for file in found.files] == [
+        "flores101/devtest/eng.devtest (FLORES-200's eng_Latn.devtest)",
+        "flores101/devtest/zho_simpl.devtest (FLORES-200's zho_Hans.devtest)",
+    ]
+    assert [file.name for file in old.files] == ["flores101/devtest/eng.devtest", "flores101/devtest/zho_simpl.devtest"]
+
+
+def test_flores_101_comes_before_flores_200(tmp_path: Path) -> None:
+    for name in ("devtest/eng.devtest", "devtest/deu.devtest", "flores200_dataset/devtest/eng_Latn.devtest"):
+        lines(tmp_path / name, name)
+    assert read("flores101/en-de", tmp_path, "devtest")[0].fields == {"source": "devtest/eng.devtest"}
+
+
+@pytest.mark.parametrize("code", ["de", "el", "en", "hi", "sw", "tr", "vi", "zh", "zho_trad", "ar"])
+def test_real_flores_200_is_the_same_text_but_in_arabic(code: str) -> None:
+    """Of the ten languages at hand: 109 Arabic sentences were translated anew, so its data hash is another."""
+    task = f"flores101/{code}-{'de' if code == 'en' else 'en'}"
+    old = read(task, real_file("flores101").parent, "devtest")
+    new = read(task, real_file("more", "flores200"), "devtest")
+    assert sum(one != other for one, other in zip(old, new, strict=True)) == (109 if code == "ar" else 0)
+    assert (hash_examples(old) == hash_examples(new)) is (code != "ar")
