@@ -19,7 +19,8 @@ from xlingual import (
 from xlingual.data import hub_files, question_files, squad_examples
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
-METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
+CONTAINMENT = ("containment", "containment_first")
+METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
 
 HUB_SPLITS = {"dev": ("validation", "dev")}

@@ -147,6 +147,7 @@ TEXT_TABLE = [
     pytest.param(b"a\nb\0c\n", ":2: NUL byte at column 2", id="17-nul"),
     pytest.param(b"a\n\nb\n", ":2: blank line", id="22-blank-line"),
     pytest.param("a\n\u3000 \nb\n".encode(), ":2: blank line", id="22-ideographic-space"),
+    pytest.param("a\n\u200b\u200e\nb\n".encode(), ":2: blank line", id="22-invisible-marks"),
     pytest.param(b"a\n\n", ":2: blank line", id="22-blank-last-line"),
 ]
 

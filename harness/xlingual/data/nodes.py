@@ -16,7 +16,7 @@ from ..files import MAX_BYTES, Problem, read_text, split_lines
 from ..files.json_file import mend_surrogates, parse_json
 from ..files.text_file import decode
 from ..identity import Json
-from ..text import for_scoring
+from ..text import is_blank
 from .jsonl import type_problem
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
@@ -82,11 +82,6 @@ def make_node(values: Mapping[str, Json], place: str, problems: list[Problem], s
     """Return the object `values` as a node that is called by its own "id", else by `shown_id`."""
     own = values.get("id")
     return Node(values, place, problems, f" (id {own})" if isinstance(own, str) or type(own) is int else shown_id)
-
-
-def is_blank(text: str) -> bool:
-    """Return whether scoring would leave nothing of `text`: white space and invisible marks alone."""
-    return not for_scoring(text).strip()
 
 
 def read_nodes(path: Path, top: str, problems: list[Problem]) -> Iterator[Node]:

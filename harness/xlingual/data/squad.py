@@ -11,7 +11,8 @@ from ..errors import DataError
 from ..files import Problem, data_error
 from ..identity import Json
 from ..records import DataFile, Example, Examples
-from .nodes import Node, is_blank, read_nodes
+from ..text import is_blank
+from .nodes import Node, read_nodes
 
 _LOG = logging.getLogger("xlingual")
 _ROW_FIELDS = frozenset({"context", "question", "answers"})

@@ -14,6 +14,7 @@ from ..text import did_you_mean
 
 _MODULES = {
     "containment": "answers",
+    "containment_first": "answers",
     "mlqa_em": "answers",
     "mlqa_f1": "answers",
     "mlqa_fixed_em": "answers",
