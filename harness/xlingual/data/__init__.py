@@ -7,7 +7,7 @@ from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .file_names import hub_files, question_files
 from .hub import hub_fault, hub_is_offline, hub_table
 from .jsonl import JsonRow, read_records, type_problem
-from .location import locate, locate_text
+from .location import NotInSampleError, locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
 from .squad import check_offsets, read_squad, squad_examples
@@ -16,6 +16,7 @@ __all__ = [
     "PINS",
     "FileState",
     "JsonRow",
+    "NotInSampleError",
     "Pin",
     "Problem",
     "aligned_lines",

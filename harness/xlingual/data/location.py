@@ -17,6 +17,10 @@ _NAMES_SHOWN = 3
 """Names of one file in a message."""
 
 
+class NotInSampleError(DataError):
+    """The packaged sample does not have the file."""
+
+
 def locate(ref: DatasetRef, data_source: DataSource) -> DataFile:
     """Return the file of `ref`, downloaded if need be.
 
@@ -67,7 +71,7 @@ def _find_sample(ref: DatasetRef) -> DataFile:
             if path.is_file():
                 return _data_file(ref, Origin.SAMPLE, (path, hash_file(path)), None)
     hint = "use --data DIR with the original files"
-    raise DataError("the packaged sample has no such file", where=ref.name, hint=hint)
+    raise NotInSampleError("the packaged sample has no such file", where=ref.name, hint=hint)
 
 
 def _sample_folders() -> list[Path]:
