@@ -33,6 +33,8 @@ class CollectedRun:
     """The file, from the name of the folder that was searched."""
     finished: datetime
     """`finished_at`, in UTC."""
+    path: Path | None = None
+    """The file itself; None for a record that was read from none."""
 
     @property
     def sample(self) -> bool:
@@ -97,7 +99,7 @@ def read_run(path: Path, where: str) -> CollectedRun:
     except OverflowError as error:
         raise DataError("holds a number that is too large", where=where) from error
     _check(record, where)
-    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where))
+    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), path=path)
 
 
 def _cut(value: Json) -> str:
