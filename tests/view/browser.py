@@ -89,9 +89,7 @@ class Page:
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Set the size of the window in CSS pixels."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def dark(self, on: bool) -> None:
         """Set what the system prefers."""
@@ -122,7 +120,8 @@ class Page:
         found = [
             str(cast(Object, cast(Object, event["params"])["request"])["url"])
             for event in self.events
-            if event["method"] == "Network.requestWillBeSent" and cast(Object, event["params"]).get("type") != "Document"
+            if event["method"] == "Network.requestWillBeSent"
+            and cast(Object, event["params"]).get("type") != "Document"
         ]
         return [address for address in found if not address.startswith("blob:")]
 
@@ -142,7 +141,10 @@ def browse(program: str, profile: Path) -> Iterator[Page]:
     )
     os.close(command_read)
     os.close(answer_write)
-    with os.fdopen(command_write, "wb", buffering=0) as commands, os.fdopen(answer_read, "rb", buffering=65536) as answers:
+    with (
+        os.fdopen(command_write, "wb", buffering=0) as commands,
+        os.fdopen(answer_read, "rb", buffering=65536) as answers,
+    ):
         try:
             yield Page(commands, answers)
         finally:

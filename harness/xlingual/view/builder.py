@@ -11,10 +11,10 @@ from ..files import read_json
 from ..identity import Json, content_hash
 from ..serial import to_json
 from .document import Chunk, write_page
-from .ordering import MainScores, Priority, TaskOrder, example_names, order_task, rank_samples, sort_samples
+from .ordering import MainScores, TaskOrder, example_names, order_task, rank_samples, sort_samples
 from .provenance import clean_text, show_record
 from .samples import RunSamples, TaskExamples, read_run_samples
-from .tables import ViewTable, build_tables, describe_protocol, is_higher_better, language_tag, show_estimate
+from .tables import ViewTable, build_tables, describe_protocol, language_tag, show_estimate
 from .texts import CHUNK_ROWS, ChosenTexts, RunTexts, TaskTexts, choose_texts, encode
 
 VIEW_SCHEMA = 1
@@ -92,7 +92,9 @@ def write_view(
 
 def _read(collection: Collection, options: ViewOptions, on_run: Callable[[str], object] | None) -> _Page:
     tables = build_tables(collection.runs)
-    metrics = {index: table.metrics[0] for table in tables for row in table.rows for index in row.runs if index is not None}
+    metrics = {
+        index: table.metrics[0] for table in tables for row in table.rows for index in row.runs if index is not None
+    }
     tasks: dict[tuple[bool, str], int] = {}
     examples: list[TaskExamples] = []
     runs: list[_ReadRun] = []
@@ -104,7 +106,7 @@ def _read(collection: Collection, options: ViewOptions, on_run: Callable[[str], 
             examples.append(TaskExamples())
         samples, note = _read_samples(run, examples[task])
         metric = metrics[index]
-        main = samples and MainScores(samples, metric.name, metric.higher_is_better)
+        main = None if samples is None else MainScores(samples, metric.name, metric.higher_is_better)
         runs.append(_ReadRun(task=task, main=main, note=note))
     orders = [_order(number, each, runs) for number, each in enumerate(examples)]
     texts = tuple(_run_texts(run, orders) for run in runs)

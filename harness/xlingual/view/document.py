@@ -24,7 +24,7 @@ STYLE = "view.css"
 BODY = "body.html"
 CANARY = "xlingual view canary 5f1c3a0e-7f0b-4f5e-9a0c-2a6c8d0b6a51"
 """Whoever makes training text of the web can find pages with benchmark data by it."""
-_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ def page_start(index: Json) -> str:
 
 
 def escape_json(value: Json) -> str:
-    """Return `value` as JSON in which no tag, comment or line end of JavaScript can be; half surrogates stay escapes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", errors="backslashreplace").decode("utf-8").translate(_ESCAPES)
+    """Return `value` as JSON in ASCII, in which no tag and no comment of HTML can be."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.translate(_ESCAPES)
 
 
 def script_text() -> str:

@@ -17,11 +17,13 @@ _STEP = 10 * TENTHS
 class Priority(IntEnum):
     """Of a sample of a run; the page's script has the same numbers."""
 
-    FAILURE = 0
-    """It has no score, or none of the metric's points."""
-    DISAGREEMENT = 1
+    UNSCORED = 0
+    """It failed, was not asked, or ended inside the thinking."""
+    WRONG = 1
+    """It has none of the metric's points."""
+    DISAGREEMENT = 2
     """Runs of the task differ on it by ten points or more."""
-    REST = 2
+    REST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,14 @@ def order_task(names: Sequence[str], runs: Sequence[MainScores]) -> TaskOrder:
             best[example] = value if high is None else max(high, value)
             worst[example] = value if low is None else min(low, value)
             gone[example] = gone[example] and run.higher_is_better and value <= 0
-    spread = [0 if low is None or high is None else (high - low) // _STEP for high, low in zip(best, worst, strict=True)]
+    spread = [
+        0 if low is None or high is None else (high - low) // _STEP for high, low in zip(best, worst, strict=True)
+    ]
+
+    sign = -1 if runs and not runs[0].higher_is_better else 1
 
     def place(example: int) -> tuple[int, int, int, str]:
-        level = (best[example] or 0) // _STEP * (1 if runs[0].higher_is_better else -1)
+        level = (best[example] or 0) // _STEP * sign
         mixed = spread[example] > 0 or (lacking[example] and best[example] is not None)
         return 0 if gone[example] else 1 if mixed else 2, -spread[example], level, content_hash(names[example])
 
@@ -89,8 +95,10 @@ def rank_samples(run: MainScores, order: TaskOrder) -> tuple[Priority, ...]:
 
 def _rank(run: MainScores, row: int, differs: bool) -> Priority:
     value = run.value(row)
-    if value is None or (run.higher_is_better and value <= 0):
-        return Priority.FAILURE
+    if value is None:
+        return Priority.UNSCORED
+    if run.higher_is_better and value <= 0:
+        return Priority.WRONG
     return Priority.DISAGREEMENT if differs else Priority.REST
 
 
@@ -100,7 +108,7 @@ def sort_samples(run: MainScores, priorities: Sequence[Priority], order: TaskOrd
     return sorted(range(len(examples)), key=lambda row: (priorities[row], order.positions[examples[row]], row))
 
 
-def example_names(indexes: Mapping[tuple[str, str], int]) -> list[str]:
+def example_names(indexes: Mapping[tuple[str, int], int]) -> list[str]:
     """Return the ids of a task's examples by their indexes."""
     names = [""] * len(indexes)
     for (name, _), index in indexes.items():

@@ -34,15 +34,11 @@ def clean_json(value: Json) -> Json:
 
 def show_record(run: CollectedRun) -> Json:
     """Return the record of a run for the page: as in results.json, but for where data files lay on the machine."""
-    data = to_json(run.record)
-    if not isinstance(data, dict):
-        raise TypeError("a run record is an object")
-    files = [{name: value for name, value in to_fields(each).items() if name != "path"} for each in run.record.files]
-    return clean_json({**data, "files": files, "where": run.where})
+    files = [{name: value for name, value in _fields(each).items() if name != "path"} for each in run.record.files]
+    return clean_json({**_fields(run.record), "files": files, "where": run.where})
 
 
-def to_fields(record: object) -> Mapping[str, Json]:
-    """Return a record as an object of its fields."""
+def _fields(record: object) -> Mapping[str, Json]:
     data = to_json(record)
     if not isinstance(data, Mapping):
         raise TypeError(f"{type(record).__name__} is no record")

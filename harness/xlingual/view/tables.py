@@ -123,7 +123,9 @@ def _build(
         family=family,
         sample=sample,
         metrics=_metrics([runs[index].record for index in indexes], main),
-        columns=tuple(_column(references[task].record, _find(runs, found, references[task])) for task, found in tasks.items()),
+        columns=tuple(
+            _column(references[task].record, _find(runs, found, references[task])) for task, found in tasks.items()
+        ),
         rows=tuple(sorted(rows, key=lambda row: (row.control, len(row.notes), row.model, row.fingerprint, row.notes))),
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..identity import Json
 from .ordering import MainScores, Priority, TaskOrder
 from .provenance import clean_text
-from .samples import SamplePlace, TaskExamples, read_places
+from .samples import TaskExamples, read_places
 
 CHUNK_ROWS = 256
 _LEVEL = 6
@@ -60,7 +60,9 @@ def choose_texts(tasks: Sequence[TaskTexts], runs: Sequence[RunTexts | None], bu
     """
     chosen = ChosenTexts()
     layouts = [_layout(task) for task in tasks]
-    waiting = [(each.priorities[each.rows[0]], 0, run) for run, each in enumerate(runs) if each is not None and each.rows]
+    waiting = [
+        (each.priorities[each.rows[0]], 0, run) for run, each in enumerate(runs) if each is not None and each.rows
+    ]
     heapq.heapify(waiting)
     while waiting and chosen.size < budget:
         _, chunk, number = heapq.heappop(waiting)
@@ -160,7 +162,7 @@ def _failure(line: Mapping[str, Json]) -> Json:
 
 
 def _scored(line: Mapping[str, Json]) -> Json:
-    """Return the text that was scored; None where that is the answer as it came, False where nothing was found in it."""
+    """Return the text that was scored; None where that is the whole answer, False where nothing was found in it."""
     if "scored" not in line:
         return None
     return False if line["scored"] is None else line["scored"]

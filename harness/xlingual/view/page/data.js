@@ -49,7 +49,7 @@ async function openRun(number) {
   const rank = new Uint32Array(rows);
   order.forEach((row, place) => { rank[row] = place; });
   const flag = (row, word) => facts.flags !== null && facts.flags !== undefined && (facts.flags[row] & FLAGS[word]) !== 0;
-  const score = (row, metric) => facts.scores?.[metric]?.[row] ?? null;
+  const score = (row, metric) => (facts.scores && Object.hasOwn(facts.scores, metric) ? facts.scores[metric][row] : null);
   const first = new Map();
   for (let row = rows - 1; row >= 0; row -= 1) first.set(example(row), row);
   facts.open = { number, entry, facts, rows, order, rank, example, flag, score, first, position, priority: (row) => facts.priorities[row] };

@@ -6,7 +6,7 @@ function recordsOf(table, rows, columns, metrics) {
   return rows.flatMap((row) => columns.filter((at) => row.runs[at] !== null).flatMap((at) => {
     const run = index.runs[row.runs[at]];
     const column = table.columns[at];
-    return metrics.filter((metric) => metric.name in run.scores).map((metric) => {
+    return metrics.filter((metric) => Object.hasOwn(run.scores, metric.name)).map((metric) => {
       const [value, low, high, n, state, reason] = run.scores[metric.name];
       return {
         family: table.family, data: table.sample ? "sample" : "real", model: row.model, fingerprint: row.fingerprint, control: row.control, notes: row.notes.join("; "),

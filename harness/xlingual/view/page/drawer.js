@@ -43,7 +43,6 @@ async function showDrawer() {
   const run = await openRun(number);
   const beside = state.beside === "" ? null : await openRun(byId(state.beside));
   view = { run, beside, metric: metricNow().name, rows: [], start: -1, at: -1, search: "", joiners: false };
-  if (run.rows > 0 && !(view.metric in run.facts.scores)) view.metric = metricNow().name;
   document.getElementById("search").value = "";
   document.getElementById("panes").dataset.open = "list";
   drawTools();

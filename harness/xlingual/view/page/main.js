@@ -4,7 +4,7 @@ function drawTabs() {
   fill(document.getElementById("tabs"), ...index.tables.map((table, at) => el("button", {
     type: "button", "aria-pressed": String(String(at) === state.table),
     onclick: () => { set({ table: String(at), metric: "", sort: "", hide: "" }); drawPageOfTable(); },
-  }, name(table.family), table.sample ? el("span", { class: "tag" }, "sample") : null)));
+  }, name(table.family), ...(table.sample && index.tables.some((each) => !each.sample) ? [" ", el("span", { class: "tag" }, "sample")] : []))));
 }
 
 function drawMetrics() {
@@ -14,20 +14,20 @@ function drawMetrics() {
 }
 
 function drawColumns() {
-  const hidden = new Set(state.hide.split(" ").filter(Boolean));
+  const hidden = hiddenColumns();
   const table = tableNow();
   const label = () => fill(document.getElementById("columns-label"), hidden.size === 0 ? `Languages (${table.columns.length})` : `Languages (${shownColumns().length} of ${table.columns.length})`);
-  const boxes = table.columns.map((column) => el("label", {}, el("input", {
-    type: "checkbox", checked: !hidden.has(column.variant), value: column.variant,
+  const boxes = table.columns.map((column, at) => el("label", {}, el("input", {
+    type: "checkbox", checked: !hidden.has(at),
     onchange: (event) => {
-      if (event.target.checked) hidden.delete(column.variant);
-      else hidden.add(column.variant);
-      set({ hide: [...hidden].join(" ") });
+      if (event.target.checked) hidden.delete(at);
+      else hidden.add(at);
+      set({ hide: [...hidden].join(".") });
       label();
       drawTable();
     },
   }), ` ${plain(column.variant)}, ${plain(column.name)}`));
-  const all = (on) => el("button", { type: "button", class: "quiet", onclick: () => { set({ hide: on ? "" : table.columns.slice(1).map((column) => column.variant).join(" ") }); drawColumns(); drawTable(); } }, on ? "All" : "Only the first");
+  const all = (on) => el("button", { type: "button", class: "quiet", onclick: () => { set({ hide: on ? "" : table.columns.map((_, at) => at).slice(1).join(".") }); drawColumns(); drawTable(); } }, on ? "All" : "Only the first");
   fill(document.getElementById("columns"), all(true), all(false), ...boxes);
   label();
 }

@@ -3,7 +3,7 @@
 const PAGE = 100;
 const ORDERS = { first: "failures first", data: "as in the data", low: "lowest score first", high: "highest score first" };
 const ONLY = {
-  "": "all", failure: "without a point", differ: "right here, wrong elsewhere", failed: "failed: no answer", missing: "not asked",
+  "": "all", failure: "without a point", differ: "where runs differ", failed: "failed: no answer", missing: "not asked",
   unfinished: "ended inside the thinking", cut: "cut at the token limit", unextracted: "nothing extracted", "prompt-cut": "prompt cut",
 };
 // What the drawer shows: runs, the metric, rows after filters, which of them are listed, which one is open.
@@ -30,8 +30,8 @@ const distance = (row) => besideRow(row) === null ? -1 : Math.abs((scoreNow(row)
 
 function matches(row, word) {
   if (word === "") return true;
-  if (word === "failure") return view.run.priority(row) === 0;
-  if (word === "differ") return view.run.priority(row) === 1;
+  if (word === "failure") return view.run.priority(row) <= 1;
+  if (word === "differ") return view.run.priority(row) === 2;
   return view.run.flag(row, word);
 }
 
@@ -91,6 +91,9 @@ function scoreTag(value) {
   return el("span", { class: "score", "data-shade": shade }, tenths(value));
 }
 
+const MARKS = { failed: "failed", missing: "not asked", unfinished: "unfinished", unextracted: "nothing extracted", cut: "cut" };
+const marksOf = (row) => Object.keys(MARKS).filter((word) => view.run.flag(row, word)).map((word) => MARKS[word]);
+
 async function drawList() {
   const mine = view;
   if (!(await chooseRows()) || view !== mine) return;
@@ -114,6 +117,7 @@ async function drawPage(start) {
     const preview = sample === null ? "(text not in this page)" : sample.failure ?? (typeof sample.scored === "string" ? sample.scored : sample.answer) ?? "(no answer)";
     return el("button", { type: "button", class: "item", "data-at": String(start + at), onclick: () => openSample(start + at, true) },
       scoreTag(scoreNow(row)), view.beside === null ? null : scoreTag(besideScore(row)),
+      ...marksOf(row).slice(0, 1).map((mark) => el("span", { class: "tag" }, mark)),
       name(plain(preview.slice(0, 120).replaceAll(/\s+/g, " ")) || "(empty)", { class: "preview", lang: view.run.entry.lang || null }));
   });
   const turn = (label, to) => el("button", { type: "button", class: "quiet", disabled: to < 0 || to >= view.rows.length, onclick: () => drawPage(to) }, label);

@@ -4,18 +4,20 @@ const SHADES = 7;
 const tableNow = () => index.tables[Number(state.table)];
 const metricNow = () => tableNow().metrics.find((metric) => metric.name === state.metric) ?? tableNow().metrics[0];
 
+const hiddenColumns = () => new Set(state.hide.split(".").filter(Boolean).map(Number));
+
 function shownColumns() {
-  const hidden = new Set(state.hide.split(" ").filter(Boolean));
-  const table = tableNow();
-  const shown = table.columns.map((column, at) => at).filter((at) => !hidden.has(table.columns[at].variant));
-  return shown.length > 0 ? shown : table.columns.map((_, at) => at);
+  const hidden = hiddenColumns();
+  const all = tableNow().columns.map((_, at) => at);
+  const shown = all.filter((at) => !hidden.has(at));
+  return shown.length > 0 ? shown : all;
 }
 
 // [value, low, high, n, state, reason] of a run by the chosen metric, or null where there is no run.
 function scoreOf(run) {
   if (run === null) return null;
   const absent = [null, null, null, 0, "not computed", "the run does not have this metric"];
-  return index.runs[run].scores[metricNow().name] ?? absent;
+  return Object.hasOwn(index.runs[run].scores, metricNow().name) ? index.runs[run].scores[metricNow().name] : absent;
 }
 
 // Over the shown columns, where every one of them is complete: an average over other languages is another number.
@@ -27,10 +29,8 @@ function averageOf(row) {
 
 function sortNow() {
   const [word, direction] = state.sort.split(":");
-  const table = tableNow();
   if (word === "model") return { word, down: direction === "down" };
-  const column = table.columns.findIndex((each) => each.variant === word);
-  if (column >= 0) return { word, column, down: direction !== "up" };
+  if (shownColumns().includes(Number(word || "none"))) return { word, column: Number(word), down: direction !== "up" };
   return { word: "average", down: direction ? direction !== "up" : metricNow().higher_is_better };
 }
 
@@ -100,18 +100,18 @@ function cellOf(row, at, scale) {
   return el("td", { "data-shade": shade, class: marked ? "marked" : null }, button);
 }
 
-function headCell(word, label, title, attributes = {}) {
+function headCell(word, label, title, { under, ...attributes } = {}) {
   const { word: sorted, down } = sortNow();
   const mine = sorted === word;
   return el("th", { scope: "col", "aria-sort": mine ? (down ? "descending" : "ascending") : null, ...attributes },
-    el("button", { type: "button", tabindex: "-1", "data-sort": word, title: plain(title) }, name(label), el("span", { class: "arrow", "aria-hidden": "true" }, mine ? (down ? "▾" : "▴") : "")));
+    el("button", { type: "button", tabindex: "-1", "data-sort": word, title: plain(title) }, name(label), el("span", { class: "arrow", "aria-hidden": "true" }, mine ? (down ? "▾" : "▴") : ""), under ? el("span", { class: "language" }, under) : null));
 }
 
 function rowHead(row) {
   const run = row.runs.find((each) => each !== null);
   const marks = [row.control ? "control" : null, row.notes.length > 0 ? "not comparable" : null].filter(Boolean);
   return el("th", { scope: "row" }, el("button", { type: "button", tabindex: "-1", "data-model": String(run), title: plain([row.model, ...row.notes].join("\n")) },
-    name(row.model, { class: "model" }), ...marks.map((mark) => el("span", { class: "tag" }, mark)),
+    name(row.model, { class: "model" }), ...marks.flatMap((mark) => [" ", el("span", { class: "tag" }, mark)]),
     ...row.notes.map((note) => name(note, { class: "note" }))));
 }
 
@@ -120,7 +120,7 @@ function drawTable() {
   const scale = scaleOf();
   const table = tableNow();
   const head = el("tr", {}, headCell("model", "Model", "Sort by name", { class: "corner" }),
-    ...columns.map((at) => headCell(table.columns[at].variant, table.columns[at].variant, `${table.columns[at].task}: ${table.columns[at].name}, ${plural(table.columns[at].n, "example")}`)),
+    ...columns.map((at) => headCell(String(at), table.columns[at].variant, `${table.columns[at].task}: ${table.columns[at].name}, ${plural(table.columns[at].n, "example")}`, { under: plain(table.columns[at].name) })),
     headCell("average", "average", "Mean of the shown columns, where all are complete and alike"));
   const body = (rows, title) => rows.length === 0 ? null : el("tbody", {},
     title ? el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: String(columns.length + 2) }, title)) : null,
@@ -198,5 +198,5 @@ function drawCaption(scale) {
   const steps = el("span", { class: "steps", "aria-hidden": "true" }, ...Array.from({ length: SHADES }, (_, shade) => el("i", { "data-shade": String(shade) })));
   fill(document.getElementById("legend"), el("span", {}, number(scale.low, 0)), steps, el("span", {}, number(scale.high, 0)),
     el("span", { class: "bar sample", "aria-hidden": "true" }, el("i", { class: "range" }), el("i", { class: "dot" })),
-    el("span", {}, `score and its 95% interval on the scale ${number(scale.low, 0)} to ${number(scale.high, 0)}; striped: not to be compared, the reason is beside it`));
+    el("span", {}, `score and its 95% interval on the scale ${number(scale.low, 0)} to ${number(scale.high, 0)}; striped: incomplete, or not like the others, the words say why`));
 }
