@@ -36,7 +36,7 @@ def run_view(words: ViewCommand) -> int:
             raise UsageError("no such folder", where=str(root), hint="name folders that xlingual eval --out wrote")
     target = roots[0] / PAGE if words.out is None else Path(words.out).expanduser()
     if target.is_dir():
-        raise UsageError("is a folder", where=f"--output {target}", hint=f"name a file in it: {target / PAGE}")
+        raise UsageError("is a folder", where=f"--out {target}", hint=f"name a file in it: {target / PAGE}")
     click.echo(printable(f"view: {write_runs(roots, target, _options(words))}"))
     if words.show:
         webbrowser.open(target.resolve().as_uri())
@@ -85,7 +85,7 @@ COMMAND = click.Command(
     params=[
         click.Argument(["runs"], nargs=-1, metavar="[RUNS]..."),
         click.Option(
-            ["--output", "-o", "out"],
+            ["--out", "-o"],
             default=None,
             metavar="FILE.html",
             help=f"Where to write the page (default: {PAGE} in the first folder of runs).",

@@ -124,7 +124,7 @@ def _read_samples(run: CollectedRun, examples: TaskExamples) -> tuple[RunSamples
     try:
         return read_run_samples(path, examples), None
     except XlingualError as error:
-        return None, clean_text(f"{run.where}: no samples: {error.what}".partition("\n")[0])
+        return None, clean_text(f"{run.where}: {error.what}".partition("\n")[0])
 
 
 def _order(task: int, examples: TaskExamples, runs: Sequence[_ReadRun]) -> TaskOrder:

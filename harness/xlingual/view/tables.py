@@ -106,12 +106,14 @@ def _build(
         for index in sorted(found, key=lambda index: (-runs[index].finished.timestamp(), runs[index].where)):
             record = runs[index].record
             notes = _notes(record, references[task].record, main)
-            if task in cells.get((record.model.fingerprint, notes), {}):
-                notes = (*notes, f"another run: {runs[index].where}"[:_WORDS])
-            cells.setdefault((record.model.fingerprint, notes), {})[task] = index
+            row, number = (record.model.fingerprint, notes), 1
+            while task in cells.get(row, {}):
+                number += 1
+                row = (record.model.fingerprint, (*notes, f"another run ({number})"))
+            cells.setdefault(row, {})[task] = index
     rows = [
         ViewRow(
-            model=clean_text(labels[fingerprint]),
+            model=clean_text(labels[fingerprint]) or "(no name)",
             fingerprint=fingerprint,
             control=runs[next(iter(found.values()))].record.model.backend in CONTROLS,
             notes=notes,
