@@ -245,6 +245,22 @@ def test_a_phone_never_scrolls_sideways(page: Page, opened: Page) -> None:
         page.size(1280, 860)
 
 
+def test_small_multiples_open_the_same_samples(opened: Page) -> None:
+    opened.evaluate("document.getElementById('as-chart').click()")
+    lines = (
+        "[...document.querySelectorAll('.panel:nth-child(2) .line')].map(e => [...e.children].map(c => c.textContent))"
+    )
+    assert opened.evaluate(lines) == [
+        [model, "", value]
+        for model, value in (("x-llama", "100.0"), ("oracle", "100.0"), ("alpaca", "50.0"), ("echo", "0.0"))
+    ]
+    opened.evaluate("document.querySelector('.panel:nth-child(2) .line:nth-child(4)').click()")
+    opened.wait("document.querySelector('#detail h3')")
+    assert opened.evaluate("document.getElementById('drawer-title').textContent") == "alpaca xquad/hi"
+    opened.evaluate("document.getElementById('drawer').close()")
+    opened.wait("document.activeElement.matches('.line')")
+
+
 def test_no_table_at_all_is_said(page: Page, tmp_path: Path) -> None:
     page.events.clear()
     (tmp_path / "runs").mkdir()

@@ -123,10 +123,11 @@ function onDrawerClose() {
   const run = byId(state.run);
   view = null;
   set({ run: "", beside: "", sample: "", order: "", only: "", tab: "" });
-  const again = opener?.isConnected ? opener : document.querySelector(`#table [data-run="${run}"]`);
+  const again = opener?.isConnected ? opener : document.querySelector(`${state.shape === "chart" ? "#chart" : "#table"} [data-run="${run}"]`);
   const rows = gridRows();
   const row = rows.findIndex((cells) => cells.includes(again));
   if (row >= 0) moveTo(row, rows[row].indexOf(again));
+  else again?.focus();
   opener = null;
 }
 

@@ -65,6 +65,9 @@ function start() {
   filter.oninput = () => { set({ filter: filter.value }); drawTable(); };
   document.getElementById("table").addEventListener("keydown", onGridKey);
   document.getElementById("table").addEventListener("click", onGridClick);
+  document.getElementById("chart").addEventListener("click", onGridClick);
+  document.getElementById("as-table").onclick = () => { set({ shape: "" }); drawShape(); };
+  document.getElementById("as-chart").onclick = () => { set({ shape: "chart" }); drawShape(); };
   document.getElementById("table").addEventListener("focusin", (event) => {
     const cell = event.target.closest("button, td");
     if (cell === null || cell.tabIndex === 0) return;

@@ -1,6 +1,6 @@
 // What is shown, kept in the address, so that a link opens the same view: from disk, too.
 
-const DEFAULTS = { table: "0", metric: "", sort: "", filter: "", hide: "", run: "", beside: "", sample: "", order: "", only: "", tab: "" };
+const DEFAULTS = { table: "0", metric: "", sort: "", filter: "", hide: "", run: "", beside: "", sample: "", order: "", only: "", tab: "", shape: "" };
 const state = { ...DEFAULTS };
 
 function readAddress() {

@@ -70,6 +70,22 @@ function words(run, score) {
   return marks.join("; ");
 }
 
+// A score and its interval on the scale of the table.
+function barOf([value, low, high], scale) {
+  const bar = el("span", { class: "bar", "aria-hidden": "true" });
+  if (value === null) return bar;
+  if (low !== null) {
+    const range = el("i", { class: "range" });
+    range.style.insetInlineStart = `${100 * share(low, scale)}%`;
+    range.style.width = `${100 * (share(high, scale) - share(low, scale))}%`;
+    bar.append(range);
+  }
+  const dot = el("i", { class: "dot" });
+  dot.style.insetInlineStart = `${100 * share(value, scale)}%`;
+  bar.append(dot);
+  return bar;
+}
+
 function cellOf(row, at, scale) {
   const run = row.runs[at];
   const column = tableNow().columns[at];
@@ -80,22 +96,10 @@ function cellOf(row, at, scale) {
   const value = score[0];
   const interval = score[1] === null ? "" : ` [${number(score[1])}, ${number(score[2])}]`;
   const label = `${row.model}, ${column.name} (${column.variant}): ${number(value)}${interval}${note ? `, ${note}` : ""}. Open samples.`;
-  const bar = el("span", { class: "bar", "aria-hidden": "true" });
-  if (value !== null) {
-    if (score[1] !== null) {
-      const range = el("i", { class: "range" });
-      range.style.insetInlineStart = `${100 * share(score[1], scale)}%`;
-      range.style.width = `${100 * (share(score[2], scale) - share(score[1], scale))}%`;
-      bar.append(range);
-    }
-    const dot = el("i", { class: "dot" });
-    dot.style.insetInlineStart = `${100 * share(value, scale)}%`;
-    bar.append(dot);
-  }
   const button = el("button", { type: "button", tabindex: "-1", "aria-label": plain(label), title: plain(score[5] ?? (interval.trim() || note)) || null, "data-run": String(run) },
     el("span", { class: "value" }, number(value)),
     el("span", { class: "interval" }, score[1] === null ? "\u00a0" : `${number(score[1])}–${number(score[2])}`),
-    bar, note ? el("span", { class: "word" }, plain(note)) : null);
+    barOf(score, scale), note ? el("span", { class: "word" }, plain(note)) : null);
   const shade = value === null ? "none" : String(Math.min(SHADES - 1, Math.floor(share(value, scale) * SHADES)));
   return el("td", { "data-shade": shade, class: marked ? "marked" : null }, button);
 }
@@ -132,6 +136,7 @@ function drawTable() {
   if (rows.length === 0) document.getElementById("table").append(el("tbody", {}, el("tr", {}, el("td", { colspan: String(columns.length + 2), tabindex: "-1" }, "No model has such a name."))));
   moveTo(0, 0, false);
   drawCaption(scale);
+  drawShape();
 }
 
 const gridRows = () => [...document.querySelectorAll("#table tr:not(.group)")].map((row) => [...row.children].map((cell) => cell.querySelector("button") ?? cell));
