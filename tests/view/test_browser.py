@@ -72,7 +72,7 @@ def test_filter_by_model_and_language(opened: Page) -> None:
 
 def test_an_interval_and_words_stand_in_the_cell(opened: Page) -> None:
     label = f"{CELLS}.map(e => e.getAttribute('aria-label')).find(e => e.startsWith('alpaca, Arabic'))"
-    assert re.match(r"alpaca, Arabic \(ar\): 50\.2 \[48\.2, 52\.2\], incomplete 239/240\.", str(opened.evaluate(label)))
+    assert re.match(r"alpaca, Arabic \(ar\): 50\.2 48\.2–52\.2 incomplete 239/240\.", str(opened.evaluate(label)))
     shown = opened.evaluate("getComputedStyle(document.querySelector('#table .range')).width")
     assert float(str(shown).removesuffix("px")) > 1
 
@@ -237,6 +237,12 @@ def test_a_phone_never_scrolls_sideways(page: Page, opened: Page) -> None:
         opened.evaluate("document.querySelector('#list .item').click()")
         opened.wait("getComputedStyle(document.getElementById('list')).display === 'none'")
         assert opened.evaluate("document.getElementById('detail').scrollWidth <= 390") is True
+        opened.evaluate("document.querySelector('#detail .phone').click()")
+        opened.evaluate("document.getElementById('show-provenance').click()")
+        assert opened.evaluate("document.getElementById('provenance').scrollWidth <= 390") is True
+        assert opened.evaluate("document.getElementById('show-samples').offsetHeight > 0") is True, (
+            "there is a way back"
+        )
         heights = (
             "[...document.querySelectorAll('dialog button')].map(e => e.offsetHeight).filter(height => height > 0)"
         )

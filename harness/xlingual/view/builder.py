@@ -1,5 +1,6 @@
 """From collected runs to the file: read samples, choose texts, write the page."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from ..board.collection import CollectedRun, Collection
 from ..errors import XlingualError
 from ..files import read_json
 from ..identity import Json, content_hash
+from ..records import RunRecord
 from ..serial import to_json
 from .document import Chunk, write_page
 from .ordering import MainScores, TaskOrder, example_names, order_task, rank_samples, sort_samples
@@ -84,7 +86,7 @@ def write_view(
         models=len(names),
         tasks=len({run.record.protocol.task for run in collection.runs}),
         samples=sum(_count(run) for run in page.runs),
-        texts=sum(_texts_here(page, number) for number in range(len(page.runs))),
+        texts=sum(_texts_here(page)),
         size=size,
         notes=tuple(run.note for run in page.runs if run.note is not None),
     )
@@ -145,10 +147,10 @@ def _count(run: _ReadRun) -> int:
     return 0 if run.main is None else len(run.main.samples.examples)
 
 
-def _texts_here(page: _Page, number: int) -> int:
-    """Return how many samples of a run have their texts in the page."""
-    chunks = sum(run == number for run, _ in page.chosen.runs)
-    return min(_count(page.runs[number]), chunks * CHUNK_ROWS)
+def _texts_here(page: _Page) -> list[int]:
+    """Return how many samples of each run have their texts in the page."""
+    chunks = Counter(run for run, _ in page.chosen.runs)
+    return [min(_count(run), chunks[number] * CHUNK_ROWS) for number, run in enumerate(page.runs)]
 
 
 def _index(page: _Page, options: ViewOptions) -> Json:
@@ -161,7 +163,7 @@ def _index(page: _Page, options: ViewOptions) -> Json:
         for index, column in zip(row.runs, table.columns, strict=True)
         if index is not None
     }
-    here = [_texts_here(page, number) for number in range(len(page.runs))]
+    here = _texts_here(page)
     return {
         "schema": VIEW_SCHEMA,
         "version": version("xlingual"),
@@ -216,11 +218,17 @@ def _show_run(run: CollectedRun) -> Mapping[str, Json]:
         "where": clean_text(run.where),
         "task": record.protocol.task,
         "lang": language_tag(record.language),
-        "prompt_lang": language_tag(record.protocol.prompt_language or record.language),
+        "prompt_lang": language_tag(_prompt_language(record)),
         "expected": record.protocol.n,
         "protocol": list(describe_protocol(record.protocol)),
         "finished_at": record.finished_at,
     }
+
+
+def _prompt_language(record: RunRecord) -> str:
+    """Return the language that most of a prompt is in: of a translation that of its source."""
+    source, _, target = record.protocol.task.partition("/")[2].partition("-")
+    return record.protocol.prompt_language or (source if target else record.language)
 
 
 def _chunks(page: _Page) -> list[Chunk]:

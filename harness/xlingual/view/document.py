@@ -18,7 +18,17 @@ from pathlib import Path
 from ..files import disk_fault, replace_whole
 from ..identity import Json
 
-SCRIPTS = ("text.js", "data.js", "state.js", "table.js", "chart.js", "samples.js", "drawer.js", "download.js", "main.js")
+SCRIPTS = (
+    "text.js",
+    "data.js",
+    "state.js",
+    "table.js",
+    "chart.js",
+    "samples.js",
+    "drawer.js",
+    "download.js",
+    "main.js",
+)
 """One script in several files, in this order."""
 STYLE = "view.css"
 BODY = "body.html"

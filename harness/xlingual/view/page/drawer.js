@@ -22,8 +22,8 @@ function rivals(run) {
 
 const byId = (id) => index.runs.findIndex((run) => run.id === id);
 
-async function openDrawer(run, tab) {
-  opener = document.activeElement;
+async function openDrawer(run, tab, button) {
+  opener = button;
   set({ run: index.runs[run].id, beside: "", sample: "", order: "", only: "", tab });
   await showDrawer();
 }
@@ -40,8 +40,9 @@ async function showDrawer() {
   fill(document.getElementById("drawer-sub"), `${plain(metricNow().name)} ${number1(score[0])}${interval}, n ${count(score[3])}`, ...notes.flatMap((note) => [" ", name(note, { class: "tag" })]));
   if (!drawer.open) drawer.showModal();
   document.getElementById("drawer-title").focus();
-  const run = await openRun(number);
-  const beside = state.beside === "" ? null : await openRun(byId(state.beside));
+  const second = byId(state.beside);
+  const [run, beside] = await Promise.all([openRun(number), rivals(number).includes(second) ? openRun(second) : null]);
+  if (!drawer.open || state.run !== entry.id) return;
   view = { run, beside, metric: metricNow().name, rows: [], start: -1, at: -1, search: "", joiners: false };
   document.getElementById("search").value = "";
   document.getElementById("panes").dataset.open = "list";
@@ -103,8 +104,9 @@ function drawProvenance() {
   const scores = el("div", { class: "scroll" }, el("table", { class: "facts" }, el("thead", {}, el("tr", {}, ...["metric", "score", "95% interval", "n", "signature"].map((word) => el("th", { scope: "col" }, word)))),
     el("tbody", {}, ...estimates.map((estimate) => el("tr", {}, ...cells(estimate))))));
   const parts = { Model: model, Protocol: protocol, Counts: counts, "Data files": files, Versions: versions, "Scored with": scoredWith, Run: rest };
-  fill(document.getElementById("provenance"), part("Scores", scores),
-    ...Object.entries(parts).filter(([, value]) => value !== undefined && value !== null).map(([title, value]) => part(title, valueOf(value))),
+  const chapter = (title, ...blocks) => el("section", { class: "part" }, el("h3", {}, title), ...blocks);
+  fill(document.getElementById("provenance"), chapter("Scores", scores),
+    ...Object.entries(parts).filter(([, value]) => value !== undefined && value !== null).map(([title, value]) => chapter(title, valueOf(value))),
     el("button", { type: "button", onclick: () => save(`${fileName(entryName())}-results.json`, "application/json", toJson(view.run.facts.record)) }, "Download this record"));
 }
 

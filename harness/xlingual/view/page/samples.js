@@ -152,6 +152,7 @@ async function openSample(at, asked) {
   if (view !== mine || view.at !== at) return;
   markItem();
   drawSample(row, sample, other, beside);
+  if (asked) fill(document.getElementById("place"), `${count(at + 1)} of ${count(view.rows.length)}, score ${tenths(scoreNow(row))}`);
   document.getElementById("panes").dataset.open = asked ? "detail" : document.getElementById("panes").dataset.open ?? "list";
 }
 
@@ -159,7 +160,7 @@ function drawSample(row, sample, other, beside) {
   const step = (label, by, title) => el("button", { type: "button", class: "quiet", title, disabled: view.at + by < 0 || view.at + by >= view.rows.length, onclick: () => openSample(view.at + by, true) }, label);
   const bar = el("div", { class: "detail-bar" },
     el("button", { type: "button", class: "quiet phone", onclick: () => { document.getElementById("panes").dataset.open = "list"; } }, "List"),
-    step("‹ Previous", -1, "Left arrow"), el("span", { "aria-live": "polite" }, `${count(view.at + 1)} of ${count(view.rows.length)}`), step("Next ›", 1, "Right arrow"),
+    step("‹ Previous", -1, "Left arrow"), el("span", {}, `${count(view.at + 1)} of ${count(view.rows.length)}`), step("Next ›", 1, "Right arrow"),
     el("label", { class: "joiners" }, el("input", { type: "checkbox", checked: view.joiners, onchange: (event) => { view.joiners = event.target.checked; drawSample(row, sample, other, beside); } }), " show joiners"));
   if (sample === null) {
     fill(document.getElementById("detail"), bar, el("p", { class: "caption" }, `Score ${tenths(scoreNow(row))}. The texts of this sample are not in this page: make one with more room, xlingual view --texts MB.`));

@@ -94,12 +94,12 @@ function cellOf(row, at, scale) {
   const note = words(run, score);
   const marked = note !== "" || row.notes.length > 0;
   const value = score[0];
-  const interval = score[1] === null ? "" : ` [${number(score[1])}, ${number(score[2])}]`;
-  const label = `${row.model}, ${column.name} (${column.variant}): ${number(value)}${interval}${note ? `, ${note}` : ""}. Open samples.`;
-  const button = el("button", { type: "button", tabindex: "-1", "aria-label": plain(label), title: plain(score[5] ?? (interval.trim() || note)) || null, "data-run": String(run) },
-    el("span", { class: "value" }, number(value)),
+  const interval = score[1] === null ? "" : ` ${number(score[1])}–${number(score[2])}`;
+  const label = `${row.model}, ${column.name} (${column.variant}): ${number(value)}${interval}${note ? ` ${note}` : ""}. Open samples.`;
+  const button = el("button", { type: "button", tabindex: "-1", "aria-label": plain(label), title: plain(note || interval.trim()) || null, "data-run": String(run) },
+    el("span", { class: "value" }, number(value)), " ",
     el("span", { class: "interval" }, score[1] === null ? "\u00a0" : `${number(score[1])}–${number(score[2])}`),
-    barOf(score, scale), note ? el("span", { class: "word" }, plain(note)) : null);
+    " ", barOf(score, scale), note ? el("span", { class: "word" }, plain(note)) : null);
   const shade = value === null ? "none" : String(Math.min(SHADES - 1, Math.floor(share(value, scale) * SHADES)));
   return el("td", { "data-shade": shade, class: marked ? "marked" : null }, button);
 }
@@ -183,9 +183,9 @@ function onGridClick(event) {
     const at = gridRows()[0].indexOf(again);
     moveTo(0, at);
   } else if (button.dataset.run !== undefined) {
-    openDrawer(Number(button.dataset.run), "samples");
+    openDrawer(Number(button.dataset.run), "samples", button);
   } else if (button.dataset.model !== undefined) {
-    openDrawer(Number(button.dataset.model), "provenance");
+    openDrawer(Number(button.dataset.model), "provenance", button);
   }
 }
 
