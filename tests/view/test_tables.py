@@ -92,6 +92,6 @@ def test_languages_have_tags_that_browsers_know() -> None:
 
 def test_labels_hold_no_path_of_the_machine() -> None:
     run = make_run("x", "xquad/ar", 1.0)
-    model: ModelSpec = dataclasses.replace(run.model, name="/home/anna/models/tuned")
+    model: ModelSpec = dataclasses.replace(run.model, name="/home/Anna/models/tuned")
     (table,) = tables_of(dataclasses.replace(run, model=model))
     assert table.rows[0].model == "~/models/tuned"

@@ -133,8 +133,8 @@ def test_limited_runs_have_samples_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("hf:/home/anna/models/tuned", "hf:~/models/tuned"),
-        ("/Users/anna/My Models/x", "~/My Models/x"),
+        ("hf:/home/Anna/models/tuned", "hf:~/models/tuned"),
+        ("/Users/Anna/My Models/x", "~/My Models/x"),
         ("C:\\Users\\anna\\x", "~\\x"),
         ("scripted:/scratch/group/anna/answers.jsonl", "scripted:…/anna/answers.jsonl"),
         ("no such file: '/mnt/a/b/c/d.json'", "no such file: '…/c/d.json'"),
