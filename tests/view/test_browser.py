@@ -1,5 +1,6 @@
 """The page in a browser: what a person does, with nothing on the console and nothing on the network."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield opened
 
 
+CHOICES = {
+    "answer": None,
+    "finish": None,
+    "choices": [{"text": "yes", "before": ""}, {"text": "no", "before": ""}],
+    "likelihoods": [{"logarithm": each, "is_greedy": False, "tokens": 1} for each in (-2.5, -1.25)],
+}
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = put_runs(tmp_path_factory.mktemp("view") / "runs", questions=240)
@@ -32,6 +41,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["yes", f"no {HOSTILE}"] * 120, thinking=f"المقطع يقول 3 (abc).\n{HOSTILE}", scored=f"نعم {HOSTILE}"
     )
     put_run(root / "hostile-1" / "xquad-ar", make_run(f"hostile {HOSTILE}", "xquad/ar", 50.0), rows)
+    put_run(root / "chooser-1" / "yesno-ar", make_run("chooser", "yesno/ar", 50.0), make_rows(["yes"]))
+    (line,) = make_rows(["yes"], **CHOICES)
+    (root / "chooser-1" / "yesno-ar" / "samples.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     target = root.parent / "view.html"
     view_runs(root, target)
     return target
@@ -175,6 +187,16 @@ def test_hostile_texts_stay_texts_and_their_controls_are_seen(opened: Page) -> N
     assert opened.evaluate(f"[...document.querySelectorAll('.name')].every(e => {apart})") is True
 
 
+def test_choices_stand_with_their_likelihoods(opened: Page) -> None:
+    opened.evaluate("document.querySelectorAll('#tabs button')[1].click()")
+    open_drawer(opened, "chooser")
+    assert opened.evaluate("[...document.querySelectorAll('#detail .choice')].map(e => e.textContent)") == [
+        "yes-2.500", "no-1.250",
+    ]  # fmt: skip
+    assert opened.evaluate("document.querySelector('#detail pre.answer').textContent") == "no"
+    assert opened.evaluate("document.querySelector('#list .preview').textContent") == "no"
+
+
 def test_provenance_is_a_click_away(opened: Page) -> None:
     open_drawer(opened, "alpaca, Arabic")
     opened.evaluate("document.getElementById('show-provenance').click()")
@@ -209,7 +231,7 @@ def test_tables_can_be_saved(opened: Page) -> None:
     assert len([line for line in lines if line.startswith("xquad,real,")]) == 13
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#downloads button')][3].click()")
     opened.wait("window.saved")
-    assert opened.evaluate("JSON.parse(window.saved).records.length") == 13
+    assert opened.evaluate("JSON.parse(window.saved).records.length") == 14
 
 
 def test_dark_light_and_the_switch(opened: Page) -> None:

@@ -106,6 +106,12 @@ async function drawList() {
   else fill(document.getElementById("detail"), el("p", { class: "caption" }, "No sample is like that."));
 }
 
+function previewOf(sample) {
+  if (sample === null) return "(text not in this page)";
+  if (sample.likelihoods && sample.choices) return sample.choices[likeliest(sample)] ?? "";
+  return sample.failure ?? (typeof sample.scored === "string" ? sample.scored : sample.answer) ?? "(no answer)";
+}
+
 async function drawPage(start) {
   const mine = view;
   const rows = view.rows.slice(start, start + PAGE);
@@ -114,7 +120,7 @@ async function drawPage(start) {
   view.start = start;
   const items = rows.map((row, at) => {
     const sample = samples[at];
-    const preview = sample === null ? "(text not in this page)" : sample.failure ?? (typeof sample.scored === "string" ? sample.scored : sample.answer) ?? "(no answer)";
+    const preview = previewOf(sample);
     return el("button", { type: "button", class: "item", "data-at": String(start + at), onclick: () => openSample(start + at, true) },
       scoreTag(scoreNow(row)), view.beside === null ? null : scoreTag(besideScore(row)),
       ...marksOf(row).slice(0, 1).map((mark) => el("span", { class: "tag" }, mark)),
@@ -184,8 +190,16 @@ function drawSample(row, sample, other, beside) {
 const part = (title, ...blocks) => el("section", { class: "part" }, el("h4", {}, title), ...blocks);
 
 function promptBlocks(run, sample) {
-  const choices = (sample.choices ?? []).map((choice, at) => el("div", { class: "choice" }, block(choice, run.entry.lang, view.joiners), el("span", { class: "fact" }, sample.likelihoods ? number(sample.likelihoods[at], 3) : "")));
-  return [...sample.messages.flatMap(([role, text]) => [sample.messages.length > 1 || role !== "user" ? el("div", { class: "role" }, plain(role)) : null, block(text, run.entry.prompt_lang, view.joiners, "prompt")]), ...choices].filter(Boolean);
+  return sample.messages.flatMap(([role, text]) => [sample.messages.length > 1 || role !== "user" ? el("div", { class: "role" }, plain(role)) : null, block(text, run.entry.prompt_lang, view.joiners, "prompt")]).filter(Boolean);
+}
+
+const likeliest = (sample) => sample.likelihoods.indexOf(Math.max(...sample.likelihoods));
+
+// The choices of a task that has them, each with its log-likelihood; a frame around the likeliest.
+function choiceBlocks(run, sample) {
+  return (sample.choices ?? []).map((choice, at) => el("div", { class: "choice" },
+    block(choice, run.entry.lang, view.joiners, sample.likelihoods && at === likeliest(sample) ? "answer" : ""),
+    sample.likelihoods ? el("span", { class: "fact" }, number(sample.likelihoods[at], 3)) : null));
 }
 
 function answerBlocks(run, row, sample) {
@@ -198,12 +212,13 @@ function answerBlocks(run, row, sample) {
   const scores = Object.keys(run.facts.scores).filter((metric) => run.score(row, metric) !== null);
   const main = el("div", { class: "scores" }, ...scores.map((metric) => el("span", { class: metric === view.metric ? "pair main" : "pair" }, plain(metric), " ", scoreTag(run.score(row, metric)))));
   const raw = sample.failure !== undefined && sample.failure !== null ? block(sample.failure, "", view.joiners, "failure")
-    : sample.answer === null || sample.answer === undefined ? el("p", { class: "caption" }, sample.likelihoods ? "Choices were weighed: see their log-likelihoods below the prompt." : "Not asked.") : null;
+    : sample.likelihoods ? el("div", {}, ...choiceBlocks(run, sample))
+    : sample.answer === null || sample.answer === undefined ? el("p", { class: "caption" }, "Not asked.") : null;
   const scored = sample.scored === false ? el("p", { class: "caption" }, "Nothing in the answer could be extracted: scored as wrong.") : typeof sample.scored === "string" ? block(sample.scored, lang, view.joiners, "answer") : null;
   const whole = typeof sample.answer === "string" ? (sample.answer === "" ? el("p", { class: "caption" }, "(empty)") : block(sample.answer, lang, view.joiners, "answer")) : null;
   const thinking = typeof sample.thinking === "string" ? el("details", { class: "part", open: true }, el("summary", {}, run.flag(row, "unfinished") ? "Thinking, unfinished: not scored" : "Thinking"), block(sample.thinking, lang, view.joiners, "thinking")) : null;
   const title = view.beside === null ? null : el("h3", {}, name(labelOf(run.number)));
-  if (scored === null) return el("section", { class: "part" }, title, main, el("h4", {}, raw === null ? "Answer" : "No answer"), raw, whole, el("p", { class: "caption" }, facts.join(" · ")), thinking);
+  if (scored === null) return el("section", { class: "part" }, title, main, el("h4", {}, sample.likelihoods ? "Choices with their log-likelihoods" : raw === null ? "Answer" : "No answer"), raw, whole, el("p", { class: "caption" }, facts.join(" · ")), thinking);
   return el("section", { class: "part" }, title, main, el("h4", {}, "What was scored"), scored, thinking,
     el("details", { class: "part" }, el("summary", {}, "Answer as it came"), whole ?? ""), el("p", { class: "caption" }, facts.join(" · ")));
 }
