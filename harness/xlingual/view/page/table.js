@@ -123,13 +123,14 @@ function drawTable() {
   const columns = shownColumns();
   const scale = scaleOf();
   const table = tableNow();
+  const several = columns.length > 1;
   const head = el("tr", {}, headCell("model", "Model", "Sort by name", { class: "corner" }),
-    ...columns.map((at) => headCell(String(at), table.columns[at].variant, `${table.columns[at].task}: ${table.columns[at].name}, ${plural(table.columns[at].n, "example")}`, { under: plain(table.columns[at].name) })),
-    headCell("average", "average", "Mean of the shown columns, where all are complete and alike"));
+    ...columns.map((at) => headCell(String(at), table.columns[at].variant, `${table.columns[at].task}: ${table.columns[at].name}, ${plural(table.columns[at].n, "example")}`, { under: table.columns[at].name === table.columns[at].variant ? "" : plain(table.columns[at].name) })),
+    several ? headCell("average", "average", "Mean of the shown columns, where all are complete and alike") : null);
   const body = (rows, title) => rows.length === 0 ? null : el("tbody", {},
-    title ? el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: String(columns.length + 2) }, title)) : null,
+    title ? el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: String(columns.length + (several ? 2 : 1)) }, title)) : null,
     ...rows.map((row) => el("tr", {}, rowHead(row), ...columns.map((at) => cellOf(row, at, scale)),
-      el("td", { tabindex: "-1", class: "average" }, number(averageOf(row))))));
+      several ? el("td", { tabindex: "-1", class: "average" }, number(averageOf(row))) : null)));
   const rows = shownRows();
   const controls = rows.filter((row) => row.control);
   fill(document.getElementById("table"), el("thead", {}, head), body(rows.filter((row) => !row.control)), body(controls, "Floor and ceiling: no models"));
