@@ -1,5 +1,6 @@
 """The page in a browser: what a person does, with nothing on the console and nothing on the network."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -8,9 +9,9 @@ from typing import cast
 
 import pytest
 
-from ..board.factory import make_run
+from ..board.factory import make_estimate, make_run, write_run
 from .browser import Page, browse, find_chromium
-from .runs import make_rows, put_run, put_runs, view_runs
+from .runs import Row, make_rows, put_run, put_runs, view_runs
 
 CHROMIUM = find_chromium()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
@@ -34,6 +35,18 @@ CHOICES = {
 }
 
 
+def put_rated(folder: Path) -> None:
+    """Write a run with a second metric, which judges three of four answers."""
+    record = put_run(folder, make_run("rated", "xquad/ar", 50.0), make_rows(["yes", "yes", "no", "no"]))
+    write_run(
+        folder, dataclasses.replace(record, estimates=(*record.estimates, make_estimate("off_target", 33.3, n=3)))
+    )
+    rows = make_rows(["yes", "yes", "no", "no"])
+    for row, judged in zip(rows, ([0.0, 1.0], [1.0, 1.0], [0.0, 1.0], None), strict=True):
+        row["statistics"] = {**cast(Row, row["statistics"]), "off_target": judged}
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = put_runs(tmp_path_factory.mktemp("view") / "runs", questions=240)
@@ -44,6 +57,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put_run(root / "chooser-1" / "yesno-ar", make_run("chooser", "yesno/ar", 50.0), make_rows(["yes"]))
     (line,) = make_rows(["yes"], **CHOICES)
     (root / "chooser-1" / "yesno-ar" / "samples.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    put_rated(root / "rated-1" / "xquad-ar")
     target = root.parent / "view.html"
     view_runs(root, target)
     return target
@@ -143,6 +157,15 @@ def test_a_cell_opens_its_samples_failures_first(opened: Page) -> None:
     assert "timeout: 30 s" in str(opened.evaluate("document.getElementById('detail').textContent"))
 
 
+def test_another_metric_brings_its_own_worst_first(opened: Page) -> None:
+    opened.evaluate("document.querySelectorAll('#tabs button')[0].click()")
+    opened.evaluate("(() => { const m = document.getElementById('metric'); m.value = 'off_target'; m.onchange(); })()")
+    assert "lower is better" in str(opened.evaluate("document.getElementById('caption').textContent"))
+    open_drawer(opened, "rated")
+    scores = cast(list[str], opened.evaluate("[...document.querySelectorAll('#list .score')].map(e => e.textContent)"))
+    assert scores == ["100", "0", "0", "–"]
+
+
 def test_search_finds_texts(opened: Page) -> None:
     open_drawer(opened, "x-llama, Hindi")
     opened.evaluate(
@@ -228,10 +251,17 @@ def test_tables_can_be_saved(opened: Page) -> None:
     lines = str(opened.evaluate("window.saved")).split("\r\n")
     assert opened.evaluate("window.file") == "xquad-containment.csv"
     assert lines[0].startswith("family,data,model,fingerprint")
-    assert len([line for line in lines if line.startswith("xquad,real,")]) == 13
+    assert len([line for line in lines if line.startswith("xquad,real,")]) == 14
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#downloads button')][3].click()")
     opened.wait("window.saved")
-    assert opened.evaluate("JSON.parse(window.saved).records.length") == 14
+    assert opened.evaluate("JSON.parse(window.saved).records.length") == 16
+    open_drawer(opened, "rated")
+    opened.evaluate("document.getElementById('show-provenance').click()")
+    opened.evaluate("window.saved = ''; [...document.querySelectorAll('#provenance button')].at(-1).click()")
+    opened.wait("window.saved")
+    samples = [json.loads(line) for line in str(opened.evaluate("window.saved")).splitlines()]
+    assert [each["scores"]["off_target"] for each in samples] == [0, 100, 0, None]
+    assert (samples[0]["id"], samples[0]["answer"], samples[0]["targets"]) == ("q0", "yes", ["yes"])
 
 
 def test_dark_light_and_the_switch(opened: Page) -> None:

@@ -107,7 +107,20 @@ function drawProvenance() {
   const chapter = (title, ...blocks) => el("section", { class: "part" }, el("h3", {}, title), ...blocks);
   fill(document.getElementById("provenance"), chapter("Scores", scores),
     ...Object.entries(parts).filter(([, value]) => value !== undefined && value !== null).map(([title, value]) => chapter(title, valueOf(value))),
-    el("button", { type: "button", onclick: () => save(`${fileName(entryName())}-results.json`, "application/json", toJson(view.run.facts.record)) }, "Download this record"));
+    el("button", { type: "button", onclick: () => save(`${fileName(entryName())}-results.json`, "application/json", toJson(view.run.facts.record)) }, "Download this record"), " ",
+    el("button", { type: "button", onclick: saveSamples }, "Download its samples, JSON Lines"));
+}
+
+// The samples of the run in the order of the data, with all scores, and with their texts where these are here.
+async function saveSamples() {
+  const { run } = view;
+  const lines = [];
+  for (let row = 0; row < run.rows; row += 1) {
+    const { prompts, prompt, ...sample } = (await readSample(run, row)) ?? {};
+    const scores = Object.fromEntries(Object.keys(run.facts.scores).map((metric) => [metric, run.score(row, metric) === null ? null : run.score(row, metric) / 10]));
+    lines.push(JSON.stringify({ row: row + 1, ...sample, scores, happened: Object.keys(FLAGS).filter((word) => run.flag(row, word)) }));
+  }
+  save(`${fileName(entryName())}-samples.jsonl`, "application/jsonl", lines.map((line) => `${line}\n`).join(""));
 }
 
 const entryName = () => `${rowWith(view.run.number).model} ${view.run.entry.task}`;

@@ -39,6 +39,7 @@ function drawAbout() {
     `${plural(here, "sample")} of ${count(all)} with texts in this page${here < all ? ": failures first, then where models differ, then the rest; all scores are here" : ""}.`,
     ...table.metrics.filter((metric) => metric.signatures.length > 0).slice(0, 1).map((metric) => `Signature of ${metric.name}: ${metric.signatures.join("; ")}.`),
     table.licences.length > 0 ? `Licence of the data: ${table.licences.join("; ")}.` : null,
+    globalThis.DecompressionStream ? null : "This browser is too old to open samples: it lacks DecompressionStream.",
     index.superseded > 0 ? `${plural(index.superseded, "older run")} of the same model, task and protocol: the newest is shown.` : null,
     ...index.runs.filter((run) => run.note !== null).slice(0, 20).map((run) => run.note),
   ].filter(Boolean);

@@ -42,7 +42,11 @@ function sortRows(rows, order) {
   if (order === "low") return rows.sort((a, b) => (low(a) === low(b) ? place(a) - place(b) : low(a) - low(b)));
   if (order === "high") return rows.sort((a, b) => (low(a) === low(b) ? place(a) - place(b) : low(b) - low(a)));
   if (order === "differ") return rows.sort((a, b) => distance(b) - distance(a) || place(a) - place(b));
-  return rows;
+  // The kept order is that of the main metric; by another one the worst come first, what it did not judge last.
+  if (view.metric === tableNow().metrics[0].name) return rows;
+  const sign = metricNow().higher_is_better ? 1 : -1;
+  const bad = (row) => (scoreNow(row) === null ? Infinity : sign * scoreNow(row));
+  return rows.sort((a, b) => (bad(a) === bad(b) ? place(a) - place(b) : bad(a) - bad(b)));
 }
 
 // Choose rows by filter and order, then, where a word is looked for, by the texts that are here.

@@ -195,6 +195,7 @@ function drawCaption(scale) {
   const metric = metricNow();
   const protocol = table.columns[0].protocol;
   const common = protocol.filter((word) => table.columns.every((column) => column.protocol.includes(word)));
+  document.title = plain(`${table.family}, ${metric.name} · xlingual view`);
   fill(document.getElementById("caption"),
     el("strong", {}, `${plain(table.family)}, ${plain(metric.name)}`),
     ` (${metric.higher_is_better ? "higher" : "lower"} is better). `,
