@@ -18,6 +18,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-pipe"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+    "--disable-dev-shm-usage",
 )
 Object = Mapping[str, object]
 
@@ -25,6 +26,10 @@ Object = Mapping[str, object]
 def find_chromium() -> str | None:
     """Return the path of a Chromium on this machine, or None."""
     return next((path for name in PROGRAMS if (path := shutil.which(name)) is not None), None)
+
+
+class BrowserGoneError(RuntimeError):
+    """It did not start, or has ended."""
 
 
 class Page:
@@ -46,8 +51,10 @@ class Page:
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:
             message["sessionId"] = self._session
-        self._commands.write(json.dumps(message).encode() + b"\0")
-        self._commands.flush()
+        try:
+            self._commands.write(json.dumps(message).encode() + b"\0")
+        except BrokenPipeError as error:
+            raise BrowserGoneError("the browser has gone") from error
         while True:
             answer = self._read()
             if answer.get("id") == self._number:
@@ -59,7 +66,7 @@ class Page:
         data = bytearray()
         while (byte := self._answers.read(1)) != b"\0":
             if not byte:
-                raise RuntimeError("the browser has gone")
+                raise BrowserGoneError("the browser has gone")
             data += byte
         message = cast(Object, json.loads(data))
         if "id" not in message:
