@@ -268,5 +268,6 @@ def test_the_command_lines_run(program: str, wide: Path, tmp_path: Path) -> None
         [str(binary), *words], capture_output=True, text=True, timeout=280, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "|      Tasks      |" in done.stdout
     assert "|xlingual_xquad_en|" in done.stdout
     assert issubclass(UsageError, XlingualError)
