@@ -242,3 +242,53 @@ def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: py
     assert "canary" not in failure.message
     assert all(asked.body["max_tokens"] == 12 and asked.body["temperature"] == 0 for asked in server.asked)
     assert [each.failure.kind for each in scored.values() if each.failure] == ["no likelihoods"]
+
+
+@pytest.mark.parametrize(("has_gpu", "expected"), [(False, "cpu"), (True, None)])
+def test_without_a_gpu_the_device_is_the_cpu(
+    has_gpu: bool, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm-eval's own default is "cuda" wherever it runs; with a GPU it stays, and what is typed goes before it."""
+    seen: list[dict[str, object]] = []
+
+    class Local:
+        def __init__(self, pretrained: str, device: str = "cuda") -> None: ...
+
+        @classmethod
+        def create_from_arg_obj(cls, given: dict[str, object]) -> object:
+            seen.append(given)
+            return object()
+
+    registry = importlib.import_module("lm_eval.api.registry")
+    monkeypatch.setattr(registry, "get_model", lambda _name: Local)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    for word in ("hf,pretrained=x", "hf,pretrained=x,device=cuda:1"):
+        part("loading").load(part("arguments").read_arguments(word, ModelOptions()))
+    assert [each.get("device") for each in seen] == [expected, "cuda:1"]
+
+
+def test_a_folder_needs_no_device(greedy_llama: Path) -> None:
+    model = open_model(f"lm-eval:hf,pretrained={greedy_llama},dtype=float32", ModelOptions())
+    assert [each.failure for each in model.answer([make("a")])] == [None]
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "message"),
+    [
+        ("local-completions,model=m", ModelOptions(device="cpu"), "takes no --device"),
+        ("dummy", ModelOptions(batch_size=2), "takes no --batch-size"),
+        ("hf,pretrained=x", ModelOptions(device="cuda:0,cuda:1"), "take one device"),
+        ("hf,pretrained=x", ModelOptions(concurrency=2), "takes no --concurrency"),
+        ("hf,pretrained=x", ModelOptions(engine="packed"), "no use for --engine"),
+        ("hf,pretrained=x", ModelOptions(headers=("a: b",)), "no use for --header"),
+    ],
+)
+def test_options_that_a_backend_does_not_take_are_refused(word: str, options: ModelOptions, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        MODELS.get("lm_eval")(word, options)
+
+
+def test_options_that_a_backend_takes_are_its_arguments() -> None:
+    word = "local-completions,model=m"
+    found = part("arguments").read_arguments(word, ModelOptions(concurrency=3, timeout=5.0, max_model_len=64)).named
+    assert found == {"model": "m", "num_concurrent": 3, "timeout": 5.0, "max_length": 64}
