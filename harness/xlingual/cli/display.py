@@ -13,11 +13,11 @@ KEY_COLUMNS = 2
 
 
 def show_records(records: Sequence[RunRecord]) -> None:
-    """Print one table a task family: a row a model and task, a column a metric."""
-    families: dict[str, list[RunRecord]] = {}
+    """Print a table of each task family by each main metric: a row a model and task, a column a metric."""
+    families: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
-        families.setdefault(record.protocol.task.partition("/")[0], []).append(record)
-    for family, members in families.items():
+        families.setdefault((record.protocol.task.partition("/")[0], record.main_metric), []).append(record)
+    for (family, _metric), members in families.items():
         header, rows = _family_table(members)
         show_table(family, header, rows)
         for line in _reasons(members):

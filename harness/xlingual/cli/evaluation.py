@@ -12,6 +12,7 @@ import click
 
 from ..errors import UsageError
 from ..files import pretty_json
+from ..groups import aggregate, groups_of
 from ..planning import RunSettings, TaskPlan, parse_limit, plan_task, run_folder
 from ..plugin import Model, ModelOptions, Task
 from ..prompt import OVERFLOW_POLICIES, TEMPLATES
@@ -95,10 +96,12 @@ def run_evaluation(options: EvalOptions) -> int:
     if options.dry_run:
         return 0
     _warn(records)
+    groups = aggregate(groups_of(tasks), records)
     if options.as_json:
-        click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
+        shown = {"schema": 1, "runs": to_json(tuple(records))}
+        click.echo(pretty_json({**shown, "groups": to_json(tuple(groups))} if groups else shown), nl=False)
     else:
-        show_records(records)
+        show_records([*records, *groups])
         for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
             if parent is not None:
                 click.echo(printable(f"{name}: tuned from {parent}"), err=True)

@@ -21,7 +21,7 @@ from .requests import (
     failed_response,
 )
 from .results import Counts, Estimate, ModelSpec, Protocol, RunRecord, Statistics
-from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
+from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
 
 __all__ = [
     "Choice",
@@ -36,6 +36,7 @@ __all__ = [
     "Failure",
     "Finish",
     "Form",
+    "GroupMetric",
     "HubSource",
     "Likelihood",
     "Message",
@@ -48,6 +49,7 @@ __all__ = [
     "Role",
     "RunRecord",
     "Statistics",
+    "TaskGroup",
     "TaskSpec",
     "Translation",
     "UrlSource",

@@ -19,7 +19,7 @@ class Estimate:
 
     metric: str
     value: float | None
-    """0 to 100; None: not computed, see `reason`."""
+    """0 to 100 unless `bounds` or lm-eval's name of the metric say otherwise; None: not computed, see `reason`."""
     low: float | None
     high: float | None
     n: int
@@ -150,6 +150,8 @@ class RunRecord:
     were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
+    members: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """Of a group, whose record is computed for display and never written: its tasks."""
 
     @property
     def complete(self) -> bool:

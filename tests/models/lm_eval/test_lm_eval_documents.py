@@ -73,8 +73,6 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere.yaml").write_text(f"{FOREIGN}doc_to_text: a\ndoc_to_target: b\n", encoding="utf-8")
     monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    find = select_tasks.__globals__["TASKS"].get("lm-eval").find
-    find.__globals__["load_tasks"].__globals__["_manager"].cache_clear()
 
 
 def test_what_is_not_known_is_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
