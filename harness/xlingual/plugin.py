@@ -172,7 +172,7 @@ class SelfScoredTask(Protocol):
 
 @runtime_checkable
 class ChatTask(Protocol):
-    """A SelfScoredTask whose own words can be put through a chat template, as lm-eval's `--apply_chat_template` does."""
+    """A SelfScoredTask whose words can be put through a chat template, as by lm-eval's `--apply_chat_template`."""
 
     def with_chat(self, *, template: bool, as_turns: bool, system: str | None) -> Task:
         """Return the task asked as chats (`template`), its demonstrations as turns of them, after a system message.
