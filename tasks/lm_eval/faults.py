@@ -5,6 +5,7 @@ error: mine/functions.py:3: lm-eval/arc, document 17: the answer cannot be score
 """
 
 import contextlib
+import logging
 import re
 import sysconfig
 import traceback
@@ -30,11 +31,15 @@ def faults_of(what: str, doing: str) -> Iterator[None]:
     """Turn any error inside into one of ours, with the file and line of the task's own code where there is such.
 
     `what` is the task, and the document where it is one document's; `doing` says what failed. Code of tasks may raise
-    anything, so anything is caught. Raises EnvironmentFault where the hub cannot be reached, else DataError.
+    anything, so anything is caught; where lm-eval logs an error before it raises, that says more. Raises
+    EnvironmentFault where the hub cannot be reached, else DataError.
     """
     from huggingface_hub import errors  # noqa: PLC0415 - heavy
 
     transport: type[Exception] = getattr(errors, "HTTPError", ConnectionError)  # of the client that the hub's uses
+    log = _ErrorLog()
+    logger = logging.getLogger("lm_eval")
+    logger.addHandler(log)
     try:
         yield
     except XlingualError:
@@ -44,14 +49,28 @@ def faults_of(what: str, doing: str) -> Iterator[None]:
     except ImportError as error:
         hint = "the task needs a package, or a version of one, that is not here"
         raise _fault(error, what, f"the task cannot be imported: {first_line(error)}", hint) from error
-    except Exception as error:
-        message = f"{doing}: {type(error).__name__}: {first_line(error)}"
-        raise _fault(error, what, message, "does `lm-eval --tasks` take it?") from error
+    except (Exception, SystemExit) as error:
+        said = log.last or f"{type(error).__name__}: {first_line(error)}"
+        raise _fault(error, what, f"{doing}: {said}", "does `lm-eval --tasks` take it?") from error
+    finally:
+        logger.removeHandler(log)
+
+
+class _ErrorLog(logging.Handler):
+    """Keeps the last error that is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage().strip().partition("\n")[0][:_LENGTH]
 
 
 def require_readable(name: str, folders: Sequence[str]) -> None:
-    """Raise DataError where a file in `folders` that should hold the task `name` is no YAML: lm-eval passes it over."""
+    """Raise DataError where a file in `folders` that should hold the task `name` cannot be read: lm-eval passes it over."""
     import yaml  # noqa: PLC0415 - comes with lm-eval
+    from lm_eval.tasks._yaml_loader import load_yaml  # noqa: PLC0415 - optional, and heavy
 
     pattern = re.compile(rf"^(task|group):\s*[\"']?{re.escape(name)}[\"']?\s*$", re.MULTILINE)
     for path in sorted(each for folder in folders for each in Path(folder).rglob("*.yaml")):
@@ -59,12 +78,15 @@ def require_readable(name: str, folders: Sequence[str]) -> None:
         if path.stem != name and not pattern.search(text):
             continue
         try:
-            list(yaml.parse(text))
+            load_yaml(path, resolve_func=False)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = str(path) if mark is None else f"{path}:{mark.line + 1}"
             what = getattr(error, "problem", None) or first_line(error)
             raise DataError(f"not YAML: {what}", where=where, hint="mend the file of the task") from error
+        except (OSError, ValueError, TypeError) as error:  # a file that it includes, or no table at all
+            what = f"{type(error).__name__}: {first_line(error)}"
+            raise DataError(what, where=str(path), hint="mend the file of the task") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -72,15 +94,17 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0][:_LENGTH]
 
 
-def _fault(error: Exception, what: str, message: str, hint: str) -> DataError:
+def _fault(error: BaseException, what: str, message: str, hint: str) -> DataError:
     place = _place(error)
     if place is None:
         return DataError(message, where=what, hint=hint)
     return DataError(f"{what}: {message}", where=place, hint=hint)
 
 
-def _place(error: Exception) -> str | None:
+def _place(error: BaseException) -> str | None:
     """Return FILE:LINE of the last frame of code that is neither ours nor of an installed package."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOT_THEIRS)
     ]

@@ -150,6 +150,8 @@ def load_tasks(name: str) -> Found:
                 _require_members(manager, word)
                 loaded = cast(Mapping[str, Mapping[str, object]], manager.load([word]))
                 tasks = cast(Mapping[str, HarnessTask], loaded["tasks"])
+                if not tasks:
+                    raise DataError("the group has no tasks", where=f"lm-eval:{name}")
                 return Found(list(tasks.values()), list(cast(Mapping[str, HarnessGroup], loaded["groups"]).values()))
         known = _manager(defaults=True).all_tasks
         require_readable(name, _folders())
@@ -161,13 +163,25 @@ def _require_members(manager: "TaskManager", name: str) -> None:
     entry = manager.task_index.get(name)
     if entry is None or entry.kind.name != "GROUP":
         return
-    members = (entry.cfg or {}).get("task")
-    for member in members if isinstance(members, list) else []:
-        if isinstance(member, str) and member not in manager.task_index:
-            hint = did_you_mean(member, manager.all_tasks)
-            raise DataError(
-                f"the group {name!r} names {member!r}, which there is not", where=str(entry.yaml_path), hint=hint
+    for member in _named_members(entry.cfg or {}):
+        if member not in manager.task_index:
+            what, hint = (
+                f"the group names the task {member!r}, which there is not",
+                did_you_mean(member, manager.all_tasks),
             )
+            raise DataError(what, where=str(entry.yaml_path), hint=hint)
+
+
+def _named_members(group: Mapping[str, object]) -> Iterator[str]:
+    """Yield the names in a group that must be of tasks elsewhere: those without data of their own."""
+    members = group.get("task")
+    for member in members if isinstance(members, list) else []:
+        if isinstance(member, str):
+            yield member
+        elif isinstance(member, Mapping) and "group" in member:
+            yield from _named_members({**group, **member})
+        elif isinstance(member, Mapping) and not {"dataset_path", "custom_dataset", "class"} & {*group, *member}:
+            yield str(member.get("task"))
 
 
 def _candidates(name: str) -> "Iterator[tuple[TaskManager, str | None]]":

@@ -150,6 +150,9 @@ def wrap(inner: HarnessTask, shots: int | None, groups: tuple[TaskGroup, ...]) -
         raise UsageError("the task shows images or plays sounds; only texts are asked here", where=where)
     if getattr(inner, "UNSAFE_CODE", False):
         raise UsageError("the task runs the code that models write, which is not done here", where=where)
+    if unknown := [metric for metric, function in _functions(inner).items() if function is None]:
+        hint = "is it spelled right, and is the package that it needs installed?"
+        raise DataError(f"lm-eval cannot find the metric {unknown[0]!r}", where=where, hint=hint)
     given = inner.get_config("num_fewshot")
     if shots is not None and shots != given and given == 0:
         raise UsageError("the task is set to no demonstrations", where=where, hint=f"use {FAMILY}:{name}")
@@ -176,6 +179,12 @@ def wrap(inner: HarnessTask, shots: int | None, groups: tuple[TaskGroup, ...]) -
         sampling=None if settings is None else settings.sampling,
     )
     return LmEvalTask(spec=spec, inner=inner, names=names, groups=groups)
+
+
+def _functions(inner: HarnessTask) -> Mapping[str, object]:
+    """Return the function of each metric; nothing where the task measures its answers by a function for all."""
+    found = getattr(inner, "_metric_fn_list", None)
+    return found if isinstance(found, Mapping) and inner.get_config("process_results") is None else {}
 
 
 def _names(inner: HarnessTask) -> dict[tuple[str, str], str]:

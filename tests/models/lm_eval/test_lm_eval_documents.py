@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.metrics import find_metric
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, ModelOptions
@@ -92,7 +92,7 @@ def test_what_is_not_known_is_no_score(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_settings_that_are_missing_or_wrong(given: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLINGUAL_LM_EVAL_METADATA", given)
-    with pytest.raises((EnvironmentFault, UsageError), match=words):
+    with pytest.raises((DataError, UsageError), match=words):
         select_tasks(["lm-eval:made"], [])
 
 
