@@ -4,7 +4,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -56,6 +56,16 @@ REFUSED = {
         "a text of its own",
     ),
 }
+
+
+class HarnessModel(Protocol):
+    """What is used of lm-eval's HFLM."""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str: ...
+
+    def tok_encode(self, string: str) -> list[int]: ...
+
+
 SYSTEMS = (None, "Be brief.")
 TURNS = (True, False)
 SOURCE = DataSource(folder=None, sample=True, offline=True)
@@ -113,7 +123,7 @@ def theirs(folder: Path, name: str) -> Any:  # noqa: ANN401 - lm-eval carries no
 @pytest.mark.parametrize("as_turns", TURNS)
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "chat_text"])
 def test_prompts_are_lm_evals_token_for_token(
-    name: str, as_turns: bool, system: str | None, folder: Path, their_model: Any, greedy_llama: Path
+    name: str, as_turns: bool, system: str | None, folder: Path, their_model: HarnessModel, greedy_llama: Path
 ) -> None:
     other = theirs(folder, name)
     other.build_all_requests(
@@ -139,7 +149,13 @@ def test_prompts_are_lm_evals_token_for_token(
 @pytest.mark.parametrize("template", [True, False])
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_scores_are_lm_evals(
-    name: str, template: bool, system: str | None, folder: Path, their_model: Any, greedy_llama: Path, tmp_path: Path
+    name: str,
+    template: bool,
+    system: str | None,
+    folder: Path,
+    their_model: HarnessModel,
+    greedy_llama: Path,
+    tmp_path: Path,
 ) -> None:
     manager = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(folder), include_defaults=False)
     found = importlib.import_module("lm_eval").simple_evaluate(
