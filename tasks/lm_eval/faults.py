@@ -68,7 +68,7 @@ class _ErrorLog(logging.Handler):
 
 
 def require_readable(name: str, folders: Sequence[str]) -> None:
-    """Raise DataError where a file in `folders` that should hold the task `name` cannot be read: lm-eval passes it over."""
+    """Raise DataError where the file of the task `name` in `folders` cannot be read: lm-eval passes such files over."""
     import yaml  # noqa: PLC0415 - comes with lm-eval
 
     from lm_eval.tasks._yaml_loader import load_yaml  # noqa: PLC0415 - optional, and heavy

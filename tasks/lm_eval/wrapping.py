@@ -9,12 +9,12 @@ from xlingual import DataFile, DataSource, Example, Examples, Prompt, Task, Task
 from xlingual.errors import DataError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.languages import LANGUAGES
+from xlingual.lm_eval.generation import read_generation
 from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics, TaskGroup
 
 from .chats import Chat, ChatSettings, record_chat
 from .faults import faults_of
 from .finding import HarnessInstance, HarnessTask, hide_progress
-from .generation import read_generation
 from .grouping import FAMILY, our_name
 from .values import aggregation_name, measure
 

@@ -14,7 +14,9 @@ from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
+from xlingual.sampling import Sampling
 from xlingual.selection import open_model
+from xlingual.thinking import ThinkingMode
 
 from ..fault_server import Asked, Reply, answer, error, serve
 
@@ -214,11 +216,64 @@ def test_other_faults_are_values() -> None:
     assert whole == [(float, -5.0, None)]
 
 
-def test_the_settings_are_greedy(theirs: Model) -> None:
-    assert part("asking")._settings("generate_until", 5, ("", "x")) == (
+DRAWN = Sampling(temperature=0.8, top_k=20, top_p=0.9, seed=5)
+
+
+def test_the_settings_are_greedy_or_as_the_request_says(theirs: Model) -> None:
+    asking = part("asking")
+    backend = Backend(lambda _texts: False, calls_hook=True)
+    assert asking._arguments(backend, "generate_until", asking.Settings(5, ("", "x"), None)) == (
         {"until": ["x"], "max_gen_toks": 5, "do_sample": False, "temperature": 0.0},
     )
+    sampled = {"do_sample": True, "temperature": 0.8, "top_k": 20, "top_p": 0.9}
+    settings = asking.Settings(5, (), DRAWN)
+    [given] = asking._arguments(backend, "generate_until", settings)
+    assert given == {"until": [], "max_gen_toks": 5, **sampled, "seed": 5}
+    [given] = asking._arguments(SimpleNamespace(backend="causal"), "generate_until", settings)
+    assert given == {"until": [], "max_gen_toks": 5, **sampled}
+    assert asking._arguments(backend, "loglikelihood", settings) == ()
     assert replace(theirs.spec, word="").template == "raw"
+
+
+def test_a_drawn_answer_depends_on_its_seed_alone(theirs: Model) -> None:
+    requests = [
+        replace(make(f"{text} {seed}"), messages=make(text).messages, sampling=replace(DRAWN, seed=seed))
+        for text in TEXTS[:3]
+        for seed in (1, 2)
+    ]
+    found = answers(theirs, requests)
+    again = answers(theirs, requests[::-1])
+    assert {key: each.text for key, each in found.items()} == {key: each.text for key, each in again.items()}
+    assert len({each.text for each in found.values()}) > 3
+    assert answers(theirs, requests[3:4])[requests[3].key].text == found[requests[3].key].text
+
+
+def test_thinking_is_switched_in_the_chat_template() -> None:
+    class Switched(Backend):
+        chat_template_args: dict[str, object] = {"date": "today"}  # noqa: RUF012 - as HFLM has it
+
+        def apply_chat_template(self, chat_history: list[dict[str, str]]) -> object:
+            return f"{sorted(self.chat_template_args.items())}"
+
+    backend = Switched(lambda _texts: False, calls_hook=True)
+    asked = [
+        replace(make(f"x {mode}", form=Form.CHAT), thinking=mode) for mode in (None, ThinkingMode.ON, ThinkingMode.OFF)
+    ]
+    found = {each.key: each.text for each in part("asking").ask(backend, asked, max_requests=8)}
+    assert [str(found[each.key]).strip().split("!")[0] for each in asked] == [
+        "[('date', 'today')]",
+        "[('date', 'today'), ('enable_thinking', True)]",
+        "[('date', 'today'), ('enable_thinking', False)]",
+    ]
+    plain = Backend(lambda _texts: False, calls_hook=True)
+    [response] = part("asking").ask(plain, asked[1:2], max_requests=8)
+    assert response.failure is not None
+    assert "cannot be switched" in response.failure.message
+
+
+def test_a_limit_of_thinking_is_refused(theirs: Model) -> None:
+    with pytest.raises(UsageError, match="cannot limit the thinking"):
+        list(theirs.answer([replace(make("x"), max_thinking_tokens=5)]))
 
 
 def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xlingual.errors import UsageError
-from xlingual.sampling import Sampling
+from ..errors import UsageError
+from ..sampling import Sampling
 
 DEFAULT_TOKENS = 256
 """lm-eval's own limit where a task sets none."""
@@ -21,12 +21,14 @@ class Generation:
     most: int
     """New tokens."""
     sampling: Sampling | None
-    """None: greedy. The seed is the run's own."""
+    """None: greedy. The seed is 0 where the settings have none."""
 
 
 def read_generation(given: object, where: str) -> Generation:
     """Return what `generation_kwargs` say; UsageError naming `where` for a way of generating that there is not here."""
-    settings = given if isinstance(given, Mapping) else {}
+    if not isinstance(given, Mapping | None):
+        raise UsageError(f"generation settings must be a mapping, got {given!r:.80}", where=where)
+    settings = given or {}
     unknown = sorted(str(name) for name, value in settings.items() if name not in _KNOWN and value not in (None, 1))
     if unknown:
         what = f"there is no setting {unknown[0]!r} of generation here"
@@ -58,6 +60,7 @@ def _read_sampling(settings: Mapping[str, object]) -> Sampling | None:
         top_k=top_k if top_k > 0 else None,
         top_p=top_p if top_p < 1.0 else None,
         min_p=_number(min_p, 0.0) or None,
+        seed=int(_number(settings.get("seed"), 0)),
     )
 
 
