@@ -102,7 +102,6 @@ def _combine(group: TaskGroup, members: Sequence[RunRecord]) -> RunRecord:
         estimates=estimates,
         counts=_add([member.counts for member in members]),
         finished_at=max(member.finished_at for member in members),
-        members=group.members,
     )
 
 

@@ -13,6 +13,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
@@ -53,6 +54,8 @@ class Arguments:
     backend: str
     named: Mapping[str, Value]
     """As given, secrets included: never to be stored or shown."""
+    thinking: ThinkingMarkers | None = None
+    """Where the user says what ends the thinking."""
 
     @property
     def max_requests(self) -> int | None:
@@ -86,7 +89,14 @@ def read_arguments(name: str, options: ModelOptions) -> Arguments:
         named.setdefault(key, value)
     if options.trust_remote_code:
         named.setdefault("trust_remote_code", True)
-    return Arguments(backend=backend, named=named)
+    return Arguments(backend=backend, named=named, thinking=_markers(options.thinking_end))
+
+
+def _markers(end: str | None) -> ThinkingMarkers | None:
+    if end is None:
+        return None
+    known = (each for each in KNOWN_MARKERS if each.end == end)
+    return next(known, ThinkingMarkers(start=end.replace("/", "", 1), end=end))
 
 
 def parameters_of(made: object) -> frozenset[str]:
@@ -145,6 +155,7 @@ def describe(arguments: Arguments) -> ModelSpec:
         template="chat" if "chat" in arguments.backend else "raw",
         context_length=context if isinstance(context, int) and not isinstance(context, bool) else None,
         parent=None,
+        thinking=arguments.thinking,
     )
 
 

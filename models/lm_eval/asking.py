@@ -154,7 +154,7 @@ def _arguments(lm: LanguageModel, call: str, settings: Settings) -> tuple[dict[s
 
 
 def _is_local(lm: LanguageModel) -> bool:
-    """Return whether transformers generates in this process, and takes its seed from torch; others take one as given."""
+    """Return whether transformers generates in this process, with its seed from torch; others take one as given."""
     return getattr(lm, "backend", None) in ("causal", "seq2seq")
 
 

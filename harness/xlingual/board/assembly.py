@@ -169,12 +169,12 @@ def _by_family(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[
 
     def place(run: CollectedRun) -> tuple[bool, int, str]:
         task = run.record.protocol.task
-        return run.record.members is not None, spec.position(task) or 0, task
+        return run.is_group, spec.position(task) or 0, task
 
     families: dict[str, list[CollectedRun]] = {}
     for run in sorted(runs, key=place):
         task = run.record.protocol.task
-        family = task.partition("/")[0] if run.record.members is None else f"{task}, a group"
+        family = task.partition("/")[0] if not run.is_group else f"{task}, a group"
         families.setdefault(family, []).append(run)
     return families
 

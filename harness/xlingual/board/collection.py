@@ -35,6 +35,8 @@ class CollectedRun:
     """The file, from the name of the folder that was searched."""
     finished: datetime
     """`finished_at`, in UTC."""
+    is_group: bool = False
+    """Whether it is a group of tasks, whose record is computed from theirs; then `where` is the file that says so."""
 
     @property
     def sample(self) -> bool:
@@ -182,7 +184,7 @@ def _group_runs(where: str, stored: StoredGroup, runs: Sequence[CollectedRun]) -
     places = {(beside / name).as_posix() for name in stored.folders}
     members = [run for run in runs if PurePosixPath(run.where).parent.as_posix() in places]
     return [
-        CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where))
+        CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), is_group=True)
         for record in aggregate([stored.group], [run.record for run in members])
     ]
 

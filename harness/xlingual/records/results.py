@@ -150,8 +150,6 @@ class RunRecord:
     were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
-    members: tuple[str, ...] | None = field(default=None, metadata=LATER)
-    """Of a group, whose record is computed for display and never written: its tasks."""
 
     @property
     def complete(self) -> bool:

@@ -16,7 +16,7 @@ from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 from xlingual.sampling import Sampling
 from xlingual.selection import open_model
-from xlingual.thinking import ThinkingMode
+from xlingual.thinking import ThinkingMarkers, ThinkingMode
 
 from ..fault_server import Asked, Reply, answer, error, serve
 
@@ -341,6 +341,13 @@ def test_a_folder_needs_no_device(greedy_llama: Path) -> None:
 def test_options_that_a_backend_does_not_take_are_refused(word: str, options: ModelOptions, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MODELS.get("lm_eval")(word, options)
+
+
+def test_the_end_of_thinking_is_known_to_the_score() -> None:
+    for end, start in (("</think>", "<think>"), ("[/THINK]", "[THINK]"), ("</my>", "<my>")):
+        spec = MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions(thinking_end=end)).spec
+        assert spec.thinking == ThinkingMarkers(start=start, end=end)
+    assert MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions()).spec.thinking is None
 
 
 def test_options_that_a_backend_takes_are_its_arguments() -> None:

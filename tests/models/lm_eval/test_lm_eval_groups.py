@@ -210,5 +210,5 @@ def test_the_command_shows_the_group_below_its_tasks(tmp_path: Path, capsys: pyt
     assert "| oracle | lm-eval/by_size | 7 | 100.0 |" in shown
     assert run_command([*words, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [each["members"] for each in document["groups"]] == [["lm-eval/one", "lm-eval/two"]]
-    assert all("members" not in each for each in document["runs"])
+    assert [each["protocol"]["task"] for each in document["groups"]] == ["lm-eval/by_size"]
+    assert [each["protocol"]["task"] for each in document["runs"]] == ["lm-eval/one", "lm-eval/two"]
