@@ -8,7 +8,7 @@ from pathlib import Path
 from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataSource, Model, SelfScoredTask, Task
+from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
 from .question_settings import QuestionProtocol, QuestionSettings, settle_question
 from .records import (
@@ -30,6 +30,9 @@ from .serial import to_json
 
 OWN_TEMPLATE = "own"
 """The template of tasks that word their requests themselves."""
+OWN_CHAT = "own, chat"
+"""That of such tasks where their words are put through the model's chat template."""
+CHAT_TEMPLATE = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
 
     Raises DataError, UsageError or EnvironmentFault with the task's name where its data or settings are unusable.
     """
+    task = _through_chat(task, settings)
     spec = task.spec
     split = settings.split or spec.split
     found = task.examples(split, settings.data_source)
@@ -241,11 +245,27 @@ class _TaskRequests:
     """Of the chosen examples."""
 
 
+def _through_chat(task: Task, settings: RunSettings) -> Task:
+    """Return a task that words its own requests asked through the chat template and after the system message."""
+    if not isinstance(task, SelfScoredTask) or not isinstance(task, ChatTask):
+        return task
+    question, template = settings.question, settings.template == CHAT_TEMPLATE
+    if not template and not question.system:
+        return task
+    return task.with_chat(template=template, as_turns=not question.shots_as_text, system=question.system or None)
+
+
 def _own_requests(
     task: SelfScoredTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
 ) -> _TaskRequests:
     """Return the requests of a task that words its own; UsageError for settings that would change the words."""
-    for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
+    takes_chat = isinstance(task, ChatTask)
+    as_chat = takes_chat and settings.template == CHAT_TEMPLATE
+    for option, is_set in (
+        ("--template", settings.template != "auto" and not as_chat),
+        ("--stop", settings.stop is not None),
+        ("--system", bool(settings.question.system) and not takes_chat),
+    ):
         if is_set:
             raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
     requests = [task.request(example) for example in examples]
@@ -256,7 +276,8 @@ def _own_requests(
         replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
         for each in _fit_own_requests(name, requests[part], model, settings)
     ]
-    return _TaskRequests(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+    template = OWN_CHAT if as_chat else OWN_TEMPLATE
+    return _TaskRequests(template, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
 
 
 def _fit_own_requests(

@@ -9,8 +9,9 @@ from typing import Any, Protocol, cast
 import pytest
 
 from xlingual.errors import UsageError
-from xlingual.planning import RunSettings
+from xlingual.planning import RunSettings, plan_task
 from xlingual.plugin import ChatTask, DataSource, ModelOptions, SelfScoredTask, Task, Trainable
+from xlingual.question_settings import QuestionSettings
 from xlingual.records import Form, Response, Role
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
@@ -170,6 +171,31 @@ def test_scores_are_lm_evals(
         _, label, aggregation, *_ = estimate.metric.split(":")
         scale = 1.0 if "perplexity" in aggregation else 100.0
         assert estimate.value == pytest.approx(float(found[f"{label},none"]) * scale, rel=1e-4, abs=1e-4)
+
+
+def test_the_options_of_eval_mean_what_those_of_lm_eval_do(greedy_llama: Path, tmp_path: Path) -> None:
+    """`--template chat`, `--system TEXT` and demonstrations as one text: four runs of their own, asked as said."""
+    asked, folders = [], set()
+    for template, question in (
+        ("auto", QuestionSettings()),
+        ("auto", QuestionSettings(system="Be brief.")),
+        ("chat", QuestionSettings(system="Be brief.")),
+        ("chat", QuestionSettings(system="Be brief.", shots_as_text=True)),
+    ):
+        settings = RunSettings(data_source=SOURCE, out=tmp_path, template=template, question=question)
+        model = open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu"))
+        plan = plan_task(select_tasks(["lm-eval:chat_answer_shots"], [])[0], model, settings)
+        request = plan.fitted[0].request
+        asked.append((plan.template, plan.protocol.system, request.form, [each.role for each in request.messages]))
+        folders.add(plan.folder)
+    assert len(folders) == 4
+    own, chat, system, user, assistant = "own", "own, chat", Role.SYSTEM, Role.USER, Role.ASSISTANT
+    assert asked == [
+        (own, None, Form.TEXT, [user]),
+        (own, "Be brief.", Form.TEXT, [user]),
+        (chat, "Be brief.", Form.CHAT, [system, user, assistant, user]),
+        (chat, "Be brief.", Form.CHAT, [system, user]),
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
