@@ -7,6 +7,7 @@ What a group is lies in OUT/MODEL-xxxxxxxx/group-NAME-xxxxxxxx.json, beside the 
 nowhere, so that they never differ from those of the tasks. A group without a finished run of each task has none.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from .records import Counts, Estimate, GroupMetric, RunRecord, TaskGroup
 from .serial import from_json, to_json
 
 SCHEMA = 1
-FILE_PREFIX = "group-"
+FILE = re.compile(r"group-.+-[0-9a-f]{8}\.json")
 SEVERAL = "several"
 """Stands for what the tasks of a group do not share."""
 SEVERAL_LANGUAGES = "mul"
@@ -50,12 +51,12 @@ def write_groups(groups: Sequence[TaskGroup], folders: dict[str, Path]) -> None:
         names = tuple(folders[name].name for name in group.members)
         stored = StoredGroup(schema=SCHEMA, group=group, folders=names)
         name = slug(group.name, content_hash([to_json(group), list(names)]))
-        write_atomically(folders[group.members[0]].parent / f"{FILE_PREFIX}{name}.json", pretty_json(to_json(stored)))
+        write_atomically(folders[group.members[0]].parent / f"group-{name}.json", pretty_json(to_json(stored)))
 
 
 def is_group_file(path: Path) -> bool:
     """Return whether `path` is called as the file of a group is."""
-    return path.name.startswith(FILE_PREFIX) and path.suffix == ".json"
+    return FILE.fullmatch(path.name) is not None
 
 
 def read_group(path: Path, where: str) -> StoredGroup:
@@ -64,20 +65,26 @@ def read_group(path: Path, where: str) -> StoredGroup:
 
 
 def aggregate(groups: Iterable[TaskGroup], records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the record of each group for each model that has all of its tasks among `records`, limited alike."""
-    models: dict[tuple[str, str | None], dict[str, RunRecord]] = {}
+    """Return the record of each group for each model that has all of its tasks among `records`, limited alike.
+
+    With a limit, a task that has no more examples than it is whole all the same.
+    """
+    models: dict[str, dict[str | None, dict[str, RunRecord]]] = {}
     for record in records:
-        models.setdefault((record.model.fingerprint, record.protocol.limit), {})[record.protocol.task] = record
+        limits = models.setdefault(record.model.fingerprint, {})
+        limits.setdefault(record.protocol.limit, {})[record.protocol.task] = record
     found = list(groups)
     return [
-        _combine(group, [tasks[name] for name in group.members])
-        for tasks in models.values()
+        _combine(group, [tasks[name] for name in group.members], limit)
+        for limits in models.values()
+        for limit, limited in limits.items()
+        for tasks in [{**limits.get(None, {}), **limited}]
         for group in found
-        if all(name in tasks for name in group.members)
+        if limited.keys() & set(group.members) and tasks.keys() >= set(group.members)
     ]
 
 
-def _combine(group: TaskGroup, members: Sequence[RunRecord]) -> RunRecord:
+def _combine(group: TaskGroup, members: Sequence[RunRecord], limit: str | None) -> RunRecord:
     first = members[0]
     estimates = tuple(each for metric in group.metrics for each in _estimates(metric, members))
     protocols = [member.protocol for member in members]
@@ -90,6 +97,7 @@ def _combine(group: TaskGroup, members: Sequence[RunRecord]) -> RunRecord:
         data=content_hash([each.data for each in protocols]),
         prompts=content_hash([each.prompts for each in protocols]),
         n=sum(each.n for each in protocols),
+        limit=limit,
         max_new_tokens=max(each.max_new_tokens for each in protocols),
     )
     return replace(

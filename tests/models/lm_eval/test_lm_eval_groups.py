@@ -194,6 +194,20 @@ def test_a_limited_group_is_shown_but_never_ranked(greedy_llama: Path, tmp_path:
     ]
 
 
+def test_a_limit_beyond_one_task_is_that_of_the_group(tmp_path: Path) -> None:
+    """Task two has two examples, task one has five."""
+    records, [group] = run("oracle", ["by_size"], tmp_path, Limit(1, 3))
+    assert [each.protocol.limit for each in records] == ["1-3", None]
+    assert (group.protocol.limit, group.protocol.n, group.estimates[0].value) == ("1-3", 5, 100.0)
+    _, [whole] = run("oracle", ["by_size"], tmp_path)
+    assert (whole.protocol.limit, whole.protocol.n) == (None, 7)
+    tables = build_board(find_board("all"), collect_runs([tmp_path], include_limited=True), include_limited=True).tables
+    assert [(table.family, [row.rank for row in table.rows]) for table in tables] == [
+        ("lm-eval", [1]),
+        ("lm-eval/by_size, a group", [1]),
+    ]
+
+
 def test_a_damaged_file_of_a_group_is_left_out_with_the_reason(tmp_path: Path) -> None:
     run("oracle", ["by_size"], tmp_path)
     [path] = tmp_path.glob("*/group-*.json")
