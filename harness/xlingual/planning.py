@@ -16,6 +16,7 @@ from .records import (
     Demonstration,
     Example,
     Examples,
+    Form,
     ModelSpec,
     Origin,
     Prompt,
@@ -268,7 +269,7 @@ def _own_requests(
     ):
         if is_set:
             raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
-    requests = [task.request(example) for example in examples]
+    requests = [_with_thinking(task.request(example), settings.question, name) for example in examples]
     if settings.max_new_tokens is not None:
         limit = settings.max_new_tokens
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
@@ -278,6 +279,18 @@ def _own_requests(
     ]
     template = OWN_CHAT if as_chat else OWN_TEMPLATE
     return _TaskRequests(template, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+
+
+def _with_thinking(request: Request, question: QuestionSettings, name: str) -> Request:
+    """Return a request of a task's own with what the user says about thinking; UsageError where it is no chat."""
+    if (question.thinking is None and question.max_thinking_tokens is None) or request.choices is not None:
+        return request
+    if question.thinking is not None and request.form is not Form.CHAT:
+        where, hint = f"--thinking {question.thinking}", "--template chat, where the task can be put as a chat"
+        raise UsageError(
+            f"{name} is asked without the chat template, which is what asks for thinking", where=where, hint=hint
+        )
+    return replace(request, thinking=question.thinking, max_thinking_tokens=question.max_thinking_tokens)
 
 
 def _fit_own_requests(

@@ -9,12 +9,13 @@ from typing import Any, Protocol, cast
 import pytest
 
 from xlingual.errors import UsageError
-from xlingual.planning import RunSettings, plan_task
+from xlingual.planning import RunSettings, TaskPlan, plan_task
 from xlingual.plugin import ChatTask, DataSource, ModelOptions, SelfScoredTask, Task, Trainable
 from xlingual.question_settings import QuestionSettings
 from xlingual.records import Form, Response, Role
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
+from xlingual.thinking import ThinkingMode
 
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -196,6 +197,21 @@ def test_the_options_of_eval_mean_what_those_of_lm_eval_do(greedy_llama: Path, t
         (chat, "Be brief.", Form.CHAT, [system, user, assistant, user]),
         (chat, "Be brief.", Form.CHAT, [system, user]),
     ]
+
+
+def test_thinking_is_asked_for_in_chats_only(greedy_llama: Path, tmp_path: Path) -> None:
+    model = open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu"))
+    question = QuestionSettings(thinking=ThinkingMode.OFF, max_thinking_tokens=7)
+
+    def plan(name: str, template: str) -> TaskPlan:
+        settings = RunSettings(data_source=SOURCE, out=tmp_path, template=template, question=question)
+        return plan_task(select_tasks([f"lm-eval:{name}"], [])[0], model, settings)
+
+    asked = {(each.request.thinking, each.request.max_thinking_tokens) for each in plan("chat_answer", "chat").fitted}
+    assert asked == {(ThinkingMode.OFF, 7)}
+    with pytest.raises(UsageError, match="without the chat template"):
+        plan("chat_answer", "auto")
+    assert {each.request.thinking for each in plan("chat_choice", "auto").fitted} == {None}
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
