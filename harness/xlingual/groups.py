@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .files import pretty_json, read_json, write_atomically
-from .identity import content_hash, slug
+from .identity import Json, content_hash, slug
 from .metrics import LM_EVAL_PREFIX
 from .plugin import GroupMember, Task
 from .records import Counts, Estimate, GroupMetric, RunRecord, TaskGroup
@@ -92,7 +92,7 @@ def _combine(group: TaskGroup, members: Sequence[RunRecord], limit: str | None) 
     protocol = replace(
         first.protocol,
         task=group.name,
-        task_version=f"{group.version}, tasks {content_hash([[each.task, each.task_version] for each in protocols])}",
+        task_version=f"{group.version}, tasks {_short_hash([[each.task, each.task_version] for each in protocols])}",
         split=first.protocol.split if len(splits) == 1 else SEVERAL,
         data=content_hash([each.data for each in protocols]),
         prompts=content_hash([each.prompts for each in protocols]),
@@ -111,6 +111,10 @@ def _combine(group: TaskGroup, members: Sequence[RunRecord], limit: str | None) 
         counts=_add([member.counts for member in members]),
         finished_at=max(member.finished_at for member in members),
     )
+
+
+def _short_hash(value: Json) -> str:
+    return content_hash(value)[:12]
 
 
 def _estimates(metric: GroupMetric, members: Sequence[RunRecord]) -> list[Estimate]:

@@ -107,13 +107,19 @@ def _says_nothing_new(name: str, records: Sequence[RunRecord]) -> bool:
 
 
 def _value(estimate: Estimate | None) -> str:
-    return "" if estimate is None or estimate.value is None else f"{estimate.value:.1f}"
+    return "" if estimate is None else _number(estimate, estimate.value)
 
 
 def _interval(estimate: Estimate | None) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return _value(estimate)
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+    return f"{_value(estimate)} [{_number(estimate, estimate.low)}, {_number(estimate, estimate.high)}]"
+
+
+def _number(estimate: Estimate, value: float | None) -> str:
+    from ..metrics import decimals  # noqa: PLC0415 (numpy, which lists of tasks go without)
+
+    return "" if value is None else f"{value:.{decimals(estimate.metric)}f}"
 
 
 def _reasons(records: Sequence[RunRecord]) -> list[str]:

@@ -61,21 +61,6 @@ FORMULAS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "chrf++": combine_orders,
 }
 """By lm-eval's name of the aggregation."""
-Bounds = tuple[float | None, float | None]
-ANY: Bounds = (None, None)
-BOUNDS: Mapping[str, Bounds] = {
-    "mean_of_known": (0.0, 100.0),
-    "brier_score": (0.0, 200.0),
-    "perplexity": (0.0, None),
-    "weighted_perplexity": (0.0, None),
-    "bits_per_byte": (0.0, None),
-    "f1": (0.0, 100.0),
-    "matthews_corrcoef": (-100.0, 100.0),
-    "bleu": (0.0, 100.0),
-    "chrf": (0.0, 100.0),
-    "chrf++": (0.0, 100.0),
-}
-"""Smallest and largest value; those of a mean are the task's own affair: it may be of log-likelihoods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +70,6 @@ class LmEvalMetric:
     name: str
     aggregation: str
     higher_is_better: bool
-
-    @property
-    def bounds(self) -> Bounds:
-        """Smallest and largest value that there can be; None: there is none."""
-        return BOUNDS.get(self.aggregation, ANY)
 
     def missing(self, _language: str) -> str | None:
         """Return that the aggregation is no formula of sums, or None."""
