@@ -33,6 +33,8 @@ OPTIONS = {
     "concurrency": "num_concurrent",
 }
 """Options of ours that are arguments of lm-eval's, where a backend takes them: our name and its."""
+ALWAYS_FINE = frozenset({"batch_size"})
+"""Changes no answer: a backend without batches has nothing to do."""
 UNUSED = (
     "engine", "deterministic", "allow_pickle", "server_python", "server_args", "chat_template", "extra_body", "headers",
     "key_env",
@@ -129,9 +131,9 @@ def _taken_options(backend: str, options: ModelOptions) -> dict[str, Value]:
     except (ImportError, ValueError):
         return {OPTIONS[name]: value for name, value in given.items()}
     for name in given:
-        if OPTIONS[name] not in known:
+        if OPTIONS[name] not in known and name not in ALWAYS_FINE:
             raise UsageError(f"lm-eval's {backend!r} takes no {_option(name)}", where=where, hint="leave it out")
-    return {OPTIONS[name]: value for name, value in given.items()}
+    return {OPTIONS[name]: value for name, value in given.items() if OPTIONS[name] in known}
 
 
 def _option(name: str) -> str:

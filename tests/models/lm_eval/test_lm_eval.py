@@ -331,7 +331,7 @@ def test_a_folder_needs_no_device(greedy_llama: Path) -> None:
     ("word", "options", "message"),
     [
         ("local-completions,model=m", ModelOptions(device="cpu"), "takes no --device"),
-        ("dummy", ModelOptions(batch_size=2), "takes no --batch-size"),
+        ("dummy", ModelOptions(dtype="float32"), "takes no --dtype"),
         ("hf,pretrained=x", ModelOptions(device="cuda:0,cuda:1"), "take one device"),
         ("hf,pretrained=x", ModelOptions(concurrency=2), "takes no --concurrency"),
         ("hf,pretrained=x", ModelOptions(engine="packed"), "no use for --engine"),
@@ -352,5 +352,7 @@ def test_the_end_of_thinking_is_known_to_the_score() -> None:
 
 def test_options_that_a_backend_takes_are_its_arguments() -> None:
     word = "local-completions,model=m"
+    assert part("arguments").read_arguments("dummy", ModelOptions(batch_size=2)).named == {}
+    assert part("arguments").read_arguments("hf", ModelOptions(batch_size=2)).named == {"batch_size": 2}
     found = part("arguments").read_arguments(word, ModelOptions(concurrency=3, timeout=5.0, max_model_len=64)).named
     assert found == {"model": "m", "num_concurrent": 3, "timeout": 5.0, "max_length": 64}
