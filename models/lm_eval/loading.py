@@ -7,6 +7,9 @@ from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualEr
 
 from .arguments import Arguments, parameters_of
 
+MESSAGE_LENGTH = 400
+"""Of what a backend says in its error, which is shown on one line."""
+
 
 class CacheHook(Protocol):
     """What lm-eval calls with every answer."""
@@ -57,7 +60,8 @@ def load(arguments: Arguments) -> LanguageModel:
         hint = "install what lm-eval's backend needs"
         raise EnvironmentFault(f"a package is missing: {error}", where=where, hint=hint) from error
     except Exception as error:
-        message = f"lm-eval cannot make the model: {type(error).__name__}: {_hidden(str(error), arguments)}"
+        said = " ".join(_hidden(str(error), arguments).split())[:MESSAGE_LENGTH]
+        message = f"lm-eval cannot make the model: {type(error).__name__}: {said}"
         raise ModelError(message, where=where) from error
     return cast(LanguageModel, made)
 

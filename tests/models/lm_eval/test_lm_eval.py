@@ -130,6 +130,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="lm-eval cannot make the model") as caught:
         list(model.answer([make("a")]))
     assert "canary" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 class Backend:
