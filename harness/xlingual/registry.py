@@ -7,13 +7,14 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from . import plugins
 from .errors import UsageError
 from .plugin import Asker, DataSource, Model, ModelOptions, Source, Task, TextSource
 from .records import Corpus, Examples
 from .text import did_you_mean
+from .toml_tasks import find_toml_tasks, read_toml_task
 
 Item = TypeVar("Item")
 ENTRY_POINT_GROUP = "xlingual"
@@ -64,12 +65,14 @@ class Registry(Generic[Item]):
 
     def names(self) -> list[str]:
         """Return every name that a plugin file or entry point offers, sorted, without importing any."""
-        return sorted({*_plugin_files(self.kind), *_entry_points(self.kind), *self._items})
+        return sorted({*_plugin_files(self.kind), *_toml_files(self.kind), *_entry_points(self.kind), *self._items})
 
     def get(self, name: str) -> Item:
         """Import the plugin `name` and return what it registered; UsageError with close names if there is none."""
         name = name.replace("-", "_")
-        if name not in self._items:
+        if tables := _toml_files(self.kind).get(name):
+            self._add_table(name, tables)
+        elif name not in self._items:
             if name in _plugin_files(self.kind):
                 importlib.import_module(f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}")
             elif name in (points := _entry_points(self.kind)):
@@ -83,6 +86,17 @@ class Registry(Generic[Item]):
                 hint="the name given to the decorator must be the file's stem",
             )
         return self._items[name].item
+
+    def _add_table(self, name: str, tables: list[Path]) -> None:
+        """Read the TOML file `name` where it is not read yet; UsageError where the name is not its alone."""
+        others = [str(_plugin_files(self.kind)[name] / f"{name}.py")] if name in _plugin_files(self.kind) else []
+        places = [*map(str, tables), *others]
+        if len(places) > 1:
+            hint = "rename one of them"
+            raise UsageError(f"the {self.noun} {name!r} is in {' and in '.join(places)}", where=self.kind, hint=hint)
+        present = self._items.get(name)
+        if present is None or present.module != places[0]:
+            self.add(name, cast(Item, read_toml_task(tables[0])), places[0])
 
     def origin(self, name: str) -> str:
         """Return the module that registered `name`, which must have been looked up before."""
@@ -180,6 +194,11 @@ def _plugin_files(kind: str) -> dict[str, Path]:
                 raise UsageError(f"the plugin {module.name!r} is in {found[module.name]} and in {folder}", where=kind)
             found[module.name] = folder
     return found
+
+
+def _toml_files(kind: str) -> dict[str, list[Path]]:
+    """Return the TOML files that are items of one kind; those of other kinds are read by what they belong to."""
+    return find_toml_tasks(plugin_folders(kind)) if kind == "tasks" else {}
 
 
 def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:

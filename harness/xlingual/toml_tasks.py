@@ -1,0 +1,28 @@
+"""Task families that are TOML files, as the registry sees them: by name, read when they are asked for."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+PACKAGE = "xlingual.declared"
+
+
+def find_toml_tasks(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the TOML files in folders of tasks by the name of their family, the file's stem with "_" for "-".
+
+    A name that several files have is an error of that name only, so all of them are returned.
+    """
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem.replace("-", "_"), []).append(path)
+    return found
+
+
+def read_toml_task(path: Path) -> object:
+    """Return the `registry.Family` that a file declares; DataError that names the line of a fault.
+
+    What reads it stands above the registry, which knows it by name only, as it knows plugins.
+    """
+    return cast(object, importlib.import_module(PACKAGE).read_family(path))
