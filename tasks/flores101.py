@@ -19,6 +19,7 @@ from xlingual import (
     read_parallel,
     register_task,
 )
+from xlingual.wording import ask_labelled
 
 METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
@@ -54,9 +55,13 @@ def _task(source: str, target: str) -> Task:
     def ask(example: Example) -> Prompt:
         return ask_translation(source, target, example.fields["source"])
 
+    def ask_with_labels(example: Example) -> Prompt:
+        return ask_labelled(source, target, example.fields["source"])
+
     spec = TaskSpec(
         name=f"flores101/{source}-{target}",
         language=target,
+        source_language=source,
         prompt_language="en",
         metrics=METRICS + DIAGNOSTICS,
         version="1",
@@ -66,4 +71,5 @@ def _task(source: str, target: str) -> Task:
         licence="CC BY-SA 4.0",
         citation="Goyal et al. 2022, The Flores-101 Evaluation Benchmark for Low-Resource and Multilingual MT",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    wordings = {("en", "labels"): ask_with_labels}
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=wordings)

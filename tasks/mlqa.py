@@ -17,6 +17,7 @@ from xlingual import (
     read_squad,
     register_task,
 )
+from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
 METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
@@ -60,4 +61,4 @@ def _task(variant: str, context: str, question: str) -> Task:
         licence="CC BY-SA 3.0",
         citation="Lewis et al. 2020, MLQA: Evaluating Cross-lingual Extractive Question Answering",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=question_wordings(context))

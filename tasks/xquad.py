@@ -17,6 +17,7 @@ from xlingual import (
     register_task,
     xquad_sources,
 )
+from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
@@ -58,4 +59,4 @@ def _task(language: str) -> Task:
         licence="CC BY-SA 4.0",
         citation="Artetxe et al. 2020, On the Cross-lingual Transferability of Monolingual Representations",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=question_wordings(language))

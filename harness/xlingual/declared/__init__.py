@@ -13,9 +13,9 @@ from pathlib import Path
 from ..plugin import Task
 from ..registry import Family
 from .reading import read_declaration
-from .task import DEFAULT_VARIANT, DeclaredTask, make_task
+from .task import DeclaredTask, make_task
 
-__all__ = ["DEFAULT_VARIANT", "DeclaredTask", "make_task", "read_declaration", "read_family"]
+__all__ = ["DeclaredTask", "make_task", "read_declaration", "read_family"]
 
 
 def read_family(path: Path) -> Family:

@@ -116,6 +116,7 @@ class LanguageRow:
     words_of: str
     """Code of the language whose words it is asked in: mostly its own."""
     words: Mapping[str, str]
+    """By name; those of that other language where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ class Declaration:
     shot_split: str | None
     splits: Mapping[str, SplitRule]
     languages: Mapping[str, LanguageRow]
+    prompt_words: Mapping[str, Mapping[str, str]]
+    """By the code of each language that can be asked in: of those of the table, and of others that are asked in only."""
     wordings: Mapping[str, Mapping[str, Wording]]
     """By variant, "" the first, and by the prompt's language, "" for all that have none of their own."""
     asked_in: str | None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..extraction import extracts_number, require_word
+from ..plugin import OWN_VARIANT
 from ..sampling import Sampling
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
@@ -170,14 +171,14 @@ def _read_wordings(table: TomlTable) -> tuple[dict[str, dict[str, Wording]], str
     if table.has("variants"):
         variants = table.table("variants")
         for name in variants.values:
-            if name == "default" or not name.strip():
+            if name == OWN_VARIANT or not name.strip():
                 raise variants.fault(name, f"a variant cannot be called {name!r}", hint="that is the prompt itself")
             found[name] = _read_wording(variants, name)
     return found, asked_in
 
 
 def _read_wording(table: TomlTable, key: str) -> dict[str, Wording]:
-    """Return the wordings at `key` by the prompt's language: of a text, or of a table with others in other languages."""
+    """Return the wordings at `key` by the prompt's language: of a text, or of a table with further languages."""
     if not isinstance(table.values[key], dict):
         return {"": Wording(instruction=Template(()), input=template_of(table, key))}
     given = table.table(key)

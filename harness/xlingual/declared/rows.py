@@ -10,7 +10,7 @@ Kinds of answers:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from ..extraction import canonical_number, extract_answer
@@ -19,7 +19,7 @@ from ..identity import Json
 from ..plugin import DataSource
 from ..records import DataFile, Example, Examples
 from ..text import did_you_mean, for_scoring
-from .declaration import AnswerRule, Declaration, FieldRule, LanguageRow, RowRule
+from .declaration import AnswerRule, Declaration, FieldRule, RowRule
 from .sources import FoundRows, read_rows
 from .tables import Row
 from .template import Template
@@ -125,10 +125,11 @@ class _ExampleMaker:
     language: str
     split: str
     others: Mapping[str, Mapping[str, Row]]
-    words: Mapping[str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "words", own_words(self.declaration, self.language))
+    @property
+    def words(self) -> Mapping[str, str]:
+        """Return the language's words, for choices and answers: whatever language the prompt is in."""
+        return self.declaration.languages[self.language].words
 
     def make(self, row: Row, number: int) -> Example:
         rule = self.declaration.splits[self.split].row
@@ -251,12 +252,6 @@ class _ExampleMaker:
         if text not in rule.words:
             raise RowError(f"{column!r} is {text!r}, none of {', '.join(rule.words)}")
         return rule.words[text].fill(self.words.__getitem__)
-
-
-def own_words(declaration: Declaration, language: str) -> Mapping[str, str]:
-    """Return the words that a language is asked in; those of another where it has none of its own."""
-    row: LanguageRow = declaration.languages[language]
-    return declaration.languages[row.words_of].words
 
 
 def _reach(row: Row, column: str) -> Json:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..languages import LANGUAGES
-from ..plugin import ChoiceTask, DataSource, GenerationTask, Task
+from ..plugin import OWN_VARIANT, ChoiceTask, DataSource, GenerationTask, Task
 from ..records import Example, Examples, Prompt, TaskSpec
 from ..text import did_you_mean
 from .declaration import Declaration, Wording
-from .rows import declaration_words, own_words, read_examples
+from .rows import declaration_words, read_examples
 from .template import Template
 
 
@@ -32,37 +32,34 @@ class DeclaredTask:
 
     def prompt_languages(self) -> tuple[str, ...]:
         """Return the codes of the languages that there are words of, its own first."""
-        own = _own_prompt_language(self.declaration, self.spec.language)
-        worded = [code for code, row in self.declaration.languages.items() if row.words and row.words_of == code]
+        own = own_prompt_language(self.declaration, self.spec.language)
+        worded = self.declaration.prompt_words if _uses_words(self.declaration) else ()
         written = [code for each in self.declaration.wordings.values() for code in each if code]
-        return tuple(dict.fromkeys([own, *(worded if _uses_words(self.declaration) else []), *written]))
+        return tuple(dict.fromkeys([own, *worded, *written]))
 
     def variants(self) -> tuple[str, ...]:
-        """Return the names of its wordings, its own first, which is called "default"."""
-        return tuple(name or DEFAULT_VARIANT for name in self.declaration.wordings)
+        """Return the names of its wordings, its own first."""
+        return tuple(name or OWN_VARIANT for name in self.declaration.wordings)
 
     def reword(self, *, prompt_language: str | None, variant: str | None) -> Task:
         """Return the task in other words; UsageError for a language or a variant that there is not."""
-        language = prompt_language or self.spec.prompt_language
+        language = prompt_language or self.prompt_languages()[0]
         if language not in self.prompt_languages():
             what = f"{self.spec.name} has no words in {language!r}"
             raise UsageError(what, where="--prompt-language", hint=f"one of {', '.join(self.prompt_languages())}")
-        name = variant or self.spec.variant or DEFAULT_VARIANT
+        name = variant or OWN_VARIANT
         if name not in self.variants():
             hint = did_you_mean(name, self.variants())
             raise UsageError(f"{self.spec.name} has no variant {name!r}", where="--variants", hint=hint)
         return make_task(self.declaration, self.spec.language, prompt_language=language, variant=name)
 
 
-DEFAULT_VARIANT = "default"
-
-
 def make_task(
-    declaration: Declaration, language: str, *, prompt_language: str | None = None, variant: str = DEFAULT_VARIANT
+    declaration: Declaration, language: str, *, prompt_language: str | None = None, variant: str = OWN_VARIANT
 ) -> DeclaredTask:
     """Return the task of one language, asked in its own words or those of `prompt_language`."""
-    asked_in = prompt_language or _own_prompt_language(declaration, language)
-    wordings = declaration.wordings["" if variant == DEFAULT_VARIANT else variant]
+    asked_in = prompt_language or own_prompt_language(declaration, language)
+    wordings = declaration.wordings["" if variant == OWN_VARIANT else variant]
     asker = _Asker(declaration, language, asked_in, wordings.get(asked_in) or wordings[""])
     spec = _spec(declaration, language, asker, variant)
 
@@ -98,7 +95,7 @@ class _Asker:
     @property
     def words(self) -> Mapping[str, str]:
         """Those of the language that is asked in."""
-        return own_words(self.declaration, self.asked_in) if self.asked_in in self.declaration.languages else {}
+        return self.declaration.prompt_words.get(self.asked_in, {})
 
     def _fill(self, template: Template, example: Example) -> str:
         words, shared = self.words, example.shared or {}
@@ -132,7 +129,8 @@ def _spec(declaration: Declaration, language: str, asker: _Asker, variant: str) 
         citation=declaration.citation,
         description=declaration.description,
         splits=tuple(declaration.splits),
-        variant=None if variant == DEFAULT_VARIANT else variant,
+        asked_in=None if asker.asked_in == own_prompt_language(declaration, language) else asker.asked_in,
+        variant=None if variant == OWN_VARIANT else variant,
         system=None if declaration.system is None else filled(declaration.system),
         stop=None if declaration.stop is None else tuple(filled(each) for each in declaration.stop),
         sampling=declaration.sampling,
@@ -148,5 +146,6 @@ def _uses_words(declaration: Declaration) -> bool:
     return bool(names & declaration_words(declaration))
 
 
-def _own_prompt_language(declaration: Declaration, language: str) -> str:
+def own_prompt_language(declaration: Declaration, language: str) -> str:
+    """Return the language that a task is asked in where the user chooses none."""
     return declaration.asked_in or declaration.languages[language].words_of

@@ -11,6 +11,7 @@ from typing import cast
 from ..errors import UsageError
 from ..plugin import Metric
 from ..text import did_you_mean
+from . import repeats
 
 _MODULES = {
     "containment": "answers",
@@ -25,6 +26,7 @@ _MODULES = {
     "bleu": "bleu",
     "chrf++": "chrf_plus_plus",
     "off_target": "off_target",
+    "thinking_off_target": "off_target",
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
@@ -46,6 +48,8 @@ def find_metric(name: str) -> Metric:
     """Return the metric called `name`; UsageError with close names if there is none."""
     if name.startswith(LM_EVAL_PREFIX):
         return cast(Metric, importlib.import_module(f"{__name__}.lm_eval_metrics").read_name(name))
+    if repeats.NAME.fullmatch(name):
+        return repeats.RepeatMetric(name=name)
     if name not in _MODULES:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
     metrics = cast(Sequence[Metric], importlib.import_module(f"{__name__}.{_MODULES[name]}").METRICS)

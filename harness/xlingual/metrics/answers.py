@@ -47,7 +47,7 @@ def _best_match(name: str, score: str, family: RuleFamily) -> MeanMetric:
     def describe(language: str) -> str:
         return f"score:{score}|{describe_rules(family, language)}|targets:max|text:nfc-visible"
 
-    return MeanMetric(name=name, higher_is_better=True, judge=judge, describe=describe)
+    return MeanMetric(name=name, higher_is_better=True, judge=judge, describe=describe, exact=score == "em")
 
 
 _SCORES = {"em": exact_match, "f1": token_f1}

@@ -28,6 +28,7 @@ METRICS = (
     MeanMetric(
         name="exact_match",
         higher_is_better=True,
+        exact=True,
         judge=is_exact,
         describe=in_every_language(
             "score:exact|case:kept|space:collapsed|numbers:canonical|targets:any|text:nfc-visible"

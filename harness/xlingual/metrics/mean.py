@@ -37,6 +37,8 @@ class MeanMetric:
     """The signature for answers in a language."""
     lack: Callable[[str], str | None] = _nothing
     """Why answers in a language cannot be judged on this machine, or None."""
+    exact: bool = False
+    """Whether every score says right or wrong, 1 or 0: then there are pass@k and maj@n."""
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for `language`, or None."""

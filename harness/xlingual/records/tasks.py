@@ -36,6 +36,8 @@ class TaskSpec:
     """The splits that there are; another is refused. None: not known, `examples` decides."""
     source_language: str | None = field(default=None, metadata=LATER)
     """Of a translation: the code of the language that is translated."""
+    asked_in: str | None = field(default=None, metadata=LATER)
+    """`prompt_language`, where the user chose another than the task's own."""
     variant: str | None = field(default=None, metadata=LATER)
     """The wording of the prompt, where it is not the task's first."""
     system: str | None = field(default=None, metadata=LATER)
