@@ -135,7 +135,7 @@ class Declaration:
     splits: Mapping[str, SplitRule]
     languages: Mapping[str, LanguageRow]
     prompt_words: Mapping[str, Mapping[str, str]]
-    """By the code of each language that can be asked in: of those of the table, and of others that are asked in only."""
+    """By the code of each language that can be asked in: those of the table, and others that are asked in only."""
     wordings: Mapping[str, Mapping[str, Wording]]
     """By variant, "" the first, and by the prompt's language, "" for all that have none of their own."""
     asked_in: str | None

@@ -9,17 +9,18 @@ from ..plugin import OWN_VARIANT
 from ..sampling import Sampling
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
-from .declaration import ChoicesRule, Declaration, LanguageRow, RowRule, SplitRule, Wording
+from .declaration import ChoicesRule, Declaration, RowRule, SplitRule, Wording
+from .language_rows import read_languages, read_prompt_words
 from .rows import BUILT_IN, declaration_words, text_columns
 from .splits import ROW_KEYS, SOURCE_KEYS, SplitTable, read_row, read_source
 from .template import Template, parse_template, template_of, templates_of
 
 MAX_NEW_TOKENS = 512
 """Of generated answers where the file does not say, as in the shipped tasks."""
-PRESENT = ("description", "licence", "citation", "version")
 KEYS = (
-    *PRESENT, "split", "shots", "splits", "passage", "shared", "choices", "prompt", "variants", "languages", "metrics",
-    "extract", "system", "stop", "max_new_tokens", "sampling", "repeats", *SOURCE_KEYS, *ROW_KEYS,
+    "description", "licence", "citation", "version", "split", "shots", "splits", "passage", "shared", "choices",
+    "prompt", "variants", "languages", "words", "metrics", "extract", "system", "stop", "max_new_tokens", "sampling",
+    "repeats", *SOURCE_KEYS, *ROW_KEYS,
 )  # fmt: skip
 _SAMPLING = {"temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0)}
 _LABELS = re.compile(r"\S+")
@@ -29,7 +30,7 @@ def read_declaration(path: Path) -> Declaration:
     """Return what the file at `path` declares; DataError that names the line of what is wrong."""
     table = read_toml(path)
     table.allow(KEYS)
-    languages = _read_languages(table)
+    languages = read_languages(table)
     extract = _read_extract(table)
     choices = _read_choices(table)
     generates = choices is None or extract is not None or table.has("max_new_tokens")
@@ -38,17 +39,21 @@ def read_declaration(path: Path) -> Declaration:
     declaration = Declaration(
         name=path.stem.replace("-", "_"),
         table=table,
-        **{key: table.text(key) for key in PRESENT},
+        description=table.text("description"),
+        licence=table.text("licence"),
+        citation=table.text("citation"),
+        version=table.text("version"),
         split=first,
         shot_split=shots,
         splits=splits,
         languages=languages,
+        prompt_words=read_prompt_words(table, languages),
         wordings=wordings,
         asked_in=asked_in,
         passage=table.text("passage") if table.has("passage") else None,
         shared=table.texts("shared") if table.has("shared") else (),
         choices=choices,
-        metrics=_read_metrics(table, generates=generates),
+        metrics=_read_metrics(table, choices, generates=generates),
         extract=_with_labels(extract, choices),
         system=template_of(table, "system") if table.has("system") else None,
         stop=templates_of(table, "stop") if table.has("stop") else None,
@@ -58,41 +63,6 @@ def read_declaration(path: Path) -> Declaration:
     )
     _check(declaration)
     return declaration
-
-
-def _read_languages(table: TomlTable) -> dict[str, LanguageRow]:
-    """Return the languages with their words; a key may name several, and a text the language whose words are taken."""
-    if table.has("languages") and isinstance(table.values["languages"], list):
-        codes = [table.language("languages", word) for word in table.texts("languages")]
-        return {code: LanguageRow(words_of=code, words={}) for code in codes}
-    found: dict[str, LanguageRow] = {}
-    given = table.table("languages")
-    borrowed: list[tuple[str, str, str]] = []
-    for key, value in given.values.items():
-        for word in key.split():
-            code = given.language(key, word)
-            if code in found or any(code == each for _, each, _ in borrowed):
-                raise given.fault(key, f"the language {code!r} is there twice")
-            if isinstance(value, str):
-                borrowed.append((key, code, given.language(key, value)))
-                continue
-            words = given.table(key)
-            texts = {name: words.get(name, str) for name in words.values}
-            found[code] = LanguageRow(words_of=code, words=texts)
-    for key, code, other in borrowed:
-        if other not in found:
-            hint = did_you_mean(other, found)
-            raise given.fault(key, f"{code!r} takes the words of {other!r}, which has none", hint=hint)
-        found[code] = LanguageRow(words_of=other, words=found[other].words)
-    names = {name: code for code, row in found.items() for name in row.words}
-    for code, row in found.items():
-        if missing := [name for name in names if name not in row.words]:
-            key = next(each for each in given.values if code in [given.language(each, word) for word in each.split()])
-            what = f"{code!r} has no word {missing[0]!r}, which {names[missing[0]]!r} has"
-            raise given.fault(key, what, hint=did_you_mean(missing[0], row.words) if row.words else "")
-    if not found:
-        raise table.fault("languages", "there is no language")
-    return found
 
 
 def _read_splits(
@@ -219,10 +189,13 @@ def _with_labels(extract: str | None, choices: ChoicesRule | None) -> str | None
     return f"choice_letter:{''.join(labels)}"
 
 
-def _read_metrics(table: TomlTable, *, generates: bool) -> tuple[str, ...]:
+def _read_metrics(table: TomlTable, choices: ChoicesRule | None, *, generates: bool) -> tuple[str, ...]:
+    """Return the metrics; labels are all of one length, so that nothing is normalised by it."""
     if table.has("metrics"):
         return table.texts("metrics")
-    return ("exact_match",) if generates else ("accuracy", "accuracy_norm")
+    if generates:
+        return ("exact_match",)
+    return ("accuracy",) if choices is not None and choices.labels is not None else ("accuracy", "accuracy_norm")
 
 
 def _read_limit(table: TomlTable) -> int:
