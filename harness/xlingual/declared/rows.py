@@ -11,6 +11,7 @@ Kinds of answers:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from ..extraction import canonical_number, extract_answer
@@ -48,7 +49,8 @@ def read_examples(declaration: Declaration, language: str, split: str, data_sour
             problems.append(Problem(row.place, str(error)))
             continue
         if example.id in seen:
-            problems.append(Problem(row.place, f"id {example.id!r} is that of{seen[example.id]} too"))
+            first = f"{Path(found.path).name}{seen[example.id]}"
+            problems.append(Problem(row.place, f"id {example.id!r} is that of {first}, too"))
         seen.setdefault(example.id, row.place)
         rows.append(example)
     if problems:

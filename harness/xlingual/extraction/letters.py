@@ -174,11 +174,11 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     if script == "CJK":
         return True
     before, after = text[max(start - 1, 0) : start], text[end : end + 1]
-    if before == "." and text[max(start - 2, 0) : start - 1].isalpha():  # "U.S.A."
+    if any(each.isdigit() or (script is not None and _script(each) == script) for each in (before, after) if each):
         return False
-    return not any(each and (each.isdigit() or _script(each) == script) for each in (before, after)) and (
-        before not in ("'", "’", "-") and not (after in ("-",) and text[end + 1 : end + 2].isalpha())
-    )
+    in_initials = before == "." and text[max(start - 2, 0) : start - 1].isalpha()  # "U.S.A."
+    in_compound = before in ("'", "’", "-") or (after == "-" and text[end + 1 : end + 2].isalpha())
+    return not in_initials and not in_compound
 
 
 def _script(character: str) -> str | None:
