@@ -18,6 +18,10 @@ class FieldRule:
     """Code of the language from whose file the column is taken, by the example's id; None: its own."""
     after: tuple[str, ...] = ()
     """The text begins behind the first of these that there is."""
+    strip: str = ""
+    """Characters that are taken off the end, with the white space around them."""
+    lower_first: bool = False
+    """Whether the first letter is lowered, for a text that goes on with a sentence."""
     words: Mapping[str, Template] | None = None
     """The text for each value of the column; None: the value itself."""
 

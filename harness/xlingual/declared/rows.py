@@ -177,7 +177,7 @@ class _ExampleMaker:
             if key not in self.others[rule.of]:
                 raise RowError(f"no row of {rule.of} has the id {key!r}")
             row = self.others[rule.of][key]
-        text = _behind(_text(row, rule.column), rule.after)
+        text = _cut(_text(row, rule.column), rule)
         if rule.words is not None and text not in rule.words:
             raise RowError(f"{rule.column!r} is {text!r}, none of {', '.join(rule.words)}")
         return text
@@ -217,7 +217,7 @@ class _ExampleMaker:
         values = list(value) if isinstance(value, list | tuple) else [value]
         if not values:
             raise RowError(f"{rule.field.column!r} holds no answer")
-        texts = [_behind(_scalar_text(each, rule.field.column), rule.field.after) for each in values]
+        texts = [_cut(_scalar_text(each, rule.field.column), rule.field) for each in values]
         found = tuple(dict.fromkeys(self._answer(text, rule, choices) for text in texts))
         return found, texts[0] if rule.kind == "rationale" else None
 
@@ -269,10 +269,14 @@ def _reach(row: Row, column: str) -> Json:
     return value
 
 
-def _behind(text: str, marks: tuple[str, ...]) -> str:
-    """Return what stands behind the first of `marks` in `text`, all of it where there is none."""
-    ends = [(place, place + len(mark)) for mark in marks if (place := text.find(mark)) >= 0]
-    return text[min(ends)[1] :].strip() if ends else text
+def _cut(text: str, rule: FieldRule) -> str:
+    """Return the part of a column's text that a field is."""
+    ends = [(place, place + len(mark)) for mark in rule.after if (place := text.find(mark)) >= 0]
+    if ends:
+        text = text[min(ends)[1] :].strip()
+    if rule.strip:
+        text = text.strip().rstrip(rule.strip).rstrip()
+    return text[:1].lower() + text[1:] if rule.lower_first else text
 
 
 def _text(row: Row, column: str) -> str:

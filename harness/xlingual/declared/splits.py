@@ -93,7 +93,7 @@ def _read_field(table: TomlTable, key: str, others: tuple[str, ...]) -> FieldRul
     if not isinstance(table.values[key], dict):
         return FieldRule(column=table.text(key))
     given = table.table(key)
-    given.allow(("column", "of", "after", "map", *others))
+    given.allow(("column", "of", "after", "strip", "lower_first", "map", *others))
     words: dict[str, Template] | None = None
     if given.has("map"):
         texts = given.table("map")
@@ -102,6 +102,8 @@ def _read_field(table: TomlTable, key: str, others: tuple[str, ...]) -> FieldRul
         column=given.text("column"),
         of=given.language("of", given.text("of")) if given.has("of") else None,
         after=given.texts("after") if given.has("after") else (),
+        strip=given.text("strip") if given.has("strip") else "",
+        lower_first=given.get("lower_first", bool) if given.has("lower_first") else False,
         words=words,
     )
 
