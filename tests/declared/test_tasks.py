@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.declared import sources
-from xlingual.errors import DataError, UsageError
+from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.plugin import DataSource, RewordableTask
 from xlingual.records import DataFile, DatasetRef, HubSource, Origin, UrlSource
 from xlingual.sampling import Sampling
@@ -161,6 +161,25 @@ def test_letters_are_extracted_by_the_labels(declare: Declare) -> None:
     more = 'choices = { texts = ["{a}", "{b}"], labels = "甲乙" }\nextract = "choice_letter"\nanswer ='
     spec = declare(("answer =", more), ("{river}\\n", "{river}\\n{options}\\n"))["en"].spec
     assert (spec.extract, spec.max_new_tokens, spec.metrics) == ("choice_letter:甲乙", 512, ("exact_match",))
+
+
+def test_what_is_extracted_may_name_words(declare: Declare) -> None:
+    more = r"""extract = 'after:{answer_label} > regex:\d{1,2}'
+id ="""
+    tasks = declare(("id =", more))
+    assert tasks["de"].spec.extract == r"after:Meer: > regex:\d{1,2}"
+    english = tasks["de"].reword(prompt_language="en", variant=None)
+    assert english.spec.extract == r"after:Sea: > regex:\d{1,2}"
+
+
+def test_what_the_hub_lacks_is_said_with_a_way_out(
+    declare: Declare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
+    task = declare(("files =", f'hub = "org/rivers@{COMMIT}"\nfiles ='))["de"]
+    with pytest.raises(EnvironmentFault, match="not in the cache") as caught:
+        task.examples("test", DataSource(folder=None, sample=False, offline=True))
+    assert caught.value.hint == "run once with a network, or give a folder with the files: --data DIR"
 
 
 def test_pinned_addresses(declare: Declare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

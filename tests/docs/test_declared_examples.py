@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from .conftest import PLUGINS, Xlingual
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "declared-tasks.md").read_text(encoding="utf-8")
-FILES = {
+FILES: dict[str, list[dict[str, Any]]] = {
     "rivers/en.test.jsonl": [
         {"river": "Vistula", "seas": ["the Baltic Sea", "Baltic"]}, {"river": "Po", "seas": ["the Adriatic Sea"]},
     ],

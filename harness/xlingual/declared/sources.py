@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import hub_table, locate
-from ..errors import DataError
+from ..errors import DataError, EnvironmentFault, XlingualError
 from ..identity import Json
 from ..plugin import DataSource
 from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
@@ -93,7 +93,13 @@ def _fetch(
         subset=fill_path(hub.subset, names, where),
         split=fill_path(hub.split, names, where),
     )
-    path, digest = hub_table(source, columns, offline=data_source.offline)
+    try:
+        path, digest = hub_table(source, columns, offline=data_source.offline)
+    except XlingualError as error:
+        hint = "the columns and the commit are those of the TOML file; or give a folder with the files: --data DIR"
+        if isinstance(error, EnvironmentFault):
+            hint = "run once with a network, or give a folder with the files: --data DIR"
+        raise type(error)(error.what, where=error.where, hint=hint) from error
     name = f"{hub.repository}/{source.subset}/{source.split}"
     return path, DataFile(name=name, origin=Origin.HUB, path=str(path), revision=hub.revision, sha256=digest)
 

@@ -135,8 +135,18 @@ def _spec(declaration: Declaration, language: str, asker: _Asker, variant: str) 
         stop=None if declaration.stop is None else tuple(filled(each) for each in declaration.stop),
         sampling=declaration.sampling,
         repeats=declaration.repeats,
-        extract=declaration.extract,
+        extract=_extract(declaration, asker.words),
     )
+
+
+def _extract(declaration: Declaration, words: Mapping[str, str]) -> str | None:
+    """Return the word of extraction with `{name}` of a word filled in; braces of a pattern (`\\d{2}`) stay."""
+    found = declaration.extract
+    if found is None:
+        return None
+    for name, word in words.items():
+        found = found.replace(f"{{{name}}}", word)
+    return found
 
 
 def _uses_words(declaration: Declaration) -> bool:
