@@ -17,6 +17,7 @@ from xlingual.extraction import extract_answer
         ("The correct answer to the question is option (D).", "D"), ("Answer:\nB", "B"), ("Answer:\n\n(B) foo", "B"),
         ("A. x\nB. y\nC. z\nAnswer: C", "C"), ("My first answer was A. The answer is D.", "D"),
         ("The answer is A.", "A"), ("The answer is A because it barks", "A"), ("Answer: A, the dog", "A"),
+        ("Answer: A, B is wrong", None),
         # Lines that begin with a label.
         ("(B) Paris", "B"), ("B. Paris", "B"), ("D) all of them", "D"), ("C: the third", "C"),
         ("It says so in the text.\nB. Paris", "B"), ("- **B.** Paris", "B"),
@@ -26,7 +27,9 @@ from xlingual.extraction import extract_answer
         # A letter that is a word, or part of one, is no label.
         ("A dog is an animal.", None), ("The answer is a dog.", None), ("Answer: A dog", None), ("I think a cat", None),
         ("vitamins", None), ("U.S.A.", None), ("Neither", None), ("", None), ("E", None), ("A-frame", None),
+        ("A) Paris", "A"), ("a) Paris", "A"), ("The answer is not A but B", "B"), ("Since A is wrong, B.", None),
         # Several are none.
+        ("The answers are A and B", None), ("Answer: A, B", None), ("Answer: (A) or (C)", None),
         ("It could be A or B", None), ("both (A) and (B)", None), ("A. x\nB. y\nC. z", None),
     ],
 )  # fmt: skip

@@ -81,12 +81,18 @@ _FOLLOWERS = frozenset(
 _CUE_REACH = 40
 """Characters between an answer word and its label, on one line: "The correct answer to the question is (B)"."""
 _DECORATION = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*(?=\{)|[*_`$\\{}]")
+_NOT = re.compile(r"(?:\b(?:not|n't|nicht|kein|pas|non|não|не|không phải)\s+|不是\s*|ليس\s+)$", re.IGNORECASE)
+"""A label behind this is what the answer is not."""
+_JOINED = re.compile(
+    r"\s*(?:[,/&+、，]|and|or|und|oder|y|o|u|e|et|ou|ve|veya|и|или|và|hoặc|و|أو|और|या|和|或|及)\s*", re.IGNORECASE
+)
+"""Between two labels that are both given."""
 _OPEN, _CLOSE = r"[(\[（【「]", r"[)\]）】」]"
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A label at one place of an answer."""
+    """A label at one place of an answer, its brackets included."""
 
     label: str
     start: int
@@ -105,7 +111,9 @@ def find_choice_letter(text: str, language: str, labels: Sequence[str]) -> str |
     lines = [each for each in found if _begins_line(text, each)]
     bracketed = [each for each in found if each.bracketed]
     edges = [each for each in found if _is_edge(text, each)]
-    if (label := _after_cue(text, found, language) or _only(lines)) is not None:
+    if (cued := _after_cue(text, found, language)) is not None:
+        return None if _is_one_of_several(text, cued, found) else cued.label
+    if (label := _only(lines)) is not None:
         return label
     if bracketed:
         return _only(bracketed)
@@ -160,9 +168,11 @@ def _find_labels(text: str, language: str, labels: tuple[str, ...]) -> list[_Fou
         if label is None or not (bracketed or _stands_alone(text, *match.span(2))):
             continue
         lower = match[2] != match[2].upper()
-        if not bracketed and lower and not _is_marked_off(text, match.end()):
+        if not match[3] and lower and not _is_marked_off(text, match.end()):
             continue
-        if not bracketed and _fold(match[2]) in _ONE_LETTER_WORDS and _is_word(text, match.end()):
+        if not match[3] and _fold(match[2]) in _ONE_LETTER_WORDS and _is_word(text, match.end()):
+            continue
+        if _NOT.search(text[max(0, match.start() - _CUE_REACH) : match.start()]):
             continue
         found.append(_Found(label, match.start(), match.end(), bracketed))
     return found
@@ -209,7 +219,13 @@ def _is_edge(text: str, found: _Found) -> bool:
     return not re.search(r"\w", text[: found.start]) or not re.search(r"\w", text[found.end :])
 
 
-def _after_cue(text: str, found: Sequence[_Found], language: str) -> str | None:
+def _is_one_of_several(text: str, cued: _Found, found: Sequence[_Found]) -> bool:
+    """Whether another label is given in the same breath: "A and B"."""
+    others = [each for each in found if each.start >= cued.end and each.label != cued.label]
+    return bool(others) and _JOINED.fullmatch(text[cued.end : others[0].start]) is not None
+
+
+def _after_cue(text: str, found: Sequence[_Found], language: str) -> _Found | None:
     words = "|".join(re.escape(each) for each in {*ANSWER_WORDS.get(language, ()), *ANSWER_WORDS["en"]})
     for cue in reversed(list(re.finditer(rf"(?:{words})", text, re.IGNORECASE))):
         for each in found:
@@ -217,7 +233,7 @@ def _after_cue(text: str, found: Sequence[_Found], language: str) -> str | None:
             if each.start >= cue.end() and len(between) <= _CUE_REACH and "\n" not in between.strip(" \t:\n"):
                 if re.search(r"[.。!?！？]\s", between):
                     break
-                return each.label
+                return each
     return None
 
 

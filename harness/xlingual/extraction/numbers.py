@@ -34,7 +34,8 @@ DECIMAL_COMMA = frozenset(
 )
 """Languages that write 3,5 and 1.234 or 1 234 (CLDR's main region of each); all others write 3.5 and 1,234."""
 SPACED_GROUPS = frozenset(_codes("af be bg cs et fi fr hu hy ka kk ky lt lv nb oc pl pt ru sk sv uk uz"))
-"""Languages in which a plain space may separate groups; no-break and thin spaces do so in all."""
+"""Languages in which a plain space may separate groups; no-break and thin spaces do so in all, and so does a plain one
+before three digits that begin with 0, which are no number of their own ("1 000")."""
 
 _WIDE_SPACES = "\u00a0\u2007\u2009\u202f"
 _MARKS = rf"[.,'’٫٬،，．{_WIDE_SPACES}]"
@@ -44,7 +45,7 @@ _CODES = ("rs", "rp", "rm", "usd", "eur", "inr", "gbp", "jpy", "cny", "vnd", "tr
 _GROUP_MARKS = frozenset(f"'’٬،，{_WIDE_SPACES} ")
 _NEAR = 8
 """Characters before a number that are looked at for its sign, its currency and the word that it may be part of."""
-_NUMBER = re.compile(rf"\d+(?:{_MARKS}\d+)*")
+_NUMBER = re.compile(rf"\d+(?:{_MARKS}\d+| 0\d\d(?!\d))*")
 _SPACED_NUMBER = re.compile(rf"\d+(?:(?:{_MARKS}| )\d+)*")
 _CANONICAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")
 _TEX = ((re.compile(r"\{,\}"), ","), (re.compile(r"\\[,;:! ]"), "\u2009"), (re.compile(r"\\%|\\\$"), " "))
