@@ -7,8 +7,6 @@ import pytest
 
 from xlingual.cli.progress import SilentRunObserver
 from xlingual.declared import DeclaredTask
-from xlingual.declared.paths import flores200_code
-from xlingual.languages import LANGUAGES
 from xlingual.planning import RunSettings, plan_task
 from xlingual.plugin import DataSource, ModelOptions, Task
 from xlingual.run import evaluate
@@ -49,15 +47,6 @@ def test_a_bare_name_stands_for_the_languages_with_words_of_their_own() -> None:
     ]  # fmt: skip
     assert [each.spec.name for each in select_tasks(["belebele"], ["sw"])] == ["belebele/sw"]
     assert task("belebele/sw").spec.prompt_language == "en"
-
-
-def test_codes_of_flores_200() -> None:
-    assert {code: flores200_code(code) for code in ("ar", "el", "ko", "zh", "zho_trad", "sw", "fa", "lv")} == {
-        "ar": "arb_Arab", "el": "ell_Grek", "ko": "kor_Hang", "zh": "zho_Hans", "zho_trad": "zho_Hant",
-        "sw": "swh_Latn", "fa": "pes_Arab", "lv": "lvs_Latn",
-    }  # fmt: skip
-    assert all(re.fullmatch("[a-z]{3}_[A-Z][a-z]{3}", flores200_code(code)) for code in LANGUAGES)
-    assert len({flores200_code(code) for code in LANGUAGES}) == len(LANGUAGES)
 
 
 @real

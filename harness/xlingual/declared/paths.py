@@ -7,18 +7,6 @@ from ..languages import LANGUAGES
 from ..text import did_you_mean
 from .template import Template
 
-_FLORES200 = {
-    "ar": "arb_Arab", "fa": "pes_Arab", "ff": "fuv_Latn", "ko": "kor_Hang", "lv": "lvs_Latn", "mn": "khk_Cyrl",
-    "ms": "zsm_Latn", "om": "gaz_Latn", "ps": "pbt_Arab", "uz": "uzn_Latn", "zh": "zho_Hans", "zho_trad": "zho_Hant",
-}  # fmt: skip
-"""Codes of FLORES-200 that are not the code of Flores-101 and the script."""
-
-
-def flores200_code(language: str) -> str:
-    """Return the FLORES-200 code of a language of ours: "ell_Grek" for el."""
-    row = LANGUAGES[language]
-    return _FLORES200.get(language, f"{row.flores}_{row.script}")
-
 
 def path_names(language: str, split: str, words: Mapping[str, str]) -> dict[str, str]:
     """Return what names in braces stand for in paths; the language's words are among them."""
@@ -26,7 +14,7 @@ def path_names(language: str, split: str, words: Mapping[str, str]) -> dict[str,
     own = {
         "language": language,
         "flores": row.flores,
-        "flores200": flores200_code(language),
+        "flores200": row.flores200,
         "name": row.name,
         "split": split,
     }

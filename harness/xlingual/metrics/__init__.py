@@ -15,6 +15,7 @@ from . import repeats
 
 _MODULES = {
     "containment": "answers",
+    "containment_first": "answers",
     "mlqa_em": "answers",
     "mlqa_f1": "answers",
     "mlqa_fixed_em": "answers",

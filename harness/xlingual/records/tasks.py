@@ -83,7 +83,7 @@ class Examples:
     rows: tuple[Example, ...]
     files: tuple[DataFile, ...]
     skipped: int = 0
-    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation. Tuning data only."""
+    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation, no gold answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

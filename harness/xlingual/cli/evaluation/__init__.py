@@ -32,7 +32,7 @@ def run_evaluation(options: EvalOptions) -> int:
     """Evaluate every model on every task; 0 where all samples have answers, else 1."""
     settings = run_settings(options)
     languages = split_words(options.langs)
-    tasks = select_tasks(split_words(options.tasks), languages)
+    tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
     records: list[RunRecord] = []
     observer = choose_observer("none" if options.as_json else options.progress)
     for code in untouched_languages(tasks, languages):
