@@ -42,6 +42,7 @@ PROMPT = 'prompt = { instruction = "{task}", input = "{label} {river}\\n{answer_
         ('answer = "seas"', 'answer = { column = "seas", kind = "index" }', 9,
          "an answer of kind 'index' needs choices", ""),
         ('answer = "seas"', 'answer = { column = "seas", first = 1 }', 9, "'first' is of an index", ""),
+        ('answer = "seas"', 'answer = { column = "seas", kind = "value" }', 9, "the kind 'value' and the list of", ""),
         ('answer = "seas"', 'answer = { kind = "text" }', 9, "key 'column' is missing", ""),
         ('answer = "seas"', 'answer = "seas"\nextract = "last_numbr"', 10, "'last_numbr' extracts nothing", "did you"),
         ('answer = "seas"', 'answer = "seas"\nmax_new_tokens = 0', 10, "'max_new_tokens' must be at least 1", ""),

@@ -109,6 +109,7 @@ ANSWERS: Mapping[str, tuple[str, object, tuple[str, ...]]] = {
     "index in digits": ('kind = "index", first = 1', "3", ("C",)),
     "letter": ('kind = "letter"', "b", ("B",)),
     "letters": ('kind = "letter"', ["A", "C"], ("A", "C")),
+    "value": ('values = ["yes", "no", "maybe"]', "no", ("B",)),
 }
 
 
@@ -134,13 +135,16 @@ def test_answers_become_one_label(case: str, declare: Declare, tmp_path: Path) -
         ([], 'kind = "index"', "'right' holds no answer"),
         ({"a": 1}, 'kind = "index"', "'right' must be a text or a number, got dict"),
         ("twelve", 'kind = "number"', "the answer in 'right' is no number: 'twelve'"),
+        ("-", 'values = ["yes", "no", "maybe"]', "'right' is '-', none of yes, no, maybe"),
+        ("no", 'values = ["a", "b", "c", "no"]', "'right' is 'no', none of a, b, c, no"),
         ("none", 'kind = "rationale"', "there is no number in 'right'"),
     ],
 )
 def test_answers_that_are_none(value: object, kind: str, what: str, declare: Declare, tmp_path: Path) -> None:
     text = f"{json.dumps(RECORDS[0])}\n{json.dumps({**RECORDS[1], 'right': value})}\n"
     change = ('kind = "index", first = 1', kind)
-    good = json.dumps({**RECORDS[0], "right": {"letter": "A", "number": 5, "rationale": 5}.get(kind.split('"')[1], 1)})
+    right = {"letter": "A", "number": 5, "rationale": 5, "yes": "yes", "a": "a"}.get(kind.split('"')[1], 1)
+    good = json.dumps({**RECORDS[0], "right": right})
     with pytest.raises(DataError) as caught:
         read(declare, tmp_path, "a.jsonl", text.replace(json.dumps(RECORDS[0]), good), change)
     assert caught.value.what == what
@@ -202,6 +206,9 @@ def test_choices_are_texts_columns_or_words(declare: Declare, tmp_path: Path) ->
     assert [row.targets for row in texts] == [("Baltic",), ("Po",)]
     listed = json.dumps({**RECORDS[0], "all": ["x", "y"], "right": 2})
     row = read(declare, tmp_path, "a.jsonl", listed, plain, (labelled, 'choices = "all"'))[0]
+    assert (row.choices, row.targets) == (("x", "y"), ("y",))
+    inside = json.dumps({**RECORDS[0], "in": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}], "right": 2})
+    row = read(declare, tmp_path, "a.jsonl", inside, plain, (labelled, 'choices = "in.text"'))[0]
     assert (row.choices, row.targets) == (("x", "y"), ("y",))
     words = (labelled, 'choices = ["{yes}", "{no}", "perhaps"]')
     row = read(

@@ -32,9 +32,11 @@ class AnswerRule:
 
     field: FieldRule
     kind: str
-    """text, number, rationale, index or letter: see `rows.py`."""
+    """text, number, rationale, index, letter or value: see `rows.py`."""
     first: int = 0
     """Of an index: the number of the first choice."""
+    values: tuple[str, ...] = ()
+    """What the column says for the first choice, the second, and so on; of the kind value."""
     numbers: str = "en"
     """Code of the language whose marks the numbers of the file are written with."""
 

@@ -92,7 +92,7 @@ def _read_splits(
 def _checked_row(layered: SplitTable, choices: ChoicesRule | None, extract: str | None) -> RowRule:
     kind = "number" if extracts_number(extract) else "letter" if choices and choices.labels else "text"
     row = read_row(layered, kind)
-    if row.answer.kind in ("index", "letter") and choices is None:
+    if row.answer.kind in ("index", "letter", "value") and choices is None:
         raise layered.fault("answer", f"an answer of kind {row.answer.kind!r} needs choices")
     if row.id is None and any(each.of is not None for each in row.fields.values()):
         what = "a column of another language is found by the id of its row, and there is none"

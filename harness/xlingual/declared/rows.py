@@ -7,6 +7,7 @@ Kinds of answers:
     rationale   a text that ends with its result: demonstrations show it whole, its last number is the answer
     index       the number of the right choice, counted from `first`; in digits or as a number
     letter      the label of the right choice, whatever its case
+    value       a word for the right choice, "entailment", which `values` lists in the order of the choices
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from .sources import FoundRows, read_rows
 from .tables import Row
 from .template import Template
 
-ANSWER_KINDS = ("text", "number", "rationale", "index", "letter")
+ANSWER_KINDS = ("text", "number", "rationale", "index", "letter", "value")
 
 
 class RowError(ValueError):
@@ -241,6 +242,10 @@ class _ExampleMaker:
                 last = rule.first + len(choices or ()) - 1
                 raise RowError(f"{column!r} must be a whole number from {rule.first} to {last}, got {text!r}")
             return choices[place]
+        if rule.kind == "value":
+            if text not in rule.values[: len(choices or ())]:
+                raise RowError(f"{column!r} is {text!r}, none of {', '.join(rule.values)}")
+            return (choices or ())[rule.values.index(text)]
         if rule.kind == "letter":
             label = next((each for each in choices or () if each.casefold() == text.strip().casefold()), None)
             if label is None:
@@ -257,15 +262,25 @@ class _ExampleMaker:
 
 
 def _reach(row: Row, column: str) -> Json:
-    """Return the value of a column; a name with dots reaches into objects. RowError where there is none."""
+    """Return the value of a column; a name with dots reaches into objects, and into each of a list of them.
+
+    RowError where there is none.
+    """
     if column in row.values:
         return row.values[column]
     value: Json = row.values
     for part in column.split("."):
-        if not isinstance(value, Mapping) or part not in value:
+        if (
+            isinstance(value, list | tuple)
+            and value
+            and all(isinstance(each, Mapping) and part in each for each in value)
+        ):
+            value = [cast("Mapping[str, Json]", each)[part] for each in value]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
             near = did_you_mean(column, list(row.values))
             raise RowError(f"there is no column {column!r} (has: {', '.join(row.values)}); {near}")
-        value = value[part]
     return value
 
 

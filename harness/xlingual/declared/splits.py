@@ -112,18 +112,23 @@ def _read_answer(split: SplitTable, kind: str) -> AnswerRule:
     table = split.of("answer")
     if table is None:
         return AnswerRule(field=FieldRule(column="answer"), kind=kind)
-    own = ("kind", "first", "numbers")
+    own = ("kind", "first", "numbers", "values")
     field = _read_field(table, "answer", own)
     if not isinstance(table.values["answer"], dict):
         return AnswerRule(field=field, kind=kind)
     given = table.table("answer")
+    if given.has("values"):
+        kind = "value"
     if given.has("kind"):
         kind = given.choice("kind", ANSWER_KINDS)
+    if given.has("values") != (kind == "value"):
+        raise given.fault("kind", "the kind 'value' and the list of 'values' go together")
     if given.has("first") and kind != "index":
         raise given.fault("first", f"'first' is of an index, and the kind is {kind!r}")
     return AnswerRule(
         field=field,
         kind=kind,
+        values=given.texts("values", least=2) if given.has("values") else (),
         first=given.count("first", least=0) if given.has("first") else 0,
         numbers=given.language("numbers", given.text("numbers")) if given.has("numbers") else "en",
     )
