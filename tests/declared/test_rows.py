@@ -170,6 +170,7 @@ def test_answers_that_are_none(value: object, kind: str, what: str, declare: Dec
         ("a.py#DATA", "DATA = [\n", "a.py", "no Python file"),
         ("a.xlsx", "", "a.xlsx", "the name does not tell the format"),
         ("a.tsv#x", "n\n1\n", "a.tsv", "there is no place 'x' inside of a tsv file"),
+        ("a.jsonl", '{"n": 1, "question": " "}\n', "a.jsonl:1", "there is nothing in 'question'"),
         ("a.jsonl", '{"question": "a"}\n', "a.jsonl:1", "there is no column 'n' (has: question)"),
         ("a.jsonl", '{"n": 1, "qestion": "a"}\n', "a.jsonl:1", "there is no column 'question' (has: n, qestion); did"),
     ],

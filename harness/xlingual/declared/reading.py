@@ -225,20 +225,10 @@ def _read_sampling(table: TomlTable) -> Sampling | None:
 def _check(declaration: Declaration) -> None:
     """Refuse keys that do not go together, each at its line."""
     table, words = declaration.table, declaration_words(declaration)
-    names = text_columns(declaration)
-    if declaration.passage is not None and declaration.passage not in names:
-        raise table.fault("passage", f"no prompt has {{{declaration.passage}}}", hint=did_you_mean("passage", names))
     for split in declaration.splits.values():
         if clash := [name for name in split.row.fields if name in words or name in BUILT_IN]:
             raise table.fault("fields", f"{clash[0]!r} is the name of a field and of a word", hint="rename one")
-    wordings = [wording for each in declaration.wordings.values() for wording in each.values()]
-    used = {name for each in wordings for part in (each.instruction, each.input) for name in part.names}
-    labelled = declaration.choices is not None and declaration.choices.labels is not None
-    if "options" in used and not labelled:
-        hint = 'choices = { texts = [...], labels = "ABCD" }'
-        raise table.fault("prompt", "{options} needs choices with labels", hint=hint)
-    if labelled and "options" not in used:
-        raise table.fault("prompt", "choices with labels must be shown: no prompt has {options}")
+    _check_prompts(declaration, words)
     if not declaration.max_new_tokens:
         for key in ("stop", "sampling", "repeats"):
             if table.has(key):
@@ -248,3 +238,24 @@ def _check(declaration: Declaration) -> None:
         if unknown:
             hint = did_you_mean(unknown[0], words) if words else ""
             raise table.fault(key, f"{{{unknown[0]}}} is no word of the languages", hint=hint)
+
+
+def _check_prompts(declaration: Declaration, words: frozenset[str]) -> None:
+    """Refuse prompts that show nothing of an example, or do not show the options, and a passage that none has."""
+    table, names = declaration.table, text_columns(declaration)
+    used: set[str] = set()
+    for variant, wordings in declaration.wordings.items():
+        for wording in wordings.values():
+            own = {*wording.instruction.names, *wording.input.names}
+            if not own - words - {"language_name"}:
+                what = "names nothing of the data: every example would be asked the same"
+                raise table.fault("variants" if variant else "prompt", what, hint="columns stand in braces: {question}")
+            used |= own
+    if declaration.passage is not None and declaration.passage not in names:
+        raise table.fault("passage", f"no prompt has {{{declaration.passage}}}", hint=did_you_mean("passage", names))
+    labelled = declaration.choices is not None and declaration.choices.labels is not None
+    if "options" in used and not labelled:
+        hint = 'choices = { texts = [...], labels = "ABCD" }'
+        raise table.fault("prompt", "{options} needs choices with labels", hint=hint)
+    if labelled and "options" not in used:
+        raise table.fault("prompt", "choices with labels must be shown: no prompt has {options}")

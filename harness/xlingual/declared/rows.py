@@ -142,6 +142,8 @@ class _ExampleMaker:
         cluster = self._filled(rule.cluster, row) if rule.cluster is not None else key
         group = self._filled(rule.group, row) if rule.group is not None else cluster
         fields, shared = self._texts(row, rule, key)
+        if fields and not any(for_scoring(text).strip() for text in fields.values()):
+            raise RowError(f"there is nothing in {', '.join(map(repr, fields))}")
         choices = self._choices(row, rule, shared)
         answers, shown = self._answers(row, rule.answer, choices)
         if rule.demonstration is not None:
