@@ -7,14 +7,14 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from . import plugins
 from .errors import UsageError
 from .plugin import Asker, DataSource, Model, ModelOptions, Source, Task, TextSource
 from .records import Corpus, Examples
 from .text import did_you_mean
-from .toml_tasks import find_toml_tasks, read_toml_task
+from .toml_tasks import find_toml_tasks, load_toml_task
 
 Item = TypeVar("Item")
 ENTRY_POINT_GROUP = "xlingual"
@@ -70,11 +70,15 @@ class Registry(Generic[Item]):
     def get(self, name: str) -> Item:
         """Import the plugin `name` and return what it registered; UsageError with close names if there is none."""
         name = name.replace("-", "_")
-        if tables := _toml_files(self.kind).get(name):
-            self._add_table(name, tables)
-        elif name not in self._items:
-            if name in _plugin_files(self.kind):
-                importlib.import_module(f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}")
+        tables = _toml_files(self.kind).get(name, [])
+        if tables:
+            self._require_one(name, tables)
+        if name not in self._items:
+            module = f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}"
+            if tables:
+                load_toml_task(tables[0], module)
+            elif name in _plugin_files(self.kind):
+                importlib.import_module(module)
             elif name in (points := _entry_points(self.kind)):
                 points[name].load()
             else:
@@ -87,16 +91,13 @@ class Registry(Generic[Item]):
             )
         return self._items[name].item
 
-    def _add_table(self, name: str, tables: list[Path]) -> None:
-        """Read the TOML file `name` where it is not read yet; UsageError where the name is not its alone."""
+    def _require_one(self, name: str, tables: list[Path]) -> None:
+        """Raise UsageError where the name of a TOML file is not its alone."""
         others = [str(_plugin_files(self.kind)[name] / f"{name}.py")] if name in _plugin_files(self.kind) else []
         places = [*map(str, tables), *others]
         if len(places) > 1:
             hint = "rename one of them"
             raise UsageError(f"the {self.noun} {name!r} is in {' and in '.join(places)}", where=self.kind, hint=hint)
-        present = self._items.get(name)
-        if present is None or present.module != places[0]:
-            self.add(name, cast(Item, read_toml_task(tables[0])), places[0])
 
     def origin(self, name: str) -> str:
         """Return the module that registered `name`, which must have been looked up before."""

@@ -1,11 +1,11 @@
-"""Task families that are TOML files, as the registry sees them: by name, read when they are asked for."""
+"""Task families that are TOML files, as the registry sees them: found by name, read when they are asked for."""
 
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 PACKAGE = "xlingual.declared"
+"""What reads them stands above the registry, which knows it by name only, as it knows plugins."""
 
 
 def find_toml_tasks(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -20,9 +20,6 @@ def find_toml_tasks(folders: Sequence[Path]) -> dict[str, list[Path]]:
     return found
 
 
-def read_toml_task(path: Path) -> object:
-    """Return the `registry.Family` that a file declares; DataError that names the line of a fault.
-
-    What reads it stands above the registry, which knows it by name only, as it knows plugins.
-    """
-    return cast(object, importlib.import_module(PACKAGE).read_family(path))
+def load_toml_task(path: Path, module: str) -> None:
+    """Read a file and register its family, as importing the Python file `module` would; DataError for what is wrong."""
+    importlib.import_module(PACKAGE).load_family(path, module)

@@ -39,6 +39,8 @@ def test_a_file_is_a_family(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [task.spec.name for task in select_tasks(["big-rivers"], ["de"])] == ["big_rivers/de"]
     code, shown = run(capsys, "tasks")
     assert (code, "| big_rivers | 2 |" in shown) == (0, True)
+    assert TASKS.origin("big_rivers") == "xlingual.plugins.tasks.big_rivers"
+    assert TASKS.get("big_rivers").tasks.__doc__ == "Rivers: which sea they flow into"
     out = str(folder / "runs")
     code, shown = run(capsys, "eval", "-m", "oracle", "-t", "big_rivers", "--data", str(folder), "-o", out)
     assert code == 0, shown

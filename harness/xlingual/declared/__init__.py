@@ -7,15 +7,17 @@ to a declaration), `sources` and `tables` (where the rows are), `rows` (rows to 
 Nothing in a file is evaluated as code.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from ..plugin import Task
-from ..registry import Family
+from ..registry import TASKS, Family
 from .reading import read_declaration
 from .task import DeclaredTask, make_task
 
-__all__ = ["DeclaredTask", "make_task", "read_declaration", "read_family"]
+__all__ = ["DeclaredTask", "load_family", "make_task", "read_declaration", "read_family"]
 
 
 def read_family(path: Path) -> Family:
@@ -28,6 +30,19 @@ def read_family(path: Path) -> Family:
     def tasks() -> Iterator[Task]:
         return (make_task(declaration, language) for language in declaration.languages)
 
+    tasks.__doc__ = declaration.description  # what lists of families show of a function
     own = tuple(code for code, row in declaration.languages.items() if row.words_of == code)
     default = own if len(own) < len(declaration.languages) else ("*",)
     return Family(name=declaration.name, tasks=tasks, default=default, scope=("*",))
+
+
+def load_family(path: Path, module: str) -> None:
+    """Register the family that a TOML file declares under the name of the module that a Python file would be.
+
+    The module is there, and empty, so that its file is known wherever the code of a plugin is asked for.
+    """
+    family = read_family(path)
+    stands_in = ModuleType(module, family.name)
+    stands_in.__file__ = str(path)
+    sys.modules[module] = stands_in
+    TASKS.add(family.name, family, module)
