@@ -358,7 +358,9 @@ def hash_examples(examples: Sequence[Example]) -> str:
 def _content(example: Example) -> list[Json]:
     content: list[Json] = [example.id, example.language, dict(example.fields), list(example.targets)]
     # What a demonstration shows is part of the hash of prompts.
-    return content if example.choices is None else [*content, list(example.choices)]
+    if example.choices is not None:
+        content.append(list(example.choices))
+    return content if example.shared is None else [*content, dict(example.shared)]
 
 
 def _prompts_hash(prompts: Sequence[Prompt], shots: Sequence[Demonstration]) -> str:
