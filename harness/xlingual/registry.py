@@ -14,6 +14,7 @@ from .errors import UsageError
 from .plugin import Asker, DataSource, Model, ModelOptions, Source, Task, TextSource
 from .records import Corpus, Examples
 from .text import did_you_mean
+from .toml_tasks import find_toml_tasks, load_toml_task
 
 Item = TypeVar("Item")
 ENTRY_POINT_GROUP = "xlingual"
@@ -64,14 +65,20 @@ class Registry(Generic[Item]):
 
     def names(self) -> list[str]:
         """Return every name that a plugin file or entry point offers, sorted, without importing any."""
-        return sorted({*_plugin_files(self.kind), *_entry_points(self.kind), *self._items})
+        return sorted({*_plugin_files(self.kind), *_toml_files(self.kind), *_entry_points(self.kind), *self._items})
 
     def get(self, name: str) -> Item:
         """Import the plugin `name` and return what it registered; UsageError with close names if there is none."""
         name = name.replace("-", "_")
+        tables = _toml_files(self.kind).get(name, [])
+        if tables:
+            self._require_one(name, tables)
         if name not in self._items:
-            if name in _plugin_files(self.kind):
-                importlib.import_module(f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}")
+            module = f"{plugins.__name__}.{self.kind.replace('/', '.')}.{name}"
+            if tables:
+                load_toml_task(tables[0], module)
+            elif name in _plugin_files(self.kind):
+                importlib.import_module(module)
             elif name in (points := _entry_points(self.kind)):
                 points[name].load()
             else:
@@ -83,6 +90,14 @@ class Registry(Generic[Item]):
                 hint="the name given to the decorator must be the file's stem",
             )
         return self._items[name].item
+
+    def _require_one(self, name: str, tables: list[Path]) -> None:
+        """Raise UsageError where the name of a TOML file is not its alone."""
+        others = [str(_plugin_files(self.kind)[name] / f"{name}.py")] if name in _plugin_files(self.kind) else []
+        places = [*map(str, tables), *others]
+        if len(places) > 1:
+            hint = "rename one of them"
+            raise UsageError(f"the {self.noun} {name!r} is in {' and in '.join(places)}", where=self.kind, hint=hint)
 
     def origin(self, name: str) -> str:
         """Return the module that registered `name`, which must have been looked up before."""
@@ -180,6 +195,11 @@ def _plugin_files(kind: str) -> dict[str, Path]:
                 raise UsageError(f"the plugin {module.name!r} is in {found[module.name]} and in {folder}", where=kind)
             found[module.name] = folder
     return found
+
+
+def _toml_files(kind: str) -> dict[str, list[Path]]:
+    """Return the TOML files that are items of one kind; those of other kinds are read by what they belong to."""
+    return find_toml_tasks(plugin_folders(kind)) if kind == "tasks" else {}
 
 
 def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:

@@ -37,6 +37,8 @@ def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Finished(code, captured.out, captured.err)
 
     yield run
+    for path in PLUGINS.glob("*/*.toml"):
+        TASKS._items.pop(path.stem, None)
     for path in PLUGINS.glob("*/*.py"):
         registry = MODELS if path.parent.name == "models" else TASKS
         registry._items.pop(path.stem, None)

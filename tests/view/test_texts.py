@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from xlingual.board import Collection
+from xlingual.view import ViewOptions, write_view
 from xlingual.view.provenance import clean_text
 from xlingual.view.texts import CHUNK_ROWS, encode
 
-from ..board.factory import make_run
-from .runs import PageParts, make_rows, put_run, put_runs, view_runs
+from ..board.factory import collect, make_run
+from .runs import PageParts, make_rows, put_run, put_runs, read_page, view_runs
 
 
 def entry(page: PageParts, where: str) -> tuple[int, dict[str, Any]]:
@@ -110,6 +112,14 @@ def test_a_run_whose_samples_cannot_be_read_stays_with_a_note(content: str | Non
     assert str(tmp_path) not in page.html
     assert "record" in page.chunk(f"r{number}")
     assert len(summary.notes) == (content != "")
+
+
+def test_a_group_has_scores_and_no_samples_of_its_own(tmp_path: Path) -> None:
+    whole = dataclasses.replace(collect(make_run("a", "lm-eval/group", 50.0)).runs[0], is_group=True)
+    summary = write_view(Collection(runs=(whole,), left_out=(), superseded=()), tmp_path / "view.html", ViewOptions())
+    (run,) = read_page(tmp_path / "view.html").index["runs"]
+    assert (run["samples"], run["is_group"], summary.notes) == (0, True, ())
+    assert run["note"] == "a group of tasks: its samples are those of the tasks"
 
 
 def test_a_last_line_that_a_kill_cut_is_dropped(tmp_path: Path) -> None:

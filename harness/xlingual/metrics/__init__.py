@@ -31,6 +31,7 @@ _MODULES = {
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
+    "exact_match": "exact",
     "accuracy": "choices",
     "accuracy_norm": "choices",
 }
@@ -54,3 +55,9 @@ def find_metric(name: str) -> Metric:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
     metrics = cast(Sequence[Metric], importlib.import_module(f"{__name__}.{_MODULES[name]}").METRICS)
     return next(metric for metric in metrics if metric.name == name)
+
+
+def decimals(name: str) -> int:
+    """Return how many decimals the scores of a metric are shown with: bits and perplexities can be small numbers."""
+    aggregation = [*name.split(":"), "", "", ""][2] if name.startswith(LM_EVAL_PREFIX) else ""
+    return 3 if aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte") else 1

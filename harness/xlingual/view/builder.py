@@ -88,7 +88,11 @@ def write_view(
         samples=sum(_count(run) for run in page.runs),
         texts=sum(_texts_here(page)),
         size=size,
-        notes=tuple(run.note for run in page.runs if run.note is not None),
+        notes=tuple(
+            read.note
+            for run, read in zip(collection.runs, page.runs, strict=True)
+            if read.note is not None and not run.is_group
+        ),
     )
 
 
@@ -121,7 +125,7 @@ def _read(collection: Collection, options: ViewOptions, on_run: Callable[[str], 
 
 def _read_samples(run: CollectedRun, examples: TaskExamples) -> tuple[RunSamples | None, str | None]:
     if run.path is None:
-        return None, f"{run.where}: the record lies in no file"
+        return None, "a group of tasks: its samples are those of the tasks" if run.is_group else "read from no file"
     path = run.path.with_name(f"samples{run.path.stem.removeprefix('results')}.jsonl")
     try:
         return read_run_samples(path, examples), None
@@ -182,6 +186,7 @@ def _index(page: _Page, options: ViewOptions) -> Json:
                 "samples": _count(read),
                 "texts": here[number],
                 "note": read.note,
+                "is_group": run.is_group,
             }
             for number, (run, read) in enumerate(zip(page.collection.runs, page.runs, strict=True))
         ],

@@ -41,7 +41,7 @@ function drawAbout() {
     table.licences.length > 0 ? `Licence of the data: ${table.licences.join("; ")}.` : null,
     globalThis.DecompressionStream ? null : "This browser is too old to open samples: it lacks DecompressionStream.",
     index.superseded > 0 ? `${plural(index.superseded, "older run")} of the same model, task and protocol: the newest is shown.` : null,
-    ...index.runs.filter((run) => run.note !== null).slice(0, 20).map((run) => run.note),
+    ...index.runs.filter((run) => run.note !== null && !run.is_group).slice(0, 20).map((run) => run.note),
   ].filter(Boolean);
   const left = index.left_out.length === 0 ? null : el("details", {}, el("summary", {}, `${plural(index.left_out.length, "file")} left out`),
     el("ul", {}, ...index.left_out.map(([where, reason]) => el("li", {}, name(where), ": ", name(reason)))));
