@@ -187,7 +187,7 @@ def test_two_models_side_by_side_differ_most_first(opened: Page) -> None:
         f"(() => {{ const s = document.getElementById('other'); s.value = {choose}; s.onchange({{target: s}}); }})()"
     )
     opened.wait("document.querySelectorAll('#detail .answers.two > section').length === 2")
-    assert "of 240 scored in both, higher here 0, higher beside 120, equal 120" in str(
+    assert "of 240 scored in both, higher here 0, higher beside 120, equal 120; mean difference -50.0" in str(
         opened.evaluate("document.getElementById('status').textContent")
     )
     scores = cast(list[str], opened.evaluate("[...document.querySelectorAll('#list .score')].map(e => e.textContent)"))

@@ -83,7 +83,8 @@ function describeRows() {
     const pairs = view.run.order.filter((row) => besideRow(row) !== null && scoreNow(row) !== null && besideScore(row) !== null);
     const ahead = pairs.filter((row) => scoreNow(row) > besideScore(row)).length;
     const behind = pairs.filter((row) => scoreNow(row) < besideScore(row)).length;
-    parts.push(`of ${count(pairs.length)} scored in both, higher here ${count(ahead)}, higher beside ${count(behind)}, equal ${count(pairs.length - ahead - behind)}`);
+    const mean = pairs.reduce((sum, row) => sum + scoreNow(row) - besideScore(row), 0) / Math.max(1, pairs.length) / 10;
+    parts.push(`of ${count(pairs.length)} scored in both, higher here ${count(ahead)}, higher beside ${count(behind)}, equal ${count(pairs.length - ahead - behind)}; mean difference ${mean > 0 ? "+" : ""}${number(mean)} (xlingual compare tests it)`);
   }
   return parts.join(" · ");
 }
