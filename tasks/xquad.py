@@ -15,8 +15,8 @@ from xlingual import (
     locate,
     read_squad,
     register_task,
-    xquad_sources,
 )
+from xlingual.data import xquad_sources
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
@@ -54,6 +54,8 @@ def _task(language: str) -> Task:
         version="1",
         split="test",
         shot_split="test",
+        splits=("test",),
+        description="questions on Wikipedia paragraphs, SQuAD v1.1 translated by professionals",
         max_new_tokens=512,
         licence="CC BY-SA 4.0",
         citation="Artetxe et al. 2020, On the Cross-lingual Transferability of Monolingual Representations",

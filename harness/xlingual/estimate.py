@@ -7,12 +7,14 @@ for translation Koehn 2004). Metrics are formulas of sums, so that a resample is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import XlingualError
-from .plugin import FloatArray, Metric
+from .metrics import METRIC_NAMES
+from .plugin import SHARE, Bounds, FloatArray, Metric
 from .records import Estimate, Statistics
 
 RESAMPLES = 1000
@@ -68,6 +70,7 @@ def estimate(
         unscored=len(statistics) - len(scored),
         signature=metric.signature(language),
         reason=None,
+        **_declared(metric),
     )
 
 
@@ -110,7 +113,23 @@ def _without_value(metric: Metric, language: str, count: int, reason: str) -> Es
         unscored=count,
         signature=metric.signature(language),
         reason=reason,
+        **_declared(metric),
     )
+
+
+class _Declared(TypedDict, total=False):
+    """What an Estimate says of its metric, for boards that do not have it."""
+
+    higher_is_better: bool
+    bounds: Bounds
+
+
+def _declared(metric: Metric) -> _Declared:
+    """Return what a metric says of its scores; nothing for xlingual's own, which every board knows."""
+    if metric.name in METRIC_NAMES:
+        return {}
+    found: _Declared = {"higher_is_better": metric.higher_is_better}
+    return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}
 
 
 def _sum_clusters(

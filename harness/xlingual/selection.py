@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 
 from .errors import UsageError
 from .languages import find_language
 from .plugin import Model, ModelOptions, Task
-from .registry import MODELS, TASKS, Family
+from .plugin_checks import TaskList, checked_model, checked_task, list_tasks, made_tasks
+from .registry import MODELS, TASKS, Family, Registered
 from .text import did_you_mean
 
 _SLASH = re.compile(r"[/:]")
@@ -25,21 +25,19 @@ def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
     """Return the tasks that `words` name, in order and once each, those in `languages` only where any are given.
 
     A word is a family ("xquad"), a task ("mlqa/zh-en", or "mlqa:zh-en") or a glob ("flores101/en-*"). A bare family
-    stands for its default tasks; with languages chosen, for all of its tasks that answer in them. Raises UsageError
-    with close names.
+    stands for its default tasks; with languages chosen, for all of its tasks that answer in them.
+
+    All are behind their border (see `plugin_checks`). Raises UsageError with close names, and PluginError for a task
+    that is named and not as it must be.
     """
     codes = [find_language(word).code for word in languages]
     chosen: dict[str, Task] = {}
     for word in words:
         family_name, pattern = [*_SLASH.split(word, maxsplit=1), ""][:2]
-        family = TASKS.get(family_name)
-        if family.find is not None:
-            chosen.update({task.spec.name: task for task in family.find(pattern) if _answers_in(task, codes)})
-            continue
-        tasks = _tasks_by_variant(family)
-        patterns = [pattern] if pattern else list(family.scope if codes else family.default)
-        names = [name for each in patterns for name in _matches(each, tasks, family)]
-        chosen.update({tasks[name].spec.name: tasks[name] for name in names if _answers_in(tasks[name], codes)})
+        registered = TASKS.find(family_name)
+        for task in _named_tasks(registered, pattern, codes):
+            if _answers_in(task, codes):
+                chosen[task.spec.name] = checked_task(task, registered.code)
     if not chosen:
         raise UsageError(
             f"no task of {', '.join(words)} answers in {', '.join(codes)}",
@@ -49,14 +47,32 @@ def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
     return list(chosen.values())
 
 
+def _named_tasks(registered: Registered[Family], pattern: str, codes: Sequence[str]) -> list[Task]:
+    """Return the tasks of a family that a pattern names, those that it stands for without one."""
+    family = registered.item
+    if family.find is not None:
+        return made_tasks(registered, pattern)
+    listed = _listed_tasks(registered)
+    if listed.faults and not pattern:
+        raise listed.faults[0]
+    patterns = [pattern] if pattern else list(family.scope if codes else family.default)
+    return [listed.tasks[name] for each in patterns for name in _matches(each, listed, family)]
+
+
 def _answers_in(task: Task, codes: Sequence[str]) -> bool:
     return not codes or task.spec.language in codes
 
 
-@lru_cache(maxsize=64)
-def _tasks_by_variant(family: Family) -> dict[str, Task]:
-    """Return the tasks of a family by what stands after the slash; kept, since Flores-101 has ten thousand."""
-    return {task.spec.name.partition("/")[2]: task for task in family.tasks()}
+_LISTED: dict[str, tuple[Registered[Family], TaskList]] = {}
+"""The tasks of families by what stands after the slash; kept, since Flores-101 has ten thousand."""
+
+
+def _listed_tasks(registered: Registered[Family]) -> TaskList:
+    """Return the tasks of a family, listed once for each time that its file is imported."""
+    name = registered.item.name
+    if name not in _LISTED or _LISTED[name][0] is not registered:
+        _LISTED[name] = (registered, list_tasks(registered))
+    return _LISTED[name][1]
 
 
 def untouched_languages(tasks: Iterable[Task], languages: Sequence[str]) -> list[str]:
@@ -65,14 +81,23 @@ def untouched_languages(tasks: Iterable[Task], languages: Sequence[str]) -> list
     return [code for code in dict.fromkeys(find_language(word).code for word in languages) if code not in covered]
 
 
-def _matches(pattern: str, tasks: dict[str, Task], family: Family) -> list[str]:
-    if any(sign in pattern for sign in "*?["):
-        names = [name for name in tasks if fnmatchcase(name, pattern)]
+def _matches(pattern: str, listed: TaskList, family: Family) -> list[str]:
+    """Return the variants that a pattern names; what is wrong with one of them, or with one without a name, is raised.
+
+    A task that is named whole is not harmed by what is wrong with the others.
+    """
+    names = [*listed.tasks, *listed.broken]
+    if is_glob := any(sign in pattern for sign in "*?["):
+        found = [name for name in names if fnmatchcase(name, pattern)]
     else:
-        names = [name for name in (pattern, _canonical(pattern)) if name in tasks][:1]
-    if not names:
-        raise UsageError(f"no such task: {family.name}/{pattern}", hint=did_you_mean(pattern, tasks))
-    return names
+        found = [name for name in (pattern, _canonical(pattern)) if name in names][:1]
+    for fault in (listed.broken[name] for name in found if name in listed.broken):
+        raise fault
+    if listed.faults and (is_glob or not found):
+        raise listed.faults[0]
+    if not found:
+        raise UsageError(f"no such task: {family.name}/{pattern}", hint=did_you_mean(pattern, names))
+    return found
 
 
 def _canonical(variant: str) -> str:
@@ -86,7 +111,8 @@ def _canonical(variant: str) -> str:
 def open_model(word: str, options: ModelOptions) -> Model:
     """Open the model that `word` names: BACKEND, BACKEND:NAME[@REVISION], a folder, or ORG/NAME on the hub.
 
-    Weights are not loaded yet. Raises UsageError for a word that names nothing, with close names.
+    A plugin's is behind its border (see `plugin_checks`). Weights are not loaded yet. Raises UsageError for a word that
+    names nothing, with close names, and PluginError for a model that is not as it must be.
     """
     if not word.strip():
         raise UsageError("the model's name is empty", where="--model", hint=did_you_mean("", MODELS.names()))
@@ -104,10 +130,14 @@ def open_model(word: str, options: ModelOptions) -> Model:
 
 
 def _open(backend: str, name: str, options: ModelOptions) -> Model:
-    if "@" not in name or "://" in name or _exists(name):  # what stands after the @ of NAME@URL is no revision
-        return MODELS.get(backend)(name, options)
-    name, _, revision = name.rpartition("@")
-    return MODELS.get(backend)(name, replace(options, revision=revision))
+    if "@" in name and "://" not in name and not _exists(name):  # what stands after the @ of NAME@URL is no revision
+        name, _, revision = name.rpartition("@")
+        options = replace(options, revision=revision)
+    registered = MODELS.find(backend)
+    word = f"{backend}:{name}" if name else backend
+    with registered.code.calling(f"model {word!r}", registered.item):
+        model = registered.item(name, options)
+    return checked_model(model, registered.code, word, registered.item)
 
 
 def _exists(word: str) -> bool:

@@ -189,7 +189,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         left_out += sorted_out.left_out
         for fingerprint, run in sorted_out.column.items():
             shown.setdefault(fingerprint, {})[task] = run
-    higher_is_better = metric not in context.spec.lower_is_better and not metric.endswith(LOWER_SUFFIX)
+    higher_is_better = metric not in context.spec.lower_is_better and _is_higher_better(metric, runs)
     cells = {
         fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
         for fingerprint, found in shown.items()
@@ -204,6 +204,13 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
     )
     return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+
+
+def _is_higher_better(metric: str, runs: Sequence[CollectedRun]) -> bool:
+    """Return the direction that the runs declare; xlingual's own metrics and older records go by the name."""
+    found = [estimate.higher_is_better for run in runs if (estimate := find_estimate(run.record, metric)) is not None]
+    declared = [each for each in found if each is not None]
+    return declared[0] if declared else not metric.endswith(LOWER_SUFFIX)
 
 
 def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _TaskRuns:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..files import read_json
 from ..identity import Json, canonical_json
+from ..plugin import SHARE
 from ..records import Origin, RunRecord
 from ..serial import from_json, to_json
 from ..store import walk_runs
@@ -117,9 +118,15 @@ def _check(record: RunRecord, where: str) -> None:
     for estimate in record.estimates:
         if estimate.n < 0 or estimate.unscored < 0:
             raise DataError(f"{estimate.metric}: a count is below 0", where=where)
+        low, high = estimate.bounds or SHARE
         for number in (estimate.value, estimate.low, estimate.high):
-            if number is not None and not (math.isfinite(number) and -_ROUNDING <= number <= 100 + _ROUNDING):
-                raise DataError(f"{estimate.metric}: {number} is not within 0 and 100", where=where)
+            if number is not None and not (math.isfinite(number) and _is_within(number, low, high)):
+                limits = f"{0 if low == 0 else low} and {100 if high == 100 else high}"
+                raise DataError(f"{estimate.metric}: {number} is not within {limits}", where=where)
+
+
+def _is_within(number: float, low: float | None, high: float | None) -> bool:
+    return (low is None or number >= low - _ROUNDING) and (high is None or number <= high + _ROUNDING)
 
 
 def _moment(text: str, where: str) -> datetime:

@@ -27,7 +27,7 @@ class Cell:
     task: str
     state: CellState
     value: float | None
-    """0 to 100."""
+    """Within the metric's bounds, mostly 0 to 100."""
     low: float | None
     high: float | None
     n: int

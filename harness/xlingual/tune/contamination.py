@@ -14,11 +14,12 @@ from fnmatch import translate
 from functools import lru_cache
 
 from ..data import PINS
-from ..errors import DataError, EnvironmentFault, UsageError
+from ..errors import DataError, EnvironmentFault, PluginError, UsageError
 from ..languages import LANGUAGES
 from ..plugin import DataSource, Task
+from ..plugin_files import plugin_folders
 from ..records import DataFile, Example, Examples, Origin
-from ..registry import TASKS, Family, plugin_folders
+from ..registry import TASKS, Family
 from ..text import for_scoring
 from ..toml_table import read_toml
 from .records import BenchmarkCheck
@@ -95,9 +96,9 @@ def _load_family(name: str) -> Family:
     """Return a task family; UsageError for a broken plugin, whose test data could not be compared with."""
     try:
         return TASKS.get(name)
-    except (ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
+    except PluginError as error:
         raise UsageError(
-            f"cannot be loaded ({type(error).__name__}: {error}), so nothing can be compared with its test data",
+            f"cannot be loaded ({error}), so nothing can be compared with its test data",
             where=f"task family {name}",
             hint="mend the plugin, or take its folder out of XLINGUAL_PLUGINS",
         ) from error
