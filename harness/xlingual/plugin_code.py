@@ -116,7 +116,7 @@ class PluginCode:
 def describe_error(error: BaseException) -> str:
     """Return the class and the words of an exception in one line."""
     try:
-        words = " ".join(str(error).split())
+        words = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
     except Exception:  # noqa: BLE001 (the words are the plugin's code, too)
         words = "(its words cannot be shown)"
     words = words if len(words) <= LONGEST_MESSAGE else f"{words[:LONGEST_MESSAGE]}..."

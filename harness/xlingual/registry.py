@@ -36,10 +36,11 @@ Opener = Callable[[str, ModelOptions], Model]
 
 @dataclass(frozen=True, slots=True)
 class Registered(Generic[Item]):
-    """An item and the module that registered it."""
+    """An item, the module that registered it, and the name as it was given."""
 
     item: Item
     module: str
+    name: str
 
     @property
     def code(self) -> PluginCode:
@@ -69,14 +70,14 @@ class Registry(Generic[Item]):
         """
         if name in self._reserved:
             raise self.is_taken(name, owner=self._reserved[name], by=code_of(module).place)
-        name = plugin_stem(name)
+        given, name = name, plugin_stem(name)
         stem = plugin_stem(module.removeprefix(f"{self._package}.").partition(".")[0])
         if module.startswith(f"{self._package}.") and stem != name:
             raise self._misnamed(stem, where=code_of(module).place)
         present = self._items.get(name)
         if present is not None and present.module != module:
             raise UsageError(f"{self.noun} {name!r} is registered by {present.module} and by {module}")
-        self._items[name] = Registered(item, module)
+        self._items[name] = Registered(item, module, given)
 
     def reserve(self, names: Sequence[str], *, owner: str) -> None:
         """Keep `names` for what `owner` has of its own."""
@@ -129,15 +130,30 @@ class Registry(Generic[Item]):
         """Return the module that registered `name`, which must have been looked up before."""
         return self._items[plugin_stem(name)].module
 
+    def of_module(self, module: str) -> list[str]:
+        """Return the names that a module has registered."""
+        return sorted(each.name for each in self._items.values() if each.module == module)
+
+    def forget(self, name: str) -> None:
+        """Drop what was registered by a name, with all that its module brought to any registry."""
+        present = self._items.get(plugin_stem(name))
+        for registry in _REGISTRIES if present is not None else ():
+            registry._items = {
+                each: registered
+                for each, registered in registry._items.items()
+                if present is None or registered.module != present.module
+            }
+
     def _load(self, offer: PluginOffer) -> None:
         """Import a plugin; what a broken one has registered by then is forgotten, in every registry."""
-        before = [(registry, dict(registry._items)) for registry in _REGISTRIES]
         try:
             with offer.code.calling():
                 offer.load()
         except BaseException:
-            for registry, items in before:
-                registry._items = items
+            for registry in _REGISTRIES:
+                registry._items = {
+                    name: registered for name, registered in registry._items.items() if registered.module in sys.modules
+                }
             raise
 
     def _misnamed(self, name: str, where: str) -> UsageError:

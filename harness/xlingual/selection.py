@@ -52,7 +52,7 @@ def _named_tasks(registered: Registered[Family], pattern: str, codes: Sequence[s
     family = registered.item
     if family.find is not None:
         return made_tasks(registered, pattern)
-    listed = _listed_tasks(registered)
+    listed = listed_tasks(registered)
     if listed.faults and not pattern:
         raise listed.faults[0]
     patterns = [pattern] if pattern else list(family.scope if codes else family.default)
@@ -67,7 +67,7 @@ _LISTED: dict[str, tuple[Registered[Family], TaskList]] = {}
 """The tasks of families by what stands after the slash; kept, since Flores-101 has ten thousand."""
 
 
-def _listed_tasks(registered: Registered[Family]) -> TaskList:
+def listed_tasks(registered: Registered[Family]) -> TaskList:
     """Return the tasks of a family, listed once for each time that its file is imported."""
     name = registered.item.name
     if name not in _LISTED or _LISTED[name][0] is not registered:

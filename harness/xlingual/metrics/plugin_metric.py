@@ -32,23 +32,25 @@ class PluginMetric:
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for answers in `language`, or None."""
-        with self.code.calling(self._doing, self.metric.missing):
-            found = self.metric.missing(language)
+        function = self._made_of("lack", self.metric.missing)
+        with self.code.calling(self._doing, function):
+            found: object = self.metric.missing(language)
         if found is not None and not isinstance(found, str):
-            raise self._fault(f"missing must return a text or None, got {type(found).__name__}", self.metric.missing)
+            raise self._fault(f"missing must return a text or None, got {type(found).__name__}", function)
         return found
 
     def signature(self, language: str) -> str:
         """Name every choice that changes the number."""
-        with self.code.calling(self._doing, self.metric.signature):
-            found = self.metric.signature(language)
+        function = self._made_of("describe", self.metric.signature)
+        with self.code.calling(self._doing, function):
+            found: object = self.metric.signature(language)
         if not isinstance(found, str) or not found.strip():
-            raise self._fault("signature must return a text that is not blank", self.metric.signature)
+            raise self._fault("signature must return a text that is not blank", function)
         return found
 
     def measure(self, example: Example, response: Response) -> Statistics | None:
         """Return what the answered example adds, or None where it cannot be judged."""
-        function = getattr(self.metric, "judge", None) or getattr(self.metric, "count", None) or self.metric.measure
+        function = self._made_of("judge", self._made_of("count", self.metric.measure))
         doing = f"{self._doing}, example {example.id!r}"
         with self.code.calling(doing, function):
             found = self.metric.measure(example, response)
@@ -63,7 +65,7 @@ class PluginMetric:
         """Turn summed statistics, shape (..., k), into scores within the bounds, shape (...)."""
         import numpy as np  # noqa: PLC0415  # `import xlingual` stays without it
 
-        function = getattr(self.metric, "formula", None) or self.metric.combine
+        function = self._made_of("formula", self.metric.combine)
         with self.code.calling(self._doing, function):
             found = np.asarray(self.metric.combine(sums))
         if found.shape != sums.shape[:-1] or found.dtype.kind not in "fiu":
@@ -78,6 +80,10 @@ class PluginMetric:
             hint = "a judgement is from 0 to 1; bounds=(0.0, None) where a score may exceed 100"
             raise self._fault(what, function, hint=hint)
         return cast(FloatArray, found.astype(np.float64))
+
+    def _made_of(self, name: str, method: object) -> object:
+        """Return the function of the plugin's that a MeanMetric or CorpusMetric calls, else its own method."""
+        return getattr(self.metric, name, None) or method
 
     @property
     def _doing(self) -> str:

@@ -2,6 +2,7 @@
 
     tasks       the tasks of a family; a task's spec, examples, prompts and what else it offers
     models      a model's spec, counts and answers
+    file_check  all of it on one file, for its author
     record_types, contract      types of records; what is said of them
 
 Metrics have their own in `metrics/plugin_metric.py`. `selection` hands out nothing that has not passed here.

@@ -69,9 +69,12 @@ def _metric_faults(spec: TaskSpec) -> Iterator[Broken]:
         if name in METRIC_NAMES:
             continue
         try:
-            find_metric(name)
+            metric = find_metric(name)
         except UsageError as error:
             yield Broken(f"metrics: {error}", error.hint)
+            return
+        metric.missing(spec.language)
+        metric.signature(spec.language)
 
 
 def _split_faults(spec: TaskSpec) -> Iterator[Broken]:
