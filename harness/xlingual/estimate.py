@@ -12,7 +12,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import XlingualError
+from .errors import PluginError, XlingualError
 from .metrics import METRIC_NAMES
 from .plugin import SHARE, Bounds, FloatArray, Metric
 from .records import Estimate, Statistics
@@ -47,7 +47,7 @@ def estimate(
     """Return `metric` over the examples that have statistics, with its 95% percentile interval.
 
     `statistics` and `clusters` have one entry an example; an entry of None is an unscored example. The interval is
-    None with fewer than two clusters. The same arguments give the same numbers. Raises XlingualError for statistics
+    None with fewer than two clusters. The same arguments give the same numbers. Raises PluginError for statistics
     that are not finite or not all of one length, which only a fault in the metric can give.
     """
     scored = [index for index, row in enumerate(statistics) if row is not None]
@@ -142,11 +142,11 @@ def _sum_clusters(
     groups: NDArray[np.intp] = np.array([numbers.setdefault(clusters[index], len(numbers)) for index in chosen])
     rows = [statistics[index] for index in chosen]
     if len({len(row) for row in rows if row is not None}) != 1:
-        raise XlingualError("examples have statistics of different lengths", where=metric.name)
+        raise PluginError("examples have statistics of different lengths", where=metric.name)
     values: FloatArray = np.array(rows, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
-        raise XlingualError(
+        raise PluginError(
             f"the statistics {rows[bad[0]]} of example {chosen[bad[0]] + 1} are not finite",
             where=metric.name,
             hint="this is a fault in the metric: an example that cannot be judged has None",

@@ -132,6 +132,8 @@ class Bench:
 
     root: Path
     run: Callable[..., Finished]
+    forget: Callable[[], None]
+    """Forgets what was imported of the plugins, as another process would not know it."""
 
     def write(self, file: str, text: str, *changes: tuple[str, str]) -> Path:
         """Write a plugin file with `changes` made; each must be one."""
@@ -157,11 +159,22 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         captured = capsys.readouterr()
         return Finished(code, captured.out, captured.err)
 
-    yield Bench(root, run)
-    for name, module in list(sys.modules.items()):
-        if str(root) in str(getattr(module, "__file__", None)):
-            sys.modules.pop(name)
-    for registry in (TASKS, MODELS, METRICS):
-        for name, registered in list(registry._items.items()):  # type: ignore[attr-defined]  # of three kinds
-            if registered.module not in sys.modules:
-                registry._items.pop(name)
+    def forget() -> None:
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+                sys.modules.pop(name)
+        for registry in (TASKS, MODELS, METRICS):
+            kept = {name: each for name, each in vars(registry)["_items"].items() if each.module in sys.modules}
+            vars(registry)["_items"] = kept
+
+    yield Bench(root, run, forget)
+    forget()
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that packages are installed in."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder

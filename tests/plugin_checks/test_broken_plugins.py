@@ -68,14 +68,16 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("read-raises", [("    def read(split, source):\n", "    def read(split, source):\n        {}[split]\n")],
      r"cities.py:17: task cities/en, split test: KeyError: 'test'"),
     ("read-none", [("return xl.Examples(rows=tuple(", "return list(tuple(")], r"cities.py:\d+: .*TypeError"),
-    ("rows-list", [("rows=tuple(row(language, *each) for each in ROWS)", "rows=[]")], r"rows must be a tuple, got a list"),
+    ("rows-list", [("rows=tuple(row(language, *each) for each in ROWS)", "rows=[]")],
+     r"rows must be a tuple, got a list"),
     ("rows-dicts", [("row(language, *each) for each", "dict(id=each[0]) for each")],
      r"cities.py:16: task cities/en: example number 1: a row must be an Example, got a dict"),
     ("files-text", [("files=()", 'files="x.json"')], r"files must be a tuple, got the text 'x.json'"),
     ("targets-text", [("targets=(gold,)", "targets=gold")],
      r"cities.py:16: task cities/en: example 'fr': targets must be a tuple of texts, got the text 'Paris'"),
     ("targets-none", [("targets=(gold,)", "targets=()")], r"example 'fr': targets is empty"),
-    ("targets-numbers", [("targets=(gold,)", "targets=(17,)")], r"example 'fr': targets must be a tuple of texts, got a t"),
+    ("targets-numbers", [("targets=(gold,)", "targets=(17,)")],
+     r"example 'fr': targets must be a tuple of texts, got a t"),
     ("blank", [("targets=(gold,)", 'targets=(gold, "")')], r"example 'fr': targets holds '': a blank text is found in"),
     ("zero-width", [("targets=(gold,)", 'targets=("\\u200b\\u00a0\\u200d",)')], r"example 'fr': targets holds '"),
     ("ids", [("id=key,", 'id="one",')], r"task cities/en: example 'one' comes twice, as number 1 and 2"),
@@ -92,8 +94,10 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("ask-text", [("return xl.Prompt(instruction=", "return str(")], r"task cities/en, example 'fr': "),
     ("ask-number", [('after=example.fields["question"]', "after=17")],
      r"task cities/en, example 'fr': after must be a text, got the number 17"),
-    ("ask-none", [("        return xl.Prompt(", "        xl.Prompt(")], r"example 'fr': prompt must be a Prompt, got None"),
-    ("ask-missing", [("ask=ask", "ask=None")], r"cities.py.*example 'fr': TypeError: 'NoneType' object is not callable"),
+    ("ask-none", [("        return xl.Prompt(", "        xl.Prompt(")],
+     r"example 'fr': prompt must be a Prompt, got None"),
+    ("ask-missing", [("ask=ask", "ask=None")],
+     r"cities.py.*example 'fr': TypeError: 'NoneType' object is not callable"),
     ("strange-words", [("        return xl.Prompt(", "        raise Odd\n        return xl.Prompt("),
                        ("ROWS = ", "class Odd(Exception):\n    def __str__(self):\n        return 1 / 0\n\n\nROWS = ")],
      r"example 'fr': Odd: \(its words cannot be shown\)"),
@@ -102,7 +106,8 @@ MODELS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("syntax", [("class Talker:", "class Talker")], r"talker.py:12: SyntaxError"),
     ("exits", [("class Talker:", "exit()\n\n\nclass Talker:")], r"talker.py:12: (SystemExit|NameError)"),
     ("opens-none", [("return Talker()", "pass")], r"talker.py:6: model 'talker': must return a Model, got None"),
-    ("opens-text", [("return Talker()", "return 'x'")], r"must return a Model, got the text 'x', which has no count_tok"),
+    ("opens-text", [("return Talker()", "return 'x'")],
+     r"must return a Model, got the text 'x', which has no count_tok"),
     ("open-raises", [("return Talker()", "return [][0]")], r"talker.py:9: model 'talker': IndexError"),
     ("spec-type", [("fingerprint=\"talker 1\"", "fingerprint=1")], r"fingerprint must be a text, got the number 1"),
     ("spec-blank", [("fingerprint=\"talker 1\"", "fingerprint=''")], r"spec.fingerprint must not be blank"),
@@ -111,13 +116,15 @@ MODELS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("counts-raise", [("[1 for request in requests]", "1 / 0")], r"talker.py:19: model 'talker': ZeroDivisionError"),
     ("answers-none", [("            yield response(request.key)", "            pass")],
      r"talker.py:21: model 'talker': answer must yield Responses, got None"),
-    ("answers-texts", [("yield response(request.key)", "yield 'one'")], r"an answer must be a Response, got the text 'o"),
+    ("answers-texts", [("yield response(request.key)", "yield 'one'")],
+     r"an answer must be a Response, got the text 'o"),
     ("two-parts", [('text="one", failure=None', 'text="one", failure=xl.Failure(kind="x", message="y")')],
      r"an answer must have one of text, failure, likelihoods; it has text and failure"),
     ("no-part", [('text="one"', "text=None")], r"it has none"),
     ("text-type", [('text="one"', "text=1")], r"text must be a text or None, got the number 1"),
     ("finish", [("finish=None", 'finish="eos"')], r"finish must be a Finish"),
-    ("unknown-key", [("yield response(request.key)", 'yield response("x")')], r"answers what was not asked: the key 'x'"),
+    ("unknown-key", [("yield response(request.key)", 'yield response("x")')],
+     r"answers what was not asked: the key 'x'"),
     ("twice", [("yield response(request.key)", "yield response(request.key)\n            yield response(request.key)")],
      r"answers a request twice"),
     ("early", [("yield response(request.key)", "yield response(request.key)\n            return")],
@@ -129,19 +136,24 @@ MODELS: Sequence[tuple[str, Sequence[Change], str]] = (
 METRICS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("syntax", [("import xlingual as xl", "import xlingual as")], r"words.py:3: SyntaxError"),
     ("returns-none", [("return xl.MeanMetric(", "xl.MeanMetric(")], r"words.py:6: .*NoneType is no Metric"),
-    ("raises", [("return xl.MeanMetric(", "1 / 0; return xl.MeanMetric(")], r"words.py:9: metric words: ZeroDivisionError"),
+    ("raises", [("return xl.MeanMetric(", "1 / 0; return xl.MeanMetric(")],
+     r"words.py:9: metric words: ZeroDivisionError"),
     ("other-name", [('name="words"', 'name="word"')], r"is registered as 'words' and calls itself 'word'"),
     ("direction", [("higher_is_better=False", 'higher_is_better="no"')], r"higher_is_better must be True or False"),
     ("bounds", [("bounds=(0.0, None)", "bounds=(1.0, 0.0)")], r"bounds must be two numbers"),
-    ("signature", [('return "mean:words|1"', "return None")], r"words.py:23: metric words: signature must return a text"),
-    ("signature-raises", [('return "mean:words|1"', "return {}[language]")], r"words.py:24: metric words: KeyError: 'en'"),
+    ("signature", [('return "mean:words|1"', "return None")],
+     r"words.py:23: metric words: signature must return a text"),
+    ("signature-raises", [('return "mean:words|1"', "return {}[language]")],
+     r"words.py:24: metric words: KeyError: 'en'"),
     ("judge-raises", [("return len(text.split())", "return response.likelihoods[0]")],
      r"words.py:20: metric words, example '[^']+': TypeError: 'NoneType' object is not subscriptable"),
     ("judge-nan", [("return len(text.split())", 'return float("nan")')],
      r"words.py:19: metric words, example '[^']+': must measure a tuple of finite numbers"),
-    ("judge-text", [("return len(text.split())", "return text")], r"words.py.*metric words, example '[^']+': ValueError"),
-    ("out-of-bounds", [("bounds=(0.0, None)", "bounds=(0.0, 0.5)")], r"the score 1 is outside of its bounds \(0.0, 0.5\)"),
-    ("percent", [("        scale=1.0,\n        bounds=(0.0, None),\n", ""), ("return len(text.split())", "return len(text)")],
+    ("judge-text", [("return len(text.split())", "return text")],
+     r"words.py.*metric words, example '[^']+': ValueError"),
+    ("out-of-bounds", [("bounds=(0.0, None)", "bounds=(0.0, 0.5)")],
+     r"the score 1 is outside of its bounds \(0.0, 0.5\)"),
+    ("percent", [("        scale=1.0,\n        bounds=(0.0, None),\n", ""), ("len(text.split())", "len(text)")],
      r"is outside of its bounds \(0.0, 100.0\)"),
 )  # fmt: skip
 BOARDS: Sequence[tuple[str, str, str]] = (
@@ -171,7 +183,9 @@ def test_what_is_broken_below_is_whole(bench: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changes", "pattern"), [each[1:] for each in TASKS], ids=[each[0] for each in TASKS])
 def test_a_broken_task(changes: Sequence[Change], pattern: str, bench: Bench, tmp_path: Path) -> None:
     bench.write("tasks/cities.py", TASK, *changes)
-    finished = bench.run("eval", "-m", "oracle", "-t", "xquad/en,cities", "--data", "sample", "-o", str(tmp_path / "runs"))
+    finished = bench.run(
+        "eval", "-m", "oracle", "-t", "xquad/en,cities", "--data", "sample", "-o", str(tmp_path / "runs")
+    )
     check(finished.error, finished.code, finished.stderr, pattern)
     assert not (tmp_path / "runs").exists()
     assert bench.run("tasks", "xquad").code == 0
@@ -198,7 +212,9 @@ def test_a_broken_metric(changes: Sequence[Change], pattern: str, bench: Bench, 
     words = ("-t", "cities", "-o", str(tmp_path / "runs"), "--progress", "none")
     finished = bench.run("eval", "-m", "oracle", *words)
     check(finished.error, finished.code, finished.stderr, pattern)
-    assert bench.run("eval", "-m", "oracle", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path / "runs")).code == 0
+    assert (
+        bench.run("eval", "-m", "oracle", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path / "runs")).code == 0
+    )
 
 
 @pytest.mark.parametrize(("text", "pattern"), [each[1:] for each in BOARDS], ids=[each[0] for each in BOARDS])

@@ -27,7 +27,7 @@ class CorpusMetric:
         return self.lack(language)
 
     def signature(self, language: str) -> str:
-        """Name every choice that changes the number: sacrebleu's own signature where it is its score, of one reference."""
+        """Name every choice that changes the number: sacrebleu's own signature where the score is its."""
         return self.describe(language)
 
     def measure(self, example: Example, response: Response) -> Statistics | None:

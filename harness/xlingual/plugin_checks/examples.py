@@ -15,7 +15,7 @@ def examples_faults(found: object, spec: TaskSpec, *, judges_itself: bool) -> It
 
     `judges_itself`: the task scores its own answers, as lm-eval's do, so that its targets are for show.
     """
-    if (fault := _whole_fault(found)) is not None:
+    if (fault := whole_fault(found)) is not None:
         yield fault
         return
     ids: dict[str, int] = {}
@@ -31,7 +31,7 @@ def examples_faults(found: object, spec: TaskSpec, *, judges_itself: bool) -> It
             yield Broken(f"{called}: {each.what}", each.hint)
 
 
-def _whole_fault(found: object) -> Broken | None:
+def whole_fault(found: object) -> Broken | None:
     """Return that it is no Examples, or none with a tuple of rows; the rows have checks of their own."""
     if not isinstance(found, Examples):
         return Broken(f"examples must be Examples(rows=..., files=...), got {describe_value(found)}")

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,12 +87,11 @@ def _import_alone(path: Path, dotted: str, kind: str) -> None:
         )
     module = importlib.util.module_from_spec(spec)
     sys.modules[dotted] = module
-    try:
+    with ExitStack() as endings:
+        endings.callback(sys.modules.pop, dotted, None)
         with code_in(path).calling():
             spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(dotted, None)
-        raise
+        endings.pop_all()
 
 
 def _check_family(registered: Registered[Family], data_source: DataSource | None) -> list[FileCheck]:
