@@ -41,11 +41,13 @@ class Registered(Generic[Item]):
     item: Item
     module: str
     name: str
+    given_code: PluginCode | None = None
+    """Where it is no Python module that registered it, but a file that is read."""
 
     @property
     def code(self) -> PluginCode:
         """The code that it is of."""
-        return code_of(self.module)
+        return self.given_code or code_of(self.module)
 
 
 class Registry(Generic[Item]):
@@ -63,10 +65,11 @@ class Registry(Generic[Item]):
         self._package = f"{plugins.__name__}.{kind.replace('/', '.')}"
         _REGISTRIES.append(self)
 
-    def add(self, name: str, item: Item, module: str) -> None:
+    def add(self, name: str, item: Item, module: str, code: PluginCode | None = None) -> None:
         """Take `name` for `item`; UsageError if another module has it, or if it is not the name of the module's file.
 
-        A file of another kind may bring an item along: a task file its metric.
+        A file of another kind may bring an item along: a task file its metric. `code` is for what is no Python module,
+        with the name that its module would have.
         """
         if name in self._reserved:
             raise self.is_taken(name, owner=self._reserved[name], by=code_of(module).place)
@@ -77,7 +80,11 @@ class Registry(Generic[Item]):
         present = self._items.get(name)
         if present is not None and present.module != module:
             raise UsageError(f"{self.noun} {name!r} is registered by {present.module} and by {module}")
-        self._items[name] = Registered(item, module, given)
+        if _LOADING and (self.kind, name) in _LOADING[-1]:
+            raise UsageError(f"the {self.noun} {name!r} is registered twice", where=code_of(module).place)
+        if _LOADING:
+            _LOADING[-1].add((self.kind, name))
+        self._items[name] = Registered(item, module, given, code)
 
     def reserve(self, names: Sequence[str], *, owner: str) -> None:
         """Keep `names` for what `owner` has of its own."""
@@ -146,15 +153,20 @@ class Registry(Generic[Item]):
 
     def _load(self, offer: PluginOffer) -> None:
         """Import a plugin; what a broken one has registered by then is forgotten, in every registry."""
+        _LOADING.append(set())
         try:
             with offer.code.calling():
                 offer.load()
         except BaseException:
             for registry in _REGISTRIES:
                 registry._items = {
-                    name: registered for name, registered in registry._items.items() if registered.module in sys.modules
+                    name: each
+                    for name, each in registry._items.items()
+                    if each.module in sys.modules or each.given_code is not None
                 }
             raise
+        finally:
+            _LOADING.pop()
 
     def _misnamed(self, name: str, where: str) -> UsageError:
         return UsageError(
@@ -166,6 +178,8 @@ class Registry(Generic[Item]):
 
 _REGISTRIES: list[Registry[Any]] = []
 """All of them, so that a broken file leaves nothing behind."""
+_LOADING: list[set[tuple[str, str]]] = []
+"""What each plugin that is being imported has registered so far: one file may not take a name twice."""
 
 
 TASKS: Registry[Family] = Registry("tasks", "task family")

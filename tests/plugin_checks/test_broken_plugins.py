@@ -26,6 +26,8 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("no-decorator", [('@xl.register_task("cities")\n', "")], r"cities.py: .*registers no task family"),
     ("own-metric-of-ours", [("ROWS = ", '@xl.register_metric("squad_f1")\ndef f():\n    return 1\n\n\nROWS = ')],
      r"cities.py: the metric 'squad_f1' is xlingual.metrics's own"),
+    ("one-name-twice", [("def task(", '@xl.register_task("cities")\ndef others():\n    yield None\n\n\ndef task(')],
+     r"cities.py: the task family 'cities' is registered twice"),
     # the family
     ("yields-none", [('    yield task("en")\n    yield task("vi")', "    pass")],
      r"cities.py:8: task family cities: must yield tasks, got None"),
@@ -57,6 +59,10 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("tokens", [("max_new_tokens=8", "max_new_tokens=8.5")],
      r"max_new_tokens must be a whole number, got the number 8.5"),
     ("tokens-below", [("max_new_tokens=8", "max_new_tokens=-1")], r"max_new_tokens must be 0 or more"),
+    ("tokens-huge", [("max_new_tokens=8", "max_new_tokens=10**30")], r"max_new_tokens must be 0 or more, and below"),
+    ("not-of-choices", [('("squad_f1",)', '("accuracy",)')], r"the metric accuracy scores choices, and there are none"),
+    ("of-choices", [("return xl.GenerationTask(", "return xl.ChoiceTask("), ("max_new_tokens=8", "max_new_tokens=0"),
+                    ("targets=(gold,)", 'targets=(gold,), choices=(gold, "x")')], r"none of the metrics scores choices"),
     ("version", [('version="1"', "version=1")], r"version must be a text, got the number 1"),
     ("stop-text", [('split="test",', 'split="test",\n        stop="\\n",')],
      r"stop must be a tuple of texts or None, got the text"),
@@ -67,6 +73,10 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     # the examples
     ("read-raises", [("    def read(split, source):\n", "    def read(split, source):\n        {}[split]\n")],
      r"cities.py:17: task cities/en, split test: KeyError: 'test'"),
+    ("read-data-error", [("    def read(split, source):\n", "    def read(split, source):\n        refuse()\n"),
+                         ("ROWS = ", "from xlingual.errors import DataError\n\n\n"
+                          "def refuse():\n    raise DataError('no cities')\n\n\nROWS = ")],
+     r"cities.py:9: task cities/en, split test: no cities"),
     ("read-none", [("return xl.Examples(rows=tuple(", "return list(tuple(")], r"cities.py:\d+: .*TypeError"),
     ("rows-list", [("rows=tuple(row(language, *each) for each in ROWS)", "rows=[]")],
      r"rows must be a tuple, got a list"),
@@ -94,6 +104,10 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("ask-text", [("return xl.Prompt(instruction=", "return str(")], r"task cities/en, example 'fr': "),
     ("ask-number", [('after=example.fields["question"]', "after=17")],
      r"task cities/en, example 'fr': after must be a text, got the number 17"),
+    ("half-a-character", [('instruction="Capital?"', 'instruction="\\ud83d"')],
+     r"example 'fr': the prompt holds half a"),
+    ("blank-prompt", [('instruction="Capital?"', 'instruction=" "'), ('example.fields["question"]', '"\\u200b"')],
+     r"example 'fr': the prompt is blank"),
     ("ask-none", [("        return xl.Prompt(", "        xl.Prompt(")],
      r"example 'fr': prompt must be a Prompt, got None"),
     ("ask-missing", [("ask=ask", "ask=None")],
@@ -113,6 +127,10 @@ MODELS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("spec-blank", [("fingerprint=\"talker 1\"", "fingerprint=''")], r"spec.fingerprint must not be blank"),
     ("template", [('template="raw"', 'template="vicuna"')], r"spec.template must be one of alpaca, chat, raw"),
     ("counts", [("[1 for request in requests]", "[1]")], r"count_tokens must return a whole number for each of 24"),
+    ("counts-below", [("[1 for", "[-1 for")], r"count_tokens must return a whole number for each of 24"),
+    ("opener", [("def open_talker(name, options)", "def open_talker(name)")],
+     r"talker.py:6: model 'talker': TypeError"),
+    ("likelihood", [('text="one"', "text=None, likelihoods=()")], r"0 likelihoods for 0 choices"),
     ("counts-raise", [("[1 for request in requests]", "1 / 0")], r"talker.py:19: model 'talker': ZeroDivisionError"),
     ("answers-none", [("            yield response(request.key)", "            pass")],
      r"talker.py:21: model 'talker': answer must yield Responses, got None"),
@@ -189,7 +207,7 @@ def test_a_broken_task(changes: Sequence[Change], pattern: str, bench: Bench, tm
     check(finished.error, finished.code, finished.stderr, pattern)
     assert not (tmp_path / "runs").exists()
     assert bench.run("tasks", "xquad").code == 0
-    checked = bench.run("tasks", "--check", str(tmp_path / "mine" / "tasks" / "cities.py"))
+    checked = bench.run("tasks", "--check", "mine/tasks/cities.py", "--data", "sample")
     assert checked.code in (2, 3), checked.stdout
     assert re.search(pattern, checked.stderr), checked.stderr
 

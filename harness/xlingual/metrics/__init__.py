@@ -49,6 +49,9 @@ METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
 """Every metric: of answers, of translations, then the diagnostics of any generated text, then of choices."""
 
 
+CHOICE_METRICS: tuple[str, ...] = tuple(name for name, module in _MODULES.items() if module == "choices")
+"""Those that score choices, and nothing else."""
+
 METRICS.reserve(METRIC_NAMES, owner=__name__)
 
 

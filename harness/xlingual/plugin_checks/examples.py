@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..metrics import CHOICE_METRICS, METRIC_NAMES
 from ..records import Example, Examples, Prompt, TaskSpec
 from .contract import Broken, comma_hint, is_blank
 from .record_types import describe_value, record_fault
@@ -56,6 +57,8 @@ def example_faults(row: Example, spec: TaskSpec, *, judges_itself: bool) -> Iter
         yield Broken(f"targets holds {blank!r}: {BLANK_TARGET}", "leave such examples out, or name the right answer")
     if row.demonstration is not None and is_blank(row.demonstration):
         yield Broken("demonstration must not be blank", "None shows the first target")
+    if row.choices is None and spec.metrics[0] in CHOICE_METRICS:
+        yield Broken(f"the metric {spec.metrics[0]} scores choices, and there are none", "Example(choices=...)")
     if row.choices is not None and not judges_itself:
         yield from _choice_faults(row.choices)
         if not set(row.targets) & set(row.choices):
@@ -69,10 +72,16 @@ def prompt_faults(prompt: object, example: Example, spec: TaskSpec) -> Iterator[
         return
     if is_blank(prompt.instruction + prompt.input):
         yield Broken("the prompt is blank: nothing would be asked")
+    try:
+        (prompt.instruction + prompt.input).encode()
+    except UnicodeEncodeError as error:
+        yield Broken(f"the prompt holds half a character, {error.object[error.start]!r}", "decode the data as UTF-8")
     if prompt.choices is not None:
         yield from _choice_faults(prompt.choices)
         if example.choices is None:
             yield Broken("the prompt has choices, the example has none", "Example(choices=...)")
+        if all(name in METRIC_NAMES and name not in CHOICE_METRICS for name in spec.metrics):
+            yield Broken("none of the metrics scores choices", f"metrics={CHOICE_METRICS}")
     elif spec.max_new_tokens == 0:
         yield Broken("max_new_tokens is 0, so nothing is generated, and the prompt has no choices", "use ChoiceTask")
 

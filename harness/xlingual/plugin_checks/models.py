@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import index
 from pathlib import Path
-from typing import cast
+from typing import SupportsIndex, cast
 
 from ..errors import PluginError
 from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
@@ -38,14 +39,15 @@ class CheckedModel:
         """Return the prompt tokens of each request, or None where it cannot be known."""
         function = self.model.count_tokens
         with self.code.calling(self.doing, function):
-            found = function(requests)
+            found: object = function(requests)
         if found is None:
             return None
-        right = isinstance(found, list | tuple) and all(type(each) is int and each >= 0 for each in found)
-        if not right or len(found) != len(requests):
+        right = isinstance(found, list | tuple) and all(isinstance(each, SupportsIndex) for each in found)
+        counts = [index(each) for each in found] if right and isinstance(found, list | tuple) else []
+        if len(counts) != len(requests) or any(each < 0 for each in counts):
             what = f"count_tokens must return a whole number for each of {len(requests)} requests, or None"
             raise self._fault(f"{what}; got {describe_value(found)}", function)
-        return list(found)
+        return counts
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request once; raises PluginError at the first answer that is none, and where some are lacking.
@@ -96,7 +98,7 @@ def _response_fault(response: object, waiting: Mapping[str, Request], asked: set
     if len(given) != 1:
         return f"an answer must have one of {', '.join(_ANSWERS)}; it has {' and '.join(given) or 'none'}"
     choices = waiting[response.key].choices
-    if response.likelihoods is not None and len(response.likelihoods) != len(choices or ()):
+    if response.likelihoods is not None and (choices is None or len(response.likelihoods) != len(choices)):
         return f"{len(response.likelihoods)} likelihoods for {len(choices or ())} choices"
     if response.text is not None and choices is not None:
         return "a text for a request with choices, which wants likelihoods or a failure"

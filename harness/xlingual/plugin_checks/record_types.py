@@ -15,8 +15,8 @@ from typing import TypeAlias, Union
 Check: TypeAlias = Callable[[object], str | None]
 """Returns what a value must be, None where it is that."""
 
-_PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "True or False"}
-_SEVERAL = {str: "texts", int: "whole numbers", float: "numbers", bool: "truth values"}
+_PLAIN = {str: "a text", int: "a whole number", float: "a finite number", bool: "True or False"}
+_SEVERAL = {str: "texts", int: "whole numbers", float: "finite numbers", bool: "truth values"}
 _SHOWN = 40
 """Characters of a wrong value that are shown."""
 

@@ -12,6 +12,8 @@ from ..text import close_words, did_you_mean
 from .contract import Broken, comma_hint, is_blank
 from .record_types import record_fault
 
+MOST_TOKENS = 2**31
+"""Limits are below this, as servers and files hold them."""
 UNKNOWN_LANGUAGE = "und"
 """The code of ISO 639 for a language that is not known."""
 SPLIT = re.compile(r"[^\W_][\w.+-]*")
@@ -28,8 +30,8 @@ def spec_faults(spec: TaskSpec) -> Iterator[Broken]:
     yield from _metric_faults(spec)
     if is_blank(spec.version):
         yield Broken("version must not be blank")
-    if spec.max_new_tokens < 0:
-        yield Broken(f"max_new_tokens must be 0 or more, got {spec.max_new_tokens}")
+    if not 0 <= spec.max_new_tokens < MOST_TOKENS:
+        yield Broken(f"max_new_tokens must be 0 or more, and below {MOST_TOKENS}, got {spec.max_new_tokens}")
     if spec.stop is not None and not all(spec.stop):
         yield Broken("stop holds an empty text, which would end every answer")
     yield from _split_faults(spec)
