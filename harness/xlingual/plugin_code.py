@@ -73,6 +73,7 @@ class PluginCode:
             return
         if error.exit_code not in _EXIT_CODES:
             raise self._failed(error, doing, function) from error
+        error.what = " ".join(error.what.split())
         if not error.where:
             error.where = ": ".join(filter(None, (self._line(error) or self._definition(function), doing)))
 
@@ -135,21 +136,23 @@ def _hint(error: BaseException) -> str:
 def code_of(module: str) -> PluginCode:
     """Return the code of the plugin whose module has that name; it must have been imported, at least in part.
 
-    A plugin in a folder owns that folder; one of a package owns the whole package.
+    A plugin in a plugin folder owns what lies beside it, one of a package the whole package, a lone file itself.
     """
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return PluginCode(place=module, folder=None, shipped=False)
+    path, top = Path(file), getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
     if module.startswith(f"{plugins.__name__}."):
-        return code_in(Path(file))
-    top = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
-    return code_in(Path(file), Path(top).parent if top and "." in module else None)
+        return code_in(path)
+    return code_in(path, Path(top).parent if top and "." in module else path)
 
 
 def code_in(file: Path, folder: Path | None = None) -> PluginCode:
-    """Return the code of the plugin in `file`; `folder` holds what else is its own, by default what lies beside it."""
+    """Return the code of the plugin in `file`; `folder` holds what else is its own, as a plugin folder does."""
     shipped = _is_shipped(file)
-    return PluginCode(place=shown_path(file), folder=None if shipped else folder or file.parent, shipped=shipped)
+    beside = file.name == "__init__.py" or {*file.parent.parts[-2:]} & {*plugins.KINDS}
+    own = folder or (file.parent if beside else file)
+    return PluginCode(place=shown_path(file), folder=None if shipped else own, shipped=shipped)
 
 
 def _is_shipped(file: Path) -> bool:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from xlingual import plugins
-from xlingual.cli import run_command
+from xlingual.cli import (
+    board,  # noqa: F401 (its help names the boards that there are when it is imported)
+    run_command,
+)
 from xlingual.registry import METRICS, MODELS, TASKS
 
 TASK = '''\

@@ -33,7 +33,7 @@ _COMMANDS = {
 
 HELP_OPTIONS = ["-h", "--help"]
 EXIT_CODES = (
-    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model or config; 4 auth; "
+    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model, config or plugin; 4 auth; "
     "5 environment; 70 bug; 130/143 signal."
 )
 
