@@ -144,6 +144,44 @@ def test_a_broken_metric_is_a_row(bench: Bench) -> None:
     assert bench.run("metrics", "bleu").code == 0
 
 
+def test_a_formula_of_counts(bench: Bench, tmp_path: Path) -> None:
+    """Characters of answers over characters of gold answers, summed over the corpus."""
+    text = '''\
+import numpy as np
+
+import xlingual as xl
+from xlingual.metrics import CorpusMetric
+
+
+@xl.register_metric("length_ratio")
+def length_ratio():
+    """Length of the answers by that of the gold ones."""
+    return CorpusMetric(name="length_ratio", count=count, formula=divide, describe=lambda language: "length-ratio|1",
+                        bounds=(0.0, None))
+
+
+def count(language, answer, golds):
+    return (len(answer), len(golds[0]))
+
+
+def divide(sums):
+    return np.where(sums[..., 1] > 0, sums[..., 0] / np.maximum(sums[..., 1], 1), np.nan)
+'''
+    bench.write("metrics/length_ratio.py", text)
+    bench.write("tasks/cities.py", TASK, ('("squad_f1",)', '("length_ratio",)'))
+    model = script(tmp_path, "double", {"fr": "Paris Paris.", "bo": "Sucre"})
+    assert bench.run("eval", "-m", model, "-t", "cities/en", "-o", str(tmp_path / "runs")).code == 0
+    assert estimates(tmp_path / "runs")["length_ratio"]["value"] == 1.7
+    wrong = text.replace("np.where(sums[..., 1] > 0, ", "np.where(sums > 0, ").replace(
+        "sums[..., 0] / np.max", "0 / np.max"
+    )
+    bench.write("metrics/length_ratio.py", wrong.replace("np.maximum(sums[..., 1], 1)", "np.maximum(sums, 1)"))
+    bench.forget()
+    finished = bench.run("eval", "-m", model, "-t", "cities/en", "-o", str(tmp_path / "runs"))
+    assert finished.code == 3
+    assert "length_ratio.py:18: metric length_ratio: combine must return numbers of shape ()" in finished.error
+
+
 @pytest.mark.parametrize(
     "made",
     [

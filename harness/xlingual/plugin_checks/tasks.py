@@ -91,7 +91,7 @@ def _request(self: CheckedTask, example: Example) -> Request:
     task, doing = cast(SelfScoredTask, self.task), _doing(self, example)
     with self.code.calling(doing, task.request):
         found = task.request(example)
-    if (wrong := record_fault(found, Request, called="request")) is not None:
+    if not self.code.shipped and (wrong := record_fault(found, Request, called="request")) is not None:
         raise self.code.fault(wrong, doing=doing, function=task.request)
     return found
 
