@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import PluginError, XlingualError
-from .metrics import METRIC_NAMES
+from .metrics import is_own
 from .plugin import SHARE, Bounds, FloatArray, Metric
 from .records import Estimate, Statistics
 
@@ -126,7 +126,7 @@ class _Declared(TypedDict, total=False):
 
 def _declared(metric: Metric) -> _Declared:
     """Return what a metric says of its scores; nothing for xlingual's own, which every board knows."""
-    if metric.name in METRIC_NAMES:
+    if is_own(metric.name):
         return {}
     found: _Declared = {"higher_is_better": metric.higher_is_better}
     return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}

@@ -6,9 +6,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from .errors import UsageError
+from .data import NotInSampleError
+from .errors import DataError, UsageError, XlingualError
 from .languages import find_language
-from .plugin import Model, ModelOptions, Task
+from .plugin import DataSource, Model, ModelOptions, Task
 from .plugin_checks import TaskList, checked_model, checked_task, list_tasks, made_tasks
 from .registry import MODELS, TASKS, Family, Registered
 from .text import did_you_mean
@@ -21,23 +22,28 @@ def split_words(text: str) -> list[str]:
     return list(dict.fromkeys(text.replace(",", " ").split()))
 
 
-def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
+def select_tasks(
+    words: Sequence[str], languages: Sequence[str], data_source: DataSource | None = None, split: str | None = None
+) -> list[Task]:
     """Return the tasks that `words` name, in order and once each, those in `languages` only where any are given.
 
     A word is a family ("xquad"), a task ("mlqa/zh-en", or "mlqa:zh-en") or a glob ("flores101/en-*"). A bare family
-    stands for its default tasks; with languages chosen, for all of its tasks that answer in them.
+    stands for its default tasks; with languages chosen, for all of its tasks that answer in them. Where `data_source`
+    is the packaged sample, families and globs stand for those of their tasks whose `split` is in it.
 
-    All are behind their border (see `plugin_checks`). Raises UsageError with close names, and PluginError for a task
-    that is named and not as it must be.
+    All are behind their border (see `plugin_checks`). Raises UsageError with close names, DataError where all that a
+    word stands for is missing from the sample, and PluginError for a task that is named and not as it must be.
     """
     codes = [find_language(word).code for word in languages]
     chosen: dict[str, Task] = {}
     for word in words:
         family_name, pattern = [*_SLASH.split(word, maxsplit=1), ""][:2]
         registered = TASKS.find(family_name)
-        for task in _named_tasks(registered, pattern, codes):
-            if _answers_in(task, codes):
-                chosen[task.spec.name] = checked_task(task, registered.code)
+        named = [task for task in _named_tasks(registered, pattern, codes) if _answers_in(task, codes)]
+        found = [checked_task(task, registered.code) for task in named]
+        if data_source is not None and data_source.sample and registered.item.find is None:
+            found = _tasks_in_sample(found, registered, data_source, split)
+        chosen.update({task.spec.name: task for task in found})
     if not chosen:
         raise UsageError(
             f"no task of {', '.join(words)} answers in {', '.join(codes)}",
@@ -73,6 +79,38 @@ def listed_tasks(registered: Registered[Family]) -> TaskList:
     if name not in _LISTED or _LISTED[name][0] is not registered:
         _LISTED[name] = (registered, list_tasks(registered))
     return _LISTED[name][1]
+
+
+def _tasks_in_sample(
+    found: list[Task], registered: Registered[Family], sample: DataSource, split: str | None
+) -> list[Task]:
+    """Return those of the tasks that the packaged sample has; DataError that lists the family's where it has none.
+
+    Of a family that is not in it at all the tasks stay: what is missing is for their own readers to say.
+    """
+    faults = [_missing(task, sample, split) for task in found]
+    present = [task for task, fault in zip(found, faults, strict=True) if fault is None]
+    first = next((fault for fault in faults if fault is not None), None)
+    if present or first is None:
+        return present
+    listed, family = listed_tasks(registered), registered.item
+    names = [name for pattern in family.default for name in _matches(pattern, listed, family)]
+    usual = [checked_task(listed.tasks[name], registered.code) for name in names]
+    there = [task.spec.name for task in usual if _missing(task, sample, split) is None]
+    if not there:
+        return found
+    raise DataError(first.what, where=first.where, hint=f"it has {', '.join(there)}; {first.hint}")
+
+
+def _missing(task: Task, sample: DataSource, split: str | None) -> NotInSampleError | None:
+    """Return the error that says what the sample lacks of a task; what else is wrong with its data is told later."""
+    try:
+        task.examples(split or task.spec.split, sample)
+    except NotInSampleError as error:
+        return error
+    except XlingualError:
+        return None
+    return None
 
 
 def untouched_languages(tasks: Iterable[Task], languages: Sequence[str]) -> list[str]:

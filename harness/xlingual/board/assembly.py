@@ -25,6 +25,7 @@ from .rows import (
     RateTable,
 )
 from .spec import RATES, BoardOrigin, BoardSpec
+from .thresholds import MOST_UNFINISHED
 
 LABEL_LENGTH = 150
 _FINGERPRINT_DIGITS = 8
@@ -268,11 +269,13 @@ def make_cell(record: RunRecord, metric: str) -> Cell:
     """Return what `record` has for `metric`, as complete only if every example of the split was answered and scored."""
     estimate = find_estimate(record, metric)
     protocol = record.protocol
+    reason: str | None
     if estimate is None or estimate.value is None:
         reason = (estimate.reason or "no reason was given") if estimate else f"the run does not have {metric}"
         state, scored = CellState.NOT_COMPUTED, 0
     else:
-        state, scored, reason = _judge(record, estimate), _scored(record, estimate), None
+        state, scored = _judge(record, estimate), _scored(record, estimate)
+        reason = _unfinished(record) if state is CellState.INCOMPLETE else None
     value = estimate.value if estimate else None
     return Cell(
         task=protocol.task,
@@ -290,8 +293,16 @@ def make_cell(record: RunRecord, metric: str) -> Cell:
 def _judge(record: RunRecord, estimate: Estimate) -> CellState:
     if record.protocol.limit is not None:
         return CellState.LIMITED
-    whole = record.complete and estimate.unscored == 0 and estimate.n == record.protocol.n
+    unscored = record.protocol.n - estimate.n
+    allowed = (record.counts.unfinished_thinking or 0) if _unfinished(record) is None else 0
+    whole = record.complete and unscored == estimate.unscored and unscored <= allowed
     return CellState.COMPLETE if whole else CellState.INCOMPLETE
+
+
+def _unfinished(record: RunRecord) -> str | None:
+    """Return what is said of a run with too many answers that ended inside the thinking; None for any other."""
+    share = 100.0 * (record.counts.unfinished_thinking or 0) / max(1, record.counts.answered)
+    return f"{share:.1f}% unfinished thinking" if share > MOST_UNFINISHED else None
 
 
 def _scored(record: RunRecord, estimate: Estimate) -> int:

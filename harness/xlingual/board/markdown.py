@@ -1,7 +1,9 @@
 """A leaderboard as a page of GitHub Markdown; the same board gives the same bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..records import Protocol
+from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
 from .rows import Board, BoardRow, BoardTable, Cell, CellState, Column, Gain, RateTable
@@ -85,7 +87,7 @@ def _show_cell(cell: Cell, best: float | None = None) -> str:
         return "not computed"
     text = _show_value(cell.value)
     if cell.state is CellState.INCOMPLETE:
-        return f"{text} ({cell.n}/{cell.expected} incomplete)"
+        return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
     text = _embolden(text, cell.value, best)
@@ -151,8 +153,32 @@ def _describe_protocol(column: Column) -> str:
     return (
         f"split {protocol.split}, shots {shots}, template {protocol.template}, "
         f"max_new_tokens {protocol.max_new_tokens}, stop {stop}, on overflow {protocol.on_overflow}, "
-        f"task version {protocol.task_version}"
+        f"task version {protocol.task_version}" + "".join(f", {each}" for each in _unusual(protocol))
     )
+
+
+def _unusual(protocol: Protocol) -> Iterator[str]:
+    """Yield how questions were put, where that is not what a task does by itself."""
+    if protocol.system is not None:
+        yield f"system {protocol.system!r}"
+    if protocol.prompt_language is not None:
+        yield f"instruction in {protocol.prompt_language}"
+    if protocol.variant is not None:
+        yield f"wording {protocol.variant}"
+    if protocol.shots_as_text:
+        yield "shots in one message"
+    if protocol.sampling_source is not None:
+        yield f"sampling as each model recommends, seed {protocol.sample_seed or 0}"
+    if protocol.sampling is not None:
+        yield f"sampling {show_sampling(protocol.sampling)}, seed {protocol.sampling.seed}"
+    if protocol.repeats is not None:
+        yield f"{protocol.repeats} answers to each question"
+    if protocol.thinking is not None:
+        yield f"thinking {protocol.thinking.value}"
+    if protocol.max_thinking_tokens is not None:
+        yield f"max_thinking_tokens {protocol.max_thinking_tokens}"
+    if protocol.extract is not None:
+        yield f"extract {protocol.extract}"
 
 
 def _render_rates(rates: RateTable) -> list[str]:
@@ -174,10 +200,18 @@ def _render_models(board: Board) -> list[str]:
     if not board.models:
         return []
     header = ["Model", "Backend", "Revision", "Dtype", "Template", "Parent", "Fingerprint"]
+    drawn = any(column.protocol.sampling_source for table in board.tables for column in table.columns)
+    told = any(model.spec.details for model in board.models)
+    header += ["Samples by"] * drawn + ["Details"] * told
     rows = []
     for model in board.models:
         spec = model.spec
-        words = (spec.backend, spec.revision, spec.dtype, spec.template, spec.parent, spec.fingerprint[:HASH_DIGITS])
+        words: list[str | None] = [spec.backend, spec.revision, spec.dtype, spec.template, spec.parent]
+        words.append(spec.fingerprint[:HASH_DIGITS])
+        if drawn:
+            words.append(show_sampling(spec.sampling) if spec.sampling else "greedy")
+        if told:
+            words.append(", ".join(f"{name}: {value}" for name, value in (spec.details or {}).items()))
         rows.append([escape_markdown(model.label), *(escape_markdown(word) if word else _NOTHING for word in words)])
     return ["## Models", markdown_table(header, rows, texts=len(header))]
 

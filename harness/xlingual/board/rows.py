@@ -36,7 +36,7 @@ class Cell:
     """Examples of the split, or of the part that a limited run asked."""
     limit: str | None
     reason: str | None
-    """Why there is no value."""
+    """Why there is no value, or why it is not complete where that is not told by the counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,9 +86,10 @@ def _family_table(records: Sequence[RunRecord]) -> tuple[list[str], list[list[st
     rows = []
     for record in records:
         found = {each.metric: each for each in record.estimates}
-        n = f"{record.counts.answered}/{record.protocol.n}" if not _is_unlimited(record) else str(record.protocol.n)
+        asked = record.protocol.n * (record.protocol.repeats or 1)
+        n = f"{record.counts.answered}/{asked}" if not _is_unlimited(record) else str(record.protocol.n)
         others = [_value(found.get(name)) for name in shown if name != main]
-        rows.append([record.model.name, record.protocol.task, n, _interval(found.get(main)), *others])
+        rows.append([record.model.name, record.label, n, _interval(found.get(main)), *others])
     return header, rows
 
 

@@ -9,7 +9,7 @@ from ..errors import UsageError, XlingualError
 from ..files import pretty_json
 from ..identity import Json
 from ..languages import LANGUAGES, find_language
-from ..metrics import METRIC_NAMES, find_metric, metric_names
+from ..metrics import find_metric, is_own, metric_names
 from ..plugin import Metric
 from ..plugin_files import find_plugins
 from ..registry import METRICS, TASKS
@@ -17,7 +17,8 @@ from .display import show_table
 from .options import json_option, takes
 
 SUMMARIES = {
-    "containment": "the first accepted answer stands in the prediction, both in lower case",
+    "containment": "an accepted answer stands in the prediction, both in lower case",
+    "containment_first": "the first accepted answer stands in the prediction: the paper's rule",
     "mlqa_em": "exact match by the official MLQA rules of the language",
     "mlqa_f1": "token F1 by the official MLQA rules of the language",
     "mlqa_fixed_em": "mlqa_em with the Arabic article removed at word starts only",
@@ -29,6 +30,7 @@ SUMMARIES = {
     "bleu": "corpus BLEU with the tokenizer of the language",
     "chrf++": "corpus F2 of character and word n-grams",
     "off_target": "answers that are not in the language asked for, of those long enough to tell",
+    "thinking_off_target": "thoughts that are not in the language asked for, of those long enough to tell",
     "empty": "answers without a visible character",
     "source_copy": "answers that repeat a whole input field",
     "truncated": "answers that the token limit cut off",
@@ -127,14 +129,14 @@ def _read(name: str, code: str) -> _Entry:
 def _about(name: str, metric: Metric) -> str:
     if name in SUMMARIES:
         return SUMMARIES[name]
-    made = metric if name.startswith("lm-eval:") else METRICS.get(name)
+    made = METRICS.get(name) if name in METRICS.names() else metric
     document = made.__doc__ or sys.modules[_module(name, metric)].__doc__ or ""
     return next(iter(document.strip().splitlines()), "")
 
 
 def _module(name: str, metric: Metric) -> str:
     """Return the module that a plugin's metric is from, else that of xlingual's own."""
-    return type(metric).__module__ if name in METRIC_NAMES or name.startswith("lm-eval:") else METRICS.origin(name)
+    return METRICS.origin(name) if name in METRICS.names() and not is_own(name) else type(metric).__module__
 
 
 def _languages(entry: _Entry) -> str:

@@ -14,14 +14,16 @@ from ..plugin import Metric
 from ..plugin_files import find_plugins, plugin_stem
 from ..registry import METRICS, TASKS
 from ..text import did_you_mean
+from . import repeats
 from .corpus import CorpusMetric
 from .mean import MeanMetric, in_every_language
 from .plugin_metric import plugin_metric
 
-__all__ = ["METRIC_NAMES", "CorpusMetric", "MeanMetric", "find_metric", "in_every_language", "metric_names"]
+__all__ = ["METRIC_NAMES", "CorpusMetric", "MeanMetric", "find_metric", "in_every_language", "is_own", "metric_names"]
 
 _MODULES = {
     "containment": "answers",
+    "containment_first": "answers",
     "mlqa_em": "answers",
     "mlqa_f1": "answers",
     "mlqa_fixed_em": "answers",
@@ -33,6 +35,7 @@ _MODULES = {
     "bleu": "bleu",
     "chrf++": "chrf_plus_plus",
     "off_target": "off_target",
+    "thinking_off_target": "off_target",
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
@@ -55,6 +58,11 @@ CHOICE_METRICS: tuple[str, ...] = tuple(name for name, module in _MODULES.items(
 METRICS.reserve(METRIC_NAMES, owner=__name__)
 
 
+def is_own(name: str) -> bool:
+    """Return whether a metric is xlingual's own, so that its direction and bounds are known by its name."""
+    return name in _MODULES or repeats.NAME.fullmatch(name) is not None
+
+
 def metric_names() -> list[str]:
     """Return the names of all metrics: xlingual's own, then those of plugins that are known without importing tasks."""
     return [*METRIC_NAMES, *(name for name in METRICS.names() if name not in METRIC_NAMES)]
@@ -67,6 +75,8 @@ def find_metric(name: str, *, task: str = "") -> Metric:
     """
     if name.startswith(LM_EVAL_PREFIX):
         return cast(Metric, importlib.import_module(f"{__name__}.lm_eval_metrics").read_name(name))
+    if repeats.NAME.fullmatch(name):
+        return repeats.RepeatMetric(name=name)
     if name in _MODULES:
         if offers := find_plugins("metrics").get(plugin_stem(name)):
             raise METRICS.is_taken(name, owner=__name__, by=offers[0].place)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
-from ..text import for_scoring
+from ..text import single_line
 from .mean import can_judge
 
 
@@ -40,8 +40,3 @@ class CorpusMetric:
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn summed counts, shape (..., k), into corpus scores, shape (...)."""
         return self.formula(sums)
-
-
-def single_line(text: str) -> str:
-    """Return `text` in its form for scoring with every run of white space as one space: a segment is one line."""
-    return " ".join(for_scoring(text).split())

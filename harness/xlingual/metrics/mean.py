@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
+from ..text import is_blank
 
 
 def can_judge(_language: str) -> str | None:
@@ -15,6 +16,11 @@ def can_judge(_language: str) -> str | None:
 def in_every_language(signature: str) -> Callable[[str], str]:
     """Return what describes a metric whose `signature` does not depend on the language."""
     return lambda _language: signature
+
+
+def accepted_answers(example: Example) -> tuple[str, ...]:
+    """Return the targets of `example` but blank ones: nothing would be in every answer, and equal to none."""
+    return tuple(target for target in example.targets if not is_blank(target))
 
 
 def combine_means(sums: FloatArray, scale: float = 100.0) -> FloatArray:
@@ -43,6 +49,8 @@ class MeanMetric:
     """Why answers in a language cannot be judged on this machine, or None."""
     scale: float = 100.0
     bounds: Bounds = SHARE
+    exact: bool = False
+    """Whether every score says right or wrong, 1 or 0: then there are pass@k and maj@n."""
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for `language`, or None."""

@@ -29,6 +29,8 @@ class PluginMetric:
     name: str
     higher_is_better: bool
     bounds: Bounds
+    exact: bool
+    """As of a MeanMetric: whether every score says right or wrong."""
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for answers in `language`, or None."""
@@ -137,7 +139,7 @@ def _make(name: str, registered: Registered[Metric | Callable[[], Metric]]) -> M
     if not _are_bounds(bounds):
         what = f"bounds must be two numbers, None for none, the smaller first; got {_shown(bounds)}"
         raise code.fault(what, doing=doing, function=made)
-    return PluginMetric(metric, code, own, better, bounds)
+    return PluginMetric(metric, code, own, better, bounds, exact=getattr(metric, "exact", False) is True)
 
 
 def _are_bounds(bounds: object) -> bool:

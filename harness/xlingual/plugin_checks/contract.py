@@ -28,8 +28,8 @@ def require(checks: Iterator[Broken], code: PluginCode, doing: str, function: ob
         raise code.fault(first.what, doing=doing, function=function, hint=first.hint)
 
 
-def is_blank(text: str) -> bool:
-    """Return whether a text shows nothing at all: an answer that is found in every other."""
+def shows_nothing(text: str) -> bool:
+    """Return whether a text shows nothing at all; stricter than `is_blank`, which goes by what scoring leaves."""
     return all(
         each.isspace() or each in _FILLERS or unicodedata.category(each) in _UNSEEN for each in for_scoring(text)
     )

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 from ..metrics import CHOICE_METRICS, METRIC_NAMES
 from ..records import Example, Examples, Prompt, TaskSpec
-from .contract import Broken, comma_hint, is_blank
+from .contract import Broken, comma_hint, shows_nothing
 from .record_types import describe_value, record_fault
 from .specs import language_faults
 
 BLANK_TARGET = "a blank text is found in every answer"
 
 
-def examples_faults(found: object, spec: TaskSpec, *, judges_itself: bool) -> Iterator[Broken]:
+def examples_faults(found: object, spec: TaskSpec, *, judges_itself: bool, shipped: bool) -> Iterator[Broken]:
     """Yield what is wrong with the examples of a split, its first example first.
 
-    `judges_itself`: the task scores its own answers, as lm-eval's do, so that its targets are for show.
+    `judges_itself`: the task scores its own answers, as lm-eval's do, so that its targets are for show. `shipped`: the
+    task is xlingual's own, so that a blank target is in the data of others: it is left unscored.
     """
     if (fault := whole_fault(found)) is not None:
         yield fault
@@ -28,8 +29,17 @@ def examples_faults(found: object, spec: TaskSpec, *, judges_itself: bool) -> It
         if row.id in ids:
             yield Broken(f"{called} comes twice, as number {ids[row.id]} and {number}", "ids are unique")
         ids[row.id] = number
+        if not shipped and not judges_itself:
+            yield from _blank_targets(row, called)
         for each in example_faults(row, spec, judges_itself=judges_itself):
             yield Broken(f"{called}: {each.what}", each.hint)
+
+
+def _blank_targets(row: Example, called: str) -> Iterator[Broken]:
+    blank = next((each for each in row.targets if shows_nothing(each)), None)
+    if blank is not None:
+        hint = "leave such examples out, or name the right answer"
+        yield Broken(f"{called}: targets holds {blank!r}: {BLANK_TARGET}", hint)
 
 
 def whole_fault(found: object) -> Broken | None:
@@ -45,17 +55,14 @@ def whole_fault(found: object) -> Broken | None:
 
 def example_faults(row: Example, spec: TaskSpec, *, judges_itself: bool) -> Iterator[Broken]:
     """Yield what is wrong with one example whose fields have the right types."""
-    if is_blank(row.id):
+    if shows_nothing(row.id):
         yield Broken("the id is blank")
     if row.language != spec.language:
         yield from language_faults("language", row.language)
         yield Broken(f"language is {row.language!r}, the task answers in {spec.language!r}")
     if not row.targets:
         yield Broken("targets is empty: an example needs an accepted answer")
-    blank = next((each for each in row.targets if is_blank(each)), None)
-    if blank is not None and not judges_itself:
-        yield Broken(f"targets holds {blank!r}: {BLANK_TARGET}", "leave such examples out, or name the right answer")
-    if row.demonstration is not None and is_blank(row.demonstration):
+    if row.demonstration is not None and shows_nothing(row.demonstration):
         yield Broken("demonstration must not be blank", "None shows the first target")
     if row.choices is None and spec.metrics[0] in CHOICE_METRICS:
         yield Broken(f"the metric {spec.metrics[0]} scores choices, and there are none", "Example(choices=...)")
@@ -70,7 +77,7 @@ def prompt_faults(prompt: object, example: Example, spec: TaskSpec) -> Iterator[
     if (wrong := record_fault(prompt, Prompt, called="prompt")) is not None or not isinstance(prompt, Prompt):
         yield Broken(wrong or "", comma_hint(prompt))
         return
-    if is_blank(prompt.instruction + prompt.input):
+    if shows_nothing(prompt.instruction + prompt.input):
         yield Broken("the prompt is blank: nothing would be asked")
     try:
         (prompt.instruction + prompt.input).encode()

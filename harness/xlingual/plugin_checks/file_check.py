@@ -122,13 +122,17 @@ def _check_task(task: Task, registered: Registered[Family], data_source: DataSou
 
 
 def _wordings(task: Task) -> Iterator[Task]:
-    """Yield a task and all its other wordings."""
+    """Yield a task and all its other wordings; not every language has every variant."""
     yield task
     if isinstance(task, RewordableTask):
-        for language in task.prompt_languages()[1:]:
-            yield task.reword(prompt_language=language, variant=None)
-        for variant in task.variants()[1:]:
-            yield task.reword(prompt_language=None, variant=variant)
+        for language in task.prompt_languages():
+            for variant in task.variants():
+                try:
+                    other = task.reword(prompt_language=language, variant=variant)
+                except UsageError:
+                    continue
+                if other.spec != task.spec:
+                    yield other
 
 
 def _check_split(task: Task, split: str, data_source: DataSource | None) -> list[str]:

@@ -11,7 +11,7 @@ from ..errors import PluginError
 from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
-from .contract import is_blank
+from .contract import shows_nothing
 from .record_types import describe_value, record_fault
 
 TEMPLATES = ("alpaca", "chat", "raw")
@@ -130,7 +130,7 @@ def _spec_fault(spec: object) -> str | None:
     if (wrong := record_fault(spec, ModelSpec, called="spec")) is not None or not isinstance(spec, ModelSpec):
         return wrong
     for name in ("backend", "name", "fingerprint"):
-        if is_blank(getattr(spec, name)):
+        if shows_nothing(getattr(spec, name)):
             return f"spec.{name} must not be blank"
     if spec.template not in TEMPLATES:
         return f"spec.template must be one of {', '.join(TEMPLATES)}, got {spec.template!r}"

@@ -9,7 +9,7 @@ from ..metrics import METRIC_NAMES, find_metric
 from ..records import TaskSpec
 from ..sampling import Sampling
 from ..text import close_words, did_you_mean
-from .contract import Broken, comma_hint, is_blank
+from .contract import Broken, comma_hint, shows_nothing
 from .record_types import record_fault
 
 MOST_TOKENS = 2**31
@@ -28,7 +28,7 @@ def spec_faults(spec: TaskSpec) -> Iterator[Broken]:
     for name in ("language", "prompt_language", "source_language"):
         yield from language_faults(name, getattr(spec, name))
     yield from _metric_faults(spec)
-    if is_blank(spec.version):
+    if shows_nothing(spec.version):
         yield Broken("version must not be blank")
     if not 0 <= spec.max_new_tokens < MOST_TOKENS:
         yield Broken(f"max_new_tokens must be 0 or more, and below {MOST_TOKENS}, got {spec.max_new_tokens}")
@@ -40,7 +40,7 @@ def spec_faults(spec: TaskSpec) -> Iterator[Broken]:
     if spec.sampling is not None:
         yield from _sampling_faults(spec.sampling)
     for name in ("description", "variant", "system", "extract"):
-        if getattr(spec, name) is not None and is_blank(getattr(spec, name)):
+        if getattr(spec, name) is not None and shows_nothing(getattr(spec, name)):
             yield Broken(f"{name} must not be blank", f"leave {name} out")
     if spec.description is not None and "\n" in spec.description:
         yield Broken("description must be one line")

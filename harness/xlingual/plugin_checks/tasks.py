@@ -50,7 +50,8 @@ class CheckedTask:
         with self.code.calling(f"{doing}, split {split}", function):
             found = self.task.examples(split, data_source)
         judges_itself = isinstance(self.task, SelfScoredTask)
-        require(examples_faults(found, spec, judges_itself=judges_itself), self.code, doing, function)
+        faults = examples_faults(found, spec, judges_itself=judges_itself, shipped=self.code.shipped)
+        require(faults, self.code, doing, function)
         return found
 
     def prompt(self, example: Example) -> Prompt:

@@ -20,7 +20,7 @@ from .requests import (
     Translation,
     failed_response,
 )
-from .results import Counts, Estimate, ModelSpec, Protocol, RunRecord, Statistics
+from .results import Counts, Estimate, FailureCount, ModelSpec, Protocol, RunRecord, Statistics, label_task
 from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Example",
     "Examples",
     "Failure",
+    "FailureCount",
     "Finish",
     "Form",
     "HubSource",
@@ -52,4 +53,5 @@ __all__ = [
     "Translation",
     "UrlSource",
     "failed_response",
+    "label_task",
 ]

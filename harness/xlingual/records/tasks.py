@@ -36,6 +36,8 @@ class TaskSpec:
     """The splits that there are; another is refused. None: not known, `examples` decides."""
     source_language: str | None = field(default=None, metadata=LATER)
     """Of a translation: the code of the language that is translated."""
+    asked_in: str | None = field(default=None, metadata=LATER)
+    """`prompt_language`, where the user chose another than the task's own."""
     variant: str | None = field(default=None, metadata=LATER)
     """The wording of the prompt, where it is not the task's first."""
     system: str | None = field(default=None, metadata=LATER)
@@ -78,7 +80,7 @@ class Examples:
     rows: tuple[Example, ...]
     files: tuple[DataFile, ...]
     skipped: int = 0
-    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation. Tuning data only."""
+    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation, no gold answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
