@@ -15,6 +15,7 @@ from . import plugins
 from .errors import UsageError
 from .plugin_code import PluginCode, code_in
 from .text import did_you_mean
+from .toml_tasks import find_toml_tasks, load_toml_task
 
 ENTRY_POINT_GROUP = "xlingual"
 
@@ -45,6 +46,8 @@ def find_plugins(kind: str) -> dict[str, list[PluginOffer]]:
         for module in pkgutil.iter_modules([str(folder)]):
             if not module.name.startswith("_"):
                 found.setdefault(plugin_stem(module.name), []).append(_file_offer(kind, folder, module))
+    for name, paths in find_toml_tasks(plugin_folders(kind)).items() if kind == "tasks" else ():
+        found.setdefault(name, []).extend(_toml_offer(name, path) for path in paths)
     for point in entry_points(kind):
         name = plugin_stem(point.name.rpartition(".")[2])
         found.setdefault(name, []).append(PluginOffer(_point_code(point), point.load, is_file=False))
@@ -55,6 +58,11 @@ def _file_offer(kind: str, folder: Path, module: pkgutil.ModuleInfo) -> PluginOf
     file = folder / module.name / "__init__.py" if module.ispkg else folder / f"{module.name}.py"
     dotted = f"{plugins.__name__}.{kind.replace('/', '.')}.{module.name}"
     return PluginOffer(code_in(file), lambda: importlib.import_module(dotted), is_file=True)
+
+
+def _toml_offer(name: str, path: Path) -> PluginOffer:
+    dotted = f"{plugins.__name__}.tasks.{name}"
+    return PluginOffer(code_in(path), lambda: load_toml_task(path, dotted), is_file=True)
 
 
 def _point_code(point: importlib.metadata.EntryPoint) -> PluginCode:

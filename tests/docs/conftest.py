@@ -37,6 +37,8 @@ def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Finished(code, captured.out, captured.err)
 
     yield run
+    for path in PLUGINS.glob("*/*.toml"):
+        TASKS._items.pop(path.stem, None)
     for path in PLUGINS.glob("*/*.py"):
         for registry in (TASKS, MODELS, METRICS):
             vars(registry)["_items"].pop(path.stem, None)

@@ -39,6 +39,7 @@ _MODULES = {
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
+    "exact_match": "exact",
     "accuracy": "choices",
     "accuracy_norm": "choices",
 }

@@ -71,6 +71,9 @@ class Example:
     """What may be answered, the targets among it; None: anything."""
     demonstration: str | None = field(default=None, metadata=LATER)
     """What a demonstration shows as the answer, a rationale with its result; None: the first target."""
+    shared: Mapping[str, str] | None = field(default=None, metadata=LATER)
+    """Further texts that the prompt is made of and many examples have: the subject, the options of a question. Unlike
+    `fields`, they do not tell that a demonstration gives an evaluated example away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
