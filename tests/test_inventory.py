@@ -31,10 +31,10 @@ def test_families_say_what_they_cover() -> None:
     ("words", "languages", "found"),
     [
         (["xquad"], ["zh", "ar"], ["xquad/ar", "xquad/zh"]),
-        (["*/el"], [], ["xquad/el"]),
-        (["x*"], ["tr"], ["xquad/tr"]),
+        (["x?uad/el"], [], ["xquad/el"]),
+        (["xq*"], ["tr"], ["xquad/tr"]),
         (["xquad/??", "questions"], ["de"], ["xquad/de"]),
-        (["romanian", "questions"], [], ["xquad/ro"]),
+        (["romanian", "questions", "SQuAD"], [], ["xquad/ro"]),
         (["Swahili", "into", "ZULU"], [], ["flores101/sw-zu", "flores101/zu-sw"]),
         (["flores101/en-*", "greek"], [], ["flores101/en-el"]),
         (["translated", "professionals"], ["hi"], ["xquad/hi"]),
@@ -46,10 +46,10 @@ def test_words_find_tasks(words: list[str], languages: list[str], found: list[st
 
 @pytest.mark.parametrize(
     ("words", "languages", "hint"),
-    [(["xqaud"], [], "did you mean xquad?"), (["klingon"], [], "known:"), (["questions"], ["sw"], "")],
+    [(["xqaud"], [], "did you mean xquad?"), (["klingon"], [], "known:"), (["xquad/*", "questions"], ["sw"], "")],
 )
 def test_nothing_found_is_an_error(words: list[str], languages: list[str], hint: str) -> None:
-    with pytest.raises(UsageError, match="no task matches") as caught:
+    with pytest.raises(UsageError, match="no task") as caught:
         find_entries(words, languages, None)
     assert hint in caught.value.hint
 
