@@ -88,3 +88,27 @@ def test_what_cannot_be_checked(word: str, says: str, bench: Bench) -> None:
     bench.write("xquad.py", TASK)
     finished = bench.run("tasks", "--check", word)
     assert (finished.code, says in finished.error) == (2, True), finished.stderr
+
+
+def test_a_declared_task_is_checked_too(bench: Bench, tmp_path: Path) -> None:
+    text = (
+        'description = "Rivers"\nlicence = "CC0"\ncitation = "none"\nversion = "1"\n'
+        'files = "{language}.{split}.jsonl"\nid = "{id}"\nanswer = "seas"\nlanguages = ["en"]\n'
+        'prompt = { instruction = "Name the sea.", input = "{river} " }\n'
+    )
+    path = bench.write("tasks/rivers.toml", text)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "en.test.jsonl").write_text('{"id": 1, "river": "Po", "seas": "Adriatic"}\n', encoding="utf-8")
+    right = bench.run("tasks", "--check", str(path), "--data", str(data))
+    assert right.code == 0, right
+    assert "| rivers/en | right | name; spec; 1 examples of test; 1 prompts of test |" in right.stdout
+    (data / "en.test.jsonl").write_text('{"id": 1, "river": "Po", "seas": "\\u200b\\u200d"}\n', encoding="utf-8")
+    blank = bench.run("tasks", "--check", str(path), "--data", str(data))
+    assert blank.code == 3, blank
+    bench.write("tasks/rivers.toml", text.replace("licence", "license"))
+    bench.forget()
+    named = bench.run("eval", "-m", "oracle", "-t", "rivers", "-o", str(tmp_path / "runs"))
+    assert (named.code, "rivers.toml" in named.error) == (3, True), named
+    listed = bench.run("tasks")
+    assert (listed.code, "| rivers | broken |" in listed.stdout) == (1, True)
