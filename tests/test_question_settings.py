@@ -65,6 +65,7 @@ def test_who_decides_how_answers_are_drawn(
         (QuestionSettings(sampling=SamplingChoice(top_p=0.5)), "--top-p: answers are greedy here"),
         (QuestionSettings(sampling=SamplingChoice(min_p=0.5)), "--min-p: answers are greedy here"),
         (QuestionSettings(repeats=4), "--repeats: 4 greedy answers are one answer 4 times"),
+        (QuestionSettings(extract="last_numbr"), "extract: 'last_numbr' extracts nothing"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: QuestionSettings, words: str) -> None:

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from .errors import DataError, UsageError
-from .records import Corpus, Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
+from .records import (
+    Corpus,
+    Example,
+    Examples,
+    Failure,
+    ModelSpec,
+    Prompt,
+    Request,
+    Response,
+    Statistics,
+    TaskGroup,
+    TaskSpec,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,6 +224,28 @@ class SelfScoredTask(Protocol):
 
     def judge(self, example: Example, response: Response) -> Mapping[str, Statistics]:
         """Return what an answer adds to each metric of the task; a metric left out cannot judge it."""
+        ...
+
+
+@runtime_checkable
+class ChatTask(Protocol):
+    """A SelfScoredTask whose words can be put through a chat template, as by lm-eval's `--apply_chat_template`."""
+
+    def with_chat(self, *, template: bool, as_turns: bool, system: str | None) -> Task:
+        """Return the task asked as chats (`template`), its demonstrations as turns of them, after a system message.
+
+        Without a template the system message stands before the text. UsageError for what the task cannot be asked as.
+        """
+        ...
+
+
+@runtime_checkable
+class GroupMember(Protocol):
+    """A Task that was chosen as one of a group; the groups' own scores are shown with those of the tasks."""
+
+    @property
+    def groups(self) -> tuple[TaskGroup, ...]:
+        """The groups, those around them as well."""
         ...
 
 

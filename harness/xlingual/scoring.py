@@ -1,10 +1,11 @@
 """From answers to numbers: statistics of every answer, estimates of every metric."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .answers import AnswerReading, ReadAnswer, read_answers
 from .estimate import estimate
+from .extraction import is_word, signature
 from .metrics import find_metric
 from .metrics.repeats import RepeatMetric, majority, pass_at
 from .plugin import Metric, SelfScoredTask, Task
@@ -55,9 +56,17 @@ def score_answers(
             measured = _measure(metric, language, examples, readable)
         statistics[name] = measured
         estimates.append(estimate(metric, language, _mean_of_repeats(measured, reading.repeats), clusters))
+    if reading.extract is not None:
+        estimates = [_name_extraction(each, reading.extract, language) for each in estimates]
     if reading.repeats > 1:
         estimates += _repeat_estimates(task, statistics, answers, clusters, language)
     return Scores(estimates=tuple(estimates), statistics=statistics, answers=tuple(answers))
+
+
+def _name_extraction(found: Estimate, extract: str, language: str) -> Estimate:
+    """Return an estimate whose signature names the extraction; a word that is the task's own stands as it is."""
+    rules = signature(extract, language) if is_word(extract) else f"extract:{extract}"
+    return replace(found, signature=f"{found.signature}|{rules}")
 
 
 def _seen_by_metrics(response: Response | None, answer: ReadAnswer | None) -> Response | None:
@@ -127,7 +136,7 @@ def _repeat_estimates(
         ]
         for start in range(0, len(answers), repeats)
     ]
-    signature = find_metric(exact).signature(language)
+    of = find_metric(exact).signature(language)
     scores: dict[str, list[float | None]] = {
         f"pass@{k}": [pass_at([score for _, score in group], k) for group in groups] for k in _powers_of_two(repeats)
     }
@@ -136,7 +145,7 @@ def _repeat_estimates(
     ]
     return [
         estimate(
-            RepeatMetric(name=name, of=signature),
+            RepeatMetric(name=name, of=of),
             language,
             [None if value is None else (value, 1.0) for value in values],
             clusters,

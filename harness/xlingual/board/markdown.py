@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..metrics import decimals
 from ..records import Protocol
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
@@ -43,7 +44,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text
 
 def _render_table(table: BoardTable) -> list[str]:
     direction = "" if table.higher_is_better else " (lower is better)"
-    best = _best_values(table)
+    digits = decimals(table.metric)
+    best = _best_values(table, digits)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
     header += [f"vs {escape_markdown(table.baseline)}"] if table.baseline is not None else []
@@ -51,8 +53,8 @@ def _render_table(table: BoardTable) -> list[str]:
         [
             _NOTHING if row.rank is None else str(row.rank),
             escape_markdown(row.model),
-            *(_show_cell(cell, top) for cell, top in zip(row.cells, best[:-1], strict=True)),
-            _embolden(_show_value(row.average), row.average, best[-1]),
+            *(_show_cell(cell, top, digits) for cell, top in zip(row.cells, best[:-1], strict=True)),
+            _embolden(row.average, best[-1], digits),
             *([_show_gain(row, table)] if gains else []),
         ]
         for row in table.rows
@@ -61,7 +63,7 @@ def _render_table(table: BoardTable) -> list[str]:
     return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
 
 
-def _best_values(table: BoardTable) -> list[float | None]:
+def _best_values(table: BoardTable, digits: int) -> list[float | None]:
     """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
     columns: list[list[float]] = [
@@ -69,31 +71,32 @@ def _best_values(table: BoardTable) -> list[float | None]:
         for cells in zip(*(row.cells for row in table.rows), strict=True)
     ]
     columns.append([row.average for row in table.rows if row.average is not None])
-    return [round(pick(values), _DECIMALS) if len(values) > 1 else None for values in columns]
+    return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
 
 
-def _show_value(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.{_DECIMALS}f}"
+def _show_value(value: float | None, digits: int = _DECIMALS) -> str:
+    return _NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def _embolden(text: str, value: float | None, best: float | None) -> str:
-    return f"**{text}**" if value is not None and best is not None and round(value, _DECIMALS) == best else text
+def _embolden(value: float | None, best: float | None, digits: int) -> str:
+    text = _show_value(value, digits)
+    return f"**{text}**" if value is not None and best is not None and round(value, digits) == best else text
 
 
-def _show_cell(cell: Cell, best: float | None = None) -> str:
+def _show_cell(cell: Cell, best: float | None, digits: int) -> str:
     if cell.state is CellState.MISSING:
         return _NOTHING
     if cell.state is CellState.NOT_COMPUTED:
         return "not computed"
-    text = _show_value(cell.value)
+    text = _show_value(cell.value, digits)
     if cell.state is CellState.INCOMPLETE:
         return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
-    text = _embolden(text, cell.value, best)
+    text = _embolden(cell.value, best, digits)
     if cell.low is None or cell.high is None:
         return text
-    return f"{text} [{_show_value(cell.low)}, {_show_value(cell.high)}]"
+    return f"{text} [{_show_value(cell.low, digits)}, {_show_value(cell.high, digits)}]"
 
 
 def _show_gain(row: BoardRow, table: BoardTable) -> str:
@@ -223,7 +226,7 @@ def _render_not_ranked(board: Board) -> list[str]:
     rows = [
         [
             *(escape_markdown(word) for word in (item.model, item.task, item.metric)),
-            _show_value(item.value),
+            _show_value(item.value, decimals(item.metric)),
             *(escape_markdown(word) for word in (difference.field, difference.run, difference.ranked)),
         ]
         for item in board.not_ranked

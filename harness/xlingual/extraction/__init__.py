@@ -31,6 +31,7 @@ __all__ = [
     "find_choice_letter",
     "find_numbers",
     "is_canonical",
+    "is_word",
     "require_word",
     "signature",
 ]
@@ -126,6 +127,15 @@ EXTRACT_WORDS = tuple(f"{name}:..." if name in _NEED_ARGUMENT else name for name
 def require_word(word: str) -> None:
     """Raise UsageError, saying what is near, where `word` is no word of extraction: for tables and the command line."""
     _steps(word)
+
+
+def is_word(word: str) -> bool:
+    """Return whether `word` is one of extraction; else it names a task's own way."""
+    try:
+        require_word(word)
+    except UsageError:
+        return False
+    return True
 
 
 def extract_answer(word: str, language: str, text: str, table: Sequence[str] | None = None) -> str | None:

@@ -96,3 +96,9 @@ def _load_family(task: str) -> None:
         TASKS.find(task.partition("/")[0])
     except XlingualError:
         return
+
+
+def decimals(name: str) -> int:
+    """Return how many decimals the scores of a metric are shown with: bits and perplexities can be small numbers."""
+    aggregation = [*name.split(":"), "", "", ""][2] if name.startswith(LM_EVAL_PREFIX) else ""
+    return 3 if aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte") else 1

@@ -21,7 +21,7 @@ from .requests import (
     failed_response,
 )
 from .results import Counts, Estimate, FailureCount, ModelSpec, Protocol, RunRecord, Statistics, label_task
-from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
+from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
 
 __all__ = [
     "Choice",
@@ -37,6 +37,7 @@ __all__ = [
     "FailureCount",
     "Finish",
     "Form",
+    "GroupMetric",
     "HubSource",
     "Likelihood",
     "Message",
@@ -49,6 +50,7 @@ __all__ = [
     "Role",
     "RunRecord",
     "Statistics",
+    "TaskGroup",
     "TaskSpec",
     "Translation",
     "UrlSource",

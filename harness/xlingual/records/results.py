@@ -19,7 +19,7 @@ class Estimate:
 
     metric: str
     value: float | None
-    """Within `bounds`; None: not computed, see `reason`."""
+    """0 to 100 unless `bounds` or lm-eval's name of the metric say otherwise; None: not computed, see `reason`."""
     low: float | None
     high: float | None
     n: int
