@@ -7,6 +7,8 @@ from typing import Protocol
 from xlingual.errors import ModelError
 from xlingual.records import Failure, Form, Request
 
+from .thinking_switch import thinking_variables
+
 
 class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
@@ -41,10 +43,24 @@ class Tokenizer(Protocol):
         """The longest sequence in tokens; 1e30 where it is not known."""
         ...
 
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, object]:
+        """The tokens outside of the vocabulary that was trained, by id; `str` of each is its text."""
+        ...
+
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: list[dict[str, str]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        **variables: bool | str,
     ) -> str:
-        """Render messages, each with `role` and `content`."""
+        """Render messages, each with `role` and `content`; `variables` are further ones of the template."""
+        ...
+
+    def __hash__(self) -> int:
+        """A tokenizer is equal to itself only."""
         ...
 
     def __call__(
@@ -64,6 +80,27 @@ class Rendered:
 
     request: Request
     ids: tuple[int, ...]
+    answered: int = 0
+    """Of `ids`, the last so many belong to the answer: they were generated before, as its thinking."""
+    limit: int | None = None
+    """Tokens to generate, where not as many as the request says."""
+    is_thinking_only: bool = False
+    """Whether the end of the thinking ends the generation."""
+
+    @property
+    def question_ids(self) -> tuple[int, ...]:
+        """What was asked."""
+        return self.ids[: len(self.ids) - self.answered]
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """What of the answer is there already."""
+        return self.ids[len(self.ids) - self.answered :]
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens to generate."""
+        return self.request.max_new_tokens if self.limit is None else self.limit
 
 
 def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
@@ -120,12 +157,14 @@ def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
     from jinja2.exceptions import SecurityError, TemplateError  # noqa: PLC0415 - comes with transformers, heavy
 
     if request.form is Form.TEXT:
+        thinking_variables(None, request.thinking)
         return "".join(message.text for message in request.messages)
     if not tokenizer.chat_template:
         raise ModelError("the model has no chat template", hint="use --template raw or --template alpaca")
     conversation = [{"role": message.role.value, "content": message.text} for message in request.messages]
+    variables = thinking_variables(tokenizer.chat_template, request.thinking)
     try:
-        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **variables)
     except SecurityError as error:
         hint = "do not use this model before its template is mended"
         raise ModelError(f"the chat template was refused by the sandbox: {error}", hint=hint) from error
