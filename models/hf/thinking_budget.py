@@ -20,7 +20,7 @@ from xlingual.thinking import ThinkingMarkers
 from .loaded_model import LoadedModel
 from .responses import Thought, find_overflow, make_response
 from .tokens.rendering import Rendered, Tokenizer, tokenize
-from .tokens.thoughts import Answer, count_tokens_to, opening_of, read_answer
+from .tokens.thoughts import Answer, count_thinking_tokens, count_tokens_to, opening_of, read_answer
 
 TURN_ENDS = {"<|channel|>final<|message|>": "<|end|><|start|>assistant"}
 """What comes between the thinking and its end marker, where both are messages of their own: gpt-oss."""
@@ -71,14 +71,16 @@ def _continue_thought(loaded: LoadedModel, thought: Thought) -> Rendered | Respo
     is_ended = bool(thought.ids) and thought.ids[-1] in loaded.end_ids
     kept = thought.ids[: len(thought.ids) - is_ended]
     answer = read_answer(loaded, prompt, kept)
-    if answer.thoughts.is_open and not is_ended:
-        count = max(prompt.request.max_thinking_tokens or 0, _tokens_of_start(loaded, answer))
-        return _continued(prompt, [*kept[:count], *_end_of_thinking(loaded, answer)], prompt.request.max_new_tokens)
-    if answer.thoughts.end and not is_ended:
-        return _continued(prompt, kept, prompt.request.max_new_tokens)
-    if answer.thoughts.is_open or answer.thoughts.end:
+    thinking = count_thinking_tokens(loaded, answer)
+    if thinking is None:
+        return _continue_plain(loaded, prompt, thought.ids, is_ended=is_ended)
+    budget = max(prompt.request.max_thinking_tokens or 0, _tokens_of_start(loaded, answer))
+    if thinking > budget or (answer.thoughts.is_open and not is_ended):
+        kept = kept[:budget]
+        kept += _end_of_thinking(loaded, read_answer(loaded, prompt, kept))
+    elif is_ended:
         return make_response(loaded, prompt, kept, is_ended=True)
-    return _continue_plain(loaded, prompt, thought.ids, is_ended=is_ended)
+    return _continued(prompt, kept, prompt.request.max_new_tokens)
 
 
 def _continue_plain(loaded: LoadedModel, prompt: Rendered, ids: list[int], *, is_ended: bool) -> Rendered | Response:
@@ -126,12 +128,12 @@ def end_text(tokenizer: Tokenizer, markers: ThinkingMarkers) -> str:
     template = tokenizer.chat_template
     source = template.get("default", "") if isinstance(template, Mapping) else template or ""
     # As a rule inside quotes, where a line break is written as \n.
-    breaks = rf"((?:\\n|\n)*){re.escape(markers.end)}((?:\\n|\n)*)"
-    found = [
-        (match[1].replace("\\n", "\n"), match[2].replace("\\n", "\n"))
-        for match in re.finditer(breaks, source)
-        if not source[: match.start()].endswith(markers.start)
-    ]
+    breaks = rf"({re.escape(markers.start)})?((?:\\n|\n)*){re.escape(markers.end)}((?:\\n|\n)*)"
+    found = []
+    for match in re.finditer(breaks, source):
+        before, after = (match[group].replace("\\n", "\n") for group in (2, 3))
+        # In an empty thought the first half of the line breaks belongs to its start.
+        found.append((before[(len(before) + 1) // 2 :] if match[1] else before, after))
     before, after = max(found, key=lambda each: len(each[0]) + len(each[1]), default=("", ""))
     if not before and not after and markers.end.startswith("</"):
         before, after = "\n", "\n\n"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from xlingual.plugin import ModelOptions
-from xlingual.records import Request, Response
+from xlingual.records import Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 from xlingual.sampling import Sampling, sample_sampling
 
@@ -170,3 +170,26 @@ def test_the_paged_engine_says_that_another_one_draws(tiny_llama: Path, requests
     list(model.answer(requests[:4]))
     list(model.answer(requests[4:8]))
     assert notes == ["the paged engine draws no samples by their seeds: the packed engine does"]
+
+
+@pytest.mark.slow
+def test_the_packaged_model_draws_the_same_answers_in_both_engines() -> None:
+    questions = [
+        "Which river runs through Warsaw?", "Wer hat die Bibel übersetzt?", "¿Qué es un átomo?", "中国的首都是哪里?",
+        "Name three fruits.", "Translate to French: good morning.", "What is 12 times 7?", "Write about the sea.",
+    ]  # fmt: skip
+    recommended = Sampling(temperature=0.7, top_p=0.95, top_k=40)
+    asked = [
+        Request(
+            key=question, form=Form.CHAT, messages=(Message(role=Role.USER, text=question),), stop=(),
+            max_new_tokens=40, sampling=sample_sampling(replace(recommended, seed=seed), question, 0),
+        )
+        for seed, question in enumerate(questions)
+    ]  # fmt: skip
+    found = []
+    for engine in ("packed", "static"):
+        model = MODELS.get("smollm2")("", ModelOptions(device="cpu", dtype="float32", engine=engine))
+        found.append({each.key: each for each in model.answer(asked)})
+        model.close()
+    assert found[0] == found[1]
+    assert all(each.text for each in found[0].values())
