@@ -2,7 +2,7 @@
 
 import importlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -134,6 +134,38 @@ def test_stop_strings_end_the_text_and_never_the_thinking(reciting: Any, ask: As
     assert (response.finish, response.tokens) == (Finish.STOP, 9 + 2 * (not opens))
     off = ask(folder, stop=("\n",), thinking=ThinkingMode.OFF)
     assert (off.text, off.finish, off.tokens, off.thinking_tokens) == ("Krakow!", Finish.STOP, 3, None)
+
+
+def test_a_long_thought_is_not_decoded_again_for_every_line(
+    reciting: Any,  # noqa: ANN401 - see the fixture
+    text_request: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, markers, opens = reciting
+    model: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
+    loaded = part("checkpoint.loading").load(model.description, model.options)
+    [prompt] = part("tokens.rendering").render(
+        loaded.tokenizer, [text_request("Where?", form=Form.CHAT, stop=("\n",))], 10**6
+    )
+    lengths: list[int] = []
+
+    def watched(tokenizer: object, ids: Sequence[int], *rest: object) -> str:
+        lengths.append(len(ids))
+        return str(decode(tokenizer, ids, *rest))
+
+    decode = part("tokens.detokenization").decode
+    for module in ("tokens.stops", "tokens.thoughts"):
+        monkeypatch.setattr(part(module), "decode", watched)
+    new = [] if opens else loaded.tokenizer.encode(f"{markers.start}\n", add_special_tokens=False)
+    one = loaded.tokenizer.convert_tokens_to_ids(THOUGHT[0])
+    for _ in range(300):
+        new.append(one)
+        assert not part("tokens.stops").is_stopped(loaded, prompt, new)
+    assert max(lengths) <= 32
+    new += [loaded.tokenizer.convert_tokens_to_ids(each) for each in (markers.end, "\n\n", "Kra")]
+    assert not part("tokens.stops").is_stopped(loaded, prompt, new)
+    new.append(loaded.tokenizer.convert_tokens_to_ids("!\n"))
+    assert part("tokens.stops").is_stopped(loaded, prompt, new)
 
 
 def test_thinking_that_never_ends_is_told_as_such(reciting: Any, ask: Ask) -> None:  # noqa: ANN401 - see the fixture
