@@ -14,7 +14,7 @@ FUNCTION_LINES = 60
 FUNCTION_LINES_P95 = 40
 MODULE_NAMES_REFUSED = {"util", "utils", "common", "helper", "helpers", "base", "manager", "misc"}
 PLUGIN_IMPORTS = re.compile(
-    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|decoder(\.\w+)?))?"
+    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|sampling|thinking|decoder(\.\w+)?))?"
 )
 """The public modules of the engine; `xlingual.plugins` itself, `run`, `store` and the rest are not for plugins."""
 

@@ -91,6 +91,8 @@ class HfModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as it is known."""
+        for note in self.description.notes:
+            self._note_once(note)
         tokenized: list[Tokenized] = []
         for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
@@ -120,6 +122,11 @@ class HfModel:
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
         by_engine = {self.options.engine or "packed": list(prompts)}
+        if self.description.constraints and "static" not in by_engine:
+            self._note_once(
+                f"static batches answer, for the model bars tokens: {', '.join(self.description.constraints)}"
+            )
+            by_engine = {"static": list(prompts)}
         if "packed" in by_engine:
             lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
             by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
@@ -152,7 +159,8 @@ class HfModel:
 
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
-        return encode_answers(self.description.tokenizer, texts, self.description.end_ids)
+        described = self.description
+        return encode_answers(described.tokenizer, texts, described.end_ids, end=described.learnt_end)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""

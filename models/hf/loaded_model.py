@@ -1,9 +1,11 @@
 """A model whose weights are in memory, and what generation and scoring must know of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from xlingual.decoder.protocols import CausalLMOutput, DecoderModel
+from xlingual.identity import Json
 
 from .tokens.rendering import Tokenizer
 
@@ -60,3 +62,5 @@ class LoadedModel:
     """The fused forward pass, where it was verified to compute what the model does."""
     verified: bool = False
     """Whether the packed engine was verified to compute what the model does."""
+    constraints: Mapping[str, Json] = field(default_factory=dict)
+    """Tokens that the model's own configuration bars, as `GenerationConfig` takes them; only `generate` obeys them."""

@@ -25,6 +25,7 @@ def load(description: Description, options: ModelOptions) -> LoadedModel:
         pad_id=description.pad_id,
         context_length=description.spec.context_length,
         shared=is_shared(model),
+        constraints=description.constraints,
     )
 
 

@@ -75,6 +75,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
         max_new_tokens=batch[0].request.max_new_tokens,
         eos_token_id=list(loaded.end_ids) or None,
         pad_token_id=loaded.pad_id,
+        **loaded.constraints,
     )
     finite = _FiniteCheck()
     ends = _RowEnds(
