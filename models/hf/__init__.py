@@ -8,6 +8,7 @@
     packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
     static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
     paged          the engine of transformers' continuous batching
+    encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
     responses      generated tokens to responses
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
@@ -18,6 +19,7 @@ An engine is how a local model generates: packed, static or paged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +35,8 @@ from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .encoder_decoder.generation import generate_answers
+from .encoder_decoder.likelihood import score_choices
 from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
@@ -103,6 +107,9 @@ class HfModel:
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
         """Answer requests that are tokenized already, here or by another process."""
+        if self.description.encoder_decoder is not None:
+            yield from self._answer_encoder_decoder(tokenized)
+            return
         prompts: list[Rendered] = []
         for each in tokenized:
             if not isinstance(each, Rendered):
@@ -115,6 +122,20 @@ class HfModel:
             yield from self._generate(prompts)
         if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
             yield from self._score(choices)
+
+    def _answer_encoder_decoder(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        if self.options.engine in ("packed", "paged"):
+            self._note_once(f"static batches answer: the {self.options.engine} engine takes decoders only")
+        loaded = self._load()
+        overflows = [find_overflow(loaded, each) for each in tokenized if isinstance(each, Rendered)]
+        yield from (each for each in overflows if each is not None)
+        lost = {each.key for each in overflows if each is not None}
+        prompts = [each for each in tokenized if isinstance(each, Rendered) and each.request.key not in lost]
+        choices = [each for each in tokenized if isinstance(each, TokenizedChoices)]
+        with deterministic() if self.options.deterministic else nullcontext():
+            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static", STATIC_BATCH_SIZE)
+            yield from generate_answers(loaded, prompts, limit)
+            yield from score_choices(loaded, choices, limit)
 
     def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
         if self.options.deterministic:

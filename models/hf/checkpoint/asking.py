@@ -9,6 +9,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.sampling import Sampling
 from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, find_markers
 
+from ..encoder_decoder.description import EncoderDecoder, describe_encoder_decoder
 from ..tokens.chat_template import ChosenTemplate, choose_template
 from ..tokens.rendering import Tokenizer, turn_end
 from .generation_config import constraints, dropped_fields, end_tokens, read_generation_config, recommended_sampling
@@ -30,8 +31,15 @@ class Asking:
     """What the model recommends."""
     constraints: Mapping[str, Json]
     """Tokens that its configuration bars, as `GenerationConfig` takes them."""
+    encoder_decoder: EncoderDecoder | None
+    """What an encoder-decoder says an answer after; None for a decoder."""
     dropped: str | None
     """Fields of its generation_config that are not followed."""
+
+    @property
+    def translates(self) -> bool:
+        """Whether the model is a translator, which is asked with the bare sentence."""
+        return self.encoder_decoder is not None and self.encoder_decoder.translator is not None
 
     @property
     def identity(self) -> dict[str, Json]:
@@ -48,8 +56,10 @@ class Asking:
 
     def details(self, tokenizer: Tokenizer) -> dict[str, str]:
         """Return what a reader should know of it."""
+        names = tokenizer.convert_ids_to_tokens(list(self.end_ids))
+        ends = [name or f"token {token}" for name, token in zip(names, self.end_ids, strict=True)]
         found = {
-            "end tokens": ", ".join(tokenizer.convert_ids_to_tokens(list(self.end_ids))),
+            "end tokens": ", ".join(ends),
             "chat template": self.chat.name,
             "date in the chat template": self.chat.date,
             "window": self.window.note,
@@ -79,6 +89,7 @@ def read_asking(folder: Path, config: object, tokenizer: Tokenizer, vocabulary: 
         thinking=_thinking(chat, options.thinking_end),
         sampling=recommended_sampling(generation),
         constraints=constraints(generation),
+        encoder_decoder=describe_encoder_decoder(config, generation, tokenizer),
         dropped=dropped_fields(generation),
     )
 

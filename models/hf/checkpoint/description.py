@@ -13,15 +13,17 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
+from ..encoder_decoder.description import EncoderDecoder
 from ..packed.verification import longest_text
 from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
 from .asking import read_asking
-from .files import Checkpoint, check_weights, locate, may_run_code, safe_files
+from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
 from .provenance import parent_of, suitable_template, tuned_template
+from .quantization import check_quantization, quantization_method
 from .tokenizer_files import load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -63,13 +65,22 @@ class Description:
     """The token that ends a turn, where the model is asked by its chat template; None: the tokenizer's end token."""
     constraints: Mapping[str, Json] = field(default_factory=dict)
     """Tokens that the model's own configuration bars, as `GenerationConfig` takes them."""
+    encoder_decoder: EncoderDecoder | None = None
+    """What an encoder-decoder says an answer after; None for a decoder."""
+    quantized: bool = False
+    """Whether the weights are quantized; then they are placed while they are loaded, and not moved."""
     notes: tuple[str, ...] = ()
     """What a user should be told with the first answers."""
 
     @property
     def tokenizer_context(self) -> TokenizerContext:
         """What decides the tokens of a request."""
-        return TokenizerContext(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
+        return TokenizerContext(
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            window=self.spec.context_length,
+            encoder_decoder=self.encoder_decoder,
+        )
 
 
 def describe(name: str, options: ModelOptions) -> Description:
@@ -86,6 +97,9 @@ def describe(name: str, options: ModelOptions) -> Description:
     checkpoint = locate(name, options)
     trusted = may_run_code(checkpoint, options)
     check_weights(checkpoint, options)
+    quantized = quantization_method(read_config(checkpoint.folder / "config.json"))
+    if quantized is not None:
+        check_quantization(quantized, checkpoint.label)
     with loading_errors(checkpoint.label):
         config, tokenizer = _read_description(checkpoint.folder, trusted=trusted)
         difference = tokenizer_difference(checkpoint.folder, tokenizer)
@@ -101,7 +115,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
         fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers),
         dtype=dtype,
-        template=suitable_template(checkpoint, chat=bool(asking.chat.text)),
+        template="translation" if asking.translates else suitable_template(checkpoint, chat=bool(asking.chat.text)),
         context_length=asking.window.tokens,
         parent=parent_of(checkpoint.folder),
         thinking=asking.thinking,
@@ -119,6 +133,8 @@ def describe(name: str, options: ModelOptions) -> Description:
         trusted=trusted,
         learnt_end=asking.learnt_end if spec.template == "chat" else None,
         constraints=asking.constraints,
+        encoder_decoder=asking.encoder_decoder,
+        quantized=quantized is not None,
         notes=() if difference is None else (difference,),
     )
 

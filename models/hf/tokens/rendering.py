@@ -61,8 +61,8 @@ class Tokenizer(Protocol):
         """Tokenize texts: `input_ids` holds a list a text."""
         ...
 
-    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        """Return the name of each token."""
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str | None]:
+        """Return the name of each token; None for one beyond the vocabulary."""
         ...
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:

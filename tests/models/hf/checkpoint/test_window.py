@@ -72,3 +72,11 @@ def test_where_the_configuration_does_not_say(copy: Path, limit: int, wanted: in
     path = copy / "config.json"
     path.write_text(json.dumps({**mamba, "eos_token_id": 2}))
     assert describe(copy, {}, {"model_max_length": limit}, wanted).context_length == window
+
+
+def test_relative_positions_have_no_window(copy: Path) -> None:
+    """T5 reads texts of any length, whatever its tokenizer says; the user may still say how many."""
+    t5 = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "vocab_size": 320, "d_model": 32}
+    (copy / "config.json").write_text(json.dumps({**t5, "decoder_start_token_id": 0, "eos_token_id": 2}))
+    assert describe(copy, {}, {"model_max_length": 512}).context_length is None
+    assert describe(copy, {}, {}, 700).context_length == 700
