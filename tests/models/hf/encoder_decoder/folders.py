@@ -52,7 +52,7 @@ def _t5(folder: Path, kind: type, config: type, special: list[str]) -> None:
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
     _save(folder, kind, config(
         vocab_size=len(tokenizer), **sizes, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, initializer_factor=3.0,
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, initializer_factor=1.0,
     ))  # fmt: skip
 
 
