@@ -10,7 +10,9 @@
     paged          the engine of transformers' continuous batching
     encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
+    sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
+    thinking_budget    thinking that is ended after so many tokens, then the answer
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
@@ -29,6 +31,7 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 from xlingual.text import did_you_mean
+from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, describe
@@ -43,11 +46,12 @@ from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import longest_text, verify
 from .paged.continuous_batching import generate_paged
-from .responses import find_overflow
+from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
+from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
@@ -119,7 +123,7 @@ class HfModel:
             else:
                 prompts.append(each)
         if prompts:
-            yield from self._generate(prompts)
+            yield from answer_in_steps(self._load(), prompts, self._generate)
         if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
             yield from self._score(choices)
 
@@ -137,26 +141,36 @@ class HfModel:
             yield from generate_answers(loaded, prompts, limit)
             yield from score_choices(loaded, choices, limit)
 
-    def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
+    def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response | Thought]:
         if self.options.deterministic:
             with deterministic():
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
-        by_engine = {self.options.engine or "packed": list(prompts)}
-        if self.description.constraints and "static" not in by_engine:
-            self._note_once(
-                f"static batches answer, for the model bars tokens: {', '.join(self.description.constraints)}"
-            )
-            by_engine = {"static": list(prompts)}
-        if "packed" in by_engine:
-            lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
-            by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
-        elif "paged" in by_engine:
-            by_engine["paged"], by_engine["static"] = self._split_by_angles(prompts)
-        for engine, chosen in by_engine.items():
+        for engine, chosen in self._by_engine(prompts).items():
             if chosen:
                 limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
+
+    def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
+        """Return the prompts by the engine that answers them, as it follows from each prompt alone."""
+        if self.options.engine == "static":
+            return {"static": list(prompts)}
+        if barred := ", ".join(self.description.constraints):
+            self._note_once(f"static batches answer, for the model bars tokens: {barred}")
+            return {"static": list(prompts)}
+        found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
+        if self.options.engine == "paged":
+            greedy = [each for each in prompts if each.request.sampling is None]
+            found["packed"] = [each for each in prompts if each.request.sampling is not None]
+            found["paged"], found["static"] = self._split_by_angles(greedy)
+            if found["packed"]:
+                self._note_once("the paged engine draws no samples by their seeds: the packed engine does")
+        if packed := found["packed"]:
+            found["packed"], padded = self._choose_engine(
+                packed, [len(each.ids) + each.max_new_tokens for each in packed]
+            )
+            found["static"] += padded
+        return found
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
@@ -212,7 +226,9 @@ class HfModel:
 
     def _load(self) -> LoadedModel:
         if self.loaded is None:
-            self.loaded = load(self.description, self.options)
+            known = self.spec.thinking
+            markers = KNOWN_MARKERS if known is None else (known,)
+            self.loaded = replace(load(self.description, self.options), markers=markers)
         return self.loaded
 
     def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
@@ -238,10 +254,10 @@ class HfModel:
         longest = longest_short_text(self._load().model.config)
         if longest is None:
             return list(prompts), []
-        short = [each for each in prompts if len(each.ids) + each.request.max_new_tokens <= longest]
+        short = [each for each in prompts if len(each.ids) + each.max_new_tokens <= longest]
         if len(short) < len(prompts):
             self._note_once(f"static batches answer what is over {longest} tokens, the paged engine the rest")
-        return short, [each for each in prompts if len(each.ids) + each.request.max_new_tokens > longest]
+        return short, [each for each in prompts if len(each.ids) + each.max_new_tokens > longest]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:
@@ -252,7 +268,7 @@ class HfModel:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
 
 
-ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response]]] = {
+ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response | Thought]]] = {
     "packed": generate_packed,
     "static": generate,
     "paged": generate_paged,

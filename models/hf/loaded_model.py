@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from xlingual.decoder.protocols import CausalLMOutput, DecoderModel
 from xlingual.identity import Json
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
 
 from .encoder_decoder.description import EncoderDecoder
 from .tokens.rendering import Tokenizer
@@ -57,6 +58,8 @@ class LoadedModel:
     pad_id: int
     """Padding; always masked, so any token will do."""
     context_length: int | None
+    markers: tuple[ThinkingMarkers, ...] = KNOWN_MARKERS
+    """What its thinking may begin and end with."""
     shared: bool = False
     """Whether other models of this process use the same modules, which must then stay as they are."""
     fused: "FusedLlama | None" = None

@@ -167,7 +167,7 @@ def _size(entry: _Entry) -> int:
 
 def _digest(request: Request) -> bytes:
     """Return a hash of all that decides the tokens of a request."""
-    parts = [request.form.value]
+    parts = [request.form.value, request.thinking or ""]
     parts += [part for message in request.messages for part in (message.role.value, message.text)]
     if request.choices is not None:
         parts += ["choices", str(len(request.choices))]

@@ -10,6 +10,7 @@ from xlingual.records import Failure, Form, Request
 
 from ..limits import attempt
 from .chat_template import render_messages, require_one
+from .thinking_switch import thinking_variables
 from .turn_end import TurnEnd, find_turn_end
 
 
@@ -50,9 +51,18 @@ class Tokenizer(Protocol):
         ...
 
     def apply_chat_template(
-        self, conversation: list[dict[str, object]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: list[dict[str, object]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        **variables: bool | str,
     ) -> str:
-        """Render messages, each with `role` and `content`, a text or a list of parts."""
+        """Render messages, each with `role` and `content`, a text or parts; `variables` are the template's own."""
+        ...
+
+    def __hash__(self) -> int:
+        """A tokenizer is equal to itself only."""
         ...
 
     def __call__(
@@ -76,6 +86,27 @@ class Rendered:
 
     request: Request
     ids: tuple[int, ...]
+    answered: int = 0
+    """Of `ids`, the last so many belong to the answer: they were generated before, as its thinking."""
+    limit: int | None = None
+    """Tokens to generate, where not as many as the request says."""
+    is_thinking_only: bool = False
+    """Whether the end of the thinking ends the generation."""
+
+    @property
+    def question_ids(self) -> tuple[int, ...]:
+        """What was asked."""
+        return self.ids[: len(self.ids) - self.answered]
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """What of the answer is there already."""
+        return self.ids[len(self.ids) - self.answered :]
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens to generate."""
+        return self.request.max_new_tokens if self.limit is None else self.limit
 
 
 def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
@@ -130,20 +161,24 @@ def _render_chats(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[lis
 def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
     """Return the text of a request as the tokenizer gets it: the chat template's, or the messages as they stand."""
     if request.form is Form.TEXT:
+        thinking_variables(None, request.thinking)
         return "".join(message.text for message in request.messages)
     require_one(tokenizer.chat_template)
-    return render_messages(partial(apply_template, tokenizer, answers=True), request.messages)
+    variables = thinking_variables(tokenizer.chat_template, request.thinking)
+    return render_messages(partial(apply_template, tokenizer, cue=True, variables=variables), request.messages)
 
 
-def apply_template(tokenizer: Tokenizer, conversation: list[dict[str, object]], *, answers: bool) -> str | Failure:
-    """Return the chat as the template renders it, with the cue of an answer where one `answers`, or what it raises.
+def apply_template(
+    tokenizer: Tokenizer, conversation: list[dict[str, object]], *, cue: bool, variables: Mapping[str, bool | str]
+) -> str | Failure:
+    """Return the chat as the template renders it, with the `cue` of an answer or without, or what it raises.
 
     Raises ModelError where the template does what the sandbox forbids.
     """
     from jinja2.exceptions import SecurityError, TemplateError  # noqa: PLC0415 - comes with transformers, heavy
 
     try:
-        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=answers)
+        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=cue, **variables)
     except SecurityError as error:
         hint = "do not use this model before its template is mended"
         raise ModelError(f"the chat template was refused by the sandbox: {error}", hint=hint) from error
@@ -164,7 +199,7 @@ def turn_end(tokenizer: Tokenizer) -> TurnEnd | None:
     if not isinstance(tokenizer.chat_template, str):
         return None
     added = {token: str(text) for token, text in tokenizer.added_tokens_decoder.items()}
-    return find_turn_end(partial(apply_template, tokenizer, answers=False), added, tokenizer.bos_token_id)
+    return find_turn_end(partial(apply_template, tokenizer, cue=False, variables={}), added, tokenizer.bos_token_id)
 
 
 def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:

@@ -1,6 +1,5 @@
 """Encoder-decoders answer as transformers' own `generate` does one by one, and score as its loss."""
 
-import importlib
 import importlib.util
 import json
 import math
@@ -19,6 +18,7 @@ from xlingual.errors import ModelError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Finish, Request, Translation
 from xlingual.registry import MODELS
+from xlingual.sampling import Sampling
 from xlingual.text import find_stop
 
 MakeRequest = Callable[..., Request]
@@ -208,12 +208,15 @@ def test_a_translator_is_asked_for_translations_only(family: str, folder: Path, 
         open_hf(folder).count_tokens([request])
 
 
-def test_what_sampling_asks_for_is_a_failure(folder: Path, family: str, text_request: MakeRequest) -> None:
-    request = ask(family, "The fox", text_request)
-    sampled = replace(request, sampling=importlib.import_module("xlingual.sampling").Sampling(temperature=1.0))
-    [response] = open_hf(folder).answer([sampled])
-    assert response.failure is not None
-    assert "greedily" in response.failure.message
+def test_samples_are_drawn_by_their_seeds(folder: Path, family: str, text_request: MakeRequest) -> None:
+    """The same in any company; another seed draws another answer."""
+
+    def answers(rows: int, seed: int) -> dict[str, str | None]:
+        sampling = Sampling(temperature=2.0, seed=seed)
+        requests = [ask(family, text, text_request, sampling=sampling) for text in PROMPTS[:6]]
+        return {each.key: each.text for each in open_hf(folder, batch_size=rows).answer(requests)}
+
+    assert answers(1, 5) == answers(4, 5) != answers(4, 6)
 
 
 def test_weights_that_do_not_fit_never_answer(
