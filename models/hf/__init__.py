@@ -188,7 +188,9 @@ class HfModel:
             yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
-        """Return the tokens of each prompt, or why there are none."""
+        """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""
+        if self.description.encoder_decoder is not None:
+            raise ModelError("an encoder-decoder cannot be tuned here", where=self.spec.name, hint="tune a decoder")
         rendered = render(self.description.tokenizer, requests, self.description.vocabulary)
         return [each if isinstance(each, Failure) else each.ids for each in rendered]
 

@@ -116,7 +116,8 @@ def _translator(config: object, tokenizer: object) -> Translator | None:
 def _language_tokens(tokenizer: object) -> dict[str, int]:
     """Return the tokens of languages: the tokenizer's own table, or its added tokens that look like NLLB's codes."""
     table: Mapping[str, int] = getattr(tokenizer, "lang_code_to_id", None) or {}
-    if table:
-        return dict(table)
+    if table:  # a vocabulary that was cut holds the unknown token for the languages that it lost
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        return {code: token for code, token in table.items() if token != unknown}
     added: Mapping[int, object] = getattr(tokenizer, "added_tokens_decoder", {})
     return {str(text): token for token, text in added.items() if NLLB_CODE.fullmatch(str(text))}

@@ -199,6 +199,11 @@ def test_languages_by_our_table(
         assert token == rendered.ids[-1 if family == "mbart" else 0]
 
 
+def test_encoder_decoders_are_not_tuned(family: str, folder: Path, text_request: MakeRequest) -> None:
+    with pytest.raises(ModelError, match="cannot be tuned"):
+        open_hf(folder).prompt_ids([ask(family, "The fox", text_request)])
+
+
 def test_a_translator_is_asked_for_translations_only(family: str, folder: Path, text_request: MakeRequest) -> None:
     request = text_request("The fox")
     if family == "mt5":
