@@ -3,13 +3,17 @@
 import importlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from transformers.quantizers import auto
 
 from xlingual.errors import EnvironmentFault, ModelError
 from xlingual.plugin import ModelOptions
+from xlingual.records import Request
 from xlingual.registry import MODELS
 
 quantization = importlib.import_module("xlingual.plugins.models.hf.checkpoint.quantization")
@@ -64,3 +68,26 @@ def test_every_method_of_transformers_is_in_the_table() -> None:
     """Names with a number of bits are bitsandbytes'; GGUF files are converted."""
     apart = {"bitsandbytes_4bit", "bitsandbytes_8bit", "gguf", "gemma", "fouroversix"}
     assert set(auto.AUTO_QUANTIZER_MAPPING) - apart <= set(quantization.PACKAGES)
+
+
+def test_weights_in_fp8_answer_as_what_they_stand_for(
+    copy: Path, tmp_path: Path, text_request: Callable[..., Request]
+) -> None:
+    """transformers makes plain weights of them where there is no GPU."""
+    plain: dict[str, torch.Tensor] = load_file(copy / "model.safetensors")
+    quantized = dict(plain)
+    for name in [each for each in plain if each.endswith("proj.weight")]:
+        scale = plain[name].abs().max() / 448
+        quantized[name] = (plain[name] / scale).to(torch.float8_e4m3fn)
+        quantized[f"{name}_scale_inv"] = scale.reshape(1, 1)
+        plain[name] = quantized[name].float() * scale
+    twin = Path(shutil.copytree(copy, tmp_path / "twin"))
+    save_file(plain, twin / "model.safetensors", metadata={"format": "pt"})
+    save_file(quantized, copy / "model.safetensors", metadata={"format": "pt"})
+    describe(copy, quant_method="fp8", activation_scheme="dynamic", weight_block_size=[128, 128])
+    request = text_request("The fox")
+    found, expected = (
+        list(MODELS.get("hf")(str(folder), ModelOptions(device="cpu", dtype="float32")).answer([request]))
+        for folder in (copy, twin)
+    )
+    assert found == expected
