@@ -8,6 +8,7 @@
     packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
     static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
     paged          the engine of transformers' continuous batching
+    encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
     sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
@@ -20,6 +21,7 @@ An engine is how a local model generates: packed, static or paged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,8 @@ from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .encoder_decoder.generation import generate_answers
+from .encoder_decoder.likelihood import score_choices
 from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
@@ -95,6 +99,8 @@ class HfModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as it is known."""
+        for note in self.description.notes:
+            self._note_once(note)
         tokenized: list[Tokenized] = []
         for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
@@ -105,6 +111,9 @@ class HfModel:
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
         """Answer requests that are tokenized already, here or by another process."""
+        if self.description.encoder_decoder is not None:
+            yield from self._answer_encoder_decoder(tokenized)
+            return
         prompts: list[Rendered] = []
         for each in tokenized:
             if not isinstance(each, Rendered):
@@ -117,6 +126,20 @@ class HfModel:
             yield from answer_in_steps(self._load(), prompts, self._generate)
         if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
             yield from self._score(choices)
+
+    def _answer_encoder_decoder(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        if self.options.engine in ("packed", "paged"):
+            self._note_once(f"static batches answer: the {self.options.engine} engine takes decoders only")
+        loaded = self._load()
+        overflows = [find_overflow(loaded, each) for each in tokenized if isinstance(each, Rendered)]
+        yield from (each for each in overflows if each is not None)
+        lost = {each.key for each in overflows if each is not None}
+        prompts = [each for each in tokenized if isinstance(each, Rendered) and each.request.key not in lost]
+        choices = [each for each in tokenized if isinstance(each, TokenizedChoices)]
+        with deterministic() if self.options.deterministic else nullcontext():
+            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static", STATIC_BATCH_SIZE)
+            yield from generate_answers(loaded, prompts, limit)
+            yield from score_choices(loaded, choices, limit)
 
     def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response | Thought]:
         if self.options.deterministic:
@@ -131,6 +154,9 @@ class HfModel:
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
         """Return the prompts by the engine that answers them, as it follows from each prompt alone."""
         if self.options.engine == "static":
+            return {"static": list(prompts)}
+        if barred := ", ".join(self.description.constraints):
+            self._note_once(f"static batches answer, for the model bars tokens: {barred}")
             return {"static": list(prompts)}
         found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
         if self.options.engine == "paged":
@@ -162,13 +188,16 @@ class HfModel:
             yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
-        """Return the tokens of each prompt, or why there are none."""
+        """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""
+        if self.description.encoder_decoder is not None:
+            raise ModelError("an encoder-decoder cannot be tuned here", where=self.spec.name, hint="tune a decoder")
         rendered = render(self.description.tokenizer, requests, self.description.vocabulary)
         return [each if isinstance(each, Failure) else each.ids for each in rendered]
 
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
-        return encode_answers(self.description.tokenizer, texts, self.description.end_ids)
+        described = self.description
+        return encode_answers(described.tokenizer, texts, described.end_ids, end=described.learnt_end)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""

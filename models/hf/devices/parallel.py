@@ -59,6 +59,8 @@ class ParallelModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as a worker sends it."""
+        for note in () if self.workers else self.description.notes:
+            self.note(note)
         tokenized: list[Tokenized] = []
         for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):

@@ -76,10 +76,11 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
         max_new_tokens=batch[0].max_new_tokens,
         eos_token_id=list(loaded.end_ids) or None,
         pad_token_id=loaded.pad_id,
+        **loaded.constraints,
     )
-    finite = _FiniteCheck()
-    ends = _RowEnds(loaded, batch, width)
-    processors = [finite, _Draws(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
+    finite = FiniteCheck()
+    ends = RowEnds(loaded, batch, width)
+    processors = [finite, Draws(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
     with torch.inference_mode():
         sequences = loaded.model.generate(
             input_ids=ids.to(loaded.device),
@@ -95,10 +96,11 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
     ]
 
 
-class _FiniteCheck:
+class FiniteCheck:
     """A logits processor that changes nothing and records which rows were finite at each step."""
 
     def __init__(self) -> None:
+        """Begin before the first step."""
         self.finite: list[torch.Tensor] = []
 
     def __call__(self, _input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
@@ -112,7 +114,7 @@ class _FiniteCheck:
         return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
-class _Draws:
+class Draws:
     """A logits processor that draws the next token of each row with sampling, and leaves only that one possible."""
 
     def __init__(self, batch: Sequence[Rendered], width: int) -> None:
@@ -131,7 +133,7 @@ class _Draws:
         return scores
 
 
-class _RowEnds:
+class RowEnds:
     """A stopping criterion that ends each row by itself; a finished row is not decoded again."""
 
     def __init__(self, loaded: LoadedModel, batch: Sequence[Rendered], width: int) -> None:
