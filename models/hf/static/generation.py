@@ -18,6 +18,9 @@ from ..tokens.stops import is_stopped
 if TYPE_CHECKING:
     import torch
 
+AT_BEGIN = "begin_suppress_tokens"
+"""The constraint that holds for the first token of an answer, which the text after its thinking does not begin with."""
+
 
 def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response | Thought]:
     """Answer every prompt, longest first, and yield the responses of each batch as soon as it is done.
@@ -40,11 +43,11 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
 
 
 def _group(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
-    """Yield the prompts that share a token limit, stop strings and rotary angles, the longest first."""
+    """Yield the prompts that share a token limit, stop strings, rotary angles and barred tokens, the longest first."""
 
-    def kind(prompt: Rendered) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
+    def kind(prompt: Rendered) -> tuple[bool, int, tuple[str, ...], tuple[int, ...]]:
         new = prompt.max_new_tokens
-        return new, prompt.request.stop, batch_key(loaded.model.config, len(prompt.ids), new)
+        return prompt.answered > 0, new, prompt.request.stop, batch_key(loaded.model.config, len(prompt.ids), new)
 
     ordered = sorted(prompts, key=lambda prompt: (kind(prompt), -len(prompt.ids)))
     for _, group in groupby(ordered, kind):
@@ -76,7 +79,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
         max_new_tokens=batch[0].max_new_tokens,
         eos_token_id=list(loaded.end_ids) or None,
         pad_token_id=loaded.pad_id,
-        **loaded.constraints,
+        **{name: value for name, value in loaded.constraints.items() if not (batch[0].answered and name == AT_BEGIN)},
     )
     finite = FiniteCheck()
     ends = RowEnds(loaded, batch, width)

@@ -1,7 +1,9 @@
 """Local models that think: their switch, their markers, stop strings, and the budget; on a model that recites."""
 
 import importlib
+import json
 import pickle
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +224,16 @@ def test_a_model_that_does_not_think_has_its_usual_tokens(
     for each in asked:
         plain = found[f"{each.max_new_tokens} {each.stop} None"]
         assert replace(found[each.key], key=plain.key) == plain
+
+
+def test_tokens_barred_from_the_beginning_are_not_barred_after_the_thinking(
+    qwen: Path, tmp_path: Path, ask: Ask
+) -> None:
+    folder = shutil.copytree(qwen, tmp_path / "barred")
+    barred = AutoTokenizer.from_pretrained(qwen).convert_tokens_to_ids("\n\n")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "begin_suppress_tokens": [barred]}))
+    assert ask(folder, max_thinking_tokens=20) == ask(folder) == ask(qwen)
 
 
 def test_the_answer_has_its_own_limit(qwen: Path, ask: Ask) -> None:
