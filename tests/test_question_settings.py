@@ -8,6 +8,7 @@ import pytest
 from xlingual.errors import UsageError
 from xlingual.planning import RunSettings, TaskPlan, plan_task
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
+from xlingual.plugin_checks.tasks import CheckedTask
 from xlingual.question_settings import QuestionSettings, SamplingChoice, settle_question, word_tasks
 from xlingual.records import ModelSpec, Role, TaskSpec
 from xlingual.sampling import Sampling, sample_sampling
@@ -123,7 +124,9 @@ def test_a_system_message_comes_first_in_every_form() -> None:
 
 
 def test_the_user_s_system_message_goes_before_the_task_s_and_an_empty_one_is_none() -> None:
-    task = _task()
+    checked = _task()
+    assert isinstance(checked, CheckedTask)
+    task = checked.task
     assert isinstance(task, GenerationTask)
     task = replace(task, spec=replace(task.spec, system="Answer in one word."))
     assert _plan(task, QuestionSettings()).protocol.system == "Answer in one word."

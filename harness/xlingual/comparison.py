@@ -110,7 +110,7 @@ def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
     if len({len(each) for row in rows for each in row if each is not None}) > 1:
         raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
     clusters = [str(first.samples[each][0]["cluster"]) for each in ids]
-    found = paired_difference(find_metric(metric), rows[0], rows[1], clusters)
+    found = paired_difference(find_metric(metric, task=task), rows[0], rows[1], clusters)
     values = [estimate.value for estimate in estimates]
     if found is None or values[0] is None or values[1] is None:
         raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")

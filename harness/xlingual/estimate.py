@@ -7,12 +7,14 @@ for translation Koehn 2004). Metrics are formulas of sums, so that a resample is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import XlingualError
-from .plugin import FloatArray, Metric
+from .errors import PluginError, XlingualError
+from .metrics import is_own
+from .plugin import SHARE, Bounds, FloatArray, Metric
 from .records import Estimate, Statistics
 
 RESAMPLES = 1000
@@ -45,7 +47,7 @@ def estimate(
     """Return `metric` over the examples that have statistics, with its 95% percentile interval.
 
     `statistics` and `clusters` have one entry an example; an entry of None is an unscored example. The interval is
-    None with fewer than two clusters. The same arguments give the same numbers. Raises XlingualError for statistics
+    None with fewer than two clusters. The same arguments give the same numbers. Raises PluginError for statistics
     that are not finite or not all of one length, which only a fault in the metric can give.
     """
     scored = [index for index, row in enumerate(statistics) if row is not None]
@@ -68,6 +70,7 @@ def estimate(
         unscored=len(statistics) - len(scored),
         signature=metric.signature(language),
         reason=None,
+        **_declared(metric),
     )
 
 
@@ -110,7 +113,23 @@ def _without_value(metric: Metric, language: str, count: int, reason: str) -> Es
         unscored=count,
         signature=metric.signature(language),
         reason=reason,
+        **_declared(metric),
     )
+
+
+class _Declared(TypedDict, total=False):
+    """What an Estimate says of its metric, for boards that do not have it."""
+
+    higher_is_better: bool
+    bounds: Bounds
+
+
+def _declared(metric: Metric) -> _Declared:
+    """Return what a metric says of its scores; nothing for xlingual's own, which every board knows."""
+    if is_own(metric.name):
+        return {}
+    found: _Declared = {"higher_is_better": metric.higher_is_better}
+    return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}
 
 
 def _sum_clusters(
@@ -123,11 +142,11 @@ def _sum_clusters(
     groups: NDArray[np.intp] = np.array([numbers.setdefault(clusters[index], len(numbers)) for index in chosen])
     rows = [statistics[index] for index in chosen]
     if len({len(row) for row in rows if row is not None}) != 1:
-        raise XlingualError("examples have statistics of different lengths", where=metric.name)
+        raise PluginError("examples have statistics of different lengths", where=metric.name)
     values: FloatArray = np.array(rows, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
-        raise XlingualError(
+        raise PluginError(
             f"the statistics {rows[bad[0]]} of example {chosen[bad[0]] + 1} are not finite",
             where=metric.name,
             hint="this is a fault in the metric: an example that cannot be judged has None",

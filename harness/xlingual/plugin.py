@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FloatArray: TypeAlias = "NDArray[np.float64]"
+Bounds: TypeAlias = tuple[float | None, float | None]
+SHARE: Bounds = (0.0, 100.0)
+"""The bounds of shares in per cent, and of most scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,6 +378,11 @@ class Metric(Protocol):
         """False for rates of failure."""
         ...
 
+    @property
+    def bounds(self) -> Bounds:
+        """The smallest and the largest score that there can be, None where there is none: (0.0, 100.0) for shares."""
+        ...
+
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for answers in `language` on this machine, or None."""
         ...
@@ -388,5 +396,5 @@ class Metric(Protocol):
         ...
 
     def combine(self, sums: FloatArray) -> FloatArray:
-        """Turn summed statistics, shape (..., k), into scores from 0 to 100, shape (...); NaN where undefined."""
+        """Turn summed statistics, shape (..., k), into scores within the bounds, shape (...); NaN where undefined."""
         ...

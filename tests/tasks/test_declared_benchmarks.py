@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli.progress import SilentRunObserver
-from xlingual.declared import DeclaredTask
 from xlingual.planning import RunSettings, plan_task
-from xlingual.plugin import DataSource, ModelOptions, Task
+from xlingual.plugin import DataSource, ModelOptions, RewordableTask, Task
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
@@ -35,7 +34,7 @@ def test_every_language_can_be_asked_in_its_words_and_in_english(family: str, co
     tasks = select_tasks([f"{family}/*"], [])
     assert len(tasks) == count
     for each in tasks:
-        assert isinstance(each, DeclaredTask)
+        assert isinstance(each, RewordableTask)
         assert each.spec.shot_split is not None
         assert each.prompt_languages()[0] == each.spec.prompt_language
         assert "en" in each.prompt_languages()

@@ -23,7 +23,8 @@ _COMMANDS = {
     "report": ("report", "Write a page of an experiment: models, gains, leaderboard, law, budget."),
     "xllama": ("xllama", "The whole pipeline: tune x- and m-models, evaluate, fit the law, split a budget, report."),
     "track": ("track", "Send offline archives of runs to a tracker."),
-    "tasks": ("tasks", "List task families, their languages and directions."),
+    "tasks": ("tasks", "List and search tasks; check one of your own."),
+    "metrics": ("metrics", "List metrics: direction, bounds, languages, signature."),
     "models": ("models", "List model backends."),
     "lm-eval": ("lm_eval", "Run lm-eval with our models and tasks."),
     "lm-eval-path": ("lm_eval_path", "Write our tasks for lm-eval and print their folder."),
@@ -33,7 +34,7 @@ _COMMANDS = {
 
 HELP_OPTIONS = ["-h", "--help"]
 EXIT_CODES = (
-    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model or config; 4 auth; "
+    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model, config or plugin; 4 auth; "
     "5 environment; 70 bug; 130/143 signal."
 )
 

@@ -7,6 +7,8 @@ from ..errors import EnvironmentFault, ModelError, XlingualError
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """Named in the RuntimeError that torch raises when memory of the host runs out."""
+MAX_REASON = 400
+"""Characters of an exception in our message, which is one line: transformers lists 200 classes in some."""
 
 
 @contextmanager
@@ -57,4 +59,5 @@ def loading_errors(where: str) -> Iterator[None]:
                 ValueError, SafetensorError) as error:  # fmt: skip
             if is_out_of_memory(error):
                 raise
-            raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error
+            reason = " ".join(str(error).split())[:MAX_REASON]
+            raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {reason}", where=where) from error

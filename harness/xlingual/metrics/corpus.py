@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..plugin import FloatArray
+from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
 from ..text import single_line
+from .mean import can_judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,15 +18,16 @@ class CorpusMetric:
     """Counts of (language, hypothesis, references), each a single line."""
     formula: Callable[[FloatArray], FloatArray]
     describe: Callable[[str], str]
-    lack: Callable[[str], str | None]
+    lack: Callable[[str], str | None] = can_judge
     higher_is_better: bool = True
+    bounds: Bounds = SHARE
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for `language` on this machine, or None."""
         return self.lack(language)
 
     def signature(self, language: str) -> str:
-        """Return sacrebleu's own signature, as of one reference a segment."""
+        """Name every choice that changes the number: sacrebleu's own signature where the score is its."""
         return self.describe(language)
 
     def measure(self, example: Example, response: Response) -> Statistics | None:
@@ -36,5 +38,5 @@ class CorpusMetric:
         return self.count(example.language, single_line(response.text), references)
 
     def combine(self, sums: FloatArray) -> FloatArray:
-        """Turn summed counts, shape (..., k), into corpus scores from 0 to 100, shape (...)."""
+        """Turn summed counts, shape (..., k), into corpus scores, shape (...)."""
         return self.formula(sums)

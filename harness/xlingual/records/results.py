@@ -31,9 +31,9 @@ class Estimate:
     reason: str | None
     """Why there is no value."""
     higher_is_better: bool | None = field(default=None, metadata=LATER)
-    """None: the record is from before this was written down; ask the metric."""
+    """None: the metric is one of xlingual's own, or the record is from before this was written down; ask the metric."""
     bounds: tuple[float | None, float | None] | None = field(default=None, metadata=LATER)
-    """Smallest and largest value that there can be; None where the record is older or they are 0 and 100."""
+    """Smallest and largest value that there can be, each None where there is none; None: they are 0 and 100."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
