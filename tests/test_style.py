@@ -14,7 +14,7 @@ FUNCTION_LINES = 60
 FUNCTION_LINES_P95 = 40
 MODULE_NAMES_REFUSED = {"util", "utils", "common", "helper", "helpers", "base", "manager", "misc"}
 PLUGIN_IMPORTS = re.compile(
-    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|decoder(\.\w+)?))?"
+    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|sampling|thinking|decoder(\.\w+)?))?"
 )
 """The public modules of the engine; `xlingual.plugins` itself, `run`, `store` and the rest are not for plugins."""
 
@@ -81,7 +81,7 @@ PARSERS = {
         "harness/xlingual/lm_eval/chats.py",  # messages of a chat in a prompt
         "tasks/lm_eval/finding.py",  # a variable of the environment
         "models/_served/environment.py",  # a line of a pipe
-        "models/openai/completion.py",  # bodies of HTTP
+        "models/openai/bodies.py",  # bodies of HTTP
     },
     "tomllib": {
         "harness/xlingual/toml_table.py",  # the one reader of TOML files

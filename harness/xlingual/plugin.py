@@ -197,6 +197,13 @@ class ModelOptions:
     """The environment variable that holds the server's key."""
 
 
+LOCAL_OPTIONS = (
+    "revision", "dtype", "device", "batch_size", "allow_pickle", "trust_remote_code", "engine", "deterministic",
+    "chat_template", "thinking_end", "max_model_len",
+)  # fmt: skip
+"""Fields of ModelOptions for models that are computed in this process."""
+
+
 class Model(Protocol):
     """A model that answers requests; batching, devices, retries and concurrency are its own affair."""
 

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import UsageError, XlingualError
 from .languages import find_language
 from .plugin import Model, ModelOptions, Task
-from .registry import MODELS, TASKS, Family
+from .registry import MODELS, TASKS, Family, used_options
 from .text import did_you_mean
 
 _SLASH = re.compile(r"[/:]")
@@ -104,10 +105,46 @@ def open_model(word: str, options: ModelOptions) -> Model:
 
 
 def _open(backend: str, name: str, options: ModelOptions) -> Model:
+    opener = MODELS.get(backend)
+    _refuse_unused(backend, options)
     if "@" not in name or "://" in name or _exists(name):  # what stands after the @ of NAME@URL is no revision
-        return MODELS.get(backend)(name, options)
+        return opener(name, options)
     name, _, revision = name.rpartition("@")
-    return MODELS.get(backend)(name, replace(options, revision=revision))
+    return opener(name, replace(options, revision=revision))
+
+
+OPTION_WORDS = {"server_args": "--server-arg", "headers": "--header"}
+"""Options of the command line that are not called as their field of ModelOptions."""
+ALWAYS_FINE = frozenset({"offline", "batch_size"})
+"""Options that every backend may be given: they change no answer, and one without rows or network has nothing to do."""
+
+
+def _refuse_unused(backend: str, options: ModelOptions) -> None:
+    """Raise UsageError for an option that the user set and the backend cannot use: it would silently change nothing."""
+    used = used_options(backend)
+    if used is None:
+        return
+    for each in fields(ModelOptions):
+        if each.name in used | ALWAYS_FINE or getattr(options, each.name) == each.default:
+            continue
+        word = OPTION_WORDS.get(each.name, "--" + each.name.replace("_", "-"))
+        users = [name for name in MODELS.names() if each.name in (_used_by(name) or ())]
+        hint = f"leave {word} out" + (f"; {', '.join(users)} can use it" if users else "")
+        raise UsageError(f"{backend} models cannot use it", where=word, hint=hint)
+
+
+def can_use(word: str, option: str) -> bool:
+    """Return whether the model `word` is of a backend that can use an option, a field of ModelOptions, or may do so."""
+    backend = word.partition(":")[0].replace("-", "_")
+    used = _used_by(backend) if backend in MODELS.names() else None
+    return used is None or option in used
+
+
+def _used_by(backend: str) -> frozenset[str] | None:
+    """Return the options of a backend, None where it does not say; it is imported, for a hint only."""
+    with suppress(XlingualError, ImportError):
+        MODELS.get(backend)
+    return used_options(backend)
 
 
 def _exists(word: str) -> bool:

@@ -14,7 +14,7 @@ from ..identity import Json, content_hash
 from ..plugin import ModelOptions
 from ..prompt import cut_beginning
 from ..records import Choice, Request, Response
-from ..selection import open_model
+from ..selection import can_use, open_model
 from .chats import pack_chat, read_prompt
 from .folder import PREFIX
 
@@ -65,7 +65,7 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
             model,
             ModelOptions(
                 batch_size=rows,
-                device=_present(device),
+                device=_present(device) if can_use(model, "device") else None,
                 dtype=_text(others.get("dtype")),
                 revision=_text(others.get("revision")),
                 trust_remote_code=bool(others.get("trust_remote_code")),

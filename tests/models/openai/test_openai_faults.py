@@ -83,11 +83,8 @@ PASSING: dict[str, Callable[[], Reply]] = {
     "cut short": lambda: Reply(body=b'{"choices": [', manner="short"),
 }
 LASTING: dict[str, tuple[Callable[[], Reply], str]] = {
-    **{str(status): (partial(error, status), f"HTTP {status}") for status in (400, 402, 413, 422)},
+    **{str(status): (partial(error, status), f"HTTP {status}") for status in (400, 413, 422)},
     "redirect": (partial(error, 307, Location="/v1/elsewhere"), "HTTP 307"),
-    "no money": (
-        lambda: document({"error": {"message": "pay", "code": "insufficient_quota"}}, status=429), "HTTP 429"
-    ),
     "null": (lambda: answer(None), "no content"),
     "null at length": (lambda: answer(None, reason="length"), "no content"),
     "filtered": (lambda: answer("hal", reason="content_filter"), "content filter"),

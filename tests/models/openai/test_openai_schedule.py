@@ -36,7 +36,7 @@ class Log:
         self.crowd: list[int] = []
 
     def run(self, reply: Callable[[Request], Awaitable[object]], **limits: float) -> Any:  # noqa: ANN401 - a RequestSchedule
-        async def attempt(request: Request) -> object:
+        async def attempt(request: Request, heard: Callable[[], None]) -> object:
             self.sent.append((time.monotonic(), request.key))
             self.now += 1
             self.crowd.append(self.now)
