@@ -16,6 +16,8 @@ ANSWER_WORK = 32
 """Tokens that an answer counts for besides its own: reading the prompt is work as well."""
 SHORTEST_ROUND = 4
 """Answers over which a rate is measured, at least."""
+LEAST_ROUND = 0.8
+"""Of the time that an answer takes."""
 LEAST_GAIN = 0.25
 """Twice as many at once must bring 2 ** 0.25 times as many answers a second, 19% more."""
 FIRST_REST = 4
@@ -81,6 +83,8 @@ class RequestPacing:
     round_level: int = 1
     round_answers: int = 0
     round_work: float = 0.0
+    draining: int = 0
+    """Answers that do not count: to what was sent when there were more at once."""
     resting: int = 0
     """Rounds for which there will not be more at once."""
     patience: int = FIRST_REST
@@ -113,30 +117,41 @@ class RequestPacing:
         work = ANSWER_WORK + (tokens or 0)
         if not self.rates:
             self.rates[1] = work / max(now - sent_at, 1e-6)
+        elif self.draining:
+            self.draining -= 1
+            self.round_began = None
         elif self.round_began is None:
             self._begin_round(now)
         else:
             self.round_answers += 1
             self.round_work += work
-            if self.round_answers >= max(SHORTEST_ROUND, self.round_level):
-                self._judge(self.round_work / max(now - self.round_began, 1e-6))
-                self._begin_round(now)
+            # A round lasts about as long as an answer takes: of many that come at one moment, none is measured alone.
+            is_long = now - self.round_began >= LEAST_ROUND * (now - sent_at)
+            if is_long and self.round_answers >= max(SHORTEST_ROUND, self.round_level):
+                rate = self.round_work / max(now - self.round_began, 1e-6)
+                self._begin_round(now) if self._gains(rate) else self._fall_back()
 
     def _begin_round(self, now: float) -> None:
         self.round_began, self.round_level, self.round_answers, self.round_work = now, round(self.limit), 0, 0.0
 
-    def _judge(self, rate: float) -> None:
+    def _gains(self, rate: float) -> bool:
+        """Whether a round of so much work a second is worth its concurrency, measured by that of fewer at once."""
         level = self.round_level
         self.resting = max(0, self.resting - 1)
         fewer = max((each for each in self.rates if each <= level * 0.7), default=None)
         self.rates[level] = rate
         if fewer is None:
-            return
+            return True
         if rate >= self.rates[fewer] * (level / fewer) ** LEAST_GAIN:
             self.patience = FIRST_REST
-            return
-        self.limit = float(max(fewer, level // 2))
+            return True
+        return False
+
+    def _fall_back(self) -> None:
+        fewer = max(each for each in self.rates if each <= self.round_level * 0.7)
+        self.limit = float(max(fewer, self.round_level // 2))
         self.rates = {each: found for each, found in self.rates.items() if each <= self.limit}
+        self.draining, self.round_began = self.round_level, None
         self.resting = self.patience
         self.patience = min(2 * self.patience, LONGEST_REST)
 

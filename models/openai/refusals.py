@@ -46,7 +46,7 @@ _LENGTH = re.compile(
 )
 _NUMBER = r"[`'\"]?(\d[\d,]*)[`'\"]?"
 _WINDOW = (
-    rf"context (?:length|size|window)[^.\d]{{0,30}}{_NUMBER}", rf"{_NUMBER} (?:maximum )?context (?:length|window)",
+    rf"context (?:length|size|window)[^.\d\"]{{0,30}}{_NUMBER}", rf"{_NUMBER} (?:maximum )?context (?:length|window)",
     rf"n_ctx\W+{_NUMBER}", rf"must be <= {_NUMBER}. Given", rf"max(?:imum)?_model_len\W+{_NUMBER}",
 )  # fmt: skip
 _PROMPT = (
