@@ -9,7 +9,7 @@ from xlingual.registry import register_model
 from ._examples import ExampleModel, describe
 
 
-@register_model("echo", uses=())
+@register_model("echo")
 def open_echo(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
     """Open the model that repeats what it is asked."""
     if name:

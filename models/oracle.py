@@ -8,7 +8,7 @@ from xlingual.registry import register_model
 from ._examples import ExampleModel, describe
 
 
-@register_model("oracle", uses=())
+@register_model("oracle")
 def open_oracle(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
     """Open the model that knows the targets."""
     if name:

@@ -30,7 +30,7 @@ class Line:
     seconds: float
 
 
-@register_model("scripted", uses=())
+@register_model("scripted")
 def open_scripted(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
     """Read the answers of the file `name`; UsageError if there is none, DataError naming a wrong line."""
     path = Path(name).expanduser()

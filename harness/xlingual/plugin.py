@@ -222,7 +222,8 @@ class Model(Protocol):
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request once, in any order, each as soon as it is finished; a failure is a response too.
 
-        A model that cannot score choices answers requests that have them with a Failure.
+        A model that cannot score choices answers requests that have them with a Failure, or raises ModelError before it
+        has asked anything.
         """
         ...
 

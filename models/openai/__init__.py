@@ -106,6 +106,7 @@ class OpenAiModel:
                 address=self.address,
                 hide=handshake.hide,
                 key_hint=handshake.key_hint,
+                template_thinks=facts.markers is not None,
                 parameters=ServerParameters(
                     program="openai" if self.address.openai else facts.program,
                     extra=self.extra,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from xlingual.errors import AuthError, ModelError
 from xlingual.identity import Json, repair_surrogates
 from xlingual.records import Failure, Form, Request, Response, Role, failed_response
+from xlingual.thinking import ThinkingMode
 
 from .address import Address
 from .bodies import describe
@@ -56,6 +57,8 @@ class Connection:
     """What to do where the server refuses the key."""
     parameters: ServerParameters
     served: ServedName
+    template_thinks: bool = False
+    """Whether the chat template that the server has shown knows of thinking."""
     most_tokens: int | None = None
     """Of any answer, where the server has said so."""
     opening: str | None = None
@@ -69,7 +72,9 @@ class Connection:
         Raises AuthError where the key is refused or has no money left, ModelError where there is no such model.
         """
         self.parameters.check_thinking(request)
-        sent = () if "stop" in self.parameters.refused else sendable(request.stop)
+        # What a model thinks is full of line breaks: where it is known to think, answers are cut here.
+        thinks = request.form is Form.CHAT and (request.thinking is ThinkingMode.ON or self.template_thinks)
+        sent = () if thinks or "stop" in self.parameters.refused else sendable(request.stop)
         found = await self._ask(request, sent, heard)
         if isinstance(found, Completion) and sent and self._is_cut_wrongly(found, sent):
             sent = ()

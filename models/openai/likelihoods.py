@@ -175,12 +175,15 @@ def likelihood_of(tokens: Sequence[ScoredToken], prompt: str, boundary: int) -> 
         starts = [end - len(token.text) - shift for end, token in zip(ends, tokens, strict=True)]
         ends = [end - shift for end in ends]
     else:  # tokens of parts of characters have no texts to count; the server's own offsets remain
-        offsets = [token.start for token in tokens if token.start is not None]
-        if len(offsets) != len(tokens):
+        starts = [token.start for token in tokens if token.start is not None]
+        # Nothing stands before the first token of a prompt; one with a likelihood was generated.
+        if not tokens or len(starts) != len(tokens) or tokens[0].logarithm is not None:
             return None
-        starts, ends = offsets, [*offsets[1:], max(len(prompt), offsets[-1] + 1 if offsets else 0)]
+        ends = [*starts[1:], len(prompt) + 1]
     chosen = [
-        token for token, start, end in zip(tokens, starts, ends, strict=True) if end > boundary and start < len(prompt)
+        token
+        for token, start, end in zip(tokens, starts, ends, strict=True)
+        if (end > boundary or start >= boundary) and start < len(prompt)
     ]
     return _sum(chosen)
 
