@@ -3,7 +3,7 @@
 address       a word to a URL and a name
 credentials   which key and headers go to which host
 client        the official client for one server
-handshake     the first words with a server: who is it? `facts`: what servers tell about themselves
+handshake     the first words with a server: who is it? `facts`: what servers tell; `token_counts`: of prompts
 parameters    what a request says besides its words; `refusals`: why a server does not take it
 completion    an answer to text, thinking and counts; `bodies`: JSON, errors; `served_name`: whose answer it is
 likelihoods   choices
@@ -36,6 +36,7 @@ from .parameters import RESERVED, ServerParameters
 from .schedule import make_schedule
 from .served_name import ServedName
 from .stream import iterate
+from .token_counts import TokenCounts
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -63,14 +64,35 @@ class OpenAiModel:
     """None: nothing listened at the address when the model was opened."""
     extra: Mapping[str, Json] = field(default_factory=dict)
     note: Callable[[str], None] = field(default=_ignore_note, init=False)
+    counted: dict[str, int] = field(default_factory=dict, init=False)
+    """Prompt tokens, by the content of a request."""
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: what the server does not take, what it calls the model."""
         self.note = note
 
-    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:  # noqa: ARG002 - the protocol's
-        """Return None: only the server has the tokenizer."""
-        return None
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        """Return the prompt tokens of each request where the server counts them, else None: it has the tokenizer.
+
+        Raises EnvironmentFault where it has counted before and does not any more.
+        """
+        facts = self.facts
+        if facts is None or not facts.counts_tokens or facts.program is None:
+            return None
+        program = facts.program
+        asked = [_content_of(request) for request in requests]
+        new = {each: request for each, request in zip(asked, requests, strict=True) if each not in self.counted}
+
+        async def count(deliver: Callable[[list[int]], None]) -> None:
+            credentials = read_credentials(self.address, self.options.key_env, self.options.headers)
+            async with open_client(self.address, credentials, self.limits) as client:
+                counts = TokenCounts(client=client, address=self.address, program=program)
+                deliver(await counts.count(list(new.values())))
+
+        if new:
+            [found] = iterate(count)
+            self.counted.update(zip(new, found, strict=True))
+        return [self.counted[each] for each in asked]
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer each request as soon as the server does.
@@ -149,6 +171,13 @@ class OpenAiModel:
 
     def close(self) -> None:
         """Do nothing: connections end with the answers."""
+
+
+def _content_of(request: Request) -> str:
+    """Return what a request's tokens are of."""
+    messages: list[Json] = [[each.role.value, each.text] for each in request.messages]
+    choices: list[Json] = [[each.before, each.text] for each in request.choices or ()]
+    return content_hash([request.form.value, messages, choices])
 
 
 def _handshake(model: OpenAiModel, client: "AsyncOpenAI", credentials: Credentials) -> Handshake:

@@ -39,6 +39,8 @@ class ServerFacts:
     """What tells the model from another one behind the same URL and name."""
     details: Mapping[str, str] = field(default_factory=dict)
     """What a reader should know besides."""
+    counts_tokens: bool = False
+    """Whether it tells how many tokens a prompt has."""
     markers: ThinkingMarkers | None = None
     refused: frozenset[str] = frozenset()
     """Parameters that it has refused already."""

@@ -22,6 +22,7 @@ from .facts import ServerFacts, read_info, read_model_info, read_models, read_pr
 from .pacing import RETRIED, RateLimits, backoff
 from .parameters import NEW_LIMIT, OLD_LIMIT
 from .refusals import NO_MODEL, REFUSED, Refusal, hidden_refusal, refused_parameters
+from .token_counts import PROGRAMS, TokenCounts
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -83,6 +84,9 @@ class Handshake:
                 facts = read_models(read_json(body), self.address.model, own=self.address.self_hosted)
         if self.address.self_hosted or facts.program is not None:
             facts = await self._ask_program(facts)
+        if facts.program in PROGRAMS and facts.program is not None:
+            counts = TokenCounts(client=self.client, address=self.address, program=facts.program)
+            facts = replace(facts, counts_tokens=await counts.works())
         if facts.listed or not self.address.self_hosted:
             return facts
         if facts.program == "llama.cpp" and facts.names is not None and len(facts.names) == 1:

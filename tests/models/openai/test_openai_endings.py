@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from xlingual.cli import run_command
-from xlingual.errors import AuthError, ModelError
+from xlingual.errors import AuthError, EnvironmentFault, ModelError
 from xlingual.plugin import Model, ModelOptions, SupportsNotes
 from xlingual.records import Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
@@ -312,3 +312,50 @@ def test_a_model_that_the_server_lacks_is_said_in_a_400_too() -> None:
     reply = document({"error": {"code": "model_not_found", "message": "no m here"}}, status=400)
     with serve(lambda _: reply) as server, pytest.raises(ModelError, match="no m here"):
         list(opened(server).answer([ask("a")]))
+
+
+def vllm(asked: Asked) -> Reply:
+    """A token a word, two more for the template of a chat."""
+    body = asked.body
+    words = [each["content"] for each in body["messages"]] if "messages" in body else [body.get("prompt", "")]
+    return document({"count": sum(len(each.split()) for each in words) + 2 * ("messages" in body), "tokens": []})
+
+
+def llama(asked: Asked) -> Reply:
+    if asked.path == "/apply-template":
+        return document({"prompt": "<user> " + " ".join(each["content"] for each in asked.body["messages"]) + " <ai>"})
+    return document({"tokens": list(range(len(asked.body["content"].split())))})
+
+
+def listed(owner: str, **more: object) -> Reply:
+    return document({"data": [{"id": "m", "owned_by": owner, **more}]})
+
+
+COUNTING: dict[str, dict[str, Any]] = {
+    "vllm": {"/v1/models": listed("vllm", max_model_len=600), "/tokenize": vllm},
+    "llama.cpp": {
+        "/v1/models": listed("llamacpp"),
+        "/props": document({"default_generation_settings": {"n_ctx": 600}}),
+        "/tokenize": llama,
+        "/apply-template": llama,
+    },
+}
+
+
+@pytest.mark.parametrize("program", COUNTING)
+def test_prompts_are_counted_by_the_server_and_fitted_to_its_window(program: str, tmp_path: Path) -> None:
+    """P7, whole: no prompt and its answer are longer than the window, and nothing is refused."""
+    text = dataclasses.replace(ask("one two three"), form=Form.TEXT)
+    with serve(limited(600, "{total} of {window} tokens are too long"), tells=COUNTING[program]) as server:
+        assert opened(server).count_tokens([ask("one two three"), text, ask("one two three")]) == [5, 3, 5]
+        words = ["eval", "-m", f"openai:m@{server.url}", "-t", "xquad/en", "--data", "sample", "--limit", "6"]
+        assert run_command([*words, "--max-new-tokens", "560", "--out", str(tmp_path), "--progress", "none"]) == 0
+        assert len(server.asked) == 6
+        assert max(len(asked.prompt.split()) for asked in server.asked) in range(20, 41)
+
+
+def test_a_server_that_stops_counting_ends_the_plan() -> None:
+    with serve(lambda _: answer("yes"), tells=COUNTING["vllm"]) as server:
+        model = opened(server)
+    with pytest.raises(EnvironmentFault, match="has stopped counting tokens"):
+        model.count_tokens([ask("a")])
