@@ -5,7 +5,8 @@ credentials   which key and headers go to which host
 client        the official client for one server
 handshake     the first words with a server: who is it? `facts`: what servers tell; `token_counts`: of prompts
 parameters    what a request says besides its words; `refusals`: why a server does not take it
-completion    an answer to text, thinking and counts; `bodies`: JSON, errors; `served_name`: whose answer it is
+completion    an answer to text, thinking and counts; `bodies`: JSON, errors
+served_name   whose answer it is; `cut_prompts`: of the whole prompt?
 likelihoods   choices
 connection    one attempt at one sample
 schedule      which sample is asked when; `pacing`: how many at once; `stream`: an event loop as an iterator
@@ -28,6 +29,7 @@ from .bodies import read_json
 from .client import open_client
 from .connection import Connection
 from .credentials import Credentials, key_hint, read_credentials
+from .cut_prompts import CutPrompts
 from .facts import ServerFacts
 from .handshake import Handshake
 from .likelihoods import ChoiceScoring
@@ -123,26 +125,7 @@ class OpenAiModel:
                 facts = await self._greet_again(handshake)
             if self.facts is not None and facts.own_name is not None:
                 deliver(Note(f"the server calls the model {facts.own_name!r}"))
-            connection = Connection(
-                client=client,
-                address=self.address,
-                hide=handshake.hide,
-                key_hint=handshake.key_hint,
-                template_thinks=facts.markers is not None,
-                parameters=ServerParameters(
-                    program="openai" if self.address.openai else facts.program,
-                    extra=self.extra,
-                    note=lambda text: deliver(Note(text)),
-                    refused=set(facts.refused),
-                ),
-                served=ServedName(
-                    asked=self.address.model,
-                    own=facts.own_name,
-                    strict=self.address.self_hosted and (not facts.listed or facts.program is not None),
-                    where=self.address.url,
-                    note=lambda text: deliver(Note(text)),
-                ),
-            )
+            connection = self._connect(handshake, facts, lambda text: deliver(Note(text)))
             scoring = ChoiceScoring(connection=connection, works=set())
 
             async def attempt(request: Request, heard: Callable[[], None]) -> Response | ServerTrouble:
@@ -156,6 +139,33 @@ class OpenAiModel:
                 learnt = {**connection.served.details, **connection.parameters.left_out}
                 if learnt:
                     self.spec = replace(self.spec, details={**(self.spec.details or {}), **learnt})
+
+    def _connect(self, handshake: Handshake, facts: ServerFacts, note: Callable[[str], None]) -> Connection:
+        """Return what asks one sample after the other, which knows nothing but what the handshake has told."""
+        parameters = ServerParameters(
+            program="openai" if self.address.openai else facts.program,
+            extra=self.extra,
+            note=note,
+            refused=set(facts.refused),
+        )
+        return Connection(
+            client=handshake.client,
+            address=self.address,
+            hide=handshake.hide,
+            key_hint=handshake.key_hint,
+            parameters=parameters,
+            served=ServedName(
+                asked=self.address.model,
+                own=facts.own_name,
+                strict=self.address.self_hosted and (not facts.listed or facts.program is not None),
+                where=self.address.url,
+                note=note,
+            ),
+            cut_prompts=CutPrompts(
+                expected=lambda request: self.counted.get(_content_of(request)), leave_out=parameters.leave_out
+            ),
+            template_thinks=facts.markers is not None,
+        )
 
     async def _greet_again(self, handshake: Handshake) -> ServerFacts:
         """Return the facts of a server that was not there when the model was opened.

@@ -23,6 +23,7 @@ from .completion import (
     read_body,
     sendable,
 )
+from .cut_prompts import CutPrompts
 from .handshake import missing_model
 from .pacing import BUSY, RETRIED, ServerTrouble, retry_after
 from .parameters import NEW_LIMIT, ServerParameters, limit_of
@@ -57,6 +58,7 @@ class Connection:
     """What to do where the server refuses the key."""
     parameters: ServerParameters
     served: ServedName
+    cut_prompts: CutPrompts
     template_thinks: bool = False
     """Whether the chat template that the server has shown knows of thinking."""
     most_tokens: int | None = None
@@ -84,6 +86,7 @@ class Connection:
         if isinstance(found, Failure):
             return failed_response(request, found)
         self.served.check(found)
+        self.cut_prompts.check(request, found)
         return make_response(request, found, sent, self.opening if request.form is Form.CHAT else None)
 
     def _is_cut_wrongly(self, found: Completion, sent: tuple[str, ...]) -> bool:

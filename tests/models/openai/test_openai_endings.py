@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from xlingual.plugin import Model, ModelOptions, SupportsNotes
 from xlingual.records import Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
-from ..fault_server import Asked, FaultServer, Reply, answer, document, error, serve
+from ..fault_server import Asked, FaultServer, Reply, Script, answer, document, error, serve
 
 pytest.importorskip("openai", reason="needs the extra `openai`")
 QUICK: dict[str, float] = {
@@ -352,6 +353,37 @@ def test_prompts_are_counted_by_the_server_and_fitted_to_its_window(program: str
         assert run_command([*words, "--max-new-tokens", "560", "--out", str(tmp_path), "--progress", "none"]) == 0
         assert len(server.asked) == 6
         assert max(len(asked.prompt.split()) for asked in server.asked) in range(20, 41)
+
+
+def cutting(window: int, words: Callable[[str], int]) -> Script:
+    """A server that reads no more than its window, and says so in its counts only."""
+
+    def script(asked: Asked) -> Reply:
+        usage = {"prompt_tokens": min(words(asked.prompt), window), "completion_tokens": 1}
+        return document({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage})
+
+    return script
+
+
+def test_a_prompt_that_the_server_cut_without_a_word_is_noticed() -> None:
+    requests = [ask("w " * count) for count in (5, 100, 400, 500, 600, 700, 800)]
+    with serve(cutting(450, lambda prompt: len(prompt.split()))) as server:
+        model = opened(server)
+        assert all(each.failure is None for each in model.answer(requests))
+    assert (model.spec.details or {})["prompts"] == "perhaps cut by the server: different ones all have 450 tokens"
+    with serve(cutting(10**6, lambda prompt: len(prompt.split()))) as server:
+        model = opened(server)
+        assert all(each.failure is None for each in model.answer([*requests, *requests]))
+    assert model.spec.details is None
+
+
+def test_a_server_that_counts_shows_which_prompts_it_cut() -> None:
+    requests = [ask("w " * count) for count in (5, 400, 500)]
+    with serve(cutting(450, lambda prompt: len(prompt.split()) + 2), tells=COUNTING["vllm"]) as server:
+        model = opened(server)
+        assert model.count_tokens(requests) == [7, 402, 502]
+        assert all(each.failure is None for each in model.answer(requests))
+    assert (model.spec.details or {})["prompts"] == "perhaps cut by the server: it read 450 tokens of a prompt of 502"
 
 
 def test_a_server_that_stops_counting_ends_the_plan() -> None:

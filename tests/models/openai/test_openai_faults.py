@@ -26,7 +26,7 @@ from ..fault_server import Asked, FaultServer, Reply, answer, document, error, s
 pytest.importorskip("openai", reason="needs the extra `openai`")
 KEY = "sk-canary-0123456789"
 QUICK: dict[str, float] = {
-    "connect_seconds": 1.0, "read_seconds": 0.3, "sample_seconds": 5.0, "attempts": 4, "first_attempts": 3,
+    "connect_seconds": 1.0, "read_seconds": 0.8, "sample_seconds": 5.0, "attempts": 4, "first_attempts": 3,
     "backoff_seconds": 0.01, "max_backoff_seconds": 0.05, "max_wait_seconds": 2.0,
 }  # fmt: skip
 
