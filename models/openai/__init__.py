@@ -34,7 +34,7 @@ from .facts import ServerFacts
 from .handshake import Handshake
 from .likelihoods import ChoiceScoring
 from .pacing import RateLimits, ServerTrouble
-from .parameters import RESERVED, ServerParameters
+from .parameters import RESERVED, ServerParameters, said_of
 from .schedule import make_schedule
 from .served_name import ServedName
 from .stream import iterate
@@ -142,12 +142,9 @@ class OpenAiModel:
 
     def _connect(self, handshake: Handshake, facts: ServerFacts, note: Callable[[str], None]) -> Connection:
         """Return what asks one sample after the other, which knows nothing but what the handshake has told."""
-        parameters = ServerParameters(
-            program="openai" if self.address.openai else facts.program,
-            extra=self.extra,
-            note=note,
-            refused=set(facts.refused),
-        )
+        program = "openai" if self.address.openai else facts.program
+        parameters = ServerParameters(program=program, extra=self.extra, note=note)
+        parameters.refuse(sorted(facts.refused), {})
         return Connection(
             client=handshake.client,
             address=self.address,
@@ -164,7 +161,7 @@ class OpenAiModel:
             cut_prompts=CutPrompts(
                 expected=lambda request: self.counted.get(_content_of(request)), leave_out=parameters.leave_out
             ),
-            template_thinks=facts.markers is not None,
+            thinks=facts.markers is not None,
         )
 
     async def _greet_again(self, handshake: Handshake) -> ServerFacts:
@@ -197,7 +194,7 @@ def _handshake(model: OpenAiModel, client: "AsyncOpenAI", credentials: Credentia
         limits=model.limits,
         hide=lambda text: redact(text, credentials.secrets),
         key_hint=key_hint(model.address, model.options.key_env),
-        has_key=credentials.key is not None or "Authorization" in credentials.headers,
+        has_key=credentials.key is not None or "authorization" in map(str.casefold, credentials.headers),
     )
 
 
@@ -279,7 +276,7 @@ def describe(
         identity.append({"extra_body": extra})
     if options.max_model_len is not None:
         identity.append({"max_model_len": options.max_model_len})
-    details = known.recorded
+    details = known.recorded | {name: said for name in sorted(known.refused) if (said := said_of(name))}
     if extra:
         details["extra_body"] = redact_settings(canonical_json(extra), environment_secrets())
     if facts is None:

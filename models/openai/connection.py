@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from xlingual.errors import AuthError, ModelError
 from xlingual.identity import Json, repair_surrogates
 from xlingual.records import Failure, Form, Request, Response, Role, failed_response
-from xlingual.thinking import ThinkingMode
+from xlingual.thinking import ThinkingMode, split_thinking
 
 from .address import Address
 from .bodies import describe
@@ -59,8 +59,8 @@ class Connection:
     parameters: ServerParameters
     served: ServedName
     cut_prompts: CutPrompts
-    template_thinks: bool = False
-    """Whether the chat template that the server has shown knows of thinking."""
+    thinks: bool = False
+    """Whether the model is known to think: by its chat template, or by an answer."""
     most_tokens: int | None = None
     """Of any answer, where the server has said so."""
     opening: str | None = None
@@ -74,8 +74,8 @@ class Connection:
         Raises AuthError where the key is refused or has no money left, ModelError where there is no such model.
         """
         self.parameters.check_thinking(request)
-        # What a model thinks is full of line breaks: where it is known to think, answers are cut here.
-        thinks = request.form is Form.CHAT and (request.thinking is ThinkingMode.ON or self.template_thinks)
+        # Stop strings would end the thinking, too: where the model is known to think, answers are cut here.
+        thinks = request.form is Form.CHAT and (request.thinking is ThinkingMode.ON or self.thinks)
         sent = () if thinks or "stop" in self.parameters.refused else sendable(request.stop)
         found = await self._ask(request, sent, heard)
         if isinstance(found, Completion) and sent and self._is_cut_wrongly(found, sent):
@@ -109,20 +109,23 @@ class Connection:
                 continue
             completion = read_body(body, request.form, self.hide)
             # One more than asked for: some servers count the end token.
-            if isinstance(completion, Completion) and (completion.tokens or 0) > limit_of(request) + 1:
+            most_counted = None if self.parameters.has_own_limit else limit_of(request) + 1
+            if isinstance(completion, Completion) and most_counted and (completion.tokens or 0) > most_counted:
                 if self.parameters.limit_field(request) == NEW_LIMIT:
                     self.parameters.refused.add(NEW_LIMIT)
                     continue
                 message = f"the server generated {completion.tokens} tokens, {limit_of(request)} were asked for"
                 return Failure(kind="limit ignored", message=message)
             if isinstance(completion, Completion):
-                self._learn_opening(completion)
+                self._learn_thinking(completion)
             return completion
         return Failure(kind="refused", message=f"the server refused {MOST_TRIES} forms of the request")
 
-    def _learn_opening(self, completion: Completion) -> None:
-        if self.opening is None and completion.thinking is None:
+    def _learn_thinking(self, completion: Completion) -> None:
+        if completion.thinking is None and self.opening is None:
             self.opening = opening_of(completion)
+        thinks = completion.thinking is not None or split_thinking(completion.text).thinking is not None
+        self.thinks = self.thinks or thinks
 
     def _shorten(self, length: LengthRefusal, most: int) -> int | None:
         """Return a smaller limit of new tokens that may fit, None where the prompt alone is too long."""

@@ -1,8 +1,7 @@
 """The first words with a server, before any question: which model it has, how much it reads, what it calls itself.
 
 The free ones come first: its list of models, and what its program tells at an address of its own. A server of one's own
-that has no list, or whose list lacks the name, is asked for one token: its answer says which model gave it. OpenAI is
-asked nothing.
+that tells no more than names is asked for one token: its answer says which model gave it. OpenAI is asked nothing.
 """
 
 import asyncio
@@ -87,11 +86,12 @@ class Handshake:
         if facts.program in PROGRAMS and facts.program is not None:
             counts = TokenCounts(client=self.client, address=self.address, program=facts.program)
             facts = replace(facts, counts_tokens=await counts.works())
-        if facts.listed or not self.address.self_hosted:
+        if not self.address.self_hosted:
             return facts
-        if facts.program == "llama.cpp" and facts.names is not None and len(facts.names) == 1:
+        if not facts.listed and facts.program == "llama.cpp" and facts.names is not None and len(facts.names) == 1:
             return replace(facts, own_name=facts.names[0])  # it serves one model, whatever name it is asked for
-        return facts if facts.names is None and facts.identity else await self._ask_a_token(facts)
+        is_known = bool(facts.identity) and (facts.listed or facts.names is None)
+        return facts if is_known else await self._ask_a_token(facts)
 
     async def _patiently(self, path: str) -> tuple[int | None, str]:
         """Return status and body, when a server that is still loading has come up."""
@@ -166,11 +166,8 @@ class Handshake:
         facts = replace(facts, refused=refused)
         if status == 200 and hidden_refusal(body, None) is None:
             return self._read_name(facts, read_object(body))
-        if (
-            facts.names is not None
-            and status is not None
-            and Refusal(status=status, body=body, wait=None).names_no_model
-        ):
+        refusal = None if status is None else Refusal(status=status, body=body, wait=None)
+        if facts.names is not None and not facts.listed and refusal is not None and refusal.names_no_model:
             raise missing_model(self.address, facts.names, self.hide)
         return facts
 
@@ -201,7 +198,7 @@ class Handshake:
         identity = {}
         if isinstance(mark, str) and mark and not re.fullmatch(OPENAI_FINGERPRINT, mark):
             identity["system fingerprint"] = mark
-        if facts.names and said not in facts.names:
+        if facts.names and not facts.listed and said not in facts.names:
             if len(facts.names) > 1:  # nobody could say which of them it was
                 raise missing_model(self.address, facts.names, self.hide)
             said = facts.names[0]

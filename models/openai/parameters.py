@@ -33,6 +33,11 @@ LEFT_OUT = {
 """What is noted of a parameter that is refused, where that is not "the server's own"; "": nothing."""
 
 
+def said_of(name: str) -> str:
+    """Return what is recorded of a parameter that the server refuses; "": nothing."""
+    return LEFT_OUT.get(name, "the server's own")
+
+
 def limit_of(request: Request) -> int:
     """Return the tokens that a server may generate: servers count thinking among them."""
     return request.max_new_tokens + (request.max_thinking_tokens or 0)
@@ -55,7 +60,7 @@ class ServerParameters:
 
     def fields(self, request: Request, stop: Sequence[str], most: int) -> dict[str, Json]:
         """Return the parameters of a request whose answer may have `most` tokens."""
-        found: dict[str, Json] = {self.limit_field(request): most}
+        found: dict[str, Json] = {} if self.has_own_limit else {self.limit_field(request): most}
         sampling = request.sampling
         found["temperature"] = 0.0 if sampling is None else sampling.temperature
         if sampling is not None:
@@ -85,6 +90,11 @@ class ServerParameters:
             return effort
         return effort if TEMPLATE in self.refused else switch
 
+    @property
+    def has_own_limit(self) -> bool:
+        """Whether the user has set the limit of new tokens as an extra field."""
+        return bool({NEW_LIMIT, OLD_LIMIT} & set(self.extra))
+
     def untried(self, fields: Mapping[str, Json]) -> list[str]:
         """Return the parameters that the server has not taken yet."""
         return [name for name in fields if name not in self.taken]
@@ -98,8 +108,7 @@ class ServerParameters:
         ours = [name for name in names if name not in self.extra]
         for name in ours:
             self.refused.add(f"{EFFORT}={fields[name]}" if name == EFFORT else name)
-            said = LEFT_OUT.get(name, "the server's own")
-            if said and name not in self.left_out:
+            if (said := said_of(name)) and name not in self.left_out:
                 self.leave_out(name, said)
         return bool(ours)
 

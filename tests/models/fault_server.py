@@ -102,11 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         prompt = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
         is_token = prompt == "Hello" and "stop" not in body
         with kind.lock:
-            greets = (
-                is_token
-                or (self.path not in kind.scripted and not {"messages", "prompt"} & set(body))
-                or self.path in kind.tells
-            )
+            questions = ("/v1/chat/completions", "/v1/completions", *kind.scripted)
+            greets = is_token or self.path.partition("?")[0] not in questions
             if greets:
                 asked = Asked(number=0, path=self.path, prompt=prompt, body=body, headers=dict(self.headers), at=0.0)
                 kind.record.greeted.append(asked)

@@ -139,6 +139,10 @@ REPLACED: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "only the answers tell": ({"token": named("a")}, {"token": named("b")}),
     "only a fingerprint tells": ({"token": named("m", system_fingerprint="b12-x")}, {"token": named("m")}),
     "from nothing to a name": ({}, {"token": named("b")}),
+    "a list of the same name": (
+        {"/v1/models": listing({"id": "m"}), "token": named("m")},
+        {"/v1/models": listing({"id": "m"}), "token": named("b")},
+    ),
 }  # fmt: skip
 
 

@@ -133,7 +133,10 @@ def test_the_question_of_one_token_learns_for_all() -> None:
     refuse = openai("temperature")
     tells = {"token": lambda asked: refuse if "temperature" in asked.body else document({"model": "own"})}
     with serve(lambda asked: refuse if "temperature" in asked.body else answer("yes"), tells=tells) as server:
-        found, _ = answers(opened(server), ask("a"), ask("b"))
+        model = opened(server)
+        assert (model.spec.details or {})["temperature"] == "the server's own"
+        found, notes = answers(model, ask("a"), ask("b"))
+        assert notes == ["the server calls the model 'own'", "temperature: the server's own"]
         assert [asked.body.get("temperature") for asked in server.asked] == [None, None]
     assert {each.text for each in found.values()} == {"yes"}
 
@@ -250,6 +253,14 @@ def test_extra_fields_are_sent_with_every_request_and_are_part_of_the_identity()
     assert body["chat_template_kwargs"] == {"enable_thinking": True, "x": 1}
     assert len({each.spec.fingerprint for each in (model, plain, other)}) == 3
     assert "repetition_penalty" in (model.spec.details or {})["extra_body"]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_of_the_users_stands_alone(name: str) -> None:
+    with serve(lambda _: answer("yes " * 40)) as server:
+        found, _ = answers(opened(server, extra_body=json.dumps({name: 100})), ask("a"))
+    assert {key: value for key, value in server.asked[0].body.items() if key.startswith("max_")} == {name: 100}
+    assert found["a"].failure is None
 
 
 def test_an_extra_field_that_the_server_refuses_is_not_left_out() -> None:

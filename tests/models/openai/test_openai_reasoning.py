@@ -159,11 +159,7 @@ def test_a_prompt_that_opens_the_thinking_is_learnt_from_the_answers() -> None:
         found = {each.key: each.text for each in stream}
     assert found == {"a": "It is Paris.</think>Paris", "b": "<think>It is Paris, or is it", "c": "<think>Hm #"}
     assert not split_thinking(str(found["b"])).finished
-    assert counts_of(server)["c"] == 2
-
-
-def counts_of(server: FaultServer) -> dict[str, int]:
-    return {each: server.prompts().count(each) for each in server.prompts()}
+    assert [asked.body.get("stop") for asked in server.asked] == [["#"], None, None]
 
 
 @pytest.mark.parametrize(
