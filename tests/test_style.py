@@ -84,7 +84,7 @@ PARSERS = {
         "harness/xlingual/lm_eval/chats.py",  # messages of a chat in a prompt
         "tasks/lm_eval/finding.py",  # a variable of the environment
         "models/_served/environment.py",  # a line of a pipe
-        "models/openai/completion.py",  # bodies of HTTP
+        "models/openai/bodies.py",  # bodies of HTTP
     },
     "tomllib": {
         "harness/xlingual/toml_table.py",  # the one reader of TOML files

@@ -288,6 +288,13 @@ class ModelOptions:
     """The environment variable that holds the server's key."""
 
 
+LOCAL_OPTIONS = (
+    "revision", "dtype", "device", "batch_size", "allow_pickle", "trust_remote_code", "engine", "deterministic",
+    "chat_template", "thinking_end", "max_model_len",
+)  # fmt: skip
+"""Fields of ModelOptions for models that are computed in this process."""
+
+
 class Model(Protocol):
     """A model that answers requests; batching, devices, retries and concurrency are its own affair."""
 
@@ -306,7 +313,8 @@ class Model(Protocol):
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request once, in any order, each as soon as it is finished; a failure is a response too.
 
-        A model that cannot score choices answers requests that have them with a Failure.
+        A model that cannot score choices answers requests that have them with a Failure, or raises ModelError before it
+        has asked anything.
         """
         ...
 

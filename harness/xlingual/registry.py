@@ -1,8 +1,8 @@
 """Plugins by name: task families, metrics, model backends, readers of training text: a look-up imports one file."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from . import plugins
@@ -213,14 +213,36 @@ def register_task(
     return decorate
 
 
-def register_model(name: str) -> Callable[[Opener], Opener]:
-    """Register the decorated function as the opener of models named `name` or `name:...` (the file's stem)."""
+_USES: dict[str, frozenset[str]] = {}
+
+
+def register_model(name: str, *, uses: Iterable[str] | None = None) -> Callable[[Opener], Opener]:
+    """Register the decorated function as the opener of models named `name` or `name:...` (the file's stem).
+
+    `uses` names the fields of ModelOptions that the backend can use; a user who sets another one is told so. None: the
+    opener sees to it itself. Raises UsageError for a name that is no field.
+    """
+    known = {each.name for each in fields(ModelOptions)}
+    if wrong := sorted(set(uses or ()) - known):
+        raise UsageError(
+            f"{wrong[0]!r} is no option of models", where=f"models/{name}", hint=did_you_mean(wrong[0], known)
+        )
 
     def decorate(opener: Opener) -> Opener:
         MODELS.add(name, opener, opener.__module__)
+        if uses is not None:
+            _USES[name] = frozenset(uses)
         return opener
 
     return decorate
+
+
+def used_options(name: str) -> frozenset[str] | None:
+    """Return the fields of ModelOptions that the backend `name` uses; None where it has not said, or was not asked for.
+
+    The backend must have been looked up before.
+    """
+    return _USES.get(name.replace("-", "_"))
 
 
 Reader = Callable[[Corpus, DataSource], Examples]

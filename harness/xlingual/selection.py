@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from .errors import DataError, UsageError, XlingualError
 from .languages import find_language
 from .plugin import DataSource, Model, ModelOptions, Task
 from .plugin_checks import TaskList, checked_model, checked_task, list_tasks, made_tasks
-from .registry import MODELS, TASKS, Family, Registered
+from .registry import MODELS, TASKS, Family, Registered, used_options
 from .text import did_you_mean
 
 _SLASH = re.compile(r"[/:]")
@@ -172,10 +173,50 @@ def _open(backend: str, name: str, options: ModelOptions) -> Model:
         name, _, revision = name.rpartition("@")
         options = replace(options, revision=revision)
     registered = MODELS.find(backend)
+    _refuse_unused(backend, options)
     word = f"{backend}:{name}" if name else backend
     with registered.code.calling(f"model {word!r}", registered.item):
         model = registered.item(name, options)
     return checked_model(model, registered.code, word, registered.item)
+
+
+OPTION_WORDS = {
+    "server_args": "--server-arg",
+    "headers": "--header",
+    "chat_template": "--template",
+    "thinking_end": "--think-end",
+}
+"""Options of the command line that are not called as their field of ModelOptions."""
+ALWAYS_FINE = frozenset({"offline", "batch_size"})
+"""Options that every backend may be given: they change no answer, and one without rows or network has nothing to do."""
+
+
+def _refuse_unused(backend: str, options: ModelOptions) -> None:
+    """Raise UsageError for an option that the user set and the backend cannot use: it would silently change nothing."""
+    used = used_options(backend)
+    if used is None:
+        return
+    for each in fields(ModelOptions):
+        if each.name in used | ALWAYS_FINE or getattr(options, each.name) == each.default:
+            continue
+        word = OPTION_WORDS.get(each.name, "--" + each.name.replace("_", "-"))
+        users = [name for name in MODELS.names() if each.name in (_used_by(name) or ())]
+        hint = f"leave {word} out" + (f"; {', '.join(users)} can use it" if users else "")
+        raise UsageError(f"{backend} models cannot use it", where=word, hint=hint)
+
+
+def can_use(word: str, option: str) -> bool:
+    """Return whether the model `word` is of a backend that can use an option, a field of ModelOptions, or may do so."""
+    backend = word.partition(":")[0].replace("-", "_")
+    used = _used_by(backend) if backend in MODELS.names() else None
+    return used is None or option in used
+
+
+def _used_by(backend: str) -> frozenset[str] | None:
+    """Return the options of a backend, None where it does not say; it is imported, for a hint only."""
+    with suppress(XlingualError, ImportError):
+        MODELS.get(backend)
+    return used_options(backend)
 
 
 def _exists(word: str) -> bool:

@@ -16,7 +16,7 @@ from ..plugin import ModelOptions
 from ..prompt import cut_beginning
 from ..records import Choice, Form, Request, Response
 from ..sampling import sample_sampling, sampling_content
-from ..selection import open_model
+from ..selection import can_use, open_model
 from ..thinking import KNOWN_MARKERS, ThinkingMode, split_thinking
 from .chats import pack_chat, read_prompt
 from .folder import PREFIX
@@ -72,7 +72,7 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
             model,
             ModelOptions(
                 batch_size=rows,
-                device=_present(device),
+                device=_present(device) if can_use(model, "device") else None,
                 dtype=_text(others.get("dtype")),
                 revision=_text(others.get("revision")),
                 trust_remote_code=bool(others.get("trust_remote_code")),
