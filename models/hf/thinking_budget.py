@@ -20,7 +20,7 @@ from xlingual.thinking import ThinkingMarkers
 from .loaded_model import LoadedModel
 from .responses import Thought, find_overflow, make_response
 from .tokens.rendering import Rendered, Tokenizer, tokenize
-from .tokens.thoughts import Answer, count_thinking_tokens, count_tokens_to, opening_of, read_answer
+from .tokens.thoughts import Answer, count_thinking_tokens, count_tokens_to, opening_of, read_answer, used_markers
 
 TURN_ENDS = {"<|channel|>final<|message|>": "<|end|><|start|>assistant"}
 """What comes between the thinking and its end marker, where both are messages of their own: gpt-oss."""
@@ -109,11 +109,9 @@ def _tokens_of_start(loaded: LoadedModel, answer: Answer) -> int:
 
 def _end_of_thinking(loaded: LoadedModel, answer: Answer) -> list[int]:
     """Return the tokens that end an open thought."""
-    text = (answer.opening + answer.text).lstrip()
-    used = [each for each in loaded.markers if each.start and text.startswith(each.start.rstrip())]
-    markers = (used or loaded.markers)[0]
-    end = end_text(loaded.tokenizer, markers)
-    [ids] = tokenize(loaded.tokenizer, [end.lstrip("\n") if text.endswith("\n") else end], special=False)
+    end = end_text(loaded.tokenizer, used_markers(loaded, answer))
+    is_new_line = (answer.opening + answer.text).endswith("\n")
+    [ids] = tokenize(loaded.tokenizer, [end.lstrip("\n") if is_new_line else end], special=False)
     return ids
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..loaded_model import LoadedModel
 from .detokenization import decode
 from .rendering import Rendered
-from .thoughts import MARKER_TOKENS, read_answer
+from .thoughts import MARKER_TOKENS, is_surely_thinking, read_answer
 
 
 def is_stopped(loaded: LoadedModel, prompt: Rendered, new: Sequence[int]) -> bool:
@@ -16,7 +16,8 @@ def is_stopped(loaded: LoadedModel, prompt: Rendered, new: Sequence[int]) -> boo
     """
     stop = prompt.request.stop
     if not prompt.is_thinking_only:
-        return _may_end(loaded, new, stop) and read_answer(loaded, prompt, new).find_stop(stop) is not None
+        may_end = _may_end(loaded, new, stop) and not is_surely_thinking(loaded, prompt, new)
+        return may_end and read_answer(loaded, prompt, new).find_stop(stop) is not None
     # Looked at twice, for the second time where the start of a thought may not have been complete.
     is_full = len(new) - prompt.request.max_new_tokens in (0, MARKER_TOKENS)
     if not is_full and not _may_end(loaded, new, [*stop, *(each.end for each in loaded.markers)]):

@@ -10,13 +10,14 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xlingual.text import find_stop
 from xlingual.thinking import ThinkingMarkers, opens_thinking
 
 from ..loaded_model import LoadedModel
 from .detokenization import decode
-from .rendering import Rendered
+from .rendering import Rendered, Tokenizer, tokenize
 
 MARKER_TOKENS = 32
 """Tokens at the end of a prompt among which the start of the thinking is looked for."""
@@ -65,6 +66,34 @@ def opening_of(loaded: LoadedModel, prompt: Rendered) -> str:
     text = loaded.tokenizer.decode(last, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     found = opens_thinking(text, [each for each in loaded.markers if each.start])
     return "" if found is None else text[text.rstrip().rindex(found.start.rstrip()) :]
+
+
+def used_markers(loaded: LoadedModel, answer: Answer) -> ThinkingMarkers:
+    """Return the markers that an answer begins its thinking with, the model's first where it has none."""
+    text = (answer.opening + answer.text).lstrip()
+    used = (each for each in loaded.markers if each.start and text.startswith(each.start.rstrip()))
+    return next(used, loaded.markers[0])
+
+
+def is_surely_thinking(loaded: LoadedModel, prompt: Rendered, new: Sequence[int]) -> bool:
+    """Return whether an answer is inside its first thought, as far as its first tokens and the end marker's tell.
+
+    A thought may have thousands of tokens, which need not be decoded for every line break in it. Where the end marker
+    is not one token, this is not known.
+    """
+    if prompt.answered or len(new) <= MARKER_TOKENS:
+        return False
+    first = read_answer(loaded, prompt, new[:MARKER_TOKENS])
+    if not first.thoughts.is_open or first.thoughts.end:
+        return False
+    end = _only_token(loaded.tokenizer, used_markers(loaded, first).end)
+    return end is not None and end not in new
+
+
+@lru_cache(maxsize=16)
+def _only_token(tokenizer: Tokenizer, text: str) -> int | None:
+    [ids] = tokenize(tokenizer, [text], special=False)
+    return ids[0] if len(ids) == 1 else None
 
 
 def read_thoughts(text: str, markers: Sequence[ThinkingMarkers], *, opened: bool) -> Thoughts:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from xlingual.errors import ModelError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Finish, Form, Request, Response
 from xlingual.registry import MODELS
@@ -98,7 +97,6 @@ def qwen(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Ask = Callable[..., Response]
-Mixed = tuple[Path, list[Request], dict[str, Response]]
 
 
 @pytest.fixture(scope="module", params=["packed", "static"])
@@ -136,6 +134,38 @@ def test_stop_strings_end_the_text_and_never_the_thinking(reciting: Any, ask: As
     assert (response.finish, response.tokens) == (Finish.STOP, 9 + 2 * (not opens))
     off = ask(folder, stop=("\n",), thinking=ThinkingMode.OFF)
     assert (off.text, off.finish, off.tokens, off.thinking_tokens) == ("Krakow!", Finish.STOP, 3, None)
+
+
+def test_a_long_thought_is_not_decoded_again_for_every_line(
+    reciting: Any,  # noqa: ANN401 - see the fixture
+    text_request: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, markers, opens = reciting
+    model: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
+    loaded = part("checkpoint.loading").load(model.description, model.options)
+    [prompt] = part("tokens.rendering").render(
+        loaded.tokenizer, [text_request("Where?", form=Form.CHAT, stop=("\n",))], 10**6
+    )
+    lengths: list[int] = []
+
+    def watched(tokenizer: object, ids: Sequence[int], *rest: object) -> str:
+        lengths.append(len(ids))
+        return str(decode(tokenizer, ids, *rest))
+
+    decode = part("tokens.detokenization").decode
+    for module in ("tokens.stops", "tokens.thoughts"):
+        monkeypatch.setattr(part(module), "decode", watched)
+    new = [] if opens else loaded.tokenizer.encode(f"{markers.start}\n", add_special_tokens=False)
+    one = loaded.tokenizer.convert_tokens_to_ids(THOUGHT[0])
+    for _ in range(300):
+        new.append(one)
+        assert not part("tokens.stops").is_stopped(loaded, prompt, new)
+    assert max(lengths) <= 32
+    new += [loaded.tokenizer.convert_tokens_to_ids(each) for each in (markers.end, "\n\n", "Kra")]
+    assert not part("tokens.stops").is_stopped(loaded, prompt, new)
+    new.append(loaded.tokenizer.convert_tokens_to_ids("!\n"))
+    assert part("tokens.stops").is_stopped(loaded, prompt, new)
 
 
 def test_thinking_that_never_ends_is_told_as_such(reciting: Any, ask: Ask) -> None:  # noqa: ANN401 - see the fixture
@@ -214,117 +244,6 @@ def test_a_window_without_room_for_the_answer_is_a_failure(qwen: Path, text_requ
     assert response.prompt_tokens == count
 
 
-@pytest.fixture(scope="module")
-def mixed(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory, text_request: Callable[..., Request]) -> Mixed:
-    """A random model that says a marker now and then, questions of all kinds, and what it answers each alone."""
-    folder = random_thinker(tmp_path_factory.mktemp("random") / "model", tiny_llama)
-    asked = []
-    for number in range(24):
-        sampling = Sampling(temperature=1.0, seed=number) if number % 3 else None
-        opening = "<think>" if number % 2 else ""
-        plain = text_request(f"{'ab' * (number % 5)}x{opening}", max_new_tokens=150, stop=(("e",), ())[number % 2])
-        budget = (None, 3, 20, 150)[number % 4]
-        asked.append(replace(plain, key=str(number), sampling=sampling, max_thinking_tokens=budget))
-    alone = MODELS.get("hf")(str(folder), ModelOptions(device="cpu", engine="static", batch_size=1))
-    return folder, asked, {each.key: response for each in asked for response in alone.answer([each])}
-
-
-@pytest.mark.parametrize("engine", ["packed", "static", "paged"])
-def test_budgets_and_answers_of_all_kinds_beside_each_other(mixed: Mixed, engine: str) -> None:
-    folder, asked, alone = mixed
-    model = MODELS.get("hf")(str(folder), ModelOptions(device="cpu", engine=engine, batch_size=7))
-    assert {each.key: each for each in model.answer(asked)} == alone
-
-
-def test_a_budget_without_pressure_gives_the_answer_of_one_step(mixed: Mixed) -> None:
-    folder, asked, alone = mixed
-    model = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
-    one_step = [replace(each, max_thinking_tokens=None, max_new_tokens=300) for each in asked]
-    whole = {each.key: each for each in model.answer(one_step)}
-    kept = 0
-    for each in asked:
-        found, other = alone[each.key], whole[each.key]
-        if each.max_thinking_tokens and other.thinking_tokens and other.thinking_tokens <= each.max_thinking_tokens:
-            kept += 1
-            assert found.thinking_tokens == other.thinking_tokens
-            assert (other.text or "").startswith(found.text or "?")
-            assert found == other or found.finish is Finish.LENGTH
-    assert kept >= 4
-
-
-def random_thinker(folder: Path, source: Path) -> Path:
-    """Save the random model with an end marker among the tokens that it says often; return its folder."""
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model: Any = LlamaForCausalLM.from_pretrained(source)
-    tokenizer.add_tokens(["<think>", "</think>"])
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    marker = tokenizer.convert_tokens_to_ids("</think>")
-    with torch.no_grad():
-        # Near the mean of what the model says elsewhere: about one token in thirty.
-        model.lm_head.weight[marker] = model.lm_head.weight[20:60].mean(dim=0)
-        model.lm_head.weight[marker - 1] = -model.lm_head.weight[marker]
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-SWITCHES = [
-    ("{% if enable_thinking %}a{% endif %}", {"enable_thinking": True}, {"enable_thinking": False}),
-    (
-        "{%- if enable_thinking is not defined -%}{%- set enable_thinking = true -%}{%- endif -%}"
-        "{% generation %}{%- if enable_thinking -%}a{%- endif -%}{% endgeneration %}",
-        {"enable_thinking": True}, {"enable_thinking": False},
-    ),
-    ("{% if not thinking is defined %}{% set thinking = false %}{% endif %}", {"thinking": True}, {"thinking": False}),
-    ("{% macro f() %}{% if thinking %}a{% endif %}{% endmacro %}{{ f() }}", {"thinking": True}, {"thinking": False}),
-    (
-        '{%- if reasoning_effort is not defined %}{%- set reasoning_effort = "medium" %}{%- endif %}',
-        {"reasoning_effort": "medium"}, {"reasoning_effort": "low"},
-    ),
-    (
-        "{% if reasoning_effort not in ['none', 'high'] %}a{% endif %}",
-        {"reasoning_effort": "high"}, {"reasoning_effort": "none"},
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("template", "on", "off"), SWITCHES)
-def test_the_switch_is_the_variable_that_the_template_looks_at(
-    template: str, on: dict[str, object], off: dict[str, object]
-) -> None:
-    variables = part("tokens.thinking_switch").thinking_variables
-    assert variables(template, ThinkingMode.ON) == on
-    assert variables({"default": template, "tool_use": ""}, ThinkingMode.OFF) == off
-    assert variables(template, None) == {}
-
-
-@pytest.mark.parametrize(
-    ("template", "form", "message"),
-    [
-        ("{{ messages }}", Form.CHAT, "--thinking off: the chat template has no switch for the thinking"),
-        (
-            "{% set ns = namespace(thinking=1) %}{{ ns.thinking }}{{ messages }}",
-            Form.CHAT,
-            "--thinking off: the chat template has no switch for the thinking",
-        ),
-        (TEMPLATE, Form.TEXT, "--thinking off: there is no chat template to switch the thinking"),
-    ],
-)
-def test_a_model_without_a_switch_is_refused_once(
-    tiny_llama: Path, tmp_path: Path, text_request: Callable[..., Request], template: str, form: Form, message: str
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(tmp_path)
-    LlamaForCausalLM.from_pretrained(tiny_llama).save_pretrained(tmp_path)
-    model = MODELS.get("hf")(str(tmp_path), ModelOptions(device="cpu"))
-    asked = [replace(text_request(word, form=form), thinking=ThinkingMode.OFF) for word in ("a", "b")]
-    with pytest.raises(ModelError, match=message):
-        model.count_tokens(asked)
-    assert model.count_tokens([replace(each, thinking=None) for each in asked])
-
-
 def test_a_prompt_counted_with_thinking_is_not_taken_for_one_without(
     qwen: Path, text_request: Callable[..., Request]
 ) -> None:
@@ -357,52 +276,3 @@ def test_other_processes_are_told_everything(qwen: Path, text_request: Callable[
     expected = {each.key: each for each in one.answer(asked)}
     assert {each.key: each for each in two.answer(asked)} == expected
     two.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "opened", "expected"),
-    [
-        ("a thought", True, (0, True, False)),
-        ("a thought</think>b", True, (17, False, False)),
-        ("<think>a</think>b", False, (16, False, False)),
-        (" \n<think>a", False, (0, True, False)),
-        ("a</think>b", False, (10 - 1, False, False)),
-        ("</think>b", False, (8, False, False)),
-        ("<think>a</think>\n<think>b", False, (16, True, False)),
-        ("<think>a</think>\n<thought>b</thought>c", False, (37, False, False)),
-        ("see <think>", False, (0, False, False)),
-        ("Krakow", False, (0, False, False)),
-        ("<thi", False, (0, False, True)),
-        (" ", False, (0, False, True)),
-        ("<thinner", False, (0, False, False)),
-    ],
-)
-def test_where_the_thinking_ends(text: str, opened: bool, expected: Sequence[object]) -> None:
-    module = part("tokens.thoughts")
-    markers = (THINK, ThinkingMarkers(start="<thought>", end="</thought>"))
-    found = module.read_thoughts(text, markers, opened=opened)
-    assert (found.end, found.is_open, found.is_undecided) == tuple(expected)
-    split = split_thinking(text, markers, opened=opened)
-    if not found.is_open:
-        assert text[found.end :].strip() == split.text.strip()
-
-
-@pytest.mark.parametrize(
-    ("template", "end", "expected"),
-    [
-        (r"{{ '<think>\n' + t + '\n</think>\n\n' }}{% if '</think>' in c %}", "</think>", "\n</think>\n\n"),
-        (r"{{ '<think>\n\n</think>\n\n' }}{{ c.split('</think>')[0] }}", "</think>", "\n</think>\n\n"),
-        ("{{ '<think></think>' }}", "</think>", "\n</think>\n\n"),
-        ("{{ c.split('</think>')[-1] }}", "</think>", "\n</think>\n\n"),
-        ("{{ '[THINK]' + t + '[/THINK]' }}", "[/THINK]", "[/THINK]"),
-        ("", "<|channel|>final<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
-        (None, "</seed:think>", "\n</seed:think>\n\n"),
-    ],
-)
-def test_the_end_of_thinking_is_written_as_the_template_writes_it(
-    qwen: Path, template: str | None, end: str, expected: str
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(qwen)
-    tokenizer.chat_template = template
-    markers = ThinkingMarkers(start=end.replace("/", ""), end=end)
-    assert part("thinking_budget").end_text(tokenizer, markers) == expected
