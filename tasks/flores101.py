@@ -1,6 +1,8 @@
 """Flores-101: 3,001 sentences of English Wikimedia in 101 languages, by professionals (Goyal et al., TACL 2022)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from xlingual import (
     LANGUAGES,
@@ -19,6 +21,7 @@ from xlingual import (
     read_parallel,
     register_task,
 )
+from xlingual.wording import ask_labelled
 
 METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
@@ -35,15 +38,18 @@ def flores101() -> Iterator[Task]:
 
 
 def _file(split: str, language: str, data_source: DataSource) -> DataFile:
-    flores = LANGUAGES[language].flores
+    flores, flores200 = LANGUAGES[language].flores, f"{LANGUAGES[language].flores200}.{split}"
     file = f"{split}/{flores}.{split}"
     ref = DatasetRef(
         name=f"flores101/{file}",
-        candidates=(f"flores101/{file}", f"flores101_dataset/{file}", file),
+        candidates=tuple(f"{folder}{file}" for folder in ("flores101/", "flores101_dataset/", ""))
+        + tuple(f"{folder}{split}/{flores200}" for folder in ("flores200_dataset/", "flores200/", "flores101/", "")),
         sample=f"flores101/{file}",
         remotes=flores101_sources(split, flores),
     )
-    return locate(ref, data_source)
+    found = locate(ref, data_source)
+    from_flores200 = Path(found.path).name == flores200
+    return replace(found, name=f"{found.name} (FLORES-200's {flores200})") if from_flores200 else found
 
 
 def _task(source: str, target: str) -> Task:
@@ -54,9 +60,13 @@ def _task(source: str, target: str) -> Task:
     def ask(example: Example) -> Prompt:
         return ask_translation(source, target, example.fields["source"])
 
+    def ask_with_labels(example: Example) -> Prompt:
+        return ask_labelled(source, target, example.fields["source"])
+
     spec = TaskSpec(
         name=f"flores101/{source}-{target}",
         language=target,
+        source_language=source,
         prompt_language="en",
         metrics=METRICS + DIAGNOSTICS,
         version="1",
@@ -66,4 +76,5 @@ def _task(source: str, target: str) -> Task:
         licence="CC BY-SA 4.0",
         citation="Goyal et al. 2022, The Flores-101 Evaluation Benchmark for Low-Resource and Multilingual MT",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    wordings = {("en", "labels"): ask_with_labels}
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=wordings)

@@ -14,13 +14,17 @@ from xlingual import (
     ask_question,
     locate,
     mlqa_sources,
-    read_squad,
     register_task,
 )
+from xlingual.data import hub_files, question_files, squad_examples
+from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
-METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
+CONTAINMENT = ("containment", "containment_first")
+METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
+
+HUB_SPLITS = {"dev": ("validation", "dev")}
 
 
 @register_task("mlqa", default=LANGUAGES, scope=LANGUAGES)
@@ -35,15 +39,16 @@ def mlqa() -> Iterator[Task]:
 
 def _task(variant: str, context: str, question: str) -> Task:
     def read(split: str, data_source: DataSource) -> Examples:
-        file = f"{split}/{split}-context-{context}-question-{question}.json"
+        stem = f"{split}/{split}-context-{context}-question-{question}"
+        file = f"{stem}.json"
         ref = DatasetRef(
             name=f"mlqa/{file}",
-            candidates=(f"mlqa/MLQA_V1/{file}", f"MLQA_V1/{file}", file),
+            candidates=question_files(("mlqa/MLQA_V1", "MLQA_V1", ""), stem)
+            + hub_files(("mlqa", ""), f"mlqa.{context}.{question}", HUB_SPLITS.get(split, (split,))),
             sample=f"mlqa/MLQA_V1/{file}",
             remotes=mlqa_sources(split, context, question),
         )
-        found = locate(ref, data_source)
-        return Examples(rows=read_squad(found, context), files=(found,))
+        return squad_examples(locate(ref, data_source), context)
 
     def ask(example: Example) -> Prompt:
         return ask_question(context, context=example.fields["context"], question=example.fields["question"])
@@ -60,4 +65,4 @@ def _task(variant: str, context: str, question: str) -> Task:
         licence="CC BY-SA 3.0",
         citation="Lewis et al. 2020, MLQA: Evaluating Cross-lingual Extractive Question Answering",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=question_wordings(context))

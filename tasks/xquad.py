@@ -13,13 +13,15 @@ from xlingual import (
     TaskSpec,
     ask_question,
     locate,
-    read_squad,
     register_task,
     xquad_sources,
 )
+from xlingual.data import hub_files, question_files, squad_examples
+from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
-METRICS = ("containment", "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
+CONTAINMENT = ("containment", "containment_first")
+METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
 
 
@@ -34,14 +36,14 @@ def _task(language: str) -> Task:
     file = f"xquad.{language}.json"
     ref = DatasetRef(
         name=f"xquad/{file}",
-        candidates=(f"xquad/{file}", file, f"xquad-master/{file}"),
+        candidates=question_files(("xquad", "", "xquad-master"), f"xquad.{language}")
+        + hub_files(("xquad", ""), f"xquad.{language}", ("validation", "test")),
         sample=f"xquad/{file}",
         remotes=xquad_sources(language),
     )
 
     def read(_split: str, data_source: DataSource) -> Examples:
-        found = locate(ref, data_source)
-        return Examples(rows=read_squad(found, language), files=(found,))
+        return squad_examples(locate(ref, data_source), language)
 
     def ask(example: Example) -> Prompt:
         return ask_question(language, context=example.fields["context"], question=example.fields["question"])
@@ -58,4 +60,4 @@ def _task(language: str) -> Task:
         licence="CC BY-SA 4.0",
         citation="Artetxe et al. 2020, On the Cross-lingual Transferability of Monolingual Representations",
     )
-    return GenerationTask(spec=spec, read=read, ask=ask)
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings=question_wordings(language))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from xlingual.demonstrations import choose_demonstrations
 from xlingual.errors import DataError, UsageError
-from xlingual.planning import Limit, RunSettings, TaskPlan, choose_demonstrations, parse_limit, plan_task
+from xlingual.planning import Limit, RunSettings, TaskPlan, parse_limit, plan_task
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
 from xlingual.records import (
     Example,
@@ -81,10 +82,32 @@ def test_folders_differ_by_model_and_task() -> None:
     assert len({folder.parent for folder in folders}) == 2
 
 
+@pytest.mark.parametrize(("shots", "groups"), [(1, 1), (2, 2), (7, 7), (23, 23)])
+def test_where_every_example_is_a_group_more_groups_are_held_out(shots: int, groups: int) -> None:
+    task = select_tasks(["xquad/en"], [])[0]
+
+    def read(split: str, data_source: DataSource) -> Examples:
+        found = task.examples(split, data_source)
+        return replace(found, rows=tuple(replace(row, group=row.id, cluster=row.id) for row in found.rows))
+
+    own = GenerationTask(spec=task.spec, read=read, ask=task.prompt)
+    plan = plan_task(own, open_model("echo", ModelOptions()), replace(START, shots=shots))
+    assert len(plan.demonstrations) == shots
+    assert len(plan.examples) == 24 - groups
+    assert {shot.id for shot in plan.demonstrations}.isdisjoint(example.id for example in plan.examples)
+    assert plan.notes == (f"{groups} of 24 examples are held out: demonstrations come from their groups",)
+
+
+def test_all_groups_but_one_may_be_held_out_and_no_more() -> None:
+    with pytest.raises(UsageError, match="has 23 examples for demonstrations") as caught:
+        test_where_every_example_is_a_group_more_groups_are_held_out(24, 24)
+    assert caught.value.hint == "use --shots 23 or fewer"
+
+
 def test_demonstrations_of_xquad_come_from_articles_that_are_left_out() -> None:
     task = select_tasks(["xquad/en"], [])[0]
     rows = task.examples("test", SAMPLE).rows
-    shots, evaluated = choose_demonstrations(task, rows, "test", replace(START, shots=3))
+    shots, evaluated = choose_demonstrations(task, rows, "test", replace(START, shots=3).demonstrations)
     group = {row.id: row.group for row in rows}
     held_out = {group[shot.id] for shot in shots}
     assert len(shots) == 3
@@ -207,9 +230,9 @@ def test_a_limit_that_fills_the_window_is_refused_with_the_name_of_the_task(
 ) -> None:
     task = select_tasks(["xquad/en"], [])[0] if own else _foreign()
     model, settings = _windowed(window, counts=counts), replace(START, on_overflow=policy)
-    with pytest.raises(UsageError) as caught:
-        plan_task(task, model, settings)
     limit = 512 if own else 300
+    with pytest.raises(UsageError) as caught:
+        plan_task(task, model, replace(settings, max_new_tokens=512) if own else settings)
     assert str(caught.value) == (
         f"{task.spec.name}: {limit} new tokens leave no room for a prompt in a window of {window}"
     )
@@ -217,6 +240,18 @@ def test_a_limit_that_fills_the_window_is_refused_with_the_name_of_the_task(
     assert plan_task(task, model, replace(settings, max_new_tokens=4, on_overflow="skip")).protocol.max_new_tokens == 4
     with pytest.raises(UsageError, match=f"{window} new tokens leave no room"):
         plan_task(task, model, replace(settings, max_new_tokens=window))
+
+
+@pytest.mark.parametrize(("window", "limit"), [(1024, 512), (1023, 511), (600, 300), (40, 20), (None, 512)])
+def test_the_limit_of_answers_is_fitted_to_a_small_window_where_the_user_chose_none(
+    window: int | None, limit: int
+) -> None:
+    model = Windowed(replace(open_model("echo", ModelOptions()).spec, context_length=window), counts=False)
+    plan = plan_task(select_tasks(["xquad/en"], [])[0], model, START)
+    assert plan.protocol.max_new_tokens == limit
+    assert {fitted.request.max_new_tokens for fitted in plan.fitted} == {limit}
+    told = [f"answers may have {limit} tokens, the task's own limit is 512"] if limit < 512 else []
+    assert list(plan.notes) == told
 
 
 def test_a_foreign_prompt_keeps_its_end_and_what_cannot_be_cut_is_refused_or_skipped() -> None:

@@ -252,13 +252,14 @@ def test_cut_passages_are_counted(settings: RunSettings) -> None:
 
 def test_samples_that_cannot_fit_are_recorded_failures(settings: RunSettings) -> None:
     spec = replace(FORGETFUL, context_length=600)
-    record = _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="skip"))[0]
+    record = _run(Forgetful(spec), "xquad/en", replace(settings, on_overflow="skip", max_new_tokens=512))[0]
     assert record.counts.failed == 24
 
 
 def test_samples_that_cannot_fit_are_recorded_once_and_count_as_settled(settings: RunSettings) -> None:
     """In this window the questions of some samples fit, and those of others do not."""
-    model, settings = Forgetful(replace(FORGETFUL, context_length=648)), replace(settings, on_overflow="skip")
+    settings = replace(settings, on_overflow="skip", max_new_tokens=512)
+    model = Forgetful(replace(FORGETFUL, context_length=648))
     tasks, journals, told = "xquad/en,mlqa/en", dict[str, bytes](), list[tuple[int, int, int]]()
     for _ in range(7):  # the model answers half of what it is asked, and all of it in the end
         watch = Recorder()

@@ -11,7 +11,9 @@ from .files import read_json
 from .files.json_file import CHANGED
 from .identity import Json
 from .metrics import find_metric
+from .metrics.repeats import NAME as REPEAT_METRIC
 from .records import Estimate, Protocol, RunRecord, Statistics
+from .scoring import mean_statistics
 from .serial import from_json
 from .store import read_samples, walk_runs
 
@@ -40,10 +42,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """A finished run: its record and its samples by example id."""
+    """A finished run: its record and its samples by example id, with repeats several of an example."""
 
     record: RunRecord
-    samples: Mapping[str, Mapping[str, Json]]
+    samples: Mapping[str, Sequence[Mapping[str, Json]]]
 
 
 def compare_runs(first: Path, second: Path, metrics: Sequence[str]) -> list[Comparison]:
@@ -81,12 +83,17 @@ def _runs_by_task(root: Path) -> dict[str, Path]:
 
 def _load(folder: Path) -> SavedRun:
     record = from_json(RunRecord, read_json(folder / "results.json"), where=str(folder))
-    samples = {str(sample["id"]): sample for sample in read_samples(folder)}
+    samples: dict[str, list[Mapping[str, Json]]] = {}
+    for sample in read_samples(folder):
+        samples.setdefault(str(sample["id"]), []).append(sample)
     return SavedRun(record, samples)
 
 
 def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
     task = first.record.protocol.task
+    if REPEAT_METRIC.fullmatch(metric):
+        hint = "compare by the metric that it is made of"
+        raise UsageError(f"{metric} is of whole runs, no single answer has it", where="--metric", hint=hint)
     estimates = [_estimate(run.record, metric) for run in (first, second)]
     differing = [name for name in COMPARED if _field(first, name) != _field(second, name)]
     if estimates[0].signature != estimates[1].signature:
@@ -96,10 +103,13 @@ def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
     if differing:
         raise DataError(f"the runs differ in {', '.join(differing)}", where=task, hint="evaluate both the same way")
     ids = list(first.samples)
-    rows = [[_statistics(run.samples[each], metric) for each in ids] for run in (first, second)]
+    rows = [
+        [mean_statistics([_statistics(each, metric) for each in run.samples[name]]) for name in ids]
+        for run in (first, second)
+    ]
     if len({len(each) for row in rows for each in row if each is not None}) > 1:
         raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
-    clusters = [str(first.samples[each]["cluster"]) for each in ids]
+    clusters = [str(first.samples[each][0]["cluster"]) for each in ids]
     found = paired_difference(find_metric(metric), rows[0], rows[1], clusters)
     values = [estimate.value for estimate in estimates]
     if found is None or values[0] is None or values[1] is None:

@@ -30,6 +30,12 @@ class Language:
         """The sacrebleu tokenizer for text in this language: characters where the script has no spaces."""
         return _BLEU_TOKENIZERS.get(self.script, "13a")
 
+    @property
+    def flores200(self) -> str:
+        """The code in FLORES-200 and NLLB, "kor_Hang": of a macrolanguage the one language that the text is in."""
+        script = _FLORES200_SCRIPTS.get(self.script, self.script)
+        return f"{_FLORES200_LANGUAGES.get(self.flores, self.flores)}_{script}"
+
 
 _BLEU_TOKENIZERS = {
     "Hans": "zh",
@@ -41,6 +47,22 @@ _BLEU_TOKENIZERS = {
     "Mymr": "char",
     "Thai": "char",
 }
+
+_FLORES200_LANGUAGES = {
+    "ara": "arb",
+    "fas": "pes",
+    "ful": "fuv",
+    "lav": "lvs",
+    "mon": "khk",
+    "msa": "zsm",
+    "orm": "gaz",
+    "pus": "pbt",
+    "uzb": "uzn",
+    "zho_simpl": "zho",
+    "zho_trad": "zho",
+}
+"""What FLORES-200 calls by another code than Flores-101 does; all others have kept theirs."""
+_FLORES200_SCRIPTS = {"Kore": "Hang"}
 
 _ROWS = (
     Language("af", "afr", "Afrikaans", "Latn", "af"),
@@ -150,12 +172,10 @@ _ROWS = (
 LANGUAGES: dict[str, Language] = {row.code: row for row in _ROWS}
 """Every language by its code, in the order of English names."""
 
-_ALIASES = {row.flores: row.code for row in _ROWS} | {
+_ALIASES = {name.casefold(): row.code for row in _ROWS for name in (row.flores, row.flores200)} | {
     "zho": "zh",
     "zh-cn": "zh",
-    "zho_hans": "zh",
     "zh-tw": "zho_trad",
-    "zho_hant": "zho_trad",
     "no": "nb",
     "fil": "tl",
     "iw": "he",

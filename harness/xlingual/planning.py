@@ -1,23 +1,39 @@
 """From a task, a model and settings to a plan: which examples, which demonstrations, which requests, which folder."""
 
-import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataSource, Model, SelfScoredTask, Task
+from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
-from .records import DataFile, Demonstration, Example, ModelSpec, Origin, Prompt, Protocol, Request
+from .question_settings import QuestionProtocol, QuestionSettings, settle_question
+from .records import (
+    DataFile,
+    Demonstration,
+    Example,
+    Examples,
+    Form,
+    ModelSpec,
+    Origin,
+    Prompt,
+    Protocol,
+    Request,
+    TaskSpec,
+    Translation,
+    label_task,
+)
+from .sampling import sample_sampling
 from .serial import to_json
-from .text import for_scoring
 
 OWN_TEMPLATE = "own"
 """The template of tasks that word their requests themselves."""
-SHOTS_PER_GROUP = 5
-"""Demonstrations taken from one held-out article before another is held out."""
+OWN_CHAT = "own, chat"
+"""That of such tasks where their words are put through the model's chat template."""
+CHAT_TEMPLATE = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,13 @@ class RunSettings:
     """Ask everything again."""
     max_errors: int | None = None
     """Failed samples after which a run stops; None: 20 or 5%, whichever is more."""
+    question: QuestionSettings = field(default_factory=QuestionSettings)
+    """How questions are put."""
+
+    @property
+    def demonstrations(self) -> DemonstrationChoice:
+        """What the choice of demonstrations goes by."""
+        return DemonstrationChoice(shots=self.shots, seed=self.seed, data_source=self.data_source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +83,19 @@ class TaskPlan:
     protocol: Protocol
     template: str
     examples: tuple[Example, ...]
+    """One for each answer: with repeats, each example as often as it is asked."""
     fitted: tuple[FittedRequest, ...]
     """In the order of `examples`."""
     files: tuple[DataFile, ...]
     demonstrations: tuple[Demonstration, ...]
     folder: Path
+    notes: tuple[str, ...] = ()
+    """What a user should know of the plan."""
 
     @property
     def name(self) -> str:
-        """The task's name."""
-        return self.task.spec.name
+        """The task's name, with the wording where that is not its first."""
+        return label_task(self.task.spec.name, self.task.spec.asked_in, self.task.spec.variant)
 
     @property
     def suffix(self) -> str:
@@ -99,32 +125,27 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
 
     Raises DataError, UsageError or EnvironmentFault with the task's name where its data or settings are unusable.
     """
-    split = settings.split or task.spec.split
+    task = _through_chat(task, settings)
+    spec = task.spec
+    split = settings.split or spec.split
     found = task.examples(split, settings.data_source)
-    shots, evaluated = choose_demonstrations(task, found.rows, split, settings)
+    shots, evaluated = choose_demonstrations(task, found.rows, split, settings.demonstrations)
     if not evaluated:
-        raise DataError("no examples are left to evaluate", where=task.spec.name)
-    chosen = _slice(len(evaluated), settings.limit, task.spec.name)
+        raise DataError("no examples are left to evaluate", where=spec.name)
+    chosen = _slice(len(evaluated), settings.limit, spec.name)
     part = slice(chosen.first - 1, chosen.last)
-    max_new_tokens = (settings.max_new_tokens or task.spec.max_new_tokens) if task.spec.max_new_tokens else 0
+    question = settle_question(spec, model.spec, settings.question)
+    rendering = _rendering(task, model.spec, settings, question)
     if isinstance(task, SelfScoredTask):
-        requests = _own_requests(task, task.spec.name, model, settings, evaluated, part)
+        requests = _own_requests(task, spec.name, model, settings, evaluated, part)
     else:
-        require_room(model.spec, max_new_tokens, where=task.spec.name)
+        require_room(model.spec, rendering.answer_tokens, where=spec.name)
         prompts = [task.prompt(example) for example in evaluated]
-        template = choose_template(settings.template, model.spec)
-        rendering = Rendering(
-            model=model.spec,
-            template=template,
-            stop=settings.stop,
-            max_new_tokens=max_new_tokens,
-            on_overflow=settings.on_overflow,
-        )
         fitted = fit(prompts[part], shots, rendering, model.count_tokens)
-        requests = _TaskRequests(template, _prompts_hash(prompts, shots), fitted)
+        requests = _TaskRequests(rendering.template, _prompts_hash(prompts, shots), fitted)
     protocol = Protocol(
-        task=task.spec.name,
-        task_version=task.spec.version,
+        task=spec.name,
+        task_version=spec.version,
         split=split,
         data=hash_examples(evaluated),
         n=chosen.last - chosen.first + 1,
@@ -133,21 +154,85 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         template="native" if requests.template in (model.spec.template, OWN_TEMPLATE) else requests.template,
         shots=settings.shots,
         seed=settings.seed if settings.shots else None,
-        max_new_tokens=max_new_tokens,
-        stop=settings.stop if task.spec.max_new_tokens else None,
+        max_new_tokens=rendering.max_new_tokens,
+        stop=rendering.stop if spec.max_new_tokens else None,
         on_overflow=settings.on_overflow,
+        prompt_language=spec.asked_in,
+        variant=spec.variant,
+        shots_as_text=True if rendering.shots_as_text and settings.shots else None,
     )
+    protocol = question.added_to(protocol)
+    examples, drawn = _draw(evaluated[part], requests.fitted, model.spec, question)
     return TaskPlan(
         task=task,
         model=model.spec,
         protocol=protocol,
         template=requests.template,
-        examples=evaluated[part],
-        fitted=_number_repeats(requests.fitted),
+        examples=examples,
+        fitted=_number_repeats(drawn),
         files=found.files,
         demonstrations=shots,
         folder=run_folder(settings.out, model.spec, protocol, requests.template),
+        notes=tuple(_notes(spec, found, protocol, held_out=len(found.rows) - len(evaluated))),
     )
+
+
+def _rendering(task: Task, model: ModelSpec, settings: RunSettings, question: QuestionProtocol) -> Rendering:
+    """Return what shapes the requests of a task; one that words its own requests is not fitted to a window."""
+    spec = task.spec
+    window = None if isinstance(task, SelfScoredTask) else model.context_length
+    return Rendering(
+        model=model,
+        template=choose_template(settings.template, model),
+        stop=settings.stop if settings.stop is not None else spec.stop,
+        max_new_tokens=_answer_limit(spec, settings, question, window),
+        on_overflow=settings.on_overflow,
+        system=question.system,
+        shots_as_text=settings.question.shots_as_text,
+        thinking=question.thinking,
+        max_thinking_tokens=question.max_thinking_tokens,
+        translation=_translation(spec),
+    )
+
+
+def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, *, held_out: int) -> Iterator[str]:
+    """Yield what a user should know of a plan that is not an error."""
+    if found.skipped:
+        yield f"{found.skipped} of {found.skipped + len(found.rows)} entries hold nothing to ask and are left out"
+    if held_out:
+        yield f"{held_out} of {len(found.rows)} examples are held out: demonstrations come from their groups"
+    if protocol.max_new_tokens < spec.max_new_tokens:
+        yield f"answers may have {protocol.max_new_tokens} tokens, the task's own limit is {spec.max_new_tokens}"
+
+
+def _answer_limit(spec: TaskSpec, settings: RunSettings, question: QuestionProtocol, window: int | None) -> int:
+    """Return the most tokens of an answer: the user's, or the task's own, at most half of the `window`."""
+    if not spec.max_new_tokens:
+        return 0
+    if settings.max_new_tokens is not None or window is None:
+        return settings.max_new_tokens or spec.max_new_tokens
+    return max(1, min(spec.max_new_tokens, (window - (question.max_thinking_tokens or 0)) // 2))
+
+
+def _translation(spec: TaskSpec) -> Translation | None:
+    return None if spec.source_language is None else Translation(source=spec.source_language, target=spec.language)
+
+
+def _draw(
+    examples: Sequence[Example], fitted: Sequence[FittedRequest], model: ModelSpec, question: QuestionProtocol
+) -> tuple[tuple[Example, ...], list[FittedRequest]]:
+    """Return every answer's example and request: with repeats, several in a row for an example, each with its seed."""
+    repeats = question.repeats or 1
+    drawn = []
+    for example, each in zip(examples, fitted, strict=True):
+        sampling = each.request.sampling if question.sampling is None else question.sampling
+        if sampling is None or each.request.choices is not None:
+            drawn += [each] * repeats
+            continue
+        for repeat in range(repeats):
+            request = replace(each.request, sampling=sample_sampling(sampling, example.id, repeat))
+            drawn.append(replace(each, request=replace(request, key=request_key(model, request))))
+    return tuple(example for example in examples for _ in range(repeats)), drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +246,30 @@ class _TaskRequests:
     """Of the chosen examples."""
 
 
+def _through_chat(task: Task, settings: RunSettings) -> Task:
+    """Return a task that words its own requests asked through the chat template and after the system message."""
+    if not isinstance(task, SelfScoredTask) or not isinstance(task, ChatTask):
+        return task
+    question, template = settings.question, settings.template == CHAT_TEMPLATE
+    if not template and not question.system:
+        return task
+    return task.with_chat(template=template, as_turns=not question.shots_as_text, system=question.system or None)
+
+
 def _own_requests(
     task: SelfScoredTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
 ) -> _TaskRequests:
     """Return the requests of a task that words its own; UsageError for settings that would change the words."""
-    for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
+    takes_chat = isinstance(task, ChatTask)
+    as_chat = takes_chat and settings.template == CHAT_TEMPLATE
+    for option, is_set in (
+        ("--template", settings.template != "auto" and not as_chat),
+        ("--stop", settings.stop is not None),
+        ("--system", bool(settings.question.system) and not takes_chat),
+    ):
         if is_set:
             raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
-    requests = [task.request(example) for example in examples]
+    requests = [_with_thinking(task.request(example), settings.question, name) for example in examples]
     if settings.max_new_tokens is not None:
         limit = settings.max_new_tokens
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
@@ -176,7 +277,20 @@ def _own_requests(
         replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
         for each in _fit_own_requests(name, requests[part], model, settings)
     ]
-    return _TaskRequests(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+    template = OWN_CHAT if as_chat else OWN_TEMPLATE
+    return _TaskRequests(template, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+
+
+def _with_thinking(request: Request, question: QuestionSettings, name: str) -> Request:
+    """Return a request of a task's own with what the user says about thinking; UsageError where it is no chat."""
+    if (question.thinking is None and question.max_thinking_tokens is None) or request.choices is not None:
+        return request
+    if question.thinking is not None and request.form is not Form.CHAT:
+        where, hint = f"--thinking {question.thinking}", "--template chat, where the task can be put as a chat"
+        raise UsageError(
+            f"{name} is asked without the chat template, which is what asks for thinking", where=where, hint=hint
+        )
+    return replace(request, thinking=question.thinking, max_thinking_tokens=question.max_thinking_tokens)
 
 
 def _fit_own_requests(
@@ -207,57 +321,6 @@ def _fit_own_requests(
         shorter, gone = found or (request, 0)
         fitted.append(FittedRequest(request=shorter, shots_dropped=0, passage_cut=gone, overflow=found is None))
     return fitted
-
-
-def choose_demonstrations(
-    task: Task, rows: Sequence[Example], split: str, settings: RunSettings
-) -> tuple[tuple[Demonstration, ...], tuple[Example, ...]]:
-    """Return `settings.shots` demonstrations and the examples to evaluate, which share nothing with them.
-
-    Where demonstrations come from the evaluated split itself, the groups (articles) they are drawn from are left out of
-    the evaluation; the choice goes by position and seed, so it is the same in every language of parallel data.
-    """
-    if settings.shots == 0:
-        return (), tuple(rows)
-    shot_split = task.spec.shot_split
-    if shot_split is None:
-        raise UsageError(f"{task.spec.name} has no few-shot form", where="--shots", hint="use --shots 0")
-    generator = random.Random(settings.seed)  # noqa: S311 (a seeded draw of examples, not a secret)
-    if shot_split == split:
-        groups = list(dict.fromkeys(row.group for row in rows))
-        held_out = set(generator.sample(groups, min(len(groups) - 1, -(-settings.shots // SHOTS_PER_GROUP))))
-        pool = [row for row in rows if row.group in held_out]
-        evaluated = tuple(row for row in rows if row.group not in held_out)
-    else:
-        evaluated = tuple(rows)
-        seen = {for_scoring(text) for row in rows for text in (*row.fields.values(), *row.targets)}
-        candidates = task.examples(shot_split, settings.data_source).rows
-        pool = [row for row in candidates if not _texts(row) & seen]
-    picked = _spread(pool, settings.shots, generator)
-    if len(picked) < settings.shots:
-        raise UsageError(
-            f"{task.spec.name} has {len(pool)} examples for demonstrations in {shot_split}",
-            where="--shots",
-            hint=f"use --shots {len(pool)} or fewer",
-        )
-    shots = tuple(Demonstration(id=row.id, prompt=task.prompt(row), answer=row.targets[0]) for row in picked)
-    return shots, evaluated
-
-
-def _texts(row: Example) -> set[str]:
-    """The texts by which a demonstration would give an evaluated example away; short answers are none."""
-    return {for_scoring(text) for text in row.fields.values()}
-
-
-def _spread(pool: Sequence[Example], count: int, generator: random.Random) -> list[Example]:
-    """Return up to `count` examples, from as many clusters as there are before any cluster gives a second."""
-    shuffled = generator.sample(list(pool), len(pool))
-    rank: dict[str, int] = {}
-    order = []
-    for index, row in enumerate(shuffled):
-        rank[row.cluster] = rank.get(row.cluster, -1) + 1
-        order.append((rank[row.cluster], index))
-    return [shuffled[index] for _, index in sorted(order)[:count]]
 
 
 def _number_repeats(fitted: Sequence[FittedRequest]) -> tuple[FittedRequest, ...]:
@@ -294,6 +357,7 @@ def hash_examples(examples: Sequence[Example]) -> str:
 
 def _content(example: Example) -> list[Json]:
     content: list[Json] = [example.id, example.language, dict(example.fields), list(example.targets)]
+    # What a demonstration shows is part of the hash of prompts.
     return content if example.choices is None else [*content, list(example.choices)]
 
 

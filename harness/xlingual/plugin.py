@@ -4,12 +4,24 @@ A Task yields examples, a Model answers requests, a Metric measures answers, a S
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from .errors import DataError
-from .records import Corpus, Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
+from .errors import DataError, UsageError
+from .records import (
+    Corpus,
+    Example,
+    Examples,
+    Failure,
+    ModelSpec,
+    Prompt,
+    Request,
+    Response,
+    Statistics,
+    TaskGroup,
+    TaskSpec,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,13 +59,20 @@ class Task(Protocol):
         ...
 
 
+Asking: TypeAlias = Callable[[Example], Prompt]
+OWN_VARIANT = "own"
+"""The name of a task's first wording."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationTask:
     """The Task that a spec and two functions make: how to read a split, and what to ask for an example."""
 
     spec: TaskSpec
     read: Callable[[str, DataSource], Examples]
-    ask: Callable[[Example], Prompt]
+    ask: Asking
+    wordings: Mapping[tuple[str, str], Asking] = field(default_factory=dict)
+    """What to ask otherwise, by the language of the instruction and the name of the wording, "own" for the first."""
 
     def examples(self, split: str, data_source: DataSource) -> Examples:
         """Read a split, in the order of its files."""
@@ -62,6 +81,38 @@ class GenerationTask:
     def prompt(self, example: Example) -> Prompt:
         """Say what to ask for `example`."""
         return self.ask(example)
+
+    def prompt_languages(self) -> tuple[str, ...]:
+        """Return the languages that the instruction is there in, the task's own first."""
+        return tuple(dict.fromkeys([self.spec.prompt_language, *(language for language, _ in self.wordings)]))
+
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of the wordings, the task's own first."""
+        return tuple(dict.fromkeys([OWN_VARIANT, *(variant for _, variant in self.wordings)]))
+
+    def reword(self, *, prompt_language: str | None, variant: str | None) -> "GenerationTask":
+        """Return the task in other words; UsageError where it does not have both together."""
+        spec, ask = reword_spec(self.spec, self.ask, self.wordings, (prompt_language, variant))
+        return replace(self, spec=spec, ask=ask)
+
+
+def reword_spec(
+    spec: TaskSpec, ask: Asking, wordings: Mapping[tuple[str, str], Asking], chosen: tuple[str | None, str | None]
+) -> tuple[TaskSpec, Asking]:
+    """Return spec and question of a task in the `chosen` language and wording; None stands for its own.
+
+    Raises UsageError for a language that the wording is not there in.
+    """
+    language, variant = chosen[0] or spec.prompt_language, chosen[1] or OWN_VARIANT
+    if (language, variant) == (spec.prompt_language, OWN_VARIANT):
+        return spec, ask
+    if (language, variant) not in wordings:
+        known = ", ".join(dict.fromkeys(each for each, name in wordings if name == variant))
+        what = f"{spec.name} has no wording {variant!r} with an instruction in {language}"
+        raise UsageError(what, where="--prompt-language", hint=f"it is there in {known}" if known else "")
+    named = None if variant == OWN_VARIANT else variant
+    asked_in = None if language == spec.prompt_language else language
+    return replace(spec, prompt_language=language, asked_in=asked_in, variant=named), wordings[language, variant]
 
 
 class Source(Protocol):
@@ -103,6 +154,8 @@ class ChoiceTask:
     read: Callable[[str, DataSource], Examples]
     ask: Callable[[Example], Prompt]
     """The question; the choices are the example's."""
+    wordings: Mapping[tuple[str, str], Asking] = field(default_factory=dict)
+    """As of a GenerationTask."""
 
     def examples(self, split: str, data_source: DataSource) -> Examples:
         """Read a split, in the order of its files; DataError where choices are lacking or no target is among them."""
@@ -117,6 +170,19 @@ class ChoiceTask:
     def prompt(self, example: Example) -> Prompt:
         """Say what to ask for `example`."""
         return replace(self.ask(example), choices=example.choices)
+
+    def prompt_languages(self) -> tuple[str, ...]:
+        """Return the languages that the instruction is there in, the task's own first."""
+        return tuple(dict.fromkeys([self.spec.prompt_language, *(language for language, _ in self.wordings)]))
+
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of the wordings, the task's own first."""
+        return tuple(dict.fromkeys([OWN_VARIANT, *(variant for _, variant in self.wordings)]))
+
+    def reword(self, *, prompt_language: str | None, variant: str | None) -> "ChoiceTask":
+        """Return the task in other words; UsageError where it does not have both together."""
+        spec, ask = reword_spec(self.spec, self.ask, self.wordings, (prompt_language, variant))
+        return replace(self, spec=spec, ask=ask)
 
 
 @runtime_checkable
@@ -155,6 +221,28 @@ class SelfScoredTask(Protocol):
 
     def judge(self, example: Example, response: Response) -> Mapping[str, Statistics]:
         """Return what an answer adds to each metric of the task; a metric left out cannot judge it."""
+        ...
+
+
+@runtime_checkable
+class ChatTask(Protocol):
+    """A SelfScoredTask whose words can be put through a chat template, as by lm-eval's `--apply_chat_template`."""
+
+    def with_chat(self, *, template: bool, as_turns: bool, system: str | None) -> Task:
+        """Return the task asked as chats (`template`), its demonstrations as turns of them, after a system message.
+
+        Without a template the system message stands before the text. UsageError for what the task cannot be asked as.
+        """
+        ...
+
+
+@runtime_checkable
+class GroupMember(Protocol):
+    """A Task that was chosen as one of a group; the groups' own scores are shown with those of the tasks."""
+
+    @property
+    def groups(self) -> tuple[TaskGroup, ...]:
+        """The groups, those around them as well."""
         ...
 
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 
 from .errors import DataError, UsageError
 from .identity import Json, content_hash
-from .records import Choice, Demonstration, Form, Message, ModelSpec, Prompt, Request, Role
+from .records import Choice, Demonstration, Form, Message, ModelSpec, Prompt, Request, Role, Translation
 from .sampling import sampling_content
+from .thinking import ThinkingMode
 
 TEMPLATES = ("alpaca", "chat", "raw")
+TRANSLATION = "translation"
+"""The template of models that take nothing but a sentence: NLLB, M2M-100. It is never chosen, the model has it."""
 OVERFLOW_POLICIES = ("truncate", "error", "skip")
 
 ALPACA_WITH_INPUT = (
@@ -43,6 +46,18 @@ class Rendering:
     """None: the template's own."""
     max_new_tokens: int
     on_overflow: str
+    system: str | None = None
+    shots_as_text: bool = False
+    """Demonstrations stand in the one message of a chat, not in turns of their own."""
+    thinking: ThinkingMode | None = None
+    max_thinking_tokens: int | None = None
+    translation: Translation | None = None
+    """Of a task that translates."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """The most tokens of an answer, its thinking included."""
+        return self.max_new_tokens + (self.max_thinking_tokens or 0)
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -89,26 +104,40 @@ def choose_template(word: str, model: ModelSpec) -> str:
 def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> Request:
     """Return the request for `prompt` after `shots`, keyed by all that can change its answer."""
     if rendering.template == "chat":
-        form, messages = Form.CHAT, _chat_messages(prompt, shots)
-    elif rendering.template == "alpaca":
-        worked = _worked_input(prompt, shots)
-        wrapper = ALPACA_WITH_INPUT if worked else ALPACA_WITHOUT_INPUT
-        text = wrapper.replace("{input}", _MARK).replace("{instruction}", prompt.instruction)
-        form, messages = Form.TEXT, (_user(text.replace(_MARK, worked)),)
+        form, messages = Form.CHAT, _chat_messages(prompt, shots, rendering)
     else:
-        worked = _worked_input(prompt, shots)
-        text = f"{prompt.instruction}\n\n{worked}{_joint(prompt)}" if worked else f"{prompt.instruction}\n"
-        # Models go on after a cue's colon; before a choice, its space is the beginning of the choice's first token.
-        form, messages = Form.TEXT, (_user(text if prompt.choices else text.rstrip(" ")),)
+        form, messages = Form.TEXT, (_user(_text(prompt, shots, rendering)),)
+    generates = not prompt.choices
     request = Request(
         key="",
         form=form,
         messages=messages,
-        stop=() if prompt.choices else rendering.stop_strings,
-        max_new_tokens=0 if prompt.choices else rendering.max_new_tokens,
+        stop=rendering.stop_strings if generates else (),
+        max_new_tokens=rendering.max_new_tokens if generates else 0,
         choices=tuple(Choice(text=each) for each in prompt.choices) if prompt.choices else None,
+        thinking=rendering.thinking if generates else None,
+        max_thinking_tokens=rendering.max_thinking_tokens if generates else None,
+        translation=rendering.translation if rendering.template == TRANSLATION else None,
     )
     return replace(request, key=request_key(rendering.model, request))
+
+
+def _text(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> str:
+    """Return the one text that a model without turns continues."""
+    if rendering.template == TRANSLATION:
+        return prompt.input.strip()
+    system = f"{rendering.system}\n\n" if rendering.system else ""
+    worked = _worked_input(prompt, shots)
+    if rendering.template == "alpaca":
+        wrapper = ALPACA_WITH_INPUT if worked else ALPACA_WITHOUT_INPUT
+        text = wrapper.replace("{input}", _MARK).replace("{instruction}", prompt.instruction)
+        return system + text.replace(_MARK, worked)
+    if worked:
+        text = f"{prompt.instruction}\n\n{worked}{_joint(prompt)}" if prompt.instruction else worked + _joint(prompt)
+    else:
+        text = f"{prompt.instruction}\n"
+    # Models go on after a cue's colon; before a choice, its space is the beginning of the choice's first token.
+    return system + (text if prompt.choices else text.rstrip(" "))
 
 
 def request_key(model: ModelSpec, request: Request) -> str:
@@ -141,8 +170,10 @@ def _user(text: str) -> Message:
     return Message(role=Role.USER, text=text)
 
 
-def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration]) -> tuple[Message, ...]:
-    messages = []
+def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> tuple[Message, ...]:
+    messages = [Message(role=Role.SYSTEM, text=rendering.system)] if rendering.system else []
+    if rendering.shots_as_text and shots:
+        return (*messages, _user(_chat_text(replace(prompt, before=_solved(shots) + prompt.before))))
     for shot in shots:
         messages.append(_user(_chat_text(shot.prompt)))
         messages.append(Message(role=Role.ASSISTANT, text=shot.answer))
@@ -150,13 +181,17 @@ def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration]) -> tuple[Mess
 
 
 def _chat_text(prompt: Prompt) -> str:
-    return f"{prompt.instruction}\n\n{prompt.input}" if prompt.input else prompt.instruction
+    return "\n\n".join(filter(None, (prompt.instruction, prompt.input)))
 
 
 def _worked_input(prompt: Prompt, shots: Sequence[Demonstration]) -> str:
-    """Return the demonstrations, each with its answer after its cue, then the input that waits for one."""
-    solved = [f"{shot.prompt.input}{_joint(shot.prompt)}{shot.answer}\n\n" for shot in shots]
-    return "".join(solved) + prompt.input
+    """Return the demonstrations, then the input that waits for an answer."""
+    return _solved(shots) + prompt.input
+
+
+def _solved(shots: Sequence[Demonstration]) -> str:
+    """Return the demonstrations, each with its answer after its cue."""
+    return "".join(f"{shot.prompt.input}{_joint(shot.prompt)}{shot.answer}\n\n" for shot in shots)
 
 
 def _joint(prompt: Prompt) -> str:
@@ -172,13 +207,13 @@ def fit(
     Raises DataError for the policy `error` at the first overflow, and for `truncate` where the fixed part does not fit;
     UsageError where the window does not hold the answer alone.
     """
-    require_room(rendering.model, rendering.max_new_tokens, where="--max-new-tokens")
+    require_room(rendering.model, rendering.answer_tokens, where="--max-new-tokens")
     requests = [render(prompt, shots, rendering) for prompt in prompts]
     whole = [FittedRequest(request=each, shots_dropped=0, passage_cut=0, overflow=False) for each in requests]
     window = rendering.model.context_length
     if window is None or (lengths := count(requests)) is None:
         return whole
-    room = window - rendering.max_new_tokens
+    room = window - rendering.answer_tokens
     return [
         fitted if length <= room else _shrink(prompt, shots, rendering, _TokenBudget(room, count))
         for prompt, fitted, length in zip(prompts, whole, lengths, strict=True)

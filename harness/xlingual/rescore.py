@@ -1,18 +1,23 @@
 """Scores without a model: answers of an earlier run under today's metrics, and predictions from anywhere else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .answers import AnswerReading, reading_of
 from .data import read_records
 from .errors import DataError, UsageError
+from .estimate import estimate
 from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
+from .metrics import find_metric
+from .metrics.mean import MeanMetric
 from .planning import hash_examples
 from .plugin import DataSource, Task
 from .provenance import installed_versions, timestamp
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .run import VERSIONED
+from .run_summary import ANSWER_PARTS, parts_of_answer, recount
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import lock_folder, read_samples
@@ -61,11 +66,13 @@ def score_predictions(
             hint=f"ids look like {found.rows[0].id!r}, not like {unknown[0]!r}",
         )
     given = len(predictions) - len(unknown)
+    absent = {example.id for example in found.rows} - set(predictions)
     if missing == "zero":
         predictions = {example.id: predictions.get(example.id, "") for example in found.rows}
     examples = [example for example in found.rows if example.id in predictions]
     responses = [_as_response(example.id, predictions[example.id], None) for example in examples]
-    scores = score_answers(task, examples, responses)
+    scores = score_answers(task, examples, responses, AnswerReading(extract=task.spec.extract))
+    scores = _without_absent(scores, examples, absent)
     report = PredictionScores(
         schema=1,
         task=task.spec.name,
@@ -80,6 +87,25 @@ def score_predictions(
         scores=scores.estimates,
     )
     return report, _item_lines(examples, predictions, scores)
+
+
+def _without_absent(scores: Scores, examples: Sequence[Example], absent: Collection[str]) -> Scores:
+    """Return `scores` with nothing for what has no prediction, where an empty answer would match an empty gold answer.
+
+    Rules that drop articles and punctuation leave nothing of the gold answer "A", nor of an answer that is not there.
+    """
+    missing = [example.id in absent for example in examples]
+    if not any(missing):
+        return scores
+    statistics, estimates = dict(scores.statistics), list(scores.estimates)
+    clusters = [example.cluster for example in examples]
+    for place, each in enumerate(estimates):
+        metric = find_metric(each.metric)
+        if isinstance(metric, MeanMetric) and metric.higher_is_better and each.metric in statistics:
+            rows = zip(missing, statistics[each.metric], strict=True)
+            statistics[each.metric] = tuple((0.0, 1.0) if gone and row else row for gone, row in rows)
+            estimates[place] = estimate(metric, examples[0].language, statistics[each.metric], clusters)
+    return replace(scores, statistics=statistics, estimates=tuple(estimates))
 
 
 def read_predictions(path: Path) -> dict[str, str]:
@@ -111,13 +137,15 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
             f"example {absent[0]!r} is not in the data", where=str(folder), hint="give the run's own --data"
         )
     asked = [examples[str(sample["id"])] for sample in samples]
-    if hash_examples(asked) != record.protocol.data:
+    if hash_examples(tuple({example.id: example for example in asked}.values())) != record.protocol.data:
         raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
     responses = [_stored(sample) for sample in samples]
-    scores = score_answers(task, asked, responses)
+    reading = reading_of(record.model, record.protocol.extract, record.protocol.repeats)
+    scores = score_answers(task, asked, responses, reading)
     scored = replace(
         record,
         estimates=scores.estimates,
+        counts=recount(record.counts, scores),
         main_metric=task.spec.metrics[0],
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
@@ -125,7 +153,9 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
     lines = []
     for index, sample in enumerate(samples):
         statistics = {name: to_json(values[index]) for name, values in scores.statistics.items()}
-        lines.append(canonical_json({**sample, "statistics": statistics}) + "\n")
+        kept = {name: value for name, value in sample.items() if name not in ANSWER_PARTS}
+        parts = parts_of_answer(responses[index], scores.answers[index])
+        lines.append(canonical_json({**kept, **parts, "statistics": statistics}) + "\n")
     with lock_folder(folder):
         write_atomically(folder / "samples.jsonl", "".join(lines))
         write_atomically(path, pretty_json(to_json(scored)))
@@ -147,8 +177,13 @@ def _stored(sample: Mapping[str, Json]) -> Response | None:
         return replace(_as_response(str(sample["id"]), "", None), text=None, likelihoods=known)
     if not isinstance(answer, str):
         return None
+    reasoning, tokens = sample.get("reasoning"), sample.get("thinking_tokens")
     known_finish = None if finish is None else from_json(Finish, finish, where=f"sample {sample['id']}")
-    return _as_response(str(sample["id"]), answer, known_finish)
+    return replace(
+        _as_response(str(sample["id"]), answer, known_finish),
+        thinking=reasoning if isinstance(reasoning, str) else None,
+        thinking_tokens=tokens if isinstance(tokens, int) else None,
+    )
 
 
 def _as_response(identifier: str, text: str, finish: Finish | None) -> Response:

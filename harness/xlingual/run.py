@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .answers import reading_of
 from .errors import DataError
 from .files import pretty_json, read_json, write_atomically
-from .identity import Json, canonical_json
+from .groups import groups_of, write_groups
+from .identity import Json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
-from .records import Counts, Example, Failure, Request, Response, RunRecord, failed_response
-from .scoring import Scores, score_answers
+from .question_settings import word_tasks
+from .records import Example, Failure, Request, Response, RunRecord, failed_response
+from .run_summary import count_answers, sample_lines
+from .scoring import score_answers
 from .serial import to_json
 from .store import LOCK, Journal, is_half_moved, lock_folder, move_aside, open_journal, prepare_folder
 
@@ -89,14 +93,19 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
     Answers from earlier commands of the same run are used, failures are asked again. Raises before the model is asked
     anything where data, settings or folders are unusable; a failure of one sample is part of the record instead.
     """
-    plans = [plan_task(task, model, settings) for task in tasks]
+    plans = [plan_task(task, model, settings) for task in word_tasks(tasks, settings.question)]
+    for plan in plans:
+        for note in plan.notes:
+            observer.note(f"{plan.name}: {note}")
     with open_plans(plans, settings.fresh, observer) as opened:
         _share_answers(opened)
         try:
             ask_pending(model, opened, settings.max_errors, observer)
         finally:
             observer.end()
-        return [record_run(each) for each in opened]
+        records = [record_run(each) for each in opened]
+    write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
+    return records
 
 
 @contextmanager
@@ -250,7 +259,8 @@ def record_run(opened: OpenPlan) -> RunRecord:
     plan, journal = opened.plan, opened.journal
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
-    scores = score_answers(plan.task, plan.examples, responses)
+    reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)
+    scores = score_answers(plan.task, plan.examples, responses, reading)
     record = RunRecord(
         schema=SCHEMA,
         model=plan.model,
@@ -262,53 +272,11 @@ def record_run(opened: OpenPlan) -> RunRecord:
         demonstrations=tuple(shot.id for shot in plan.demonstrations),
         main_metric=plan.task.spec.metrics[0],
         estimates=scores.estimates,
-        counts=_count(plan, responses),
+        counts=count_answers(plan.fitted, responses, scores),
         versions=dict(opened.versions),
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
     )
-    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", _sample_lines(plan, responses, scores))
+    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", sample_lines(plan, responses, scores))
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
     return record
-
-
-def _count(plan: TaskPlan, responses: Sequence[Response | None]) -> Counts:
-    answers = [response for response in responses if response is not None and response.failure is None]
-    failed = sum(response is not None and response.failure is not None for response in responses)
-    return Counts(
-        answered=len(answers),
-        failed=failed,
-        missing=len(responses) - len(answers) - failed,
-        shots_dropped=sum(fitted.shots_dropped > 0 for fitted in plan.fitted),
-        passages_cut=sum(fitted.passage_cut > 0 for fitted in plan.fitted),
-        prompt_tokens=_total([answer.prompt_tokens for answer in answers]),
-        tokens=_total([answer.tokens for answer in answers]),
-    )
-
-
-def _total(values: Sequence[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: Scores) -> str:
-    lines = []
-    for index, (example, fitted, response) in enumerate(zip(plan.examples, plan.fitted, responses, strict=True)):
-        line: dict[str, Json] = {
-            "id": example.id,
-            "cluster": example.cluster,
-            "targets": list(example.targets),
-            "answer": None if response is None else response.text,
-            "failure": None if response is None else to_json(response.failure),
-            "finish": None if response is None else to_json(response.finish),
-            "statistics": {name: to_json(values[index]) for name, values in scores.statistics.items()},
-            "shots_dropped": fitted.shots_dropped,
-            "passage_cut": fitted.passage_cut,
-            "key": fitted.request.key,
-            "messages": to_json(fitted.request.messages),
-        }
-        if fitted.request.choices is not None:
-            line["choices"] = to_json(fitted.request.choices)
-            line["likelihoods"] = None if response is None else to_json(response.likelihoods)
-        lines.append(canonical_json(line) + "\n")
-    return "".join(lines)

@@ -47,3 +47,9 @@ def sampling_content(sampling: Sampling) -> dict[str, Json]:
         "seed": sampling.seed,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def show_sampling(sampling: Sampling) -> str:
+    """Return the parameters that are set in words, without the seed: "temperature 0.6, top_p 0.95"."""
+    named = [(name, value) for name, value in sampling_content(sampling).items() if name != "seed"]
+    return ", ".join(f"{name} {value:g}" for name, value in named if isinstance(value, int | float))

@@ -1,54 +1,151 @@
-"""From answers to numbers: statistics of every example, estimates of every metric."""
+"""From answers to numbers: statistics of every answer, estimates of every metric."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .answers import AnswerReading, ReadAnswer, read_answers
 from .estimate import estimate
 from .metrics import find_metric
-from .plugin import SelfScoredTask, Task
+from .metrics.repeats import RepeatMetric, majority, pass_at
+from .plugin import Metric, SelfScoredTask, Task
 from .records import Estimate, Example, Response, Statistics
+
+THINKING_METRIC = "thinking_off_target"
+"""Measured wherever a model thought, whatever the task names."""
+WHOLE = AnswerReading()
+"""How answers are read that nothing is extracted from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The scores of one task: by metric, and by example."""
+    """The scores of one task: by metric, and by answer."""
 
     estimates: tuple[Estimate, ...]
     statistics: Mapping[str, tuple[Statistics | None, ...]]
-    """By metric name, in the order of the examples; None: not scored."""
+    """By metric name, in the order of the answers; None: not scored."""
+    answers: tuple[ReadAnswer | None, ...]
+    """None: not asked, failed, or a choice."""
 
 
-def score_answers(task: Task, examples: Sequence[Example], responses: Sequence[Response | None]) -> Scores:
+def score_answers(
+    task: Task, examples: Sequence[Example], responses: Sequence[Response | None], reading: AnswerReading = WHOLE
+) -> Scores:
     """Measure every answer by every metric of `task`; an example without an answer is unscored, never wrong.
 
-    `examples` and `responses` go in step; all examples answer in one language. A metric that cannot be computed here
-    has an Estimate that says why.
+    `examples` and `responses` go in step; all examples answer in one language. Where questions are asked several times,
+    the answers to one example stand together, and it counts once, with the mean of their statistics. A metric that
+    cannot be computed here has an Estimate that says why.
     """
     language = examples[0].language
-    clusters = [example.cluster for example in examples]
+    clusters = [example.cluster for example in examples[:: reading.repeats]]
+    answers = read_answers(task, examples, responses, reading)
+    readable = [_seen_by_metrics(*each) for each in zip(responses, answers, strict=True)]
+    judged = _judge(task, examples, readable) if isinstance(task, SelfScoredTask) else None
     statistics: dict[str, tuple[Statistics | None, ...]] = {}
     estimates = []
-    judged = _judge(task, examples, responses) if isinstance(task, SelfScoredTask) else None
-    for name in task.spec.metrics:
+    thinks = any(each is not None and each.response.thinking for each in answers)
+    thoughts = [None if each is None else each.response for each in answers]
+    for name in (*task.spec.metrics, *([THINKING_METRIC] if thinks else [])):
         metric = find_metric(name)
-        if metric.missing(language) is not None:
-            measured: tuple[Statistics | None, ...] = (None,) * len(examples)
+        if name == THINKING_METRIC:
+            measured = _measure(metric, language, examples, thoughts)
         elif judged is not None:
             measured = tuple(each.get(name) for each in judged)
         else:
-            measured = tuple(
-                None if response is None or response.failure is not None else metric.measure(example, response)
-                for example, response in zip(examples, responses, strict=True)
-            )
+            measured = _measure(metric, language, examples, readable)
         statistics[name] = measured
-        estimates.append(estimate(metric, language, measured, clusters))
-    return Scores(estimates=tuple(estimates), statistics=statistics)
+        estimates.append(estimate(metric, language, _mean_of_repeats(measured, reading.repeats), clusters))
+    if reading.repeats > 1:
+        estimates += _repeat_estimates(task, statistics, answers, clusters, language)
+    return Scores(estimates=tuple(estimates), statistics=statistics, answers=tuple(answers))
+
+
+def _seen_by_metrics(response: Response | None, answer: ReadAnswer | None) -> Response | None:
+    if response is None or response.failure is not None:
+        return None
+    if answer is None:
+        return response
+    return answer.response if answer.finished else None
+
+
+def _measure(
+    metric: Metric, language: str, examples: Sequence[Example], responses: Sequence[Response | None]
+) -> tuple[Statistics | None, ...]:
+    if metric.missing(language) is not None:
+        return (None,) * len(examples)
+    return tuple(
+        None if response is None else metric.measure(example, response)
+        for example, response in zip(examples, responses, strict=True)
+    )
 
 
 def _judge(
     task: SelfScoredTask, examples: Sequence[Example], responses: Sequence[Response | None]
 ) -> list[Mapping[str, Statistics]]:
     return [
-        {} if response is None or response.failure is not None else task.judge(example, response)
+        {} if response is None else task.judge(example, response)
         for example, response in zip(examples, responses, strict=True)
     ]
+
+
+def _mean_of_repeats(measured: Sequence[Statistics | None], repeats: int) -> list[Statistics | None]:
+    if repeats == 1:
+        return list(measured)
+    return [mean_statistics(measured[start : start + repeats]) for start in range(0, len(measured), repeats)]
+
+
+def mean_statistics(measured: Sequence[Statistics | None]) -> Statistics | None:
+    """Return the mean statistics of one example over those of its answers that were scored; None where none was.
+
+    The mean of one is itself, to the bit.
+    """
+    scored = [each for each in measured if each is not None]
+    if len(scored) < 2:
+        return scored[0] if scored else None
+    return tuple(sum(column) / len(scored) for column in zip(*scored, strict=True))
+
+
+def _repeat_estimates(
+    task: Task,
+    statistics: Mapping[str, Sequence[Statistics | None]],
+    answers: Sequence[ReadAnswer | None],
+    clusters: Sequence[str],
+    language: str,
+) -> list[Estimate]:
+    """Return pass@k and maj@n of the first metric of the task that says right or wrong; none where none does."""
+    exact = next((name for name in task.spec.metrics if getattr(find_metric(name), "exact", False)), None)
+    if exact is None:
+        return []
+    repeats = len(answers) // len(clusters)
+    groups = [
+        [
+            ("" if answer is None else answer.response.text or "", row[0])
+            for answer, row in zip(
+                answers[start : start + repeats], statistics[exact][start : start + repeats], strict=True
+            )
+            if row is not None
+        ]
+        for start in range(0, len(answers), repeats)
+    ]
+    signature = find_metric(exact).signature(language)
+    scores: dict[str, list[float | None]] = {
+        f"pass@{k}": [pass_at([score for _, score in group], k) for group in groups] for k in _powers_of_two(repeats)
+    }
+    scores[f"maj@{repeats}"] = [
+        majority([text for text, _ in group], [score for _, score in group]) for group in groups
+    ]
+    return [
+        estimate(
+            RepeatMetric(name=name, of=signature),
+            language,
+            [None if value is None else (value, 1.0) for value in values],
+            clusters,
+        )
+        for name, values in scores.items()
+    ]
+
+
+def _powers_of_two(most: int) -> list[int]:
+    """Return 2, 4, 8, ... below `most`, then `most`; pass@1 is the mean itself."""
+    below = [2**power for power in range(1, most.bit_length()) if 2**power < most]
+    return [*below, most]

@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import UsageError
+from .data import NotInSampleError
+from .errors import DataError, UsageError, XlingualError
 from .languages import find_language
-from .plugin import Model, ModelOptions, Task
+from .plugin import DataSource, Model, ModelOptions, Task
 from .registry import MODELS, TASKS, Family
 from .text import did_you_mean
 
@@ -21,12 +22,15 @@ def split_words(text: str) -> list[str]:
     return list(dict.fromkeys(text.replace(",", " ").split()))
 
 
-def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
+def select_tasks(
+    words: Sequence[str], languages: Sequence[str], data_source: DataSource | None = None, split: str | None = None
+) -> list[Task]:
     """Return the tasks that `words` name, in order and once each, those in `languages` only where any are given.
 
     A word is a family ("xquad"), a task ("mlqa/zh-en", or "mlqa:zh-en") or a glob ("flores101/en-*"). A bare family
-    stands for its default tasks; with languages chosen, for all of its tasks that answer in them. Raises UsageError
-    with close names.
+    stands for its default tasks; with languages chosen, for all of its tasks that answer in them. Where `data_source`
+    is the packaged sample, families and globs stand for those of their tasks whose `split` is in it. Raises UsageError
+    with close names, and DataError where all that a word stands for is missing from the sample.
     """
     codes = [find_language(word).code for word in languages]
     chosen: dict[str, Task] = {}
@@ -39,7 +43,10 @@ def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
         tasks = _tasks_by_variant(family)
         patterns = [pattern] if pattern else list(family.scope if codes else family.default)
         names = [name for each in patterns for name in _matches(each, tasks, family)]
-        chosen.update({tasks[name].spec.name: tasks[name] for name in names if _answers_in(tasks[name], codes)})
+        found = [tasks[name] for name in names if _answers_in(tasks[name], codes)]
+        if data_source is not None and data_source.sample:
+            found = _tasks_in_sample(found, family, data_source, split)
+        chosen.update({task.spec.name: task for task in found})
     if not chosen:
         raise UsageError(
             f"no task of {', '.join(words)} answers in {', '.join(codes)}",
@@ -51,6 +58,35 @@ def select_tasks(words: Sequence[str], languages: Sequence[str]) -> list[Task]:
 
 def _answers_in(task: Task, codes: Sequence[str]) -> bool:
     return not codes or task.spec.language in codes
+
+
+def _tasks_in_sample(found: list[Task], family: Family, sample: DataSource, split: str | None) -> list[Task]:
+    """Return those of the tasks that the packaged sample has; DataError that lists the family's where it has none.
+
+    Of a family that is not in it at all the tasks stay: what is missing is for their own readers to say.
+    """
+    faults = [_missing(task, sample, split) for task in found]
+    present = [task for task, fault in zip(found, faults, strict=True) if fault is None]
+    first = next((fault for fault in faults if fault is not None), None)
+    if present or first is None:
+        return present
+    tasks = _tasks_by_variant(family)
+    usual = [tasks[name] for pattern in family.default for name in _matches(pattern, tasks, family)]
+    there = [task.spec.name for task in usual if _missing(task, sample, split) is None]
+    if not there:
+        return found
+    raise DataError(first.what, where=first.where, hint=f"it has {', '.join(there)}; {first.hint}")
+
+
+def _missing(task: Task, sample: DataSource, split: str | None) -> NotInSampleError | None:
+    """Return the error that says what the sample lacks of a task; what else is wrong with its data is told later."""
+    try:
+        task.examples(split or task.spec.split, sample)
+    except NotInSampleError as error:
+        return error
+    except XlingualError:
+        return None
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -35,6 +35,19 @@ def for_scoring(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_INVISIBLE))
 
 
+def is_blank(text: str) -> bool:
+    """Return whether scoring would leave nothing of `text`: it is white space and invisible marks alone."""
+    return not for_scoring(text).strip()
+
+
+def single_line(text: str) -> str:
+    """Return `text` in its form for scoring, with every run of white space as one space and none at its ends.
+
+    White space is all that Unicode calls so: no-break and ideographic spaces, tabs, line ends.
+    """
+    return " ".join(for_scoring(text).split())
+
+
 def find_stop(text: str, stop: Sequence[str]) -> int | None:
     """Return where `text` is to be cut: at the first stop string after its first non-space character, or None.
 

@@ -6,6 +6,7 @@ Zhu et al. 2023, arXiv 2308.04948, whose released evaluation code holds them (NJ
 rows are ours, in the same form.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import DataError
@@ -63,6 +64,39 @@ def ask_question(language: str, *, context: str, question: str) -> Prompt:
     )
 
 
+def ask_question_first(language: str, *, context: str, question: str) -> Prompt:
+    """Return the same words with the question before the passage, to see how much an answer owes to their order."""
+    own = ask_question(language, context=context, question=question)
+    words = QUESTION_WORDS[language]
+    return Prompt(
+        instruction=own.instruction,
+        before=f"{words.question}: {question}\n{words.context}: ",
+        passage=context,
+        after=f"\n{words.answer}: ",
+    )
+
+
+def ask_without_instruction(language: str, *, context: str, question: str) -> Prompt:
+    """Return the same labels without any instruction, as base models are often asked."""
+    own = ask_question(language, context=context, question=question)
+    return Prompt(instruction="", before=own.before, passage=own.passage, after=own.after)
+
+
+def question_wordings(language: str) -> dict[tuple[str, str], Callable[[Example], Prompt]]:
+    """Return every way to ask a question on a passage in `language`: in its own words and in English.
+
+    By language of the instruction and name of the wording; examples have the fields "context" and "question".
+    """
+    asks = {"own": ask_question, "question-first": ask_question_first, "no-instruction": ask_without_instruction}
+    return {
+        (words, name): _asking(ask, words) for words in dict.fromkeys((language, "en")) for name, ask in asks.items()
+    }
+
+
+def _asking(ask: Callable[..., Prompt], language: str) -> Callable[[Example], Prompt]:
+    return lambda example: ask(language, context=example.fields["context"], question=example.fields["question"])
+
+
 TRANSLATION_WORDS = (
     # Protocol constant, and all that evaluation ever uses.
     "Translate the following sentences from {source} to {target}.",
@@ -107,6 +141,12 @@ def ask_translation(source: str, target: str, sentence: str, number: int = 0) ->
         passage="",
         after=sentence,
     )
+
+
+def ask_labelled(source: str, target: str, sentence: str) -> Prompt:
+    """Return the translation prompt of two labelled lines, as base models are often asked."""
+    names = [_PROTOCOL_NAMES.get(code, LANGUAGES[code].name) for code in (source, target)]
+    return Prompt(instruction="", before="", passage="", after=f"{names[0]}: {sentence}\n{names[1]}: ")
 
 
 def ask_pair(corpus: Corpus, example: Example, number: int) -> Prompt:

@@ -26,12 +26,25 @@ TURN_ENDS = {"<|channel|>final<|message|>": "<|end|><|start|>assistant"}
 """What comes between the thinking and its end marker, where both are messages of their own: gpt-oss."""
 
 
+MAX_THOUGHTS = 512
+"""Prompts whose thinking is generated before the first of them is answered: so much is lost with an interrupted run."""
 Run: TypeAlias = Callable[[Sequence[Rendered]], Iterator[Response | Thought]]
 """Answers prompts by whichever engine."""
 
 
 def answer_in_steps(loaded: LoadedModel, prompts: Sequence[Rendered], run: Run) -> Iterator[Response]:
-    """Answer every prompt: those with a budget in two steps, the others with the first of them in one."""
+    """Answer every prompt, those with a budget in two steps; both steps of some before the first of others."""
+    plain = [each for each in prompts if each.request.max_thinking_tokens is None]
+    # In the order of their tokens, so that those that share a prefix stay together.
+    limited = sorted(
+        (each for each in prompts if each.request.max_thinking_tokens is not None), key=lambda each: each.ids
+    )
+    yield from _answer_some([*plain, *limited[:MAX_THOUGHTS]], loaded, run)
+    for first in range(MAX_THOUGHTS, len(limited), MAX_THOUGHTS):
+        yield from _answer_some(limited[first : first + MAX_THOUGHTS], loaded, run)
+
+
+def _answer_some(prompts: Sequence[Rendered], loaded: LoadedModel, run: Run) -> Iterator[Response]:
     asked: list[Rendered] = []
     thoughts: list[Thought] = []
     for prompt in prompts:

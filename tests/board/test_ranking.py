@@ -5,9 +5,12 @@ import dataclasses
 import pytest
 
 from xlingual.board import build_board
+from xlingual.board.markdown import board_markdown
 from xlingual.board.rows import Board, BoardTable, CellState, ProtocolDifference
-from xlingual.board.spec import BoardOrigin
+from xlingual.board.spec import RATES, BoardOrigin
 from xlingual.records import Origin, Protocol, RunRecord
+from xlingual.sampling import Sampling
+from xlingual.thinking import ThinkingMode
 
 from .factory import EXAMPLES, collect, fail_examples, limit_run, make_estimate, make_run, make_spec
 
@@ -167,6 +170,17 @@ CHANGES: dict[str, object] = {
     "max_new_tokens": 512,
     "stop": ("\n",),
     "on_overflow": "fail",
+    "system": "Be brief.",
+    "prompt_language": "en",
+    "variant": "question-first",
+    "shots_as_text": True,
+    "sampling": Sampling(temperature=0.6),
+    "sampling_source": "model",
+    "sample_seed": 7,
+    "repeats": 4,
+    "thinking": ThinkingMode.OFF,
+    "max_thinking_tokens": 64,
+    "extract": "last_number",
 }
 
 
@@ -274,9 +288,101 @@ def test_families_are_shown_by_the_main_metric_of_their_runs_in_the_order_of_the
     assert [(table.family, table.metric) for table in tables] == [("flores101", "chrf++"), ("xquad", "containment")]
 
 
+def test_tasks_of_one_family_with_unlike_main_metrics_have_a_table_each() -> None:
+    accuracy, perplexity = "lm-eval:acc:mean", "lm-eval:word_perplexity:weighted_perplexity:lower"
+    runs = [
+        make_run(model, f"lm-eval/{task}", value, metric=metric)
+        for task, metric, values in (
+            ("arc", accuracy, (40.0, 60.0)),
+            ("text", perplexity, (309.8, 40.5)),
+            ("arc_zh", accuracy, (30.0, 20.0)),
+        )
+        for model, value in zip("ab", values, strict=True)
+    ]
+    tables = build_board(make_spec("*/*"), collect(*runs)).tables
+    assert [(table.metric, table.higher_is_better, [each.variant for each in table.columns]) for table in tables] == [
+        (accuracy, True, ["arc", "arc_zh"]),
+        (perplexity, False, ["text"]),
+    ]
+    assert [[(row.model, row.rank, row.average) for row in table.rows] for table in tables] == [
+        [("b", 1, 40.0), ("a", 2, 35.0)],
+        [("b", 1, 40.5), ("a", 2, 309.8)],
+    ]
+    chosen = build_board(make_spec("*/*", **{"lm-eval": (perplexity,)}), collect(*runs)).tables
+    assert [(table.metric, len(table.columns)) for table in chosen] == [(perplexity, 3)]
+
+
+@pytest.mark.parametrize(("said", "first"), [(None, "a"), (True, "a"), (False, "b")])
+def test_a_metric_is_ranked_as_its_record_says(said: bool | None, first: str) -> None:
+    runs = [make_run("a", "mine/en", 60.0, metric="wer"), make_run("b", "mine/en", 40.0, metric="wer")]
+    told = [
+        dataclasses.replace(
+            run, estimates=tuple(dataclasses.replace(each, higher_is_better=said) for each in run.estimates)
+        )
+        for run in runs
+    ]
+    assert only_table(build_board(make_spec("mine/*"), collect(*told))).rows[0].model == first
+
+
 def test_the_rates_of_the_runs_that_are_shown_stand_below() -> None:
     (rates,) = board_of(*three_models()).rates
     assert rates.variants == ("ar", "hi", "zh")
-    assert [row.metric for row in rates.rows[:4]] == ["off_target", "empty", "source_copy", "truncated"]
+    assert [row.metric for row in rates.rows[: len(RATES)]] == list(RATES)
     assert {cell.value for row in rates.rows for cell in row.cells} == {2.5}
-    assert len(rates.rows) == 3 * 4
+    assert len(rates.rows) == 3 * len(RATES)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "state", "reason", "rank"),
+    [
+        (0, CellState.COMPLETE, None, 1),
+        (11, CellState.COMPLETE, None, 1),
+        (12, CellState.INCOMPLETE, "1.0% unfinished thinking", None),
+        (119, CellState.INCOMPLETE, "10.0% unfinished thinking", None),
+    ],
+)
+def test_more_than_one_per_cent_of_unfinished_thinking_marks_a_row(
+    unfinished: int, state: CellState, reason: str | None, rank: int | None
+) -> None:
+    run = make_run("a", "xquad/ar", 1)
+    run = dataclasses.replace(
+        run,
+        estimates=(make_estimate("containment", 50.0, n=EXAMPLES - unfinished, unscored=unfinished),),
+        counts=dataclasses.replace(run.counts, unfinished_thinking=unfinished),
+    )
+    row = only_table(board := board_of(run)).rows[0]
+    assert (row.cells[0].state, row.cells[0].reason, row.rank) == (state, reason, rank)
+    assert (reason or "incomplete:") in board_markdown(board, command="x") or reason is None
+
+
+def test_what_is_unscored_for_another_reason_is_not_forgiven() -> None:
+    run = make_run("a", "xquad/ar", 1)
+    run = dataclasses.replace(
+        run,
+        estimates=(make_estimate("containment", 50.0, n=EXAMPLES - 3, unscored=3),),
+        counts=dataclasses.replace(run.counts, unfinished_thinking=2),
+    )
+    assert only_table(board_of(run)).rows[0].cells[0].state is CellState.INCOMPLETE
+
+
+def test_how_questions_were_put_stands_below_the_table() -> None:
+    run = make_run("a", "xquad/ar", 1)
+    run = dataclasses.replace(
+        run,
+        protocol=dataclasses.replace(
+            run.protocol,
+            sampling_source="model",
+            sample_seed=3,
+            repeats=4,
+            thinking=ThinkingMode.ON,
+            system="Be brief.",
+        ),
+        model=dataclasses.replace(
+            run.model, sampling=Sampling(temperature=0.6, top_p=0.95), details={"served as": "b"}
+        ),
+    )
+    page = board_markdown(board_of(run), command="x")
+    assert "system 'Be brief.', sampling as each model recommends, seed 3, 4 answers to each question" in page
+    assert "thinking on" in page
+    assert "| Samples by | Details |" in page
+    assert "| temperature 0.6, top\\_p 0.95 | served as: b |" in page

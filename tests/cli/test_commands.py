@@ -30,7 +30,12 @@ def _eval(out: Path, *arguments: str, model: str = "oracle") -> list[str]:
         (["eval", "-m", "echo", "-t", "xquad", "-l", "zz"], 2, "no such language: 'zz'", ""),
         (["eval", "-m", "echo", "-t", "xquad/en", "--limit", "0", *SAMPLE], 2, "'0' is not a number", "use N or A-B"),
         (["eval", "-m", "echo", "--batch-size", "0"], 2, "0 is not in the range", "xlingual eval --help"),
-        (["eval", "-m", "echo", "-t", "xquad/de", *SAMPLE], 3, "the packaged sample has no such file", "--data DIR"),
+        (
+            ["eval", "-m", "echo", "-t", "xquad/de", *SAMPLE],
+            3,
+            "the packaged sample has no such file",
+            "it has xquad/ar",
+        ),
         (["eval", "-m", "echo", "-t", "xquad/de", "--data", "no-such"], 2, "no such folder", "name a folder"),
         (["board", "no-such-runs"], 2, "no such folder", "xlingual eval --out"),
         (["score", "x.jsonl", "--task", "xquad", *SAMPLE], 2, "one predictions file", "name it whole"),
@@ -99,6 +104,13 @@ def test_failed_samples_exit_1_and_say_so(capsys: pytest.CaptureFixture[str], tm
     assert code == 1
     assert "| 1/24 |" in out
     assert "warning: xquad/en: answered 1 of 24 samples; the same command again asks the rest" in err
+
+
+def test_the_default_tasks_on_the_sample_are_those_it_has(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = _run(capsys, "eval", "-m", "echo", *SAMPLE, "-o", str(tmp_path), "--dry-run", "--json")
+    plans = json.loads(out)["plans"]
+    assert (code, err, len(plans)) == (0, "", 7 + 5 + 6)
+    assert {plan["origin"] for plan in plans} == {"sample"}
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

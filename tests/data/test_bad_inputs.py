@@ -96,7 +96,9 @@ SQUAD_TABLE = [
     pytest.param(
         squad(answers=["Rome"]), ": data[0].paragraphs[0].qas[0].answers[0]: must be an object, got str", id="5-item"
     ),
-    pytest.param(b"[]", ": must be an object, got list", id="5-root"),
+    pytest.param(b"[]", ": no records", id="1-no-rows"),
+    pytest.param(b"7", ": must be an object, got int", id="5-root"),
+    pytest.param(b"[7]", ": [0]: must be an object, got int", id="5-row"),
     pytest.param(squad(answers=[]), PLACE + "field 'answers' is empty", id="6-no-answers"),
     pytest.param(squad(question=" \u3000"), PLACE + "field 'question' is empty", id="7-blank-question"),
     pytest.param(squad(context=""), ": data[0].paragraphs[0]: field 'context' is empty", id="7-no-context"),
@@ -145,6 +147,7 @@ TEXT_TABLE = [
     pytest.param(b"a\nb\0c\n", ":2: NUL byte at column 2", id="17-nul"),
     pytest.param(b"a\n\nb\n", ":2: blank line", id="22-blank-line"),
     pytest.param("a\n\u3000 \nb\n".encode(), ":2: blank line", id="22-ideographic-space"),
+    pytest.param("a\n\u200b\u200e\nb\n".encode(), ":2: blank line", id="22-invisible-marks"),
     pytest.param(b"a\n\n", ":2: blank line", id="22-blank-last-line"),
 ]
 

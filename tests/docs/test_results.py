@@ -9,6 +9,7 @@ import pytest
 
 from xlingual.records import Counts, Estimate, ModelSpec, Protocol, Response, RunRecord
 from xlingual.rescore import PredictionScores
+from xlingual.run_summary import ANSWER_PARTS
 
 from .conftest import Xlingual
 
@@ -54,6 +55,7 @@ def test_tables_of_files_are_whole(xlingual: Xlingual, tmp_path: Path) -> None:
     sample = json.loads((folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert named("samples.jsonl", "field") == sorted(sample)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert named("samples.jsonl", "more of an answer") == sorted([*ANSWER_PARTS, "repeat", "sampling"])
     assert named("results.json", "field") == sorted(results) == sorted(each.name for each in fields(RunRecord))
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     section = PAGE.read_text(encoding="utf-8").partition("## run.json")[2].partition("\n## ")[0]
@@ -68,7 +70,7 @@ def test_examples_of_lines_have_fields_that_there_are() -> None:
     assert journal is not None
     assert sample is not None
     answer = json.loads(journal[1].replace("\n    ", " "))["response"]
-    assert set(answer) == {each.name for each in fields(Response)} - {"likelihoods"}
+    assert set(answer) == {each.name for each in fields(Response)} - {"likelihoods", "thinking", "thinking_tokens"}
     line = json.loads(sample[1].replace("\n    ", " "))
     assert set(line) == set(named("samples.jsonl", "field")) - {"choices", "likelihoods"}
     assert (answer["key"], answer["text"]) == (line["key"], line["answer"])

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from xlingual.records import Example, Response
 ExampleMaker = Callable[..., Example]
 ResponseMaker = Callable[..., Response]
 
-ANSWER_METRICS = [name for name in METRIC_NAMES if name == "containment" or name.endswith(("_em", "_f1"))]
-GOLDEN_METRICS = ("containment", "squad_em", "squad_f1", "mlqa_em", "mlqa_f1")
+ANSWER_METRICS = [name for name in METRIC_NAMES if name.startswith("containment") or name.endswith(("_em", "_f1"))]
+GOLDEN_METRICS = ("containment", "containment_first", "squad_em", "squad_f1", "mlqa_em", "mlqa_f1")
 LANGUAGES = ("ar", "en", "hi", "tr", "zh")
 BOM, RLM, LINE_SEPARATOR = "\ufeff", "\u200f", "\u2028"
 
@@ -42,14 +43,14 @@ def test_scores_equal_the_official_scripts(
     if name.startswith("mlqa") and language == "tr":
         assert all(name not in item for item in items)
         return
-    metric = find_metric(name)
+    metric, column = find_metric(name), name.removesuffix("_first")
     rows = [metric.measure(make_example(language, item["gold"]), make_response(item["prediction"])) for item in items]
     wrong = [
-        item["id"] for item, row in zip(items, rows, strict=True) if row is None or abs(row[0] - item[name]) > 1e-9
+        item["id"] for item, row in zip(items, rows, strict=True) if row is None or abs(row[0] - item[column]) > 1e-9
     ]
     assert wrong == []
     mean = metric.combine(np.array(rows, dtype=np.float64).sum(axis=0))
-    assert float(mean) == pytest.approx(100 * sum(item[name] for item in items) / 240, abs=1e-9)
+    assert float(mean) == pytest.approx(100 * sum(item[column] for item in items) / 240, abs=1e-9)
 
 
 @pytest.mark.parametrize("language", ["en", "hi", "zh"])
@@ -141,14 +142,53 @@ def test_a_gold_that_the_rules_leave_nothing_of_scores_as_in_the_official_script
         assert (_score(f"{family}_em", gold, response), _score(f"{family}_f1", gold, response)) == scores
 
 
-def test_best_accepted_answer_counts_but_containment_takes_the_first(
+def test_any_accepted_answer_counts_but_in_the_rule_of_the_paper(
     make_example: ExampleMaker, make_response: ResponseMaker
 ) -> None:
     example, response = make_example("en", "dog", "black cat", "cat"), make_response("The cat")
-    assert _score("mlqa_em", example, response) == 1.0
-    assert _score("squad_f1", example, response) == 1.0
-    assert _score("containment", example, response) == 0.0
-    assert _score("containment", example, make_response("a dog")) == 1.0
+    for name in ANSWER_METRICS:
+        assert _score(name, example, response) == float(name != "containment_first")
+        assert _score(name, example, make_response("dog")) == 1.0
+        assert _score(name, example, make_response("bird")) == 0.0
+
+
+@pytest.mark.parametrize("name", ANSWER_METRICS)
+@pytest.mark.parametrize("language", ["en", "zh", "ar", "th"])
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("Denver Broncos ", "Denver Broncos"),
+        ("  Denver Broncos\n", "Denver Broncos"),
+        ("Denver\u00a0Broncos", "Denver Broncos"),
+        ("Denver\u202fBroncos\u00a0", "Denver  Broncos"),
+        ("Denver\u3000Broncos", "Denver\tBroncos"),
+        ("Denver\n\nBroncos", "Denver\u2003Broncos\r\n"),
+        ("\u2009Denver \u2009 Broncos", "\u200bDenver \u200b Broncos"),
+        ("Denver\u2028Broncos", "Denver\u2029Broncos"),
+        ("Denver\u0085Broncos", "Denver\u000bBroncos"),
+        ("Denver\ufeff Broncos", "Denver\u205fBroncos"),
+    ],
+)
+def test_kinds_of_white_space_do_not_matter(
+    name: str, language: str, gold: str, answer: str, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    for one, other in ((gold, answer), (answer, gold)):
+        assert _score(name, make_example(language, one), make_response(other)) == 1.0
+        assert _score(name, make_example(language, one), make_response(other.replace("er", "eer"))) < 1.0
+
+
+@pytest.mark.parametrize("name", [*ANSWER_METRICS, "accuracy", "accuracy_norm"])
+@pytest.mark.parametrize("blank", ["", " ", "\u200b", "\u00a0\u3000", "\ufeff\u200e"])
+def test_a_blank_gold_is_no_accepted_answer(
+    name: str, blank: str, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    metric = find_metric(name)
+    only_blank, with_blank = (
+        replace(make_example("en", *golds), choices=("cat", "dog")) for golds in ((blank, ""), (blank, "cat"))
+    )
+    for answer in ("", "cat", "dog", "The", blank):
+        assert metric.measure(only_blank, make_response(answer)) is None
+        assert metric.measure(with_blank, make_response(answer)) == (float(answer == "cat"), 1.0)
 
 
 @pytest.mark.parametrize("name", ANSWER_METRICS)
@@ -166,7 +206,7 @@ def test_spelling_of_unicode_does_not_matter(
 def test_a_line_separator_is_white_space(make_example: ExampleMaker, make_response: ResponseMaker) -> None:
     example, response = make_example("en", "black cat"), make_response(f"black{LINE_SEPARATOR}cat")
     assert _score("mlqa_em", example, response) == _score("squad_em", example, response) == 1.0
-    assert _score("containment", example, response) == 0.0
+    assert _score("containment", example, response) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -177,7 +217,8 @@ def test_a_line_separator_is_white_space(make_example: ExampleMaker, make_respon
         ("mlqa_em", "zho_trad", "rules:mlqa-v1+extended|"),
         ("mlqa_fixed_em", "ar", "rules:mlqa-v1-fixed|"),
         ("squad_f1", "th", "rules:squad-v1.1|"),
-        ("containment", "en", "score:containment|"),
+        ("containment", "en", "score:containment|case:lower|space:collapsed|targets:any|"),
+        ("containment_first", "en", "score:containment|case:lower|space:collapsed|targets:first|"),
     ],
 )
 def test_signature_names_the_rules(name: str, language: str, part: str) -> None:

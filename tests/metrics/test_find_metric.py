@@ -8,12 +8,14 @@ import pytest
 from xlingual.errors import UsageError
 from xlingual.metrics import METRIC_NAMES, find_metric
 
+RATES = {"off_target", "thinking_off_target", "empty", "source_copy", "truncated"}
+
 
 @pytest.mark.parametrize("name", METRIC_NAMES)
 def test_every_metric_is_found_by_its_own_name(name: str) -> None:
     metric = find_metric(name)
     assert metric.name == name
-    assert metric.higher_is_better is (name not in {"off_target", "empty", "source_copy", "truncated"})
+    assert metric.higher_is_better is (name not in RATES)
     assert metric.signature("en")
 
 

@@ -14,8 +14,8 @@ from sacrebleu.metrics.chrf import CHRF
 from xlingual.languages import find_language
 from xlingual.metrics import find_metric
 from xlingual.metrics.bleu_counts import combine_counts, count_matches
-from xlingual.metrics.corpus import single_line
 from xlingual.records import Example, Response
+from xlingual.text import single_line
 
 ExampleMaker = Callable[..., Example]
 ResponseMaker = Callable[..., Response]

@@ -18,7 +18,7 @@ def board_json(board: Board) -> Json:
       columns (task, variant, language, signature, protocol as in results.json, origins), and rows (model,
       fingerprint, cells, average, rank, gain); a cell has task, state ("complete", "incomplete", "limited",
       "not computed", "missing"), value, low, high, n, expected, limit, reason; a gain has value (percent), columns
-      (tasks) and reason; scores are 0 to 100, full precision, null for no score
+      (tasks) and reason; scores have full precision and are null for no score
     - rates: family, variants, rows (model, metric, cells)
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)

@@ -1,7 +1,10 @@
 """A leaderboard as a page of GitHub Markdown; the same board gives the same bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..metrics import decimals
+from ..records import Protocol
+from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
 from .rows import Board, BoardRow, BoardTable, Cell, CellState, Column, Gain, RateTable
@@ -41,7 +44,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text
 
 def _render_table(table: BoardTable) -> list[str]:
     direction = "" if table.higher_is_better else " (lower is better)"
-    best = _best_values(table)
+    digits = decimals(table.metric)
+    best = _best_values(table, digits)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
     header += [f"vs {escape_markdown(table.baseline)}"] if table.baseline is not None else []
@@ -49,8 +53,8 @@ def _render_table(table: BoardTable) -> list[str]:
         [
             _NOTHING if row.rank is None else str(row.rank),
             escape_markdown(row.model),
-            *(_show_cell(cell, top) for cell, top in zip(row.cells, best[:-1], strict=True)),
-            _embolden(_show_value(row.average), row.average, best[-1]),
+            *(_show_cell(cell, top, digits) for cell, top in zip(row.cells, best[:-1], strict=True)),
+            _embolden(row.average, best[-1], digits),
             *([_show_gain(row, table)] if gains else []),
         ]
         for row in table.rows
@@ -59,7 +63,7 @@ def _render_table(table: BoardTable) -> list[str]:
     return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
 
 
-def _best_values(table: BoardTable) -> list[float | None]:
+def _best_values(table: BoardTable, digits: int) -> list[float | None]:
     """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
     columns: list[list[float]] = [
@@ -67,31 +71,32 @@ def _best_values(table: BoardTable) -> list[float | None]:
         for cells in zip(*(row.cells for row in table.rows), strict=True)
     ]
     columns.append([row.average for row in table.rows if row.average is not None])
-    return [round(pick(values), _DECIMALS) if len(values) > 1 else None for values in columns]
+    return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
 
 
-def _show_value(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.{_DECIMALS}f}"
+def _show_value(value: float | None, digits: int = _DECIMALS) -> str:
+    return _NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def _embolden(text: str, value: float | None, best: float | None) -> str:
-    return f"**{text}**" if value is not None and best is not None and round(value, _DECIMALS) == best else text
+def _embolden(value: float | None, best: float | None, digits: int) -> str:
+    text = _show_value(value, digits)
+    return f"**{text}**" if value is not None and best is not None and round(value, digits) == best else text
 
 
-def _show_cell(cell: Cell, best: float | None = None) -> str:
+def _show_cell(cell: Cell, best: float | None, digits: int) -> str:
     if cell.state is CellState.MISSING:
         return _NOTHING
     if cell.state is CellState.NOT_COMPUTED:
         return "not computed"
-    text = _show_value(cell.value)
+    text = _show_value(cell.value, digits)
     if cell.state is CellState.INCOMPLETE:
-        return f"{text} ({cell.n}/{cell.expected} incomplete)"
+        return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
-    text = _embolden(text, cell.value, best)
+    text = _embolden(cell.value, best, digits)
     if cell.low is None or cell.high is None:
         return text
-    return f"{text} [{_show_value(cell.low)}, {_show_value(cell.high)}]"
+    return f"{text} [{_show_value(cell.low, digits)}, {_show_value(cell.high, digits)}]"
 
 
 def _show_gain(row: BoardRow, table: BoardTable) -> str:
@@ -151,8 +156,32 @@ def _describe_protocol(column: Column) -> str:
     return (
         f"split {protocol.split}, shots {shots}, template {protocol.template}, "
         f"max_new_tokens {protocol.max_new_tokens}, stop {stop}, on overflow {protocol.on_overflow}, "
-        f"task version {protocol.task_version}"
+        f"task version {protocol.task_version}" + "".join(f", {each}" for each in _unusual(protocol))
     )
+
+
+def _unusual(protocol: Protocol) -> Iterator[str]:
+    """Yield how questions were put, where that is not what a task does by itself."""
+    if protocol.system is not None:
+        yield f"system {protocol.system!r}"
+    if protocol.prompt_language is not None:
+        yield f"instruction in {protocol.prompt_language}"
+    if protocol.variant is not None:
+        yield f"wording {protocol.variant}"
+    if protocol.shots_as_text:
+        yield "shots in one message"
+    if protocol.sampling_source is not None:
+        yield f"sampling as each model recommends, seed {protocol.sample_seed or 0}"
+    if protocol.sampling is not None:
+        yield f"sampling {show_sampling(protocol.sampling)}, seed {protocol.sampling.seed}"
+    if protocol.repeats is not None:
+        yield f"{protocol.repeats} answers to each question"
+    if protocol.thinking is not None:
+        yield f"thinking {protocol.thinking.value}"
+    if protocol.max_thinking_tokens is not None:
+        yield f"max_thinking_tokens {protocol.max_thinking_tokens}"
+    if protocol.extract is not None:
+        yield f"extract {protocol.extract}"
 
 
 def _render_rates(rates: RateTable) -> list[str]:
@@ -174,10 +203,18 @@ def _render_models(board: Board) -> list[str]:
     if not board.models:
         return []
     header = ["Model", "Backend", "Revision", "Dtype", "Template", "Parent", "Fingerprint"]
+    drawn = any(column.protocol.sampling_source for table in board.tables for column in table.columns)
+    told = any(model.spec.details for model in board.models)
+    header += ["Samples by"] * drawn + ["Details"] * told
     rows = []
     for model in board.models:
         spec = model.spec
-        words = (spec.backend, spec.revision, spec.dtype, spec.template, spec.parent, spec.fingerprint[:HASH_DIGITS])
+        words: list[str | None] = [spec.backend, spec.revision, spec.dtype, spec.template, spec.parent]
+        words.append(spec.fingerprint[:HASH_DIGITS])
+        if drawn:
+            words.append(show_sampling(spec.sampling) if spec.sampling else "greedy")
+        if told:
+            words.append(", ".join(f"{name}: {value}" for name, value in (spec.details or {}).items()))
         rows.append([escape_markdown(model.label), *(escape_markdown(word) if word else _NOTHING for word in words)])
     return ["## Models", markdown_table(header, rows, texts=len(header))]
 
@@ -189,7 +226,7 @@ def _render_not_ranked(board: Board) -> list[str]:
     rows = [
         [
             *(escape_markdown(word) for word in (item.model, item.task, item.metric)),
-            _show_value(item.value),
+            _show_value(item.value, decimals(item.metric)),
             *(escape_markdown(word) for word in (difference.field, difference.run, difference.ranked)),
         ]
         for item in board.not_ranked

@@ -27,7 +27,7 @@ class Cell:
     task: str
     state: CellState
     value: float | None
-    """0 to 100."""
+    """0 to 100, or within the bounds of the metric."""
     low: float | None
     high: float | None
     n: int
@@ -36,7 +36,7 @@ class Cell:
     """Examples of the split, or of the part that a limited run asked."""
     limit: str | None
     reason: str | None
-    """Why there is no value."""
+    """Why there is no value, or why it is not complete where that is not told by the counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .rows import Reported
 
-RATES = ("off_target", "empty", "source_copy", "truncated")
+RATES = ("off_target", "empty", "source_copy", "truncated", "thinking_off_target")
 """Metrics shown as diagnostics; lower is better in all of them."""
 
 _KEYS = (

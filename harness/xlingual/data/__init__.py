@@ -4,17 +4,19 @@ from ..files import Problem, data_error, read_json, read_text, split_lines
 from .cache import cache_folder, hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
+from .file_names import hub_files, question_files
 from .hub import hub_fault, hub_is_offline, hub_table
 from .jsonl import JsonRow, read_records, type_problem
-from .location import locate, locate_text
+from .location import NotInSampleError, locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
-from .squad import check_offsets, read_squad
+from .squad import check_offsets, read_squad, squad_examples
 
 __all__ = [
     "PINS",
     "FileState",
     "JsonRow",
+    "NotInSampleError",
     "Pin",
     "Problem",
     "aligned_lines",
@@ -28,6 +30,7 @@ __all__ = [
     "hash_file",
     "hash_once",
     "hub_fault",
+    "hub_files",
     "hub_is_offline",
     "hub_table",
     "instruction_examples",
@@ -37,6 +40,7 @@ __all__ = [
     "locate_text",
     "mlqa_sources",
     "pair_examples",
+    "question_files",
     "read_json",
     "read_lines",
     "read_parallel",
@@ -45,6 +49,7 @@ __all__ = [
     "read_text",
     "required_direction",
     "split_lines",
+    "squad_examples",
     "type_problem",
     "xquad_sources",
 ]

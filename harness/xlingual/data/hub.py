@@ -16,7 +16,7 @@ from ..records import HubSource
 from .cache import cache_folder, find, store
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_FIELDS: Mapping[str, type] = {"id": str, "context": str, "question": str, "answers": dict}
+_FIELDS: Mapping[str, type] = {"context": str, "question": str, "answers": dict}
 
 
 def cached_hub(source: HubSource) -> tuple[Path, str] | None:
@@ -86,7 +86,8 @@ def squad_document(rows: Iterable[Mapping[str, object]], where: str) -> dict[str
     """Return hub rows {id, context, question, answers: {text, answer_start}} in the layout of SQuAD v1.1.
 
     Questions of one context become one paragraph. Rows without a "title" do not say which paragraphs share an article:
-    each context is then an article of its own, called by its running number from 1. Raises DataError naming the row.
+    each context is then an article of its own, called by its running number from 1. A row without answers is marked as
+    SQuAD 2.0 does; ids may be whole numbers. Raises DataError naming the row.
     """
     articles: dict[str, dict[str, list[Json]]] = {}
     running: dict[str, str] = {}
@@ -95,11 +96,13 @@ def squad_document(rows: Iterable[Mapping[str, object]], where: str) -> dict[str
         context, answers = cast(str, row["context"]), cast(Mapping[str, list[Json]], row["answers"])
         title = cast(str, row.get("title")) or running.setdefault(context, str(len(running) + 1))
         texts, starts = answers["text"], answers["answer_start"]
-        question: Json = {
-            "id": cast(str, row["id"]),
+        question: dict[str, Json] = {
+            "id": str(row["id"]),
             "question": cast(str, row["question"]),
             "answers": [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)],
         }
+        if not texts:
+            question["is_impossible"] = True
         articles.setdefault(title, {}).setdefault(context, []).append(question)
     if not articles:
         raise DataError("no records", where=where)
@@ -111,6 +114,8 @@ def squad_document(rows: Iterable[Mapping[str, object]], where: str) -> dict[str
 
 
 def _check_row(row: Mapping[str, object], where: str) -> None:
+    if type(row.get("id")) not in (str, int):
+        raise DataError(f"field 'id' must be str, got {type(row.get('id')).__name__}", where=where)
     for name, kind in _FIELDS.items():
         if not isinstance(row.get(name), kind):
             raise DataError(f"field {name!r} must be {kind.__name__}, got {type(row.get(name)).__name__}", where=where)

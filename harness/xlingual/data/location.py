@@ -1,5 +1,6 @@
 """Where a data file is: the packaged sample, the user's folder, the cache, or a pinned address; never a silent mix."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
@@ -11,6 +12,13 @@ from .cache import cache_folder, hash_file, safe_path
 from .download import cached_url, download_hash, download_url
 from .hub import cached_hub, download_hub, hub_is_offline
 from .pins import find_pin
+
+_NAMES_SHOWN = 3
+"""Names of one file in a message."""
+
+
+class NotInSampleError(DataError):
+    """The packaged sample does not have the file."""
 
 
 def locate(ref: DatasetRef, data_source: DataSource) -> DataFile:
@@ -63,7 +71,7 @@ def _find_sample(ref: DatasetRef) -> DataFile:
             if path.is_file():
                 return _data_file(ref, Origin.SAMPLE, (path, hash_file(path)), None)
     hint = "use --data DIR with the original files"
-    raise DataError("the packaged sample has no such file", where=ref.name, hint=hint)
+    raise NotInSampleError("the packaged sample has no such file", where=ref.name, hint=hint)
 
 
 def _sample_folders() -> list[Path]:
@@ -79,7 +87,7 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
             inside_sample = any(path.resolve().is_relative_to(sample.resolve()) for sample in _sample_folders())
             origin = Origin.SAMPLE if inside_sample else Origin.LOCAL
             return _data_file(ref, origin, (path, hash_file(path)), None)
-    what = f"not in the data folder; looked for {', '.join(map(str, paths)) or 'nothing'}"
+    what = f"not in the data folder; looked for {_first_names(map(str, paths), ', ')}"
     hint = "leave --data out to use the cache and the official sources"
     if scripts := sorted(path.name for path in folder.glob("*.py")):
         what += f"; the script {scripts[0]} there is never run"
@@ -87,11 +95,18 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
     raise DataError(what, where=ref.name, hint=hint)
 
 
+def _first_names(names: Iterable[str], between: str) -> str:
+    """Return the first few of `names`, and how many more there are: docs/tasks.md lists them all."""
+    names = list(names)
+    more = [f"{len(names) - _NAMES_SHOWN} other names"] if len(names) > _NAMES_SHOWN else []
+    return between.join([*names[:_NAMES_SHOWN], *more]) or "nothing"
+
+
 def _download(ref: DatasetRef, *, offline: bool) -> DataFile:
     """Try the remotes in order; a remote that fails is noted, a file that is not the pinned one ends it."""
     hint = "give a folder with the original files: --data DIR"
     if ref.candidates:
-        hint += f" that holds {' or '.join(f'DIR/{candidate}' for candidate in ref.candidates)}"
+        hint += f" that holds {_first_names((f'DIR/{candidate}' for candidate in ref.candidates), ' or ')}"
     if offline or hub_is_offline():
         what = f"not in the cache ({cache_folder()}), and offline: no download"
         raise EnvironmentFault(what, where=ref.name, hint=hint)

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..files import Problem, data_error, read_text, split_lines
 from ..records import DataFile, Example
+from ..text import is_blank
 
 
 def read_lines(file: DataFile) -> tuple[str, ...]:
@@ -16,7 +17,7 @@ def read_lines(file: DataFile) -> tuple[str, ...]:
     lines = split_lines(read_text(Path(file.path)))
     if not lines:
         raise DataError("no records", where=file.path)
-    blank = [Problem(f":{number}", "blank line") for number, line in enumerate(lines, start=1) if not line.strip()]
+    blank = [Problem(f":{number}", "blank line") for number, line in enumerate(lines, start=1) if is_blank(line)]
     if blank:
         raise data_error(file.path, blank, hint="a line that is left out moves all lines after it: get the file anew")
     return tuple(lines)

@@ -11,10 +11,10 @@ from lm_eval.api.task import Task as LmEvalTask
 from lm_eval.config.task import TaskConfig
 from lm_eval.filters import build_filter_ensemble
 
+from ..demonstrations import DemonstrationChoice, choose_demonstrations
 from ..errors import DataError
 from ..identity import Json
 from ..metrics import find_metric
-from ..planning import RunSettings, choose_demonstrations
 from ..plugin import DataSource, Metric
 from ..prompt import RAW_STOP, Rendering, render
 from ..records import Demonstration, Example, Likelihood, ModelSpec, Response, Statistics
@@ -147,9 +147,9 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         shots = self._config.num_fewshot or 0
         if shots not in self._read:
             split = self._task.spec.split
-            settings = RunSettings(data_source=self._data_source, out=Path(), shots=shots, seed=self._seed)
+            choice = DemonstrationChoice(shots=shots, seed=self._seed, data_source=self._data_source)
             rows = self._task.examples(split, self._data_source).rows
-            demonstrations, evaluated = choose_demonstrations(self._task, rows, split, settings)
+            demonstrations, evaluated = choose_demonstrations(self._task, rows, split, choice)
             self._read[shots] = demonstrations, {row.id: row for row in evaluated}
         return self._read[shots]
 

@@ -11,9 +11,11 @@ from typing import cast
 from ..errors import UsageError
 from ..plugin import Metric
 from ..text import did_you_mean
+from . import repeats
 
 _MODULES = {
     "containment": "answers",
+    "containment_first": "answers",
     "mlqa_em": "answers",
     "mlqa_f1": "answers",
     "mlqa_fixed_em": "answers",
@@ -25,6 +27,7 @@ _MODULES = {
     "bleu": "bleu",
     "chrf++": "chrf_plus_plus",
     "off_target": "off_target",
+    "thinking_off_target": "off_target",
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
@@ -45,7 +48,15 @@ def find_metric(name: str) -> Metric:
     """Return the metric called `name`; UsageError with close names if there is none."""
     if name.startswith(LM_EVAL_PREFIX):
         return cast(Metric, importlib.import_module(f"{__name__}.lm_eval_metrics").read_name(name))
+    if repeats.NAME.fullmatch(name):
+        return repeats.RepeatMetric(name=name)
     if name not in _MODULES:
         raise UsageError(f"no such metric: {name!r}", hint=did_you_mean(name, METRIC_NAMES))
     metrics = cast(Sequence[Metric], importlib.import_module(f"{__name__}.{_MODULES[name]}").METRICS)
     return next(metric for metric in metrics if metric.name == name)
+
+
+def decimals(name: str) -> int:
+    """Return how many decimals the scores of a metric are shown with: bits and perplexities can be small numbers."""
+    aggregation = [*name.split(":"), "", "", ""][2] if name.startswith(LM_EVAL_PREFIX) else ""
+    return 3 if aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte") else 1

@@ -1,12 +1,12 @@
-"""Scores of answers: containment, and exact match and token F1 with the best of the accepted answers."""
+"""Scores of answers by the best of the accepted ones: containment, exact match, token F1."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from ..records import Example, Response
-from ..text import for_scoring
+from ..text import single_line
 from .answer_rules import RuleFamily, answer_tokens, describe_rules
-from .mean import MeanMetric, in_every_language
+from .mean import MeanMetric, accepted_answers, in_every_language
 
 
 def exact_match(tokens: Sequence[str], gold: Sequence[str]) -> float:
@@ -27,27 +27,43 @@ def token_f1(tokens: Sequence[str], gold: Sequence[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def contains(example: Example, text: str, _response: Response) -> float:
-    """Return 1.0 if the first accepted answer is in the answer, letter case aside, else 0.0.
+def contains_any(example: Example, text: str, _response: Response) -> float | None:
+    """Return 1.0 if an accepted answer is in the answer, letter case and kinds of white space aside, else 0.0.
+
+    Punctuation and articles stay as they are. None where there is no accepted answer that is not blank.
+    """
+    return _contains(text, accepted_answers(example))
+
+
+def contains_first(example: Example, text: str, _response: Response) -> float | None:
+    """Return the same for the first accepted answer alone.
 
     Source: the x-LLaMA paper's released code, match.py of its XQuAD and MLQA tasks: whether the lower-cased first
-    accepted answer is a substring of the lower-cased prediction, with punctuation and articles left as they are.
+    accepted answer is a substring of the lower-cased prediction. The collapsed white space is ours.
     """
-    return float(for_scoring(example.targets[0]).lower() in for_scoring(text).lower())
+    return _contains(text, accepted_answers(example)[:1])
+
+
+def _contains(text: str, golds: Sequence[str]) -> float | None:
+    if not golds:
+        return None
+    answer = single_line(text).lower()
+    return float(any(single_line(gold).lower() in answer for gold in golds))
 
 
 def _best_match(name: str, score: str, family: RuleFamily) -> MeanMetric:
     """Return the metric `name`: the mean of a score ("em", "f1"), of the accepted answer where it is best."""
     compare = _SCORES[score]
 
-    def judge(example: Example, text: str, _response: Response) -> float:
+    def judge(example: Example, text: str, _response: Response) -> float | None:
         tokens = answer_tokens(text, family, example.language)
-        return max(compare(tokens, answer_tokens(gold, family, example.language)) for gold in example.targets)
+        golds = (answer_tokens(gold, family, example.language) for gold in accepted_answers(example))
+        return max((compare(tokens, gold) for gold in golds), default=None)
 
     def describe(language: str) -> str:
         return f"score:{score}|{describe_rules(family, language)}|targets:max|text:nfc-visible"
 
-    return MeanMetric(name=name, higher_is_better=True, judge=judge, describe=describe)
+    return MeanMetric(name=name, higher_is_better=True, judge=judge, describe=describe, exact=score == "em")
 
 
 _SCORES = {"em": exact_match, "f1": token_f1}
@@ -55,8 +71,14 @@ METRICS = (
     MeanMetric(
         name="containment",
         higher_is_better=True,
-        judge=contains,
-        describe=in_every_language("score:containment|case:lower|targets:first|text:nfc-visible"),
+        judge=contains_any,
+        describe=in_every_language("score:containment|case:lower|space:collapsed|targets:any|text:nfc-visible"),
+    ),
+    MeanMetric(
+        name="containment_first",
+        higher_is_better=True,
+        judge=contains_first,
+        describe=in_every_language("score:containment|case:lower|space:collapsed|targets:first|text:nfc-visible"),
     ),
     _best_match("mlqa_em", "em", RuleFamily.MLQA),
     _best_match("mlqa_f1", "f1", RuleFamily.MLQA),

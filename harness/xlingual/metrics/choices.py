@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..plugin import FloatArray
 from ..records import Example, Likelihood, Response, Statistics
-from .mean import combine_means
+from .mean import accepted_answers, combine_means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,19 @@ class ChoiceMetric:
         return self.rules
 
     def measure(self, example: Example, response: Response) -> Statistics | None:
-        """Return (1.0 for a hit or 0.0, 1.0), or None for an example without choices."""
+        """Return (1.0 for a hit or 0.0, 1.0), or None for an example without choices or without an accepted answer."""
         if example.choices is None:
             return None
+        accepted = accepted_answers(example)
+        if not accepted:
+            return None
         if response.likelihoods is None:
-            return None if response.text is None else (float(response.text.strip() in example.targets), 1.0)
+            return None if response.text is None else (float(response.text.strip() in accepted), 1.0)
         if len(response.likelihoods) != len(example.choices):
             return None
         scores = [self.score(*each) for each in zip(example.choices, response.likelihoods, strict=True)]
         best = example.choices[scores.index(max(scores))]
-        return float(best in example.targets), 1.0
+        return float(best in accepted), 1.0
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn (hits, examples), shape (..., 2), into percentages."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..plugin import FloatArray
 from ..records import Example, Response, Statistics
-from ..text import for_scoring
+from ..text import single_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,3 @@ class CorpusMetric:
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn summed counts, shape (..., k), into corpus scores from 0 to 100, shape (...)."""
         return self.formula(sums)
-
-
-def single_line(text: str) -> str:
-    """Return `text` in its form for scoring with every run of white space as one space: a segment is one line."""
-    return " ".join(for_scoring(text).split())

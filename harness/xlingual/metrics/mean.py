@@ -7,6 +7,7 @@ import numpy as np
 
 from ..plugin import FloatArray
 from ..records import Example, Response, Statistics
+from ..text import is_blank
 
 
 def _nothing(_language: str) -> str | None:
@@ -16,6 +17,11 @@ def _nothing(_language: str) -> str | None:
 def in_every_language(signature: str) -> Callable[[str], str]:
     """Return what describes a metric whose `signature` does not depend on the language."""
     return lambda _language: signature
+
+
+def accepted_answers(example: Example) -> tuple[str, ...]:
+    """Return the targets of `example` but blank ones: nothing would be in every answer, and equal to none."""
+    return tuple(target for target in example.targets if not is_blank(target))
 
 
 def combine_means(sums: FloatArray) -> FloatArray:
@@ -37,6 +43,8 @@ class MeanMetric:
     """The signature for answers in a language."""
     lack: Callable[[str], str | None] = _nothing
     """Why answers in a language cannot be judged on this machine, or None."""
+    exact: bool = False
+    """Whether every score says right or wrong, 1 or 0: then there are pass@k and maj@n."""
 
     def missing(self, language: str) -> str | None:
         """Return why the metric cannot be computed for `language`, or None."""

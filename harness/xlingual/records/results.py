@@ -19,7 +19,7 @@ class Estimate:
 
     metric: str
     value: float | None
-    """0 to 100; None: not computed, see `reason`."""
+    """0 to 100 unless `bounds` or lm-eval's name of the metric say otherwise; None: not computed, see `reason`."""
     low: float | None
     high: float | None
     n: int
@@ -97,12 +97,30 @@ class Protocol:
     """With the run's seed; None: greedy, or the model's own where `sampling_source` says so."""
     sampling_source: str | None = field(default=None, metadata=LATER)
     """"model": each model by what its own configuration recommends, see `ModelSpec.sampling`."""
+    sample_seed: int | None = field(default=None, metadata=LATER)
+    """Of the sampling that each model recommends."""
     repeats: int | None = field(default=None, metadata=LATER)
     """How often each question was asked; None: once."""
     thinking: ThinkingMode | None = field(default=None, metadata=LATER)
     max_thinking_tokens: int | None = field(default=None, metadata=LATER)
     extract: str | None = field(default=None, metadata=LATER)
     """What of the answers was scored; None: all of it."""
+
+
+def label_task(name: str, prompt_language: str | None, variant: str | None) -> str:
+    """Return "xquad/zh", or "xquad/zh (en, question-first)" where it is asked in other words."""
+    words = [word for word in (prompt_language, variant) if word is not None]
+    return f"{name} ({', '.join(words)})" if words else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCount:
+    """How often samples failed in one way."""
+
+    kind: str
+    count: int
+    example: str
+    """The message of the first of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +141,8 @@ class Counts:
     """Answers that ended inside the thinking, unscored; None: no model thought."""
     unextracted: int | None = field(default=None, metadata=LATER)
     """Answers in which there was nothing to extract, scored as wrong; None: nothing is extracted."""
+    failures: tuple[FailureCount, ...] | None = field(default=None, metadata=LATER)
+    """Why samples failed, the most frequent first; None: none did, or the record is older."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +170,11 @@ class RunRecord:
     were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
+
+    @property
+    def label(self) -> str:
+        """The task's name, with language and wording of the prompt where they are not its own."""
+        return label_task(self.protocol.task, self.protocol.prompt_language, self.protocol.variant)
 
     @property
     def complete(self) -> bool:

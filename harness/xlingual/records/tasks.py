@@ -36,6 +36,8 @@ class TaskSpec:
     """The splits that there are; another is refused. None: not known, `examples` decides."""
     source_language: str | None = field(default=None, metadata=LATER)
     """Of a translation: the code of the language that is translated."""
+    asked_in: str | None = field(default=None, metadata=LATER)
+    """`prompt_language`, where the user chose another than the task's own."""
     variant: str | None = field(default=None, metadata=LATER)
     """The wording of the prompt, where it is not the task's first."""
     system: str | None = field(default=None, metadata=LATER)
@@ -48,6 +50,31 @@ class TaskSpec:
     """How often each question is asked; None: once."""
     extract: str | None = field(default=None, metadata=LATER)
     """What of an answer is scored: see `extraction.py`; None: all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMetric:
+    """How a group puts one metric of its tasks together: always as a mean, as lm-eval does."""
+
+    metric: str
+    """As the tasks call it: "acc"."""
+    filters: tuple[str, ...] | None
+    """The answers of which filters are put together, each by itself; None: of all that a task has."""
+    weight_by_size: bool
+    """Whether a task counts by its examples; else all tasks count the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGroup:
+    """Tasks with a score of their own for all of them, as lm-eval's groups have."""
+
+    name: str
+    """"FAMILY/GROUP", as of a task."""
+    version: str
+    members: tuple[str, ...]
+    """Names of the tasks, those of groups inside it among them."""
+    metrics: tuple[GroupMetric, ...]
+    """At least one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +105,7 @@ class Examples:
     rows: tuple[Example, ...]
     files: tuple[DataFile, ...]
     skipped: int = 0
-    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation. Tuning data only."""
+    """Entries of the files that hold nothing to ask or to learn: an empty side, no translation, no gold answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

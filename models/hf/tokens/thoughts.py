@@ -62,9 +62,13 @@ def read_answer(loaded: LoadedModel, prompt: Rendered, new: Sequence[int]) -> An
 
 def opening_of(loaded: LoadedModel, prompt: Rendered) -> str:
     """Return the start of the thinking with the white space behind it, where a prompt ends with it; else ""."""
-    last = list(prompt.question_ids[-MARKER_TOKENS:])
-    text = loaded.tokenizer.decode(last, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    found = opens_thinking(text, [each for each in loaded.markers if each.start])
+    return _opening(loaded.tokenizer, prompt.question_ids[-MARKER_TOKENS:], loaded.markers)
+
+
+@lru_cache(maxsize=1024)
+def _opening(tokenizer: Tokenizer, last_ids: tuple[int, ...], markers: tuple[ThinkingMarkers, ...]) -> str:
+    text = tokenizer.decode(list(last_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    found = opens_thinking(text, [each for each in markers if each.start])
     return "" if found is None else text[text.rstrip().rindex(found.start.rstrip()) :]
 
 

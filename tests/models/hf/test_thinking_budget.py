@@ -41,6 +41,27 @@ def test_budgets_and_answers_of_all_kinds_beside_each_other(mixed: Mixed, engine
     assert {each.key: each for each in model.answer(asked)} == alone
 
 
+def test_an_interrupted_run_loses_few_thoughts(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both steps of five prompts come before the first step of the next five."""
+    folder, asked, alone = mixed
+    budget = importlib.import_module("xlingual.plugins.models.hf.thinking_budget")
+    monkeypatch.setattr(budget, "MAX_THOUGHTS", 5)
+    steps: list[int] = []
+    ask = budget._ask_for_thinking
+
+    def count(*arguments: object) -> object:
+        steps.append(len(answered))
+        return ask(*arguments)
+
+    monkeypatch.setattr(budget, "_ask_for_thinking", count)
+    answered: dict[str, Response] = {}
+    for each in MODELS.get("hf")(str(folder), ModelOptions(device="cpu")).answer(asked):
+        answered[each.key] = each
+    assert answered == alone
+    # Six of the prompts have no budget.
+    assert steps == [0] * 5 + [11] * 5 + [16] * 5 + [21] * 3
+
+
 def test_a_budget_without_pressure_gives_the_answer_of_one_step(mixed: Mixed) -> None:
     folder, asked, alone = mixed
     model = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))

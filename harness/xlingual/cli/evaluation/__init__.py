@@ -1,0 +1,106 @@
+"""`xlingual eval`: run models on tasks, or show with `--dry-run` what would be run."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import click
+
+from ...files import pretty_json
+from ...groups import aggregate, groups_of
+from ...planning import RunSettings, run_folder
+from ...plugin import Model
+from ...records import RunRecord
+from ...run import evaluate
+from ...selection import open_model, select_tasks, split_words, untouched_languages
+from ...serial import to_json
+from .. import printable
+from ..display import show_records
+from ..options import takes
+from ..progress import choose_observer
+from ..signals import orderly_signals
+from .endings import show_spread, warn
+from .options import OPTIONS, EvalOptions, model_options, run_settings
+from .preview import show_plans
+
+if TYPE_CHECKING:
+    from ...tracking import Tracker
+
+
+def run_evaluation(options: EvalOptions) -> int:
+    """Evaluate every model on every task; 0 where all samples have answers, else 1."""
+    settings = run_settings(options)
+    languages = split_words(options.langs)
+    tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
+    records: list[RunRecord] = []
+    observer = choose_observer("none" if options.as_json else options.progress)
+    for code in untouched_languages(tasks, languages):
+        observer.note(f"no chosen task answers in {code}")
+    for number, word in enumerate(options.model, start=1):
+        with closing(open_model(word, model_options(options))) as model, ExitStack() as endings:
+            if options.dry_run:
+                show_plans(model, tasks, settings, as_json=options.as_json)
+                continue
+            tracker = _open_tracker(options, settings, model)
+            if tracker is not None:
+                endings.callback(tracker.close)
+            with orderly_signals(_resume_hint(options, options.model[number:])):
+                found = evaluate(model, tasks, settings, observer)
+            records += found
+            if tracker is not None:
+                _mirror(tracker, found, settings, samples=options.track_samples)
+    if options.dry_run:
+        return 0
+    warn(records)
+    groups = aggregate(groups_of(tasks), records)
+    if options.as_json:
+        shown = {"schema": 1, "runs": to_json(tuple(records))}
+        click.echo(pretty_json({**shown, "groups": to_json(tuple(groups))} if groups else shown), nl=False)
+    else:
+        show_records([*records, *groups])
+        show_spread(records)
+        for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
+            if parent is not None:
+                click.echo(printable(f"{name}: tuned from {parent}"), err=True)
+        click.echo(f"runs: {settings.out}", err=True)
+    return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
+
+
+def _open_tracker(options: EvalOptions, settings: RunSettings, model: Model) -> "Tracker | None":
+    if options.track is None:
+        return None
+    from ...tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
+
+    return open_tracker(options.track, settings.out / "tracking", model.spec.name, _warn_line)
+
+
+def _mirror(tracker: "Tracker", records: list[RunRecord], settings: RunSettings, *, samples: bool) -> None:
+    from ...tracking import mirror_runs  # noqa: PLC0415 (only where it is asked for)
+
+    folders = [(each, run_folder(settings.out, each.model, each.protocol, each.template)) for each in records]
+    mirror_runs(tracker, folders, samples=samples)
+
+
+def _warn_line(message: str) -> None:
+    click.echo(f"warning: {printable(message)}", err=True)
+
+
+def _resume_hint(options: EvalOptions, later: Sequence[str]) -> str:
+    """Return the command that goes on with this run; with --fresh it would begin once more.
+
+    Of models that come `later`, earlier answers are still there: only --fresh asks them again.
+    """
+    command = shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
+    hint = f"the same command again resumes: {command}"
+    return f"{hint}; before it, --fresh for {', '.join(later)}, not begun" if options.fresh and later else hint
+
+
+COMMAND = click.Command(
+    "eval",
+    params=OPTIONS,
+    callback=takes(EvalOptions, run_evaluation),
+    help="Run models on tasks. The same command again resumes and never asks a finished sample twice.",
+    epilog="Example: xlingual eval -m smollm2 -t xquad,flores101/en-* -l zh,ar --data DIR --limit 40",
+)

@@ -1,0 +1,60 @@
+"""`xlingual eval --dry-run`: what would be asked, and how it would look."""
+
+import click
+
+from ...files import pretty_json
+from ...planning import RunSettings, TaskPlan, plan_task
+from ...plugin import Model, Task
+from ...question_settings import word_tasks
+from ...serial import to_json
+from .. import printable
+
+
+def show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_json: bool) -> None:
+    """Print counts, limits and the first prompt of every task; nothing is asked."""
+    plans = [plan_task(task, model, settings) for task in word_tasks(tasks, settings.question)]
+    documents = [_describe(model, plan) for plan in plans]
+    if as_json:
+        click.echo(pretty_json({"schema": 1, "plans": to_json(documents)}), nl=False)
+        return
+    for plan, document in zip(plans, documents, strict=True):
+        tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
+        click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
+        most = plan.protocol.max_new_tokens
+        asked = f"up to {most} new tokens each" if most else "choices are scored"
+        click.echo(f"{asked}, template {plan.template}, data {plan.origin}")
+        click.echo(
+            f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut"
+        )
+        click.echo(f"  files: {', '.join(file.path for file in plan.files)}")
+        for note in plan.notes:
+            click.echo(f"  note: {printable(note)}")
+        for name, value in (plan.model.details or {}).items():
+            click.echo(printable(f"  {name}: {value}"))
+        click.echo(f"  goes to: {plan.folder}")
+        for message in plan.fitted[0].request.messages:
+            click.echo(printable(f"  [{message.role}]\n{message.text}"))
+        for choice in plan.fitted[0].request.choices or ():
+            click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
+        click.echo()
+
+
+def _describe(model: Model, plan: TaskPlan) -> dict[str, object]:
+    requests = [fitted.request for fitted in plan.fitted]
+    counts = model.count_tokens(requests)
+    return {
+        "task": plan.name,
+        "model": plan.model.name,
+        "samples": len(requests),
+        "prompt_tokens": None if counts is None else sum(counts),
+        "max_new_tokens": plan.protocol.max_new_tokens,
+        "notes": list(plan.notes),
+        "details": dict(plan.model.details or {}),
+        "template": plan.template,
+        "origin": plan.origin.value,
+        "files": [file.path for file in plan.files],
+        "shots_dropped": sum(fitted.shots_dropped > 0 for fitted in plan.fitted),
+        "passages_cut": sum(fitted.passage_cut > 0 for fitted in plan.fitted),
+        "folder": str(plan.folder),
+        "first_prompt": [f"{message.role}: {message.text}" for message in requests[0].messages],
+    }
