@@ -46,6 +46,7 @@ def memory_faults(what: str, *, where: str, hint: str) -> Iterator[None]:
 @contextmanager
 def loading_errors(where: str) -> Iterator[None]:
     """Map what transformers raises about a model's files to ModelError, out of memory to EnvironmentFault."""
+    from huggingface_hub.errors import StrictDataclassError  # noqa: PLC0415 - slow to import
     from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
 
     hint = "choose a smaller dtype or another device"
@@ -56,7 +57,7 @@ def loading_errors(where: str) -> Iterator[None]:
             raise
         # A wrong field in a file shows as any of these.
         except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-                ValueError, SafetensorError) as error:  # fmt: skip
+                ValueError, SafetensorError, StrictDataclassError) as error:  # fmt: skip
             if is_out_of_memory(error):
                 raise
             reason = " ".join(str(error).split())[:MAX_REASON]

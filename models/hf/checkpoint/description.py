@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from xlingual.data import hash_once
 from xlingual.decoder.loading import loading_errors
-from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
@@ -103,7 +103,7 @@ def describe(name: str, options: ModelOptions) -> Description:
     with loading_errors(checkpoint.label):
         config, tokenizer = _read_description(checkpoint.folder, trusted=trusted)
         difference = tokenizer_difference(checkpoint.folder, tokenizer)
-    templates, vocabulary = tokenizer.chat_template, int(_text_config(config).vocab_size)
+    templates, vocabulary = tokenizer.chat_template, _vocabulary(config, checkpoint.label)
     asking = read_asking(checkpoint.folder, config, tokenizer, vocabulary, options)
     dtype = _dtype(options.dtype, device, config)
     answers = {**_arithmetic(dtype, options, config), **asking.identity}
@@ -180,6 +180,15 @@ def _dtype(word: str | None, device: str, config: Configuration) -> str:
     if word == "auto":
         return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
     return word or ("bfloat16" if device.startswith("cuda") else "float32")
+
+
+def _vocabulary(config: Configuration, label: str) -> int:
+    """Return the number of embeddings; ModelError for a model of anything but text."""
+    found = getattr(_text_config(config), "vocab_size", None)
+    if not isinstance(found, int):
+        kind = getattr(config, "model_type", None)
+        raise ModelError(f"a model of the type {kind!r} has no vocabulary", where=label, hint="is it a language model?")
+    return found
 
 
 def _text_config(config: Configuration) -> Configuration:

@@ -9,6 +9,7 @@ repetition_penalty, num_beams, ...             dropped, and said: greedy means t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from xlingual.errors import ModelError
 from xlingual.identity import Json
 from xlingual.sampling import Sampling
 
@@ -39,11 +40,17 @@ def read_generation_config(folder: Path) -> Mapping[str, Json]:
 
 
 def end_tokens(generation: Mapping[str, Json], configured: object, others: Sequence[int | None]) -> tuple[int, ...]:
-    """Return the tokens that end an answer: those that are shipped, else those `configured`, and `others`."""
+    """Return the tokens that end an answer: those that are shipped, else those `configured`, and `others`.
+
+    Raises ModelError where they are not token ids.
+    """
     found: set[int] = set()
     shipped = generation.get("eos_token_id")
     for each in (configured if shipped is None else shipped, *others):
-        found.update(each if isinstance(each, list | tuple) else () if each is None else (each,))
+        ids = each if isinstance(each, list | tuple) else () if each is None else (each,)
+        if not all(isinstance(token, int) or (isinstance(token, float) and token.is_integer()) for token in ids):
+            raise ModelError(f"must be a token id or a list of them, got {each!r:.80}", where=f"{FILE}: eos_token_id")
+        found.update(int(token) for token in ids if isinstance(token, int | float))
     return tuple(sorted(found))
 
 

@@ -93,7 +93,8 @@ def describe_encoder_decoder(
                getattr(config, "bos_token_id", None))  # fmt: skip
     start = next((each for each in shipped if isinstance(each, int)), None)
     if start is None:
-        raise ModelError("no decoder_start_token_id says what the decoder begins with", hint="add it to config.json")
+        raise ModelError("no decoder_start_token_id says what the decoder begins with", where="config.json",
+                         hint="add it")  # fmt: skip
     forced = generation.get("forced_bos_token_id", getattr(config, "forced_bos_token_id", None))
     return EncoderDecoder(
         start=start, forced=forced if isinstance(forced, int) else None, translator=_translator(config, tokenizer)

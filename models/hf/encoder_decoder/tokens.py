@@ -5,15 +5,12 @@ The encoder's text has the special tokens of a whole text, an end token as a rul
 
 from collections.abc import Sequence
 
+from xlingual.errors import ModelError
 from xlingual.records import Choice, Failure, Request
 
 from ..tokens.choices import ScoringWindow, TokenizedChoices, TokenizerContext
 from ..tokens.rendering import Rendered, render_text, tokenize
 from .description import EncoderDecoder, TargetToken
-
-NOT_A_TRANSLATION = Failure(
-    kind="not a translation", message="the model only translates, and the request names no languages"
-)
 
 
 def tokenize_each(
@@ -21,13 +18,17 @@ def tokenize_each(
 ) -> list[Rendered | TokenizedChoices | Failure]:
     """Return each request as the model sees it, in order, or why it cannot.
 
-    Raises ModelError where a chat is asked of a model without a template, and for a language that a translator lacks.
+    Raises ModelError where a chat is asked of a model without a template, and where a translator lacks a language or is
+    asked for something else.
     """
     found: list[Rendered | TokenizedChoices | Failure] = []
     for target in {each.translation.target for each in requests if each.translation is not None}:
         model.decoder_prompt(target)  # a language that it lacks shows before anything is asked
     for request in requests:
-        text = NOT_A_TRANSLATION if _names_no_language(model, request) else render_text(context.tokenizer, request)
+        if model.translator is not None and request.translation is None:
+            hint = "ask it for tasks of translation, without --template"
+            raise ModelError("the model only translates, and is asked for something else", hint=hint)
+        text = render_text(context.tokenizer, request)
         if isinstance(text, Failure):
             found.append(text)
         elif request.choices is None:
@@ -35,10 +36,6 @@ def tokenize_each(
         else:
             found.append(_tokenize_choices(context, model, request, text))
     return found
-
-
-def _names_no_language(model: EncoderDecoder, request: Request) -> bool:
-    return model.translator is not None and request.translation is None
 
 
 def _encode(context: TokenizerContext, model: EncoderDecoder, request: Request, text: str) -> tuple[int, ...]:

@@ -47,10 +47,14 @@ class ChosenTemplate:
 
 
 def choose_template(found: str | Mapping[str, str] | None, name: str | None) -> ChosenTemplate:
-    """Return the template called `name`, by default the default one; UsageError where there is none of this name.
+    """Return the template called `name`, by default the default one.
 
-    Several without a default stay as they are: only a chat needs one of them, and `require_one` then says so.
+    Several without a default stay as they are: only a chat needs one of them, and `require_one` then says so. Raises
+    UsageError where there is none of this name, ModelError where one is no text.
     """
+    texts = list(found.values()) if isinstance(found, Mapping) else [] if found is None else [found]
+    if wrong := [each for each in texts if not isinstance(each, str)]:
+        raise ModelError(f"must be a text, or texts by name, got {wrong[0]!r:.60}", where="chat_template")
     names = list(found) if isinstance(found, Mapping) else [DEFAULT] if found else []
     if name is not None and name not in names:
         what = f"the model has no chat template called {name!r}" if names else "the model has no chat template"

@@ -103,5 +103,7 @@ def test_the_packaged_model_on_xcopa() -> None:
             if dtype is None:
                 assert mean(ours_off) <= mean(theirs_off) + 1e-6, "lm-eval's softmax in float32 is the farther one"
             else:
-                # Sums of hundreds, of which float32 holds seven digits in either program.
-                assert found == pytest.approx(theirs, abs=TOLERANCE, rel=1e-6), engine
+                # What is left is the rounding of two forward passes in float32, each within the tolerance of float64.
+                apart = [abs(a - b) for a, b in zip(found, theirs, strict=True)]
+                assert max(apart) < 1.5 * TOLERANCE, engine
+                assert mean(apart) < TOLERANCE / 2, engine

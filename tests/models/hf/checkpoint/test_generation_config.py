@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 from xlingual.registry import MODELS
@@ -77,6 +78,11 @@ def test_what_ends_thinking(copy: Path, template: str, end: str | None, expected
     assert (spec.fingerprint == plain.fingerprint) == (spec.thinking == plain.thinking)
 
 
+def test_a_blank_end_of_thinking_is_refused(copy: Path) -> None:
+    with pytest.raises(UsageError, match="blank"):
+        open_with(copy, {"eos_token_id": 2}, thinking_end=" ")
+
+
 def test_end_tokens_are_those_of_every_file(copy: Path) -> None:
     files: list[tuple[dict[str, object] | None, set[int]]] = [
         ({"eos_token_id": [7, 9]}, {2, 7, 9}), ({"eos_token_id": 9}, {2, 9}), ({}, {2}), (None, {2}),
@@ -86,6 +92,13 @@ def test_end_tokens_are_those_of_every_file(copy: Path) -> None:
         assert set(model.description.end_ids) == ends
         names = model.description.tokenizer.convert_ids_to_tokens(sorted(ends))
         assert model.spec.details["end tokens"] == ", ".join(names)
+
+
+@pytest.mark.parametrize("wrong", ["</s>", [[2]], [2, "</s>"], 2.5, {"a": 2}])
+def test_end_tokens_that_are_none(copy: Path, wrong: object) -> None:
+    with pytest.raises(ModelError, match="token id") as caught:
+        open_with(copy, {"eos_token_id": wrong})
+    assert caught.value.where.startswith("generation_config.json")
 
 
 def plain_answers(folder: Path, model: Any) -> list[list[int]]:  # noqa: ANN401 - of the plugin

@@ -149,6 +149,22 @@ def test_an_unknown_architecture_is_a_model_error(copy: Path) -> None:
         open_hf(copy)
 
 
+@pytest.mark.parametrize("field", ["max_position_embeddings", "num_hidden_layers", "vocab_size"])
+def test_a_field_of_the_wrong_type_is_one_line(copy: Path, field: str) -> None:
+    edit(copy / "config.json", **{field: "many"})
+    with pytest.raises(ModelError, match=field) as caught:
+        open_hf(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip", "whisper", "vision-encoder-decoder"])
+def test_a_model_of_anything_but_text_is_a_model_error(copy: Path, text_request: MakeRequest, kind: str) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ModelError) as caught:
+        list(open_hf(copy).answer([text_request("fox")]))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_a_models_own_code_never_runs_unless_allowed(copy: Path, tmp_path: Path, file: str) -> None:
     marker = tmp_path / "marker"

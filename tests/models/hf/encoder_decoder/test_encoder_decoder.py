@@ -209,8 +209,9 @@ def test_a_translator_is_asked_for_translations_only(family: str, folder: Path, 
     if family == "mt5":
         assert open_hf(folder).count_tokens([request])
         return
-    with pytest.raises(ModelError, match="only translates"):
+    with pytest.raises(ModelError, match="only translates") as caught:
         open_hf(folder).count_tokens([request])
+    assert caught.value.hint
 
 
 def test_samples_are_drawn_by_their_seeds(folder: Path, family: str, text_request: MakeRequest) -> None:

@@ -193,6 +193,12 @@ def test_today_is_the_same_day_every_day(
     assert (text, recorded) == (f"{shown}|fox", date)
 
 
+@pytest.mark.parametrize("template", [5, [{"name": "a"}], ["x"], {"a": 5}])
+def test_a_template_that_is_no_text(copy: Path, text_request: MakeRequest, template: object) -> None:
+    with pytest.raises(ModelError):
+        open_with(copy, template).count_tokens([text_request("fox", form=Form.CHAT)])
+
+
 SEVERAL = {"tool_use": "T" + NEXT_TURN, "rag": "R" + NEXT_TURN}
 
 
