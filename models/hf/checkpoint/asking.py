@@ -102,7 +102,7 @@ def _markers_of(chat: ChosenTemplate) -> ThinkingMarkers | None:
 def _thinking(chat: ChosenTemplate, end: str | None) -> ThinkingMarkers | None:
     """Return what thinking begins and ends with: the text `end` where the user says so, else what the template has."""
     if end is not None and not end.strip():
-        raise UsageError("the text that ends the thinking is blank", where="--thinking-end", hint="leave it out")
+        raise UsageError("the text that ends the thinking is blank", where="--think-end", hint="leave it out")
     found = _markers_of(chat)
     if end is None or (found is not None and found.end == end):
         return found
