@@ -1,6 +1,6 @@
 """Metrics by name: a look-up imports the one module that the name needs.
 
-Every module of metrics offers `METRICS`, objects that fulfil the `Metric` protocol of plugin.py. Read `mean` and
+Every module of metrics offers `METRICS`, objects that fulfil the `Metric` protocol of `plugin`. Read `mean` and
 `corpus` first: all metrics are a mean of scores of examples, or a formula of summed counts. Plugins make theirs of the
 same two: `MeanMetric` and `CorpusMetric`.
 """
