@@ -98,11 +98,11 @@ def _is_unlimited(record: RunRecord) -> bool:
 
 
 def _says_nothing_new(name: str, records: Sequence[RunRecord]) -> bool:
-    """Whether a metric has no value anywhere, or is a corrected variant that equals the original everywhere."""
+    """Whether a metric has no value anywhere, or is a variant that equals the original everywhere."""
     values = [{each.metric: each.value for each in record.estimates} for record in records]
     if all(row.get(name) is None for row in values):
         return True
-    original = name.replace("_fixed", "")
+    original = name.replace("_fixed", "").removesuffix("_cleaned")
     return original != name and all(row.get(name) == row.get(original) for row in values)
 
 

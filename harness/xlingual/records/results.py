@@ -34,6 +34,17 @@ class Estimate:
     """None: the record is from before this was written down; ask the metric."""
     bounds: tuple[float | None, float | None] | None = field(default=None, metadata=LATER)
     """Smallest and largest value that there can be; None where the record is older or they are 0 and 100."""
+    interval: str | None = field(default=None, metadata=LATER)
+    """How `low` and `high` were found, or why there are none; None where there is no value or the record is older."""
+    clusters: int | None = field(default=None, metadata=LATER)
+    """Clusters of scored examples that hang together; None as before."""
+    clustered_by: str | None = field(default=None, metadata=LATER)
+    """What a cluster is: "group" (an article), "cluster" (a paragraph) or "example"."""
+    icc: float | None = field(default=None, metadata=LATER)
+    """Estimated intra-class correlation, 0 to 1: how alike the scores of a cluster are. None: not of a rate, or every
+    example is a cluster."""
+    effective_n: float | None = field(default=None, metadata=LATER)
+    """As many independent examples would be as sure; None: not of a rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
