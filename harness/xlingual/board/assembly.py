@@ -10,6 +10,7 @@ from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
 from .escape import show_hidden
+from .inference import infer_table
 from .ranking import make_rows, missing_cell
 from .rows import (
     Board,
@@ -204,6 +205,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         columns=tuple(columns),
         rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
     )
+    table = infer_table(table, shown)
     return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
 
 

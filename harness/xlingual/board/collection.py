@@ -33,6 +33,8 @@ class CollectedRun:
     """The file, from the name of the folder that was searched."""
     finished: datetime
     """`finished_at`, in UTC."""
+    folder: Path | None = None
+    """The run's folder, with the samples of the whole run; None: there is none."""
 
     @property
     def sample(self) -> bool:
@@ -97,7 +99,8 @@ def read_run(path: Path, where: str) -> CollectedRun:
     except OverflowError as error:
         raise DataError("holds a number that is too large", where=where) from error
     _check(record, where)
-    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where))
+    folder = path.parent if path.name == RESULTS_FILE else None
+    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), folder=folder)
 
 
 def _cut(value: Json) -> str:

@@ -46,14 +46,16 @@ def _render_table(table: BoardTable) -> list[str]:
     best = _best_values(table)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
-    header += [f"vs {escape_markdown(table.baseline)}"] if table.baseline is not None else []
+    if table.baseline is not None:
+        name = escape_markdown(table.baseline)
+        header += [f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
     rows = [
         [
-            _NOTHING if row.rank is None else str(row.rank),
+            _show_rank(row),
             escape_markdown(row.model),
             *(_show_cell(cell, top) for cell, top in zip(row.cells, best[:-1], strict=True)),
-            _embolden(_show_value(row.average), row.average, best[-1]),
-            *([_show_gain(row, table)] if gains else []),
+            _show_average(row, best[-1]),
+            *(_show_gains(row, table) if gains else []),
         ]
         for row in table.rows
     ]
@@ -91,24 +93,53 @@ def _show_cell(cell: Cell, best: float | None = None) -> str:
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
     text = _embolden(text, cell.value, best)
-    if cell.low is None or cell.high is None:
-        return text
-    return f"{text} [{_show_value(cell.low)}, {_show_value(cell.high)}]"
+    return text + _show_interval(cell.low, cell.high)
 
 
-def _show_gain(row: BoardRow, table: BoardTable) -> str:
+def _show_interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{_show_value(low)}, {_show_value(high)}]"
+
+
+def _show_average(row: BoardRow, best: float | None) -> str:
+    """Return the average with its interval; bold are all that may be the best."""
+    text = _show_value(row.average)
+    if row.rank_low is None:
+        text = _embolden(text, row.average, best)
+    elif row.rank_low == 1 and best is not None:
+        text = f"**{text}**"
+    return text + _show_interval(row.average_low, row.average_high)
+
+
+def _show_rank(row: BoardRow) -> str:
+    if row.rank is None:
+        return _NOTHING
+    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
+        return str(row.rank)
+    return f"{row.rank_low}–{row.rank_high}"
+
+
+def _show_gains(row: BoardRow, table: BoardTable) -> tuple[str, str]:
+    """Return the mean of ratios and the ratio of means."""
     gain: Gain | None = row.gain
     if gain is None:
-        return "baseline"
-    if gain.value is None:
-        return _NOTHING
+        return "baseline", "baseline"
     part = "" if len(gain.columns) == len(table.columns) else f" ({len(gain.columns)}/{len(table.columns)} columns)"
-    return f"{gain.value:+.{_DECIMALS}f}%{part}"
+    return (
+        _show_percent(gain.value, gain.low, gain.high) + (part if gain.value is not None else ""),
+        _show_percent(gain.of_means, gain.means_low, gain.means_high),
+    )
+
+
+def _show_percent(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return _NOTHING
+    interval = "" if low is None or high is None else f" [{low:+.{_DECIMALS}f}%, {high:+.{_DECIMALS}f}%]"
+    return f"{value:+.{_DECIMALS}f}%{interval}"
 
 
 def _table_notes(table: BoardTable) -> list[str]:
     """Say what stands behind the numbers; columns that are alike share a line."""
-    notes = ["- Values with 95% intervals; the average over all columns has none: the languages are parallel."]
+    notes = [*_explain_tests(table)]
     notes += _share(table.columns, "Metric", lambda column: column.signature or "not computed")
     notes += _share(table.columns, "Protocol", _describe_protocol)
     for column in table.columns:
@@ -118,9 +149,10 @@ def _table_notes(table: BoardTable) -> list[str]:
         notes.append(f"- Data, {escape_markdown(column.variant)}: {escape_markdown(text)}")
     if table.baseline is not None:
         notes.append(
-            f"- vs {escape_markdown(table.baseline)}: mean over the columns that are complete in both of "
-            "100 × (model − baseline) / baseline."
+            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both: the mean of ratios is "
+            "the mean of 100 × (model − baseline) / baseline, the ratio of means that of both averages."
         )
+        notes += _warn_of_weak(table)
     reasons = {
         f"- No gain of {escape_markdown(row.model)}: {escape_markdown(row.gain.reason, LINE_LENGTH)}."
         for row in table.rows
@@ -133,6 +165,36 @@ def _table_notes(table: BoardTable) -> list[str]:
         if cell.state is CellState.NOT_COMPUTED and cell.reason is not None
     }
     return [*notes, *sorted(reasons), *sorted(uncomputed)]
+
+
+def _explain_tests(table: BoardTable) -> list[str]:
+    """Say what intervals and ranks are, and what the table can show."""
+    tests = table.tests
+    if tests is None:
+        return ["- Values with 95% intervals."]
+    if tests.note is not None:
+        why = escape_markdown(tests.note, LINE_LENGTH)
+        return ["- Values with 95% intervals.", f"- No intervals of averages, and ranks by average alone: {why}."]
+    lines = ["- Values with 95% intervals; those of averages draw the items of parallel languages together."]
+    if tests.detectable is not None:
+        lines.append(
+            f"- Ranks are those that the differences allow: {tests.pairs} pairs, {tests.method}, {tests.clusters} "
+            "clusters, corrected by Holm's method. Models whose ranks overlap are not told apart."
+        )
+        points = _show_value(tests.detectable)
+        lines.append(f"- This table can tell two models apart from {points} points on (chance 80%, a single pair).")
+    return lines
+
+
+def _warn_of_weak(table: BoardTable) -> list[str]:
+    """Warn of baselines near zero: a ratio to one point says little."""
+    weak = {task: None for row in table.rows if row.gain is not None for task in row.gain.weak}
+    named = ", ".join(escape_markdown(column.variant) for column in table.columns if column.task in weak)
+    if not named:
+        return []
+    return [
+        f"- Warning: the baseline is near zero in {named}; the mean of ratios rests on that. See the ratio of means."
+    ]
 
 
 def _share(columns: Sequence[Column], title: str, describe: Callable[[Column], str]) -> list[str]:
