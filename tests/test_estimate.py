@@ -50,7 +50,7 @@ def test_articles_are_the_clusters_where_they_are_known() -> None:
     rows = _rows(*generator.binomial(1, rates))
     by_article = estimate(MEAN, "de", rows, paragraphs, groups=articles)
     by_paragraph = estimate(MEAN, "de", rows, paragraphs)
-    assert (by_article.clusters, by_article.clustered_by, by_article.interval) == (12, "group", "Wilson, t(11)")
+    assert (by_article.clusters, by_article.clustered_by, by_article.interval) == (12, "group", "Wilson, clustered")
     assert (by_paragraph.clusters, by_paragraph.clustered_by) == (60, "cluster")
     assert by_article.low is not None
     assert by_article.high is not None
@@ -63,7 +63,7 @@ def test_articles_are_the_clusters_where_they_are_known() -> None:
     assert by_article.effective_n < 200
     few = estimate(MEAN, "de", rows, paragraphs, groups=[str(int(each) % 3) for each in articles])
     assert few.clustered_by == "cluster"
-    assert few.interval == "Wilson, t(59); by cluster, for there are only 3 groups"
+    assert few.interval == "Wilson, clustered; by cluster, for there are only 3 groups"
 
 
 @pytest.mark.parametrize(

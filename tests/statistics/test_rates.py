@@ -149,3 +149,19 @@ def test_the_cluster_is_the_article_where_there_are_enough_of_them() -> None:
     straddling = [str(index % 5) for index in range(24)]
     assert choose_units(paragraphs, straddling).level is Level.CLUSTER, "paragraphs in two articles"
     assert choose_units(list("abc"), list("abc")).level is Level.EXAMPLE
+
+
+@pytest.mark.parametrize(("clusters", "size", "share"), [(24, 1, 0.0), (60, 1, 0.0), (24, 5, 0.4), (48, 5, 0.2)])
+def test_intervals_of_graded_scores_cover(clusters: int, size: int, share: float) -> None:
+    """As of F1: four in ten are 0, four are 1, the others lie between; a share of the clusters answers as one."""
+    generator = np.random.default_rng(clusters)
+    shape = (2000, clusters, size)
+
+    def scores() -> np.ndarray:
+        kind = generator.random(shape)
+        return np.where(kind < 0.4, 0.0, np.where(kind < 0.8, 1.0, generator.random(shape)))
+
+    alike = generator.random((2000, clusters, 1)) < share
+    drawn = np.where(alike, scores()[:, :, :1], scores())
+    found = rate_interval(drawn.sum(-1), np.full(clusters, float(size)), (drawn**2).sum(axis=(1, 2)))
+    assert 0.925 <= ((found.low <= 0.5) & (found.high >= 0.5)).mean() <= 0.985

@@ -149,8 +149,8 @@ def _table_notes(table: BoardTable) -> list[str]:
         notes.append(f"- Data, {escape_markdown(column.variant)}: {escape_markdown(text)}")
     if table.baseline is not None:
         notes.append(
-            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both: the mean of ratios is "
-            "the mean of 100 × (model − baseline) / baseline, the ratio of means that of both averages."
+            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both. Mean of ratios: the "
+            "mean of 100 × (model − baseline) / baseline; ratio of means: the same of both averages."
         )
         notes += _warn_of_weak(table)
     reasons = {

@@ -21,7 +21,10 @@ RARE = 5
 """Right or wrong answers below which single examples have the exact interval."""
 _RARE_CLUSTERED = 2
 """Effective right or wrong answers below which the whole width is t's."""
-_SHARE_ROOM = 1.0
+_LEAST_FREEDOM = 4
+"""Degrees of freedom of t where hardly a cluster tells anything."""
+_SPREAD_ROOM = 1.0
+"""Weight, in examples, of the guess that scores spread as far as right and wrong answers do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ def _spread(rate: FloatArray, count: float, squares: FloatArray) -> FloatArray:
     """Return the variance of scores as a share of that of right and wrong; 1 where there is little to tell it by."""
     most = count * rate * (1 - rate)
     own = np.maximum(squares - count * rate**2, 0.0)
-    return np.asarray(np.minimum(1.0, (own + _SHARE_ROOM) / (most + _SHARE_ROOM)), dtype=np.float64)
+    return np.asarray(np.minimum(1.0, (own + _SPREAD_ROOM) / (most + _SPREAD_ROOM)), dtype=np.float64)
 
 
 def _of_single_examples(right: FloatArray, count: float, squares: FloatArray) -> RateInterval:
@@ -90,7 +93,8 @@ def _of_clusters(totals: FloatArray, sizes: FloatArray, squares: FloatArray) -> 
     The variance is a mean of the run's own (CR2) and of one by ASSUMED_CORRELATION. The own one weighs the more the
     more clusters hold both right and wrong answers: where a handful of clusters holds all the right ones, the spread
     between clusters is small by chance. The quantile is t's for the part of the error that clusters add, for that is
-    estimated from them; the rest is known from the rate. Weights were chosen by simulation: docs/statistics.md.
+    estimated from them, with twice as many degrees of freedom as there are such clusters; the rest is known from the
+    rate. Weights were chosen by simulation: docs/statistics.md.
     """
     clusters, count = len(sizes), float(sizes.sum())
     rate = totals.sum(axis=-1) / count
@@ -102,11 +106,11 @@ def _of_clusters(totals: FloatArray, sizes: FloatArray, squares: FloatArray) -> 
     known = single > 0
     effect = np.where(known, np.maximum(variance / np.where(known, single, 1.0), 1.0), assumed)
     effective = count / effect
-    whole = t_quantile(1 - TAIL, clusters - 1)
+    freedom = np.clip(2 * telling, min(_LEAST_FREEDOM, clusters - 1), clusters - 1)
+    quantiles = {int(each): t_quantile(1 - TAIL, int(each)) for each in np.unique(freedom)}
+    whole = np.array([quantiles[int(each)] for each in freedom.flat]).reshape(freedom.shape)
     quantile = NORMAL + (whole - NORMAL) * np.sqrt(1 - 1 / effect)
     quantile = np.where(np.minimum(rate, 1 - rate) * effective < _RARE_CLUSTERED, whole, quantile)
     low, high = wilson(rate, np.where(known, effective / _spread(rate, count, squares), effective), quantile)
     correlation = intraclass_correlation(totals, sizes, squares) if count > clusters else None
-    return RateInterval(
-        low=low, high=high, effective_n=effective, correlation=correlation, method=f"Wilson, t({clusters - 1})"
-    )
+    return RateInterval(low=low, high=high, effective_n=effective, correlation=correlation, method="Wilson, clustered")
