@@ -37,7 +37,7 @@ class Verdict(StrEnum):
 class Comparison:
     """One metric of one task: how far the first model is ahead of the second on the examples that both were scored on.
 
-    The fields up to `behind` are those of `statistics.paired.Difference`.
+    Most fields are those of `statistics.paired.Difference`.
     """
 
     task: str
@@ -69,6 +69,8 @@ class Comparison:
     ahead: int | None
     behind: int | None
     """Examples on which the first scored higher, and lower; None for BLEU and chrF."""
+    detectable: float | None
+    """Points from which on such examples would show a difference with a chance of 80%; None without an interval."""
     verdict: Verdict
     """Whether the first is worse by more than the margin, at 5% over all comparisons together."""
 
@@ -224,6 +226,7 @@ def _describe(task: str, metric: str, found: Difference, counts: tuple[int, int,
         method=found.method,
         ahead=found.ahead,
         behind=found.behind,
+        detectable=found.detectable,
         verdict=Verdict.CANNOT_TELL,
     )
 

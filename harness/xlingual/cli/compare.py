@@ -75,7 +75,8 @@ def show_p(p: float) -> str:
 
 def _note(each: Comparison) -> str:
     units = {"group": "articles or documents", "cluster": "paragraphs", "example": "single examples"}
-    return f"{each.task}: {each.clusters} clusters, {units[each.clustered_by]}; {each.method}"
+    power = "" if each.detectable is None else f"; shows differences from {each.detectable:.1f} points on (chance 80%)"
+    return f"{each.task}: {each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
 
 
 COMMAND = click.Command(

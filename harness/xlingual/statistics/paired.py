@@ -10,6 +10,7 @@ from ..errors import XlingualError
 from ..plugin import FloatArray, Metric
 from ..records import Statistics
 from .clusters import Units, choose_units, mean_cluster_size, number_units, read_values, sum_units
+from .multiple import detectable_difference
 from .quantiles import TAIL, t_quantile
 from .rates import ASSUMED_CORRELATION, INFORMATIVE
 from .resampling import FEWEST_RESAMPLED, expanded_interval, resample
@@ -47,6 +48,17 @@ class Difference:
     ahead: int | None
     behind: int | None
     """Examples on which the first scored higher, and lower; None for formulas of sums whose counts differ."""
+    detectable: float | None
+    """Points from which on a difference would be found with a chance of 80%; None where there is no interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The interval of a difference and its standard error, in points."""
+
+    low: float
+    high: float
+    error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +124,29 @@ def _of_shares(pair: _Pair, scores: Sequence[float]) -> Difference:
     p, exact = sign_flip(differences)
     p_behind = p if pair.margin == 0 else sign_flip(differences + pair.margin / 100 * sizes)[0]
     found = refused_beyond(differences, sizes)
-    ends = None if found is None else _widen(differences, sizes, found)
-    ends = None if ends is None else _agree((100 * ends[0], 100 * ends[1]), difference, p)
-    return _describe(pair, scores, ends, (p, p_behind), f"sign-flip, {'exact' if exact else f'{DRAWS:,} draws'}")
+    method = f"sign-flip, {'exact' if exact else f'{DRAWS:,} draws'}"
+    if found is None:
+        return _describe(pair, scores, None, (p, p_behind), method)
+    error = _widened_error(differences, sizes)
+    ends = found
+    if int((np.abs(differences) > _ROUNDING).sum()) < INFORMATIVE:
+        half = t_quantile(1 - TAIL, len(sizes) - 1) * error
+        ends = max(-1.0, min(ends[0], difference / 100 - half)), min(1.0, max(ends[1], difference / 100 + half))
+    agreed = _agree((100 * ends[0], 100 * ends[1]), difference, p)
+    return _describe(pair, scores, _Ends(*agreed, 100 * error), (p, p_behind), method)
 
 
-def _widen(differences: FloatArray, sizes: FloatArray, ends: tuple[float, float]) -> tuple[float, float]:
-    """Return `ends` moved out where few clusters differ: what was not seen in 24 examples may be there in the 25th.
+def _widened_error(differences: FloatArray, sizes: FloatArray) -> float:
+    """Return the standard error of a mean difference with one example more in favour of either model.
 
-    One example more for either model is added, as of Bonett and Price (2012), in effective examples.
+    What was not seen in 24 examples may be there in the 25th (as of Bonett and Price 2012, in effective examples).
+    Where few clusters differ, intervals are at least that wide.
     """
     clusters, count = len(sizes), float(sizes.sum())
-    if int((np.abs(differences) > _ROUNDING).sum()) >= INFORMATIVE:
-        return ends
     mean = float(differences.sum()) / count
     own = float(((differences - mean * sizes) ** 2).sum()) * clusters / (clusters - 1) / count**2
     effective = count / (1 + (mean_cluster_size(sizes) - 1) * ASSUMED_CORRELATION)
-    half = t_quantile(1 - TAIL, clusters - 1) * sqrt(own + 2 / (effective + 2) ** 2)
-    return max(-1.0, min(ends[0], mean - half)), min(1.0, max(ends[1], mean + half))
+    return sqrt(own + 2 / (effective + 2) ** 2)
 
 
 def _of_formulas(metric: Metric, pair: _Pair, scores: Sequence[float]) -> Difference:
@@ -145,11 +162,13 @@ def _of_formulas(metric: Metric, pair: _Pair, scores: Sequence[float]) -> Differ
     p = float((apart >= abs(difference) - _ROUNDING).mean())
     clusters = len(pair.first)
     exact = len(swapped) == 2**clusters
-    ends, p_behind = None, p
+    ends: _Ends | None = None
+    p_behind = p
     if clusters >= FEWEST_RESAMPLED:
         ours, theirs = resample(metric, [pair.first, pair.second], _SEED)
         found = expanded_interval(ours - theirs, clusters)
-        ends = None if found is None else _agree(found, difference, p)
+        if found is not None:
+            ends = _Ends(*_agree(found, difference, p), float((ours - theirs).std()))
         if pair.margin:
             shifted = np.abs(ours - theirs - difference) >= abs(difference + pair.margin) - _ROUNDING
             p_behind = (1 + int(shifted.sum())) / (1 + len(ours))
@@ -174,7 +193,7 @@ def _agree(ends: tuple[float, float], difference: float, p: float) -> tuple[floa
 def _describe(
     pair: _Pair,
     scores: Sequence[float],
-    ends: tuple[float, float] | None,
+    ends: _Ends | None,
     p_values: tuple[float, float],
     method: str,
     fewest: int = FEWEST_DIFFERENCES,
@@ -188,8 +207,8 @@ def _describe(
         first=scores[0],
         second=scores[1],
         difference=scores[0] - scores[1],
-        low=None if ends is None else ends[0],
-        high=None if ends is None else ends[1],
+        low=None if ends is None else ends.low,
+        high=None if ends is None else ends.high,
         p=p_values[0],
         n=pair.n,
         clusters=clusters,
@@ -198,4 +217,5 @@ def _describe(
         p_behind=p_values[1],
         ahead=pair.ahead,
         behind=pair.behind,
+        detectable=None if ends is None else detectable_difference(ends.error, clusters),
     )
