@@ -18,10 +18,12 @@ from .statistics.rates import rate_interval
 from .statistics.resampling import FEWEST_RESAMPLED, RESAMPLES, expanded_interval, resample
 from .statistics.shares import is_share
 
-__all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "paired_difference"]
+__all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "no_interval", "paired_difference"]
 
 FEWEST_JUDGED = 10
 """A metric that judges fewer examples than this, and fewer than half of them, is not computed."""
+
+_NONE = "none: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ def estimate(
     return _with_interval(found, metric, scored, seed)
 
 
+def no_interval(interval: str | None) -> str | None:
+    """Return why an Estimate with this `interval` has none; None where it has one, or is from before that was said."""
+    return interval.removeprefix(_NONE) if interval is not None and interval.startswith(_NONE) else None
+
+
 def _too_few(scored: int, examples: int) -> str | None:
     if not examples:
         return "there are no examples"
@@ -103,7 +110,7 @@ def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) 
     rate = is_share(metric, scored.values)
     fewest = FEWEST_CLUSTERS if rate else FEWEST_RESAMPLED
     if clusters < fewest:
-        return replace(found, interval=f"none: too few clusters ({clusters}, at least {fewest} needed)")
+        return replace(found, interval=f"{_NONE}too few clusters ({clusters}, at least {fewest} needed)")
     units = scored.units
     few = 1 < units.groups < FEWEST_CLUSTERS and units.level is not Level.GROUP and units.groups < clusters
     note = f"; by {units.level.value}, for there are only {units.groups} groups" if few else ""
@@ -119,7 +126,7 @@ def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) 
         )
     ends = expanded_interval(resample(metric, [sums], seed)[0], clusters)
     if ends is None:
-        return replace(found, interval="none: a resample has no score")
+        return replace(found, interval=f"{_NONE}a resample has no score")
     return replace(found, low=ends[0], high=ends[1], interval=f"bootstrap, {RESAMPLES:,} resamples{note}")
 
 

@@ -181,3 +181,11 @@ def test_files_are_found_with_their_samples(tmp_path: Path) -> None:
     collection = collect_runs([tmp_path])
     table = table_of(collection.runs)
     assert [(row.model, row.rank_low, row.rank_high) for row in table.rows] == [("a", 1, 1), ("b", 2, 2)]
+
+
+def test_a_score_without_an_interval_says_why(tmp_path: Path) -> None:
+    run = save_run(tmp_path, "a", "ar", [1.0, 0.0, 1.0])
+    board = build_board(make_spec(), dataclasses.replace(collect(), runs=(run,)))
+    cell = board.tables[0].rows[0].cells[0]
+    assert (cell.low, cell.clusters, cell.interval) == (None, 3, "none: too few clusters (3, at least 5 needed)")
+    assert "- No interval, a, ar: too few clusters (3, at least 5 needed)" in board_markdown(board, command="x")

@@ -69,6 +69,7 @@ def test_a_task_from_local_files(xlingual: Xlingual, data: Path, tmp_path: Path)
     finished = xlingual("eval", "-m", "oracle", "-t", "capitals", "--data", str(data), "-o", str(out))
     assert finished.code == 0, finished.stderr
     assert "| oracle | capitals/en | 2 | 100.0 |" in finished.stdout
+    assert "squad_f1: no interval: too few clusters (2, at least 5 needed)" in finished.stdout
     assert [file["origin"] for file in record(out, "capitals/vi")["files"]] == ["local"]
 
 

@@ -282,6 +282,11 @@ def make_cell(record: RunRecord, metric: str) -> Cell:
         expected=protocol.n,
         limit=protocol.limit,
         reason=reason,
+        interval=estimate.interval if estimate else None,
+        clusters=estimate.clusters if estimate else None,
+        clustered_by=estimate.clustered_by if estimate else None,
+        icc=estimate.icc if estimate else None,
+        effective_n=estimate.effective_n if estimate else None,
     )
 
 

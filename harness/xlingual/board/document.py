@@ -17,8 +17,11 @@ def board_json(board: Board) -> Json:
     - tables: family, metric, higher_is_better, baseline (label or null),
       columns (task, variant, language, signature, protocol as in results.json, origins), and rows (model,
       fingerprint, cells, average, rank, gain); a cell has task, state ("complete", "incomplete", "limited",
-      "not computed", "missing"), value, low, high, n, expected, limit, reason; a gain has value (percent), columns
-      (tasks) and reason; scores are 0 to 100, full precision, null for no score
+      "not computed", "missing"), value, low, high, n, expected, limit, reason, interval, clusters, clustered_by, icc,
+      effective_n; a row has average_low, average_high, rank_low and rank_high, null where the samples do not give
+      them; a gain has value (the mean of ratios, percent), low, high, of_means (the ratio of means), means_low,
+      means_high, columns (tasks), weak and undefined (tasks with a baseline near zero) and reason; tests, of a table,
+      has note, clusters, pairs, method and detectable (points); scores are 0 to 100, full precision, null for no score
     - rates: family, variants, rows (model, metric, cells)
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..estimate import no_interval
 from ..records import Protocol
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
@@ -164,7 +165,13 @@ def _table_notes(table: BoardTable) -> list[str]:
         for cell, column in zip(row.cells, table.columns, strict=True)
         if cell.state is CellState.NOT_COMPUTED and cell.reason is not None
     }
-    return [*notes, *sorted(reasons), *sorted(uncomputed)]
+    bare = {
+        f"- No interval, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(why)}"
+        for row in table.rows
+        for cell, column in zip(row.cells, table.columns, strict=True)
+        if (why := no_interval(cell.interval)) is not None
+    }
+    return [*notes, *sorted(reasons), *sorted(uncomputed), *sorted(bare)]
 
 
 def _explain_tests(table: BoardTable) -> list[str]:

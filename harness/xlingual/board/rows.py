@@ -37,6 +37,12 @@ class Cell:
     limit: str | None
     reason: str | None
     """Why there is no value, or why it is not complete where that is not told by the counts."""
+    interval: str | None = None
+    clusters: int | None = None
+    clustered_by: str | None = None
+    icc: float | None = None
+    effective_n: float | None = None
+    """These five as in `records.Estimate`; None without a value and in older records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

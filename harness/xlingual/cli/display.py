@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..estimate import no_interval
 from ..records import Estimate, RunRecord
 from . import printable
 
@@ -117,12 +118,14 @@ def _interval(estimate: Estimate | None) -> str:
 
 
 def _reasons(records: Sequence[RunRecord]) -> list[str]:
-    """Say why values are missing: "METRIC: reason", with the tasks where it is not the same for all of them."""
+    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all."""
     tasks: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for each in record.estimates:
             if each.reason is not None:
                 tasks.setdefault((each.metric, each.reason), []).append(record.protocol.task)
+            elif each.metric == record.main_metric and (why := no_interval(each.interval)) is not None:
+                tasks.setdefault((each.metric, f"no interval: {why}"), []).append(record.protocol.task)
     return [
         f"{metric}: {reason}" + (f" ({', '.join(names)})" if len(names) < len(records) else "")
         for (metric, reason), names in tasks.items()

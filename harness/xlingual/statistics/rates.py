@@ -21,8 +21,8 @@ RARE = 5
 """Right or wrong answers below which single examples have the exact interval."""
 _RARE_CLUSTERED = 2
 """Effective right or wrong answers below which the whole width is t's."""
-_LEAST_FREEDOM = 4
-"""Degrees of freedom of t where hardly a cluster tells anything."""
+_LEAST_FREEDOM = 15
+"""Degrees of freedom of t that clusters which tell nothing leave, where there are as many clusters."""
 _SPREAD_ROOM = 1.0
 """Weight, in examples, of the guess that scores spread as far as right and wrong answers do."""
 
