@@ -177,3 +177,9 @@ def test_reported_figures_stand_apart() -> None:
 
 def test_a_board_without_runs_is_a_page_too() -> None:
     assert "No run fits this leaderboard." in page_of()
+
+
+def test_the_false_alarms_of_the_language_check_stand_below_its_rates() -> None:
+    page = page_of(make_run("a", "xquad/ar", 1.0), make_run("a", "xquad/zh", 1.0))
+    [rates] = [table for table in tables_of(page) if table[0][:2] == ["Model", "Rate, %"]]
+    assert rates[-1] == ["of correct texts", "off\\_target", "0.0", "0.2"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..metrics import LOWER_SUFFIX
+from ..metrics.false_alarms import FALSE_ALARMS
 from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
@@ -330,4 +331,7 @@ def _fill_rates(filled: _FilledTable, labels: Mapping[str, str]) -> list[RateTab
         if any(find_estimate(run.record, metric) for run in runs.values())
     ]
     variants = tuple(column.variant for column in columns)
-    return [RateTable(family=filled.table.family, variants=variants, rows=tuple(rows))] if rows else []
+    judged = any(row.metric.endswith("off_target") for row in rows)
+    alarms = tuple(FALSE_ALARMS.get(column.language, 0.0) for column in columns) if judged else None
+    table = RateTable(family=filled.table.family, variants=variants, rows=tuple(rows), false_alarms=alarms)
+    return [table] if rows else []

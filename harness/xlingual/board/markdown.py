@@ -256,6 +256,9 @@ def _render_rates(rates: RateTable) -> list[str]:
         [escape_markdown(row.model), escape_markdown(row.metric), *(_show_rate(cell) for cell in row.cells)]
         for row in rates.rows
     ]
+    if rates.false_alarms is not None:
+        alarms = [_show_value(each) for each in rates.false_alarms]
+        rows.append(["of correct texts", "off\\_target", *alarms])
     return [f"## {escape_markdown(rates.family)}: how answers failed", markdown_table(header, rows, texts=2)]
 
 

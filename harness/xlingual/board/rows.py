@@ -150,6 +150,8 @@ class RateTable:
     family: str
     variants: tuple[str, ...]
     rows: tuple[RateRow, ...]
+    false_alarms: tuple[float, ...] | None = None
+    """Of each variant, per cent of correct texts that `off_target` calls wrong; None where it is not among the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
