@@ -22,15 +22,15 @@ ARTICLES = 34
 
 
 def save_run(
-    root: Path, model: str, language: str, scores: Sequence[float], *, metric: str = METRIC, stem: str = "q"
+    root: Path, model: str, language: str, scores: Sequence[float], *, family: str = "xquad", stem: str = "q"
 ) -> CollectedRun:
     """Write a whole run of EXAMPLES questions on ARTICLES articles, with the scores given one after the other."""
-    folder = root / model / language
+    folder, metric = root / model / family / language, METRIC
     rows: list[Statistics | None] = [(float(score), 1.0) for score in scores]
     groups = [f"a{index * ARTICLES // len(scores)}" for index in range(len(scores))]
     clusters = [f"{group}.{index // 5}" for index, group in enumerate(groups)]
     found = estimate(find_metric(metric), language, rows, clusters, groups=groups)
-    record = make_run(model, f"xquad/{language}", found.value, metric=metric)
+    record = make_run(model, f"{family}/{language}", found.value, metric=metric)
     protocol = dataclasses.replace(record.protocol, n=len(scores))
     counts = dataclasses.replace(record.counts, answered=len(scores))
     record = dataclasses.replace(record, estimates=(found,), protocol=protocol, counts=counts)
@@ -41,7 +41,7 @@ def save_run(
     ]
     (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     [run] = collect(record).runs
-    return dataclasses.replace(run, folder=folder, where=f"runs/{model}/{language}/results.json")
+    return dataclasses.replace(run, folder=folder, where=f"runs/{model}/{family}/{language}/results.json")
 
 
 def table_of(runs: Sequence[CollectedRun], baseline: str | None = None) -> BoardTable:
@@ -141,7 +141,7 @@ def test_gains_are_there_in_both_forms_with_intervals_and_a_warning(tmp_path: Pa
     assert gain.means_low < -13.5 < gain.means_high < 60
     page = board_markdown(board, command="x")
     assert "| +138.9% | -13.5% [" in page
-    assert "- Warning: the baseline is near zero in zh" in page
+    assert "- Warning: the baseline is near zero in xquad/zh" in page
 
 
 def test_gains_over_a_sound_baseline_have_intervals(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_gains_over_a_sound_baseline_have_intervals(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["gone", "edited", "broken"])
 def test_samples_that_do_not_stand_behind_the_scores_give_no_certainty(tmp_path: Path, change: str) -> None:
     runs = save_all(tmp_path, 9, a=0.6, b=0.5)
-    path = tmp_path / "a" / "ar" / "samples.jsonl"
+    path = tmp_path / "a" / "xquad" / "ar" / "samples.jsonl"
     text = path.read_text(encoding="utf-8")
     if change == "gone":
         path.unlink()
@@ -170,7 +170,7 @@ def test_samples_that_do_not_stand_behind_the_scores_give_no_certainty(tmp_path:
     table = table_of(runs)
     assert table.tests is not None
     assert table.tests.note is not None
-    assert table.tests.note.startswith("runs/a/ar/results.json: its samples ")
+    assert table.tests.note.startswith("runs/a/xquad/ar/results.json: its samples ")
     assert str(tmp_path) not in table.tests.note
     assert [row.rank for row in table.rows] == [1, 2]
     assert all(row.rank_low is None and row.average_low is None for row in table.rows)
@@ -189,3 +189,33 @@ def test_a_score_without_an_interval_says_why(tmp_path: Path) -> None:
     cell = board.tables[0].rows[0].cells[0]
     assert (cell.low, cell.clusters, cell.interval) == (None, 3, "none: too few clusters (3, at least 5 needed)")
     assert "- No interval, a, ar: too few clusters (3, at least 5 needed)" in board_markdown(board, command="x")
+
+
+def test_the_headline_over_two_benchmarks_is_one_command(tmp_path: Path) -> None:
+    models = {"base": (0.4, 0.3), "tuned": (0.5, 0.45)}
+    runs = []
+    for place, family in enumerate(("xquad", "mlqa")):
+        rates = {model: values[place] for model, values in models.items()}
+        for model, drawn in zip(models, draw(20 + place, rates=rates), strict=True):
+            runs += [
+                save_run(tmp_path, model, language, scores, family=family, stem=family)
+                for language, scores in zip(("ar", "hi", "zh"), drawn, strict=True)
+            ]
+    spec = make_spec("xquad/*", "mlqa/*")
+    board = build_board(spec, dataclasses.replace(collect(), runs=tuple(runs)), baseline="base")
+    [table] = board.headlines
+    assert (table.family, len(table.columns)) == ("xquad and mlqa", 6)
+    row = row_of(table, "tuned")
+    cells = [cell.value or 0 for each in board.tables for cell in row_of(each, "tuned").cells]
+    theirs = [cell.value or 0 for each in board.tables for cell in row_of(each, "base").cells]
+    assert row.average == pytest.approx(np.mean(cells))
+    assert row.gain is not None
+    assert row.gain.value == pytest.approx(np.mean([100 * (a - b) / b for a, b in zip(cells, theirs, strict=True)]))
+    assert row.gain.of_means == pytest.approx(100 * (np.sum(cells) / np.sum(theirs) - 1))
+    assert row.gain.low is not None
+    assert row.gain.low > 0
+    assert table.tests is not None
+    assert table.tests.clusters == 2 * ARTICLES
+    page = board_markdown(board, command="x")
+    assert "## xquad and mlqa together: containment" in page
+    assert build_board(spec, dataclasses.replace(collect(), runs=tuple(runs))).headlines == ()

@@ -11,6 +11,7 @@ from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
 from .escape import show_hidden
+from .headline import Shown, combine_tables
 from .inference import infer_table
 from .ranking import make_rows, missing_cell
 from .rows import (
@@ -84,12 +85,14 @@ def build_board(
     found, notes = _find_baseline(wanted, entered.runs)
     context = _Context(spec=spec, labels=labels, baseline=found)
     tables: list[BoardTable] = []
+    shown: list[tuple[BoardTable, Shown]] = []
     rates: list[RateTable] = []
     not_ranked: list[NotRanked] = []
     left_out = [*collection.left_out, *entered.left_out]
     for family, runs in _by_family(spec, entered.runs).items():
         filled = [_fill_table(context, family, metric, runs) for metric in _metrics(spec, family, runs)]
         tables += [each.table for each in filled]
+        shown += [(each.table, each.shown) for each in filled]
         rates += _fill_rates(filled[0], labels)
         not_ranked += [item for each in filled for item in each.not_ranked]
         left_out += [item for each in filled for item in each.left_out]
@@ -111,6 +114,7 @@ def build_board(
         superseded=len(collection.superseded),
         notes=notes,
         reported=spec.reported,
+        headlines=combine_tables(shown, labels, found),
     )
 
 

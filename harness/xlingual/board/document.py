@@ -26,6 +26,7 @@ def board_json(board: Board) -> Json:
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)
     - left_out: where, reason; superseded: how many older records were replaced
+    - headlines: tables over the columns of several tables that share metric and baseline
     - notes: sentences; reported: claim, value, source, url
 
     Texts are as the runs have them, not escaped for any page.

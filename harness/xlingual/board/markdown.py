@@ -30,6 +30,8 @@ def board_markdown(board: Board, *, command: str) -> str:
         parts.append("No run fits this leaderboard.")
     for table in board.tables:
         parts += _render_table(table)
+    for table in board.headlines:
+        parts += _render_headline(table)
     for rates in board.rates:
         parts += _render_rates(rates)
     parts += _render_models(board) + _render_not_ranked(board) + _render_left_out(board) + _render_reported(board)
@@ -62,6 +64,22 @@ def _render_table(table: BoardTable) -> list[str]:
     ]
     heading = f"## {escape_markdown(table.family)}: {escape_markdown(table.metric)}{direction}"
     return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
+
+
+def _render_headline(table: BoardTable) -> list[str]:
+    """Return the averages and gains over several benchmarks; their columns stand in the tables above."""
+    name = escape_markdown(table.baseline or "")
+    header = ["Rank", "Model", "Average", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+    best = _best_values(table)[-1]
+    rows = [
+        [_show_rank(row), escape_markdown(row.model), _show_average(row, best), *_show_gains(row, table)]
+        for row in table.rows
+    ]
+    heading = f"## {escape_markdown(table.family)} together: {escape_markdown(table.metric)}"
+    tasks = ", ".join(column.task for column in table.columns)
+    weight = f"- Columns, each with equal weight: {escape_markdown(tasks, LINE_LENGTH)}"
+    notes = [*_explain_tests(table), *_warn_of_weak(table), weight]
+    return [heading, markdown_table(header, rows, texts=2), "\n".join(notes)]
 
 
 def _best_values(table: BoardTable) -> list[float | None]:
@@ -196,7 +214,7 @@ def _explain_tests(table: BoardTable) -> list[str]:
 def _warn_of_weak(table: BoardTable) -> list[str]:
     """Warn of baselines near zero: a ratio to one point says little."""
     weak = {task: None for row in table.rows if row.gain is not None for task in row.gain.weak}
-    named = ", ".join(escape_markdown(column.variant) for column in table.columns if column.task in weak)
+    named = ", ".join(escape_markdown(column.task) for column in table.columns if column.task in weak)
     if not named:
         return []
     return [

@@ -223,3 +223,5 @@ class Board:
     """Older records of a model, task and protocol that a newer one replaced."""
     notes: tuple[str, ...]
     reported: tuple[Reported, ...]
+    headlines: tuple[BoardTable, ...] = ()
+    """Over the columns of several tables together that share metric and baseline."""
