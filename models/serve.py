@@ -3,7 +3,7 @@
 from xlingual.plugin import Model, ModelOptions
 from xlingual.registry import register_model
 
-from ._served import open_served
+from ._served import USES, open_served
 from ._served.program import LaunchOptions, ServerProgram
 
 
@@ -33,7 +33,7 @@ PROGRAM = ServerProgram(
 )
 
 
-@register_model("serve")
+@register_model("serve", uses=(*USES, "device"))
 def open_serve(name: str, options: ModelOptions) -> Model:
     """Open a model for a `transformers serve` process that is started, watched and ended here."""
     return open_served(PROGRAM, name, options)

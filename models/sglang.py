@@ -3,7 +3,7 @@
 from xlingual.plugin import Model, ModelOptions
 from xlingual.registry import register_model
 
-from ._served import open_served
+from ._served import USES, open_served
 from ._served.program import LaunchOptions, ServerProgram
 
 
@@ -15,6 +15,7 @@ def _command(launch: LaunchOptions) -> list[str]:
         # Otherwise the sampling defaults that a model ships (repetition penalty, ...) change greedy answers.
         *("--sampling-defaults", "openai"),
         *(("--trust-remote-code",) if launch.trust_remote_code else ()),
+        *(("--context-length", str(launch.max_model_len)) if launch.max_model_len is not None else ()),
         *launch.extra_arguments,
     ]
 
@@ -35,7 +36,7 @@ PROGRAM = ServerProgram(
 )
 
 
-@register_model("sglang")
+@register_model("sglang", uses=USES)
 def open_sglang(name: str, options: ModelOptions) -> Model:
     """Open a model for an SGLang server that is started, watched and ended here; --server-arg reaches the server."""
     return open_served(PROGRAM, name, options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault
-from xlingual.plugin import Model, ModelOptions, SupportsNotes, Trainable
+from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions, SupportsNotes, Trainable
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, register_model
 
@@ -68,7 +68,7 @@ class NamedModel:
         self.inner.close()
 
 
-@register_model("smollm2")
+@register_model("smollm2", uses=LOCAL_OPTIONS)
 def open_smollm2(name: str, options: ModelOptions) -> Model:
     """Open the packaged model, with an adapter on it where one is named; as `hf`, with its errors.
 

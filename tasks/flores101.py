@@ -16,11 +16,10 @@ from xlingual import (
     Task,
     TaskSpec,
     ask_translation,
-    flores101_sources,
-    locate,
     read_parallel,
     register_task,
 )
+from xlingual.data import flores101_sources, locate
 from xlingual.wording import ask_labelled
 
 METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu", "chrf++_cleaned", "bleu_cleaned")
@@ -72,9 +71,10 @@ def _task(source: str, target: str) -> Task:
         version="1",
         split="devtest",
         shot_split="dev",
+        splits=("dev", "devtest"),
+        description=f"sentences of Wikimedia: {LANGUAGES[source].name} into {LANGUAGES[target].name}",
         max_new_tokens=512,
         licence="CC BY-SA 4.0",
         citation="Goyal et al. 2022, The Flores-101 Evaluation Benchmark for Low-Resource and Multilingual MT",
     )
-    wordings = {("en", "labels"): ask_with_labels}
-    return GenerationTask(spec=spec, read=read, ask=ask, wordings=wordings)
+    return GenerationTask(spec=spec, read=read, ask=ask, wordings={("en", "labels"): ask_with_labels})

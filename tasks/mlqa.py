@@ -13,13 +13,14 @@ from xlingual import (
     TaskSpec,
     ask_question,
     locate,
-    mlqa_sources,
     register_task,
 )
-from xlingual.data import hub_files, question_files, squad_examples
+from xlingual.data import hub_files, mlqa_sources, question_files, squad_examples
+from xlingual.languages import find_language
 from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+NAMES = {code: find_language(code).name for code in LANGUAGES}
 CONTAINMENT = ("containment", "containment_first")
 METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
@@ -61,6 +62,8 @@ def _task(variant: str, context: str, question: str) -> Task:
         version="1",
         split="test",
         shot_split="dev",
+        splits=("dev", "test"),
+        description=f"questions on Wikipedia paragraphs: context {NAMES[context]}, question {NAMES[question]}",
         max_new_tokens=512,
         licence="CC BY-SA 3.0",
         citation="Lewis et al. 2020, MLQA: Evaluating Cross-lingual Extractive Question Answering",

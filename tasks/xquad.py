@@ -14,9 +14,8 @@ from xlingual import (
     ask_question,
     locate,
     register_task,
-    xquad_sources,
 )
-from xlingual.data import hub_files, question_files, squad_examples
+from xlingual.data import hub_files, question_files, squad_examples, xquad_sources
 from xlingual.wording import question_wordings
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
@@ -56,6 +55,8 @@ def _task(language: str) -> Task:
         version="1",
         split="test",
         shot_split="test",
+        splits=("test",),
+        description="questions on Wikipedia paragraphs, SQuAD v1.1 translated by professionals",
         max_new_tokens=512,
         licence="CC BY-SA 4.0",
         citation="Artetxe et al. 2020, On the Cross-lingual Transferability of Monolingual Representations",

@@ -14,6 +14,7 @@ from xlingual.errors import UsageError
 from xlingual.metrics.repeats import majority, pass_at
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
+from xlingual.plugin_checks.tasks import CheckedTask
 from xlingual.question_settings import QuestionSettings, SamplingChoice
 from xlingual.records import Example, Examples, Finish, ModelSpec, Request, Response, RunRecord
 from xlingual.rescore import rescore_run, score_predictions
@@ -167,13 +168,14 @@ WARM = SamplingChoice(temperature=1.0)
 
 def test_an_absent_prediction_is_wrong_though_the_rules_leave_nothing_of_the_gold_answer(tmp_path: Path) -> None:
     """The English article "A" is nothing to the rules of SQuAD, and so is an empty answer."""
-    assert isinstance(TASK, GenerationTask)
+    assert isinstance(TASK, CheckedTask)
+    assert isinstance(TASK.task, GenerationTask)
 
     def read(split: str, data_source: DataSource) -> Examples:
         found = TASK.examples(split, data_source)
         return replace(found, rows=(replace(found.rows[0], targets=("A",)), found.rows[1]))
 
-    task = replace(TASK, read=read)
+    task = replace(TASK.task, read=read)
     path = tmp_path / "predictions.jsonl"
     other = read("test", SAMPLE).rows[1]
     path.write_text(json.dumps({"id": other.id, "prediction": other.targets[0]}) + "\n", encoding="utf-8")
@@ -258,7 +260,8 @@ def test_the_majority_by_hand(answers: tuple[str, ...], scores: tuple[float, ...
 
 
 def test_a_demonstration_may_show_more_than_the_gold_answer(tmp_path: Path) -> None:
-    assert isinstance(TASK, GenerationTask)
+    assert isinstance(TASK, CheckedTask)
+    assert isinstance(TASK.task, GenerationTask)
 
     def read(split: str, data_source: DataSource) -> Examples:
         found = TASK.examples(split, data_source)
@@ -266,7 +269,7 @@ def test_a_demonstration_may_show_more_than_the_gold_answer(tmp_path: Path) -> N
             found, rows=tuple(replace(row, demonstration=f"Because: {row.targets[0]}") for row in found.rows)
         )
 
-    task = replace(TASK, read=read)
+    task = replace(TASK.task, read=read)
     settings = RunSettings(data_source=SAMPLE, out=tmp_path, shots=2)
     model = _model(lambda example, _request: _response(example.targets[0]))
     [record] = evaluate(model, [task], settings, Watch())
@@ -274,3 +277,27 @@ def test_a_demonstration_may_show_more_than_the_gold_answer(tmp_path: Path) -> N
     text = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["messages"][0]["text"]
     assert text.count("Because: ") == 2
     assert _value(record, "squad_em") == 100.0
+
+
+def test_what_is_extracted_is_scored_kept_and_named(tmp_path: Path) -> None:
+    """P22: the last number of a chain of thought against a gold number."""
+    assert isinstance(TASK, CheckedTask)
+    assert isinstance(TASK.task, GenerationTask)
+
+    def read(split: str, data_source: DataSource) -> Examples:
+        found = TASK.examples(split, data_source)
+        return replace(found, rows=tuple(replace(row, targets=("1234",)) for row in found.rows))
+
+    spec = replace(TASK.spec, extract="last_number", metrics=("exact_match",))
+    said = {0: "<think>5</think>First 12, then 1,200, so it is 1,234.", 1: "It is 1,234 or 7.", 2: "I do not know."}
+    places = {row.id: place for place, row in enumerate(TASK.examples("test", SAMPLE).rows)}
+
+    def say(example: Example, _request: Request) -> Response:
+        return _response(said[min(places[example.id], 2)])
+
+    record, samples = _evaluate(_model(say), tmp_path, task=replace(TASK.task, spec=spec, read=read))
+    assert [sample["scored"] for sample in samples[:3]] == ["1234", "7", None]
+    assert _value(record, "exact_match") == pytest.approx(100 / 24)
+    assert record.counts.unextracted == 22
+    [estimate] = [each for each in record.estimates if each.metric == "exact_match"]
+    assert "|extract:last_number|" in estimate.signature

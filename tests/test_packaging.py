@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from xlingual.view.document import BODY, SCRIPTS, STYLE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,6 +42,8 @@ def test_the_wheel_carries_plugins_and_sample(wheel: Path) -> None:
         "models/recipes/x-llama.toml",
     ):
         assert f"xlingual/plugins/{each}" in names
+    for each in (*SCRIPTS, STYLE, BODY):
+        assert f"xlingual/view/page/{each}" in names
 
 
 def test_the_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from xlingual.errors import UsageError
 from xlingual.planning import RunSettings, TaskPlan, plan_task
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
+from xlingual.plugin_checks.tasks import CheckedTask
 from xlingual.question_settings import QuestionSettings, SamplingChoice, settle_question, word_tasks
 from xlingual.records import ModelSpec, Role, TaskSpec
 from xlingual.sampling import Sampling, sample_sampling
@@ -64,6 +65,7 @@ def test_who_decides_how_answers_are_drawn(
         (QuestionSettings(sampling=SamplingChoice(top_p=0.5)), "--top-p: answers are greedy here"),
         (QuestionSettings(sampling=SamplingChoice(min_p=0.5)), "--min-p: answers are greedy here"),
         (QuestionSettings(repeats=4), "--repeats: 4 greedy answers are one answer 4 times"),
+        (QuestionSettings(extract="last_numbr"), "extract: 'last_numbr' extracts nothing"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: QuestionSettings, words: str) -> None:
@@ -122,7 +124,9 @@ def test_a_system_message_comes_first_in_every_form() -> None:
 
 
 def test_the_user_s_system_message_goes_before_the_task_s_and_an_empty_one_is_none() -> None:
-    task = _task()
+    checked = _task()
+    assert isinstance(checked, CheckedTask)
+    task = checked.task
     assert isinstance(task, GenerationTask)
     task = replace(task, spec=replace(task.spec, system="Answer in one word."))
     assert _plan(task, QuestionSettings()).protocol.system == "Answer in one word."

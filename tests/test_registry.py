@@ -1,5 +1,6 @@
 """Plugins by name: one file is a plugin, a name is taken once, what is broken is named."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ LINES = """\
 def _xlingual(plugins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "xlingual", *arguments],
-        env={"XLINGUAL_PLUGINS": str(plugins), "PATH": ""},
+        env={"XLINGUAL_PLUGINS": str(plugins), "PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
         capture_output=True,
         text=True,
         check=False,
@@ -50,7 +51,7 @@ def test_a_broken_plugin_is_named_and_the_rest_go_on(tmp_path: Path) -> None:
     _write(tmp_path / "tasks", "broken.py", "import no_such_package\n")
     listed = _xlingual(tmp_path, "tasks")
     assert listed.returncode == 1
-    assert "| broken | broken | ModuleNotFoundError: No module named 'no_such_package'" in listed.stdout
+    assert "broken.py:1: ModuleNotFoundError: No module named 'no_such_package' |" in listed.stdout
     assert "| xquad | 12 |" in listed.stdout
     assert _xlingual(tmp_path, "tasks", "xquad").returncode == 0
 

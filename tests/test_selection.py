@@ -3,12 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xlingual.errors import DataError, UsageError, XlingualError
-from xlingual.plugin import DataSource, ModelOptions
+from xlingual.plugin import DataSource, Model, ModelOptions
+from xlingual.redaction import is_secret
+from xlingual.registry import MODELS, register_model
 from xlingual.selection import open_model, select_tasks, split_words, untouched_languages
 
 
@@ -150,3 +155,80 @@ def test_a_path_that_is_not_there_is_no_hub_name() -> None:
     with pytest.raises(UsageError) as caught:
         open_model("./no/such/model", ModelOptions())
     assert "no such" in str(caught.value)
+
+
+SERVER = "openai:m@http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "where", "users"),
+    [
+        (SERVER, {"engine": "paged"}, "--engine", "hf, smollm2 can use it"),
+        (SERVER, {"device": "cpu"}, "--device", "hf"),
+        (SERVER, {"deterministic": True}, "--deterministic", "hf"),
+        (SERVER, {"dtype": "float32"}, "--dtype", "hf"),
+        (SERVER, {"server_args": ("--x",)}, "--server-arg", "serve, sglang, vllm can use it"),
+        (SERVER, {"chat_template": "rag"}, "--chat-template", "hf"),
+        (SERVER, {"trust_remote_code": True}, "--trust-remote-code", "hf"),
+        ("smollm2", {"extra_body": "{}"}, "--extra-body", "openai"),
+        ("hf:none", {"headers": ("A: b",)}, "--header", "openai"),
+        ("./none", {"concurrency": 3}, "--concurrency", "openai"),
+        ("vllm:none", {"engine": "static"}, "--engine", "hf"),
+        ("vllm:none", {"key_env": "X"}, "--key-env", "openai"),
+        ("lm-eval:hf,pretrained=x", {"engine": "static"}, "--engine", "hf"),
+        (f"ray:2:{SERVER}", {"engine": "paged"}, "--engine", "hf"),
+    ],
+)
+def test_an_option_that_the_model_cannot_use_is_refused(
+    word: str, options: dict[str, Any], where: str, users: str
+) -> None:
+    """P12: it would change nothing, and nobody would say so."""
+    with pytest.raises(UsageError, match="cannot use it") as caught:
+        open_model(word, replace(ModelOptions(), **options))
+    assert caught.value.where == where
+    assert users in caught.value.hint
+    assert f"leave {where} out" in caught.value.hint
+
+
+def test_options_without_effect_on_answers_are_fine_everywhere() -> None:
+    """A command for several models has one set of options; the baselines compute nothing that options could change."""
+    for word in ("echo", "oracle"):
+        open_model(word, ModelOptions(batch_size=3, offline=True, device="cpu", dtype="float32", concurrency=2)).close()
+    open_model(SERVER, ModelOptions(batch_size=3, offline=True)).close()
+
+
+@pytest.fixture
+def own_backends() -> Iterator[None]:
+    """Registered for one test."""
+    before = dict(MODELS._items)
+    yield
+    MODELS._items.clear()
+    MODELS._items.update(before)
+
+
+def test_a_backend_that_does_not_say_what_it_uses_gets_everything(own_backends: None) -> None:
+    taken: list[ModelOptions] = []
+
+    def opener(name: str, options: ModelOptions) -> Model:
+        taken.append(options)
+        raise UsageError("opened")
+
+    register_model("silent_backend")(opener)
+    with pytest.raises(UsageError, match="opened"):
+        open_model("silent-backend:x", ModelOptions(engine="paged", key_env="X"))
+    assert taken[0].engine == "paged"
+    register_model("plain_backend", uses=("device",))(opener)
+    with pytest.raises(UsageError, match="plain-backend models cannot use it"):
+        open_model("plain-backend:x", ModelOptions(engine="paged"))
+    with pytest.raises(UsageError, match="opened"):
+        open_model("plain-backend:x", ModelOptions(device="cpu"))
+    with pytest.raises(UsageError, match="'devcie' is no option of models") as caught:
+        register_model("wrong_backend", uses=("devcie",))
+    assert "device" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"), [("XLINGUAL_KEY_API_EXAMPLE_COM", True), ("OPENAI_API_KEY", True), ("XLINGUAL_CACHE", False)]
+)
+def test_names_of_secrets(name: str, secret: bool) -> None:
+    assert is_secret(name) == secret

@@ -14,7 +14,8 @@ FUNCTION_LINES = 60
 FUNCTION_LINES_P95 = 40
 MODULE_NAMES_REFUSED = {"util", "utils", "common", "helper", "helpers", "base", "manager", "misc"}
 PLUGIN_IMPORTS = re.compile(
-    r"xlingual(\.(errors|records|plugin|registry|identity|languages|redaction|text|files|data|wording|decoder(\.\w+)?))?"
+    r"xlingual(\.(errors|records|plugin|registry|selection|metrics|identity|languages|redaction|text|files|data|wording"
+    r"|extraction|sampling|thinking|lm_eval\.generation|decoder(\.\w+)?))?"
 )
 """The public modules of the engine; `xlingual.plugins` itself, `run`, `store` and the rest are not for plugins."""
 
@@ -60,7 +61,9 @@ def test_no_print_no_assert_no_broad_except(path: Path) -> None:
             node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
         )
         border = path.parent.name in ("cli", "tracking") or "models" in path.relative_to(ROOT).parts
-        assert border or not broad, f"{path}: a broad except outside the calls of models and trackers and the cli"
+        border |= path.name in ("plugin_code.py", "registry.py")
+        border = border or path.relative_to(ROOT).as_posix() == "tasks/lm_eval/faults.py"
+        assert border or not broad, f"{path}: a broad except outside the calls of plugins, trackers and the cli"
     assert path.stem not in MODULE_NAMES_REFUSED
 
 
@@ -81,7 +84,7 @@ PARSERS = {
         "harness/xlingual/lm_eval/chats.py",  # messages of a chat in a prompt
         "tasks/lm_eval/finding.py",  # a variable of the environment
         "models/_served/environment.py",  # a line of a pipe
-        "models/openai/completion.py",  # bodies of HTTP
+        "models/openai/bodies.py",  # bodies of HTTP
     },
     "tomllib": {
         "harness/xlingual/toml_table.py",  # the one reader of TOML files

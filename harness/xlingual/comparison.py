@@ -122,7 +122,7 @@ def _judge(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
 
     A first that is behind on no single example is not worse, however few examples there are.
     """
-    higher = find_metric(comparison.metric).higher_is_better
+    higher = find_metric(comparison.metric, task=comparison.task).higher_is_better
     if (comparison.behind if higher else comparison.ahead) == 0:
         return Verdict.NOT_WORSE
     if not sure:
@@ -166,7 +166,7 @@ def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> t
     ]
     if len({len(each) for row in rows for each in row if each is not None}) > 1:
         raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
-    measure = find_metric(metric)
+    measure = find_metric(metric, task=task)
     found = paired_difference(
         measure,
         rows[0],

@@ -3,7 +3,8 @@
     XlingualError             exit code
     ├── UsageError                2   a word of the command line or of the environment is wrong, or names no file
     ├── DataError                 3   a data, model or config file, or a folder of runs, holds something wrong
-    │   └── ModelError            3   a model cannot be loaded or does not fit the run
+    │   ├── ModelError            3   a model cannot be loaded or does not fit the run
+    │   └── PluginError           3   code of a plugin raises something, or breaks its protocol
     ├── AuthError                 4   a server refused the credentials
     ├── EnvironmentFault          5   disk, lock, network or a missing dependency
     └── Interrupted         130, 143  a signal ended the run; what was finished is stored
@@ -45,6 +46,10 @@ class DataError(XlingualError):
 
 class ModelError(DataError):
     """A model cannot be loaded, or cannot do what the run needs."""
+
+
+class PluginError(DataError):
+    """Code of a plugin raises something that is none of these errors, or returns what its protocol does not have."""
 
 
 class AuthError(XlingualError):

@@ -5,12 +5,14 @@ Rates have Wilson's or the exact interval, formulas of sums (BLEU, chrF) one of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 
 from .errors import XlingualError
-from .plugin import FloatArray, Metric
-from .records import Estimate, Statistics
+from .metrics import is_own
+from .plugin import SHARE, Bounds, FloatArray, Metric
+from .records import NO_INTERVAL, Estimate, Statistics
 from .statistics.clusters import FEWEST_CLUSTERS, Level, Units, choose_units, number_units, read_values, sum_units
 from .statistics.paired import Difference, paired_difference
 from .statistics.quantiles import LEVEL
@@ -18,12 +20,10 @@ from .statistics.rates import rate_interval
 from .statistics.resampling import FEWEST_RESAMPLED, RESAMPLES, expanded_interval, resample
 from .statistics.shares import is_share
 
-__all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "no_interval", "paired_difference"]
+__all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "paired_difference"]
 
 FEWEST_JUDGED = 10
 """A metric that judges fewer examples than this, and fewer than half of them, is not computed."""
-
-_NONE = "none: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def estimate(
 
     `statistics`, `clusters` and `groups` have one entry an example; statistics of None are an unscored example. Groups
     (articles) are the clusters where there are enough of them. With too few clusters there is no interval, and
-    `interval` says so. The same arguments give the same numbers. Raises XlingualError for statistics that are not
+    `interval` says so. The same arguments give the same numbers. Raises PluginError for statistics that are not
     finite or not all of one length, which only a fault in the metric can give.
     """
     if len(clusters) != len(statistics):
@@ -72,13 +72,9 @@ def estimate(
         reason=None,
         clusters=len(scored.sums),
         clustered_by=scored.units.level.value,
+        **_declared(metric),
     )
     return _with_interval(found, metric, scored, seed)
-
-
-def no_interval(interval: str | None) -> str | None:
-    """Return why an Estimate with this `interval` has none; None where it has one, or is from before that was said."""
-    return interval.removeprefix(_NONE) if interval is not None and interval.startswith(_NONE) else None
 
 
 def _too_few(scored: int, examples: int) -> str | None:
@@ -110,7 +106,7 @@ def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) 
     rate = is_share(metric, scored.values)
     fewest = FEWEST_CLUSTERS if rate else FEWEST_RESAMPLED
     if clusters < fewest:
-        return replace(found, interval=f"{_NONE}too few clusters ({clusters}, at least {fewest} needed)")
+        return replace(found, interval=f"{NO_INTERVAL}too few clusters ({clusters}, at least {fewest} needed)")
     units = scored.units
     few = 1 < units.groups < FEWEST_CLUSTERS and units.level is not Level.GROUP and units.groups < clusters
     note = f"; by {units.level.value}, for there are only {units.groups} groups" if few else ""
@@ -126,7 +122,7 @@ def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) 
         )
     ends = expanded_interval(resample(metric, [sums], seed)[0], clusters)
     if ends is None:
-        return replace(found, interval=f"{_NONE}a resample has no score")
+        return replace(found, interval=f"{NO_INTERVAL}a resample has no score")
     return replace(found, low=ends[0], high=ends[1], interval=f"bootstrap, {RESAMPLES:,} resamples{note}")
 
 
@@ -140,4 +136,20 @@ def _without_value(metric: Metric, language: str, count: int, reason: str) -> Es
         unscored=count,
         signature=metric.signature(language),
         reason=reason,
+        **_declared(metric),
     )
+
+
+class _Declared(TypedDict, total=False):
+    """What an Estimate says of its metric, for boards that do not have it."""
+
+    higher_is_better: bool
+    bounds: Bounds
+
+
+def _declared(metric: Metric) -> _Declared:
+    """Return what a metric says of its scores; nothing for xlingual's own, which every board knows."""
+    if is_own(metric.name):
+        return {}
+    found: _Declared = {"higher_is_better": metric.higher_is_better}
+    return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}

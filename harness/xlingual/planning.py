@@ -8,7 +8,7 @@ from pathlib import Path
 from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
-from .plugin import DataSource, Model, SelfScoredTask, Task
+from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
 from .question_settings import QuestionProtocol, QuestionSettings, settle_question
 from .records import (
@@ -16,6 +16,7 @@ from .records import (
     Demonstration,
     Example,
     Examples,
+    Form,
     ModelSpec,
     Origin,
     Prompt,
@@ -30,6 +31,9 @@ from .serial import to_json
 
 OWN_TEMPLATE = "own"
 """The template of tasks that word their requests themselves."""
+OWN_CHAT = "own, chat"
+"""That of such tasks where their words are put through the model's chat template."""
+CHAT_TEMPLATE = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
 
     Raises DataError, UsageError or EnvironmentFault with the task's name where its data or settings are unusable.
     """
+    task = _through_chat(task, settings)
     spec = task.spec
     split = settings.split or spec.split
     found = task.examples(split, settings.data_source)
@@ -241,14 +246,30 @@ class _TaskRequests:
     """Of the chosen examples."""
 
 
+def _through_chat(task: Task, settings: RunSettings) -> Task:
+    """Return a task that words its own requests asked through the chat template and after the system message."""
+    if not isinstance(task, SelfScoredTask) or not isinstance(task, ChatTask):
+        return task
+    question, template = settings.question, settings.template == CHAT_TEMPLATE
+    if not template and not question.system:
+        return task
+    return task.with_chat(template=template, as_turns=not question.shots_as_text, system=question.system or None)
+
+
 def _own_requests(
     task: SelfScoredTask, name: str, model: Model, settings: RunSettings, examples: Sequence[Example], part: slice
 ) -> _TaskRequests:
     """Return the requests of a task that words its own; UsageError for settings that would change the words."""
-    for option, is_set in (("--template", settings.template != "auto"), ("--stop", settings.stop is not None)):
+    takes_chat = isinstance(task, ChatTask)
+    as_chat = takes_chat and settings.template == CHAT_TEMPLATE
+    for option, is_set in (
+        ("--template", settings.template != "auto" and not as_chat),
+        ("--stop", settings.stop is not None),
+        ("--system", bool(settings.question.system) and not takes_chat),
+    ):
         if is_set:
             raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
-    requests = [task.request(example) for example in examples]
+    requests = [_with_thinking(task.request(example), settings.question, name) for example in examples]
     if settings.max_new_tokens is not None:
         limit = settings.max_new_tokens
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
@@ -256,7 +277,20 @@ def _own_requests(
         replace(each, request=replace(each.request, key=request_key(model.spec, each.request)))
         for each in _fit_own_requests(name, requests[part], model, settings)
     ]
-    return _TaskRequests(OWN_TEMPLATE, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+    template = OWN_CHAT if as_chat else OWN_TEMPLATE
+    return _TaskRequests(template, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
+
+
+def _with_thinking(request: Request, question: QuestionSettings, name: str) -> Request:
+    """Return a request of a task's own with what the user says about thinking; UsageError where it is no chat."""
+    if (question.thinking is None and question.max_thinking_tokens is None) or request.choices is not None:
+        return request
+    if question.thinking is not None and request.form is not Form.CHAT:
+        where, hint = f"--thinking {question.thinking}", "--template chat, where the task can be put as a chat"
+        raise UsageError(
+            f"{name} is asked without the chat template, which is what asks for thinking", where=where, hint=hint
+        )
+    return replace(request, thinking=question.thinking, max_thinking_tokens=question.max_thinking_tokens)
 
 
 def _fit_own_requests(
@@ -324,7 +358,9 @@ def hash_examples(examples: Sequence[Example]) -> str:
 def _content(example: Example) -> list[Json]:
     content: list[Json] = [example.id, example.language, dict(example.fields), list(example.targets)]
     # What a demonstration shows is part of the hash of prompts.
-    return content if example.choices is None else [*content, list(example.choices)]
+    if example.choices is not None:
+        content.append(list(example.choices))
+    return content if example.shared is None else [*content, dict(example.shared)]
 
 
 def _prompts_hash(prompts: Sequence[Prompt], shots: Sequence[Demonstration]) -> str:

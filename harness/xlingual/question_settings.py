@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .errors import UsageError
+from .extraction import require_word
 from .plugin import RewordableTask, Task
 from .records import ModelSpec, Protocol, TaskSpec
 from .sampling import Sampling
@@ -97,6 +98,8 @@ def settle_question(spec: TaskSpec, model: ModelSpec, settings: QuestionSettings
             max_thinking_tokens=None,
             extract=None,
         )
+    if settings.extract is not None:
+        require_word(settings.extract)
     sampling = _settle_sampling(spec, model, settings.sampling)
     repeats = settings.repeats or spec.repeats or 1
     if repeats > 1 and sampling is None:

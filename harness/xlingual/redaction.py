@@ -17,7 +17,9 @@ _NAMED = re.compile(
     r"((?:api[_-]?key|access[_-]?key|auth[_-]?token|token|secret|password|passwd)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+",
     re.IGNORECASE,
 )
-_SECRET_NAME = re.compile(r"(^|[^A-Za-z])([a-z]*key|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|[^A-Za-z])([a-z]*key|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$|^XLINGUAL_KEY_", re.IGNORECASE
+)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

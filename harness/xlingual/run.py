@@ -9,6 +9,7 @@ from typing import Protocol
 from .answers import reading_of
 from .errors import DataError
 from .files import pretty_json, read_json, write_atomically
+from .groups import groups_of, write_groups
 from .identity import Json
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SupportsNotes, Task
@@ -102,7 +103,9 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
             ask_pending(model, opened, settings.max_errors, observer)
         finally:
             observer.end()
-        return [record_run(each) for each in opened]
+        records = [record_run(each) for each in opened]
+    write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
+    return records
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """From answers to numbers: statistics of every answer, estimates of every metric."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .answers import AnswerReading, ReadAnswer, read_answers
 from .estimate import estimate
+from .extraction import is_word, signature
 from .metrics import find_metric
 from .metrics.repeats import RepeatMetric, majority, pass_at
 from .plugin import Metric, SelfScoredTask, Task
@@ -57,9 +58,17 @@ def score_answers(
         statistics[name] = measured
         rows = _mean_of_repeats(measured, reading.repeats)
         estimates.append(estimate(metric, language, rows, clusters, groups=groups))
+    if reading.extract is not None:
+        estimates = [_name_extraction(each, reading.extract, language) for each in estimates]
     if reading.repeats > 1:
         estimates += _repeat_estimates(task, statistics, answers, examples[:: reading.repeats])
     return Scores(estimates=tuple(estimates), statistics=statistics, answers=tuple(answers))
+
+
+def _name_extraction(found: Estimate, extract: str, language: str) -> Estimate:
+    """Return an estimate whose signature names the extraction; a word that is the task's own stands as it is."""
+    rules = signature(extract, language) if is_word(extract) else f"extract:{extract}"
+    return replace(found, signature=f"{found.signature}|{rules}")
 
 
 def _seen_by_metrics(response: Response | None, answer: ReadAnswer | None) -> Response | None:
@@ -128,7 +137,7 @@ def _repeat_estimates(
         ]
         for start in range(0, len(answers), repeats)
     ]
-    signature = find_metric(exact).signature(language)
+    of = find_metric(exact).signature(language)
     scores: dict[str, list[float | None]] = {
         f"pass@{k}": [pass_at([score for _, score in group], k) for group in groups] for k in _powers_of_two(repeats)
     }
@@ -137,7 +146,7 @@ def _repeat_estimates(
     ]
     return [
         estimate(
-            RepeatMetric(name=name, of=signature),
+            RepeatMetric(name=name, of=of),
             language,
             [None if value is None else (value, 1.0) for value in values],
             [example.cluster for example in examples],

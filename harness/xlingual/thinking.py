@@ -106,3 +106,13 @@ def _join(thoughts: Sequence[str], visible: Sequence[str], *, finished: bool) ->
         text=text.strip(),
         finished=finished or bool(text.strip()),
     )
+
+
+def answer_start(text: str, markers: Sequence[ThinkingMarkers] = KNOWN_MARKERS) -> int | None:
+    """Return where in an answer its text begins, after all thinking; None where it ends inside the thinking.
+
+    Stop strings count from there on: in the thinking they end nothing.
+    """
+    if not split_thinking(text, markers).finished:
+        return None
+    return max((place + len(each.end) for each in markers if (place := text.rfind(each.end)) >= 0), default=0)

@@ -22,9 +22,9 @@ from xlingual.records import Failure, ModelSpec, Request, Response
 from ..hf.checkpoint.description import Description
 from ..hf.checkpoint.files import weights_folder
 from ..hf.limits import ignore_note
-from ..openai import OpenAiModel
+from ..openai import OpenAiModel, read_extra_body, read_limits
 from ..openai.address import read_address
-from ..openai.pacing import RateLimits
+from ..openai.facts import ServerFacts
 from .environment import find_python
 from .program import LaunchOptions, ServerProgram, identifying_arguments
 from .server import Server, free_port, start_server
@@ -37,6 +37,11 @@ MAX_ATTEMPTS = 3
 """Of a request; few, since whether the server is gone is seen from its process."""
 EXIT_SECONDS = 5.0
 """From a broken connection to the end of the server's process, at most."""
+USES = (
+    "revision", "dtype", "batch_size", "allow_pickle", "trust_remote_code", "max_model_len", "server_python",
+    "server_args", "extra_body", "timeout", "concurrency",
+)  # fmt: skip
+"""Options that every server program can use."""
 LINKS_PREFIX = "xlingual-served-"
 """Of the names of folders of links."""
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
@@ -84,8 +89,9 @@ class ServedModel:
         pending = {request.key: request for request in requests}
         while pending:
             server = self._running()
+            client = self._client(server)
             try:
-                for response in self._client(server).answer(list(pending.values())):
+                for response in client.answer(list(pending.values())):
                     if response.failure is not None and server.exits_within(_exit_seconds(response.failure)):
                         break
                     del pending[response.key]
@@ -93,6 +99,8 @@ class ServedModel:
             except EnvironmentFault:
                 if server.is_alive():
                     raise
+            finally:
+                self.spec = client.spec  # with what the answers have shown
             if pending:
                 self._count_crash(server)
 
@@ -120,6 +128,7 @@ class ServedModel:
             dtype=self.spec.dtype or "auto",
             device=self.options.device,
             trust_remote_code=description_of(self.inner).trusted,
+            max_model_len=self.options.max_model_len,
             extra_arguments=self.options.server_args,
         )
         self.server = start_server(self.program.name, port, self.program.command(launch), ENVIRONMENT)
@@ -131,11 +140,17 @@ class ServedModel:
         return self.server
 
     def _client(self, server: Server) -> OpenAiModel:
-        most = self.options.batch_size or self.program.max_concurrency
-        limits = RateLimits(
-            initial_concurrency=min(8, most), max_concurrency=most, attempts=MAX_ATTEMPTS, first_attempts=MAX_ATTEMPTS
+        limits = replace(read_limits(self.options), attempts=MAX_ATTEMPTS, first_attempts=MAX_ATTEMPTS)
+        most = self.options.concurrency or self.options.batch_size or self.program.max_concurrency
+        client = OpenAiModel(
+            spec=self.spec,
+            address=read_address(f"{self._name()}@{server.url}"),
+            limits=replace(limits, initial_concurrency=min(8, most), max_concurrency=most),
+            facts=ServerFacts(program=self.program.name, listed=True),
+            extra=read_extra_body(self.options.extra_body),
         )
-        return OpenAiModel(spec=self.spec, address=read_address(f"{self._name()}@{server.url}"), limits=limits)
+        client.on_note(self.note)
+        return client
 
     def _name(self) -> str:
         """Return what requests call the model."""
@@ -188,9 +203,13 @@ def open_served(program: ServerProgram, name: str, options: ModelOptions) -> Mod
     if options.dtype is None and program.dtype is not None:
         options = replace(options, dtype=program.dtype)
     python, version = find_python(program.name, program.package, options.server_python)
-    inner = open_model(name if name == "smollm2" else f"hf:{name}", options)
+    extra = read_extra_body(options.extra_body)
+    read_limits(options)
+    described = replace(options, server_python=None, server_args=(), extra_body=None, timeout=None, concurrency=None)
+    inner = open_model(name if name == "smollm2" else f"hf:{name}", described)
     description_of(inner)
     arguments = identifying_arguments(program, options.server_args)
     identity: list[Json] = [program.name, VERSION, version, inner.spec.fingerprint, arguments]
+    identity += [{"extra_body": extra}] if extra else []
     spec = replace(inner.spec, word=f"{program.name}:{name}", backend=program.name, fingerprint=content_hash(identity))
     return ServedModel(spec=spec, inner=inner, program=program, python=python, options=options)

@@ -18,6 +18,8 @@ class LaunchOptions:
     dtype: str
     device: str | None
     trust_remote_code: bool
+    max_model_len: int | None
+    """None: the model's own."""
     extra_arguments: tuple[str, ...]
     """The user's, last."""
 

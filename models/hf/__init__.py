@@ -8,8 +8,11 @@
     packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
     static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
     paged          the engine of transformers' continuous batching
+    encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
+    sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
+    thinking_budget    thinking that is ended after so many tokens, then the answer
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
@@ -18,32 +21,37 @@ An engine is how a local model generates: packed, static or paged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
-from xlingual.plugin import Model, ModelOptions
+from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import register_model
 from xlingual.text import did_you_mean
+from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .encoder_decoder.generation import generate_answers
+from .encoder_decoder.likelihood import score_choices
 from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import longest_text, verify
 from .paged.continuous_batching import generate_paged
-from .responses import find_overflow
+from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
+from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
@@ -91,6 +99,8 @@ class HfModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as it is known."""
+        for note in self.description.notes:
+            self._note_once(note)
         tokenized: list[Tokenized] = []
         for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
@@ -101,6 +111,9 @@ class HfModel:
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
         """Answer requests that are tokenized already, here or by another process."""
+        if self.description.encoder_decoder is not None:
+            yield from self._answer_encoder_decoder(tokenized)
+            return
         prompts: list[Rendered] = []
         for each in tokenized:
             if not isinstance(each, Rendered):
@@ -110,25 +123,54 @@ class HfModel:
             else:
                 prompts.append(each)
         if prompts:
-            yield from self._generate(prompts)
+            yield from answer_in_steps(self._load(), prompts, self._generate)
         if choices := [each for each in tokenized if isinstance(each, TokenizedChoices)]:
             yield from self._score(choices)
 
-    def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response]:
+    def _answer_encoder_decoder(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
+        if self.options.engine in ("packed", "paged"):
+            self._note_once(f"static batches answer: the {self.options.engine} engine takes decoders only")
+        loaded = self._load()
+        overflows = [find_overflow(loaded, each) for each in tokenized if isinstance(each, Rendered)]
+        yield from (each for each in overflows if each is not None)
+        lost = {each.key for each in overflows if each is not None}
+        prompts = [each for each in tokenized if isinstance(each, Rendered) and each.request.key not in lost]
+        choices = [each for each in tokenized if isinstance(each, TokenizedChoices)]
+        with deterministic() if self.options.deterministic else nullcontext():
+            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static", STATIC_BATCH_SIZE)
+            yield from generate_answers(loaded, prompts, limit)
+            yield from score_choices(loaded, choices, limit)
+
+    def _generate(self, prompts: Sequence[Rendered]) -> Iterator[Response | Thought]:
         if self.options.deterministic:
             with deterministic():
                 yield from generate(self._load(), prompts, RowLimit(rows=1))
             return
-        by_engine = {self.options.engine or "packed": list(prompts)}
-        if "packed" in by_engine:
-            lengths = [len(each.ids) + each.request.max_new_tokens for each in prompts]
-            by_engine["packed"], by_engine["static"] = self._choose_engine(prompts, lengths)
-        elif "paged" in by_engine:
-            by_engine["paged"], by_engine["static"] = self._split_by_angles(prompts)
-        for engine, chosen in by_engine.items():
+        for engine, chosen in self._by_engine(prompts).items():
             if chosen:
                 limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
+
+    def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
+        """Return the prompts by the engine that answers them, as it follows from each prompt alone."""
+        if self.options.engine == "static":
+            return {"static": list(prompts)}
+        if barred := ", ".join(self.description.constraints):
+            self._note_once(f"static batches answer, for the model bars tokens: {barred}")
+            return {"static": list(prompts)}
+        found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
+        if self.options.engine == "paged":
+            greedy = [each for each in prompts if each.request.sampling is None]
+            found["packed"] = [each for each in prompts if each.request.sampling is not None]
+            found["paged"], found["static"] = self._split_by_angles(greedy)
+            if found["packed"]:
+                self._note_once("the paged engine draws no samples by their seeds: the packed engine does")
+        if packed := found["packed"]:
+            found["packed"], padded = self._choose_engine(
+                packed, [len(each.ids) + each.max_new_tokens for each in packed]
+            )
+            found["static"] += padded
+        return found
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
@@ -146,13 +188,16 @@ class HfModel:
             yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
-        """Return the tokens of each prompt, or why there are none."""
+        """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""
+        if self.description.encoder_decoder is not None:
+            raise ModelError("an encoder-decoder cannot be tuned here", where=self.spec.name, hint="tune a decoder")
         rendered = render(self.description.tokenizer, requests, self.description.vocabulary)
         return [each if isinstance(each, Failure) else each.ids for each in rendered]
 
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
-        return encode_answers(self.description.tokenizer, texts, self.description.end_ids)
+        described = self.description
+        return encode_answers(described.tokenizer, texts, described.end_ids, end=described.learnt_end)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""
@@ -183,7 +228,9 @@ class HfModel:
 
     def _load(self) -> LoadedModel:
         if self.loaded is None:
-            self.loaded = load(self.description, self.options)
+            known = self.spec.thinking
+            markers = KNOWN_MARKERS if known is None else (known,)
+            self.loaded = replace(load(self.description, self.options), markers=markers)
         return self.loaded
 
     def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
@@ -209,10 +256,10 @@ class HfModel:
         longest = longest_short_text(self._load().model.config)
         if longest is None:
             return list(prompts), []
-        short = [each for each in prompts if len(each.ids) + each.request.max_new_tokens <= longest]
+        short = [each for each in prompts if len(each.ids) + each.max_new_tokens <= longest]
         if len(short) < len(prompts):
             self._note_once(f"static batches answer what is over {longest} tokens, the paged engine the rest")
-        return short, [each for each in prompts if len(each.ids) + each.request.max_new_tokens > longest]
+        return short, [each for each in prompts if len(each.ids) + each.max_new_tokens > longest]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:
@@ -223,14 +270,14 @@ class HfModel:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
 
 
-ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response]]] = {
+ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response | Thought]]] = {
     "packed": generate_packed,
     "static": generate,
     "paged": generate_paged,
 }
 
 
-@register_model("hf")
+@register_model("hf", uses=LOCAL_OPTIONS)
 def open_hf(name: str, options: ModelOptions) -> Model:
     """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
     if not name:

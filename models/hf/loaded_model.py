@@ -1,10 +1,14 @@
 """A model whose weights are in memory, and what generation and scoring must know of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from xlingual.decoder.protocols import CausalLMOutput, DecoderModel
+from xlingual.identity import Json
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
 
+from .encoder_decoder.description import EncoderDecoder
 from .tokens.rendering import Tokenizer
 
 if TYPE_CHECKING:
@@ -54,9 +58,15 @@ class LoadedModel:
     pad_id: int
     """Padding; always masked, so any token will do."""
     context_length: int | None
+    markers: tuple[ThinkingMarkers, ...] = KNOWN_MARKERS
+    """What its thinking may begin and end with."""
     shared: bool = False
     """Whether other models of this process use the same modules, which must then stay as they are."""
     fused: "FusedLlama | None" = None
     """The fused forward pass, where it was verified to compute what the model does."""
     verified: bool = False
     """Whether the packed engine was verified to compute what the model does."""
+    encoder_decoder: EncoderDecoder | None = None
+    """What an encoder-decoder says an answer after; None for a decoder."""
+    constraints: Mapping[str, Json] = field(default_factory=dict)
+    """Tokens that the model's own configuration bars, as `GenerationConfig` takes them; only `generate` obeys them."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from xlingual.errors import UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import ModelSpec, Request, Response
 from xlingual.registry import register_model
@@ -28,6 +29,9 @@ class LmEvalModel:
         """Answer every request, some dozens at a time; raises where the model cannot be loaded, or can answer none."""
         if requests:
             self.loaded = self.loaded or load(self.arguments)
+            if any(request.max_thinking_tokens is not None for request in requests):
+                what = "lm-eval's backends cannot limit the thinking by itself"
+                raise UsageError(what, where=self.spec.name, hint="leave --max-thinking-tokens out")
             require_room(self.loaded, max(request.max_new_tokens for request in requests), where=self.spec.name)
             yield from ask(self.loaded, requests, max_requests=self.arguments.max_requests)
 
@@ -36,7 +40,7 @@ class LmEvalModel:
         self.loaded = None
 
 
-@register_model("lm_eval")
+@register_model("lm_eval", uses=("revision", "dtype", "device", "batch_size", "trust_remote_code"))
 def open_lm_eval(name: str, options: ModelOptions) -> Model:
     """Open any backend of lm-eval: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
 

@@ -1,6 +1,7 @@
 """The arguments in `lm-eval:BACKEND,key=value`: what they mean, which may be shown, which identify a model."""
 
 import importlib.util
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
@@ -22,6 +24,22 @@ NEUTRAL = frozenset(
      "offload_folder", "parallelize", "max_memory_per_gpu", "max_cpu_memory", "gpus"}
 )  # fmt: skip
 """Arguments that change no answer."""
+OPTIONS = {
+    "device": "device",
+    "dtype": "dtype",
+    "batch_size": "batch_size",
+    "max_model_len": "max_length",
+    "timeout": "timeout",
+    "concurrency": "num_concurrent",
+}
+"""Options of ours that are arguments of lm-eval's, where a backend takes them: our name and its."""
+ALWAYS_FINE = frozenset({"batch_size"})
+"""Changes no answer: a backend without batches has nothing to do."""
+UNUSED = (
+    "engine", "deterministic", "allow_pickle", "server_python", "server_args", "chat_template", "extra_body", "headers",
+    "key_env",
+)  # fmt: skip
+"""Options of ours that no backend of lm-eval has a use for."""
 MASK = "***"
 _SECRET = re.compile(r"(^|_)(api_?key|key|secret|password|credentials?|authorization|header|token)$", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(^|_)(bos|eos|pad|end|eot|unk)_token$", re.IGNORECASE)
@@ -38,6 +56,8 @@ class Arguments:
     backend: str
     named: Mapping[str, Value]
     """As given, secrets included: never to be stored or shown."""
+    thinking: ThinkingMarkers | None = None
+    """Where the user says what ends the thinking."""
 
     @property
     def max_requests(self) -> int | None:
@@ -67,12 +87,58 @@ def read_arguments(name: str, options: ModelOptions) -> Arguments:
     if wrong := [part for part in parts if "=" not in part]:
         raise UsageError(f"{wrong[0]!r} is no key=value", where=f"lm-eval:{backend}", hint="lm-eval:hf,pretrained=NAME")
     named: dict[str, Value] = dict(simple_parse_args_string(",".join(parts)))
-    for key in ("dtype", "device", "batch_size"):
-        if (value := getattr(options, key)) is not None:
-            named.setdefault(key, value)
+    for key, value in _taken_options(backend, options).items():
+        named.setdefault(key, value)
     if options.trust_remote_code:
         named.setdefault("trust_remote_code", True)
-    return Arguments(backend=backend, named=named)
+    return Arguments(backend=backend, named=named, thinking=_markers(options.thinking_end))
+
+
+def _markers(end: str | None) -> ThinkingMarkers | None:
+    if end is None:
+        return None
+    known = (each for each in KNOWN_MARKERS if each.end == end)
+    return next(known, ThinkingMarkers(start=end.replace("/", "", 1), end=end))
+
+
+def parameters_of(made: object) -> frozenset[str]:
+    """Return the parameters that the class of a backend names, its bases included; `**kwargs` would swallow others."""
+    bases = made.__mro__ if isinstance(made, type) else ()
+    makers = [vars(each)["__init__"] for each in bases if "__init__" in vars(each) and each is not object]
+    return frozenset(name for maker in makers for name in inspect.signature(maker).parameters)
+
+
+def _taken_options(backend: str, options: ModelOptions) -> dict[str, Value]:
+    """Return the options of the command line as arguments of `backend`; UsageError for one that it does not take.
+
+    Where the backend's own package is missing, nothing is known of it, and loading will say so.
+    """
+    where = f"lm-eval:{backend}"
+    for name in UNUSED:
+        if getattr(options, name):
+            raise UsageError(f"lm-eval's backends have no use for {_option(name)}", where=where, hint="leave it out")
+    given = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
+    device = given.get("device")
+    if isinstance(device, str) and ("," in device or device.endswith(":all")):
+        hint = f"--device cuda, or {where},parallelize=True,... for a model on all GPUs"
+        raise UsageError(f"lm-eval's backends take one device, not {device!r}", where=where, hint=hint)
+    if not given:
+        return {}
+    from lm_eval.api.registry import get_model  # noqa: PLC0415 - optional, and heavy
+
+    try:
+        known = parameters_of(get_model(backend))
+    except (ImportError, ValueError):
+        return {OPTIONS[name]: value for name, value in given.items()}
+    for name in given:
+        if OPTIONS[name] not in known and name not in ALWAYS_FINE:
+            raise UsageError(f"lm-eval's {backend!r} takes no {_option(name)}", where=where, hint="leave it out")
+    return {OPTIONS[name]: value for name, value in given.items() if OPTIONS[name] in known}
+
+
+def _option(name: str) -> str:
+    """Return an option as it is typed."""
+    return "--" + {"server_args": "server-arg", "headers": "header"}.get(name, name.replace("_", "-"))
 
 
 def describe(arguments: Arguments) -> ModelSpec:
@@ -91,6 +157,7 @@ def describe(arguments: Arguments) -> ModelSpec:
         template="chat" if "chat" in arguments.backend else "raw",
         context_length=context if isinstance(context, int) and not isinstance(context, bool) else None,
         parent=None,
+        thinking=arguments.thinking,
     )
 
 

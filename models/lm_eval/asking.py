@@ -3,12 +3,14 @@
 import inspect
 import math
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from xlingual.errors import XlingualError
 from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response, failed_response
+from xlingual.sampling import Sampling
 from xlingual.text import find_stop
+from xlingual.thinking import ThinkingMode
 
 from .loading import LanguageModel
 
@@ -47,12 +49,21 @@ class AnswerHook:
             self.found[tuple(str(text) for text in texts)] = res
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the answers of a call are generated; a drawn answer is a call by itself, so that its seed is its own."""
+
+    max_new_tokens: int
+    stop: tuple[str, ...]
+    sampling: Sampling | None
+
+
 Outcome = tuple[Job, object]
 
 
 def ask(lm: LanguageModel, requests: Sequence[Request], *, max_requests: int | None) -> Iterator[Response]:
     """Answer every request; `max_requests` is the most jobs of a call, None: all of them."""
-    groups: dict[tuple[str, int, tuple[str, ...]], list[Job]] = {}
+    groups: dict[tuple[str, Settings, str], list[Job]] = {}
     left = {request.key: len(request.choices or (None,)) for request in requests}
     gathered: dict[str, dict[int, object]] = {request.key: {} for request in requests}
     for request in requests:
@@ -61,10 +72,12 @@ def ask(lm: LanguageModel, requests: Sequence[Request], *, max_requests: int | N
             yield failed_response(request, jobs)
             continue
         for job in jobs:
-            groups.setdefault((job.call, request.max_new_tokens, request.stop), []).append(job)
-    for (call, max_new_tokens, stop), jobs in groups.items():
+            settings = Settings(request.max_new_tokens, request.stop, request.sampling)
+            alone = "" if request.sampling is None else request.key
+            groups.setdefault((job.call, settings, alone), []).append(job)
+    for (_, settings, _), jobs in groups.items():
         ordered = sorted(jobs, key=lambda job: -len("".join(job.key)))
-        for job, value in _results_or_retries(lm, ordered, _settings(call, max_new_tokens, stop), max_requests):
+        for job, value in _results_or_retries(lm, ordered, settings, max_requests):
             found = gathered[job.request.key]
             found[job.number] = value
             if len(found) == left[job.request.key]:
@@ -72,7 +85,7 @@ def ask(lm: LanguageModel, requests: Sequence[Request], *, max_requests: int | N
 
 
 def _results_or_retries(
-    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], max_requests: int | None
+    lm: LanguageModel, jobs: Sequence[Job], settings: Settings, max_requests: int | None
 ) -> Iterator[Outcome]:
     """Yield the results of `jobs`; a blank text is asked for again without stop strings.
 
@@ -80,7 +93,7 @@ def _results_or_retries(
     """
     for job, value in _results(lm, jobs, settings, max_requests):
         if job.request.stop and isinstance(value, str) and not value.strip():
-            yield from _results(lm, [job], _settings(job.call, job.request.max_new_tokens, ()), max_requests)
+            yield from _results(lm, [job], replace(settings, stop=()), max_requests)
         else:
             yield job, value
 
@@ -89,7 +102,8 @@ def _jobs(lm: LanguageModel, request: Request) -> list[Job] | Failure:
     if request.form is Form.CHAT:
         history = [{"role": message.role.value, "content": message.text} for message in request.messages]
         try:
-            context = lm.apply_chat_template(history)
+            with _thinking(lm, request.thinking):
+                context = lm.apply_chat_template(history)
         except Exception as error:  # noqa: BLE001 - the model call: any error is this sample's failure
             return Failure(kind="chat template", message=f"{type(error).__name__}: {error}")
     else:
@@ -106,22 +120,45 @@ def _jobs(lm: LanguageModel, request: Request) -> list[Job] | Failure:
     ]
 
 
-def _settings(call: str, max_new_tokens: int, stop: tuple[str, ...]) -> tuple[dict[str, object], ...]:
+@contextmanager
+def _thinking(lm: LanguageModel, mode: ThinkingMode | None) -> Iterator[None]:
+    """Have the model's chat template think or not; ValueError where it takes no such argument."""
+    if mode is None:
+        yield
+        return
+    before = getattr(lm, "chat_template_args", None)
+    if not isinstance(before, dict):
+        raise ValueError("this backend's thinking cannot be switched on or off")
+    lm.chat_template_args = {**before, "enable_thinking": mode is ThinkingMode.ON}  # type: ignore[attr-defined]  # lm-eval's
+    try:
+        yield
+    finally:
+        lm.chat_template_args = before  # type: ignore[attr-defined]  # lm-eval's
+
+
+def _arguments(lm: LanguageModel, call: str, settings: Settings) -> tuple[dict[str, object], ...]:
+    """Return the last argument of a call: lm-eval's generation settings, or nothing for likelihoods."""
     if call != GENERATE:
         return ()
-    return (
-        {
-            "until": [each for each in stop if each],
-            "max_gen_toks": max_new_tokens,
-            "do_sample": False,
-            "temperature": 0.0,
-        },
-    )
+    given: dict[str, object] = {
+        "until": [each for each in settings.stop if each],
+        "max_gen_toks": settings.max_new_tokens,
+    }
+    sampling = settings.sampling
+    if sampling is None:
+        return ({**given, "do_sample": False, "temperature": 0.0},)
+    named = {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p}
+    given |= {"do_sample": True, "temperature": sampling.temperature}
+    given |= {name: value for name, value in named.items() if value is not None}
+    return ({**given} if _is_local(lm) else {**given, "seed": sampling.seed},)
 
 
-def _results(
-    lm: LanguageModel, jobs: Sequence[Job], settings: tuple[dict[str, object], ...], max_requests: int | None
-) -> Iterator[Outcome]:
+def _is_local(lm: LanguageModel) -> bool:
+    """Return whether transformers generates in this process, with its seed from torch; others take one as given."""
+    return getattr(lm, "backend", None) in ("causal", "seq2seq")
+
+
+def _results(lm: LanguageModel, jobs: Sequence[Job], settings: Settings, max_requests: int | None) -> Iterator[Outcome]:
     """Ask `jobs` in calls of at most `max_requests`; what a failed call has not answered is asked again in halves."""
     size = max_requests or len(jobs)
     batches = [list(jobs[start : start + size]) for start in range(0, len(jobs), size)][::-1]
@@ -145,13 +182,17 @@ def _results(
             yield from ((job, hook.found.get(job.key, value)) for job, value in zip(batch, values, strict=True))
 
 
-def _call(lm: LanguageModel, batch: Sequence[Job], settings: tuple[dict[str, object], ...]) -> list[object] | Failure:
+def _call(lm: LanguageModel, batch: Sequence[Job], settings: Settings) -> list[object] | Failure:
     from lm_eval.api.instance import Instance  # noqa: PLC0415 - optional, and heavy
 
     instances = [
-        Instance(job.call, {}, (*job.texts, *deepcopy(settings)), index, ("xlingual", index, 1))
+        Instance(job.call, {}, (*job.texts, *_arguments(lm, job.call, settings)), index, ("xlingual", index, 1))
         for index, job in enumerate(batch)
     ]
+    if settings.sampling is not None and _is_local(lm):
+        import torch  # noqa: PLC0415 - heavy
+
+        torch.manual_seed(settings.sampling.seed)
     call = getattr(lm, batch[0].call)
     quiet = {"disable_tqdm": True} if "disable_tqdm" in inspect.signature(call).parameters else {}
     try:

@@ -5,7 +5,10 @@ from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualError
 
-from .arguments import Arguments
+from .arguments import Arguments, parameters_of
+
+MESSAGE_LENGTH = 400
+"""Of what a backend says in its error, which is shown on one line."""
 
 
 class CacheHook(Protocol):
@@ -46,14 +49,19 @@ def load(arguments: Arguments) -> LanguageModel:
 
     where = f"lm-eval:{arguments.backend}"
     try:
-        made = get_model(arguments.backend).create_from_arg_obj(dict(arguments.named))
+        backend = get_model(arguments.backend)
+        named = dict(arguments.named)
+        if "device" not in named and "device" in parameters_of(backend) and not _has_cuda():
+            named["device"] = "cpu"  # lm-eval's own default is "cuda", GPU or not
+        made = backend.create_from_arg_obj(named)
     except XlingualError:
         raise
     except ImportError as error:
         hint = "install what lm-eval's backend needs"
         raise EnvironmentFault(f"a package is missing: {error}", where=where, hint=hint) from error
     except Exception as error:
-        message = f"lm-eval cannot make the model: {type(error).__name__}: {_hidden(str(error), arguments)}"
+        said = " ".join(_hidden(str(error), arguments).split())[:MESSAGE_LENGTH]
+        message = f"lm-eval cannot make the model: {type(error).__name__}: {said}"
         raise ModelError(message, where=where) from error
     return cast(LanguageModel, made)
 
@@ -67,6 +75,12 @@ def require_room(model: LanguageModel, max_new_tokens: int, *, where: str) -> No
     if isinstance(window, int) and max_new_tokens >= window:
         what = f"{max_new_tokens} new tokens leave no room for a prompt in a window of {window}"
         raise UsageError(what, where=where, hint=f"choose --max-new-tokens below {window}")
+
+
+def _has_cuda() -> bool:
+    import torch  # noqa: PLC0415 - heavy
+
+    return torch.cuda.is_available()
 
 
 def _hidden(text: str, arguments: Arguments) -> str:

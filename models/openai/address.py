@@ -1,4 +1,4 @@
-"""Where a served model is: `NAME[@URL]`, what of it may be shown, and the secrets, which never may."""
+"""Where a served model is: `NAME[@URL]`, and what of it may be shown."""
 
 import base64
 import ipaddress
@@ -7,14 +7,13 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from xlingual.errors import AuthError, UsageError
+from xlingual.errors import UsageError
 from xlingual.redaction import redact
 
 OFFICIAL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
+OFFICIAL_HOST = re.compile(r"(?:[a-z0-9-]+\.)?api\.openai\.com")
+"""OpenAI's own hosts, those of its regions too."""
 URL_VARIABLE = "OPENAI_BASE_URL"
-NO_KEY = "none"
-"""Sent to servers that ask for no key: the client refuses to send nothing."""
 SHORTEST_SECRET = 4
 """Characters; masking shorter ones would only make messages unreadable."""
 
@@ -31,10 +30,25 @@ class Address:
     loopback: bool
     """Whether the server is this very machine."""
     official: bool
+    """Whether the URL is OpenAI's own, the one of a word without a URL."""
+    openai: bool
+    """Whether the host is OpenAI's: the only one that $OPENAI_API_KEY is for."""
+    host: str
+    """With the port, where the URL names one."""
     credentials: str | None = field(repr=False)
     """"user:password" where the URL had them."""
     query: str = field(repr=False)
     """Sent with every request; may hold a key."""
+
+    @property
+    def root(self) -> str:
+        """The URL without "/v1": where servers tell what OpenAI's API has no place for."""
+        return self.url.removesuffix("/v1")
+
+    @property
+    def self_hosted(self) -> bool:
+        """Whether this looks like somebody's own server, where a request costs no money: those of others have TLS."""
+        return self.loopback or self.url.startswith("http://")
 
     @property
     def authorization(self) -> str | None:
@@ -71,6 +85,8 @@ def read_address(name: str) -> Address:
         url=plain,
         loopback=_is_loopback(host),
         official=plain == OFFICIAL,
+        openai=parts.scheme == "https" and bool(OFFICIAL_HOST.fullmatch(host)),
+        host=f"{host}:{port}" if port else host,
         credentials=unquote(user) if user else None,
         query=parts.query,
     )
@@ -94,19 +110,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def read_key(address: Address) -> str | None:
-    """Return $OPENAI_API_KEY, None where there is none and none is needed. Raises AuthError, before anything is sent.
-
-    Read when it is used and kept nowhere.
-    """
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not key:
-        if address.official:
-            raise AuthError("needs a key", where=address.url, hint=f"set the environment variable {KEY_VARIABLE}")
-        return None
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        # A header cannot hold it, and the HTTP library's own message would show it.
-        raise AuthError(f"${KEY_VARIABLE} holds characters that no key has", where=address.url, hint="set it anew")
-    return key

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from xlingual import Task, register_task
 from xlingual.errors import UsageError
 
+from .faults import faults_of
 from .finding import load_tasks
+from .grouping import describe_groups
 from .wrapping import wrap
 
 
@@ -20,7 +22,10 @@ def find(variant: str) -> list[Task]:
     if not name or (count and not re.fullmatch(r"\d{1,3}", count)):
         raise UsageError(f"no task is named by {variant!r}", where="lm-eval", hint="lm-eval:TASK or lm-eval:TASK@SHOTS")
     shots = int(count) if count else None
-    return [wrap(task, shots) for task in load_tasks(name)]
+    found = load_tasks(name)
+    groups = describe_groups(found.groups, shots)
+    with faults_of(f"lm-eval:{name}", "lm-eval cannot make the task"):
+        return [wrap(task, shots, groups) for task in found.tasks]
 
 
 @register_task("lm_eval", find=find)

@@ -5,14 +5,17 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from xlingual.data import hub_fault, hub_is_offline
-from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.text import did_you_mean
+
+from .faults import faults_of, require_readable
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -20,11 +23,6 @@ if TYPE_CHECKING:
 VARIABLE = "XLINGUAL_LM_EVAL_PATH"
 METADATA_VARIABLE = "XLINGUAL_LM_EVAL_METADATA"
 """A JSON object, as lm-eval's `--metadata`, for tasks that make their own documents: {"tokenizer": "FOLDER"}."""
-
-WRONG = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""Data sets and task files that are wrong show as any of these."""
 
 
 class HarnessInstance(Protocol):
@@ -47,6 +45,14 @@ class Filters(Protocol):
     def apply(self, instances: Sequence[HarnessInstance]) -> None:
         """Fill `filtered_resps` of each instance under the name of the filters."""
         ...
+
+
+class HarnessGroupMetric(Protocol):
+    """What is used of lm-eval's AggMetricConfig."""
+
+    metric: str
+    filter_list: Sequence[str] | None
+    weight_by_size: bool
 
 
 class HarnessTask(Protocol):
@@ -74,7 +80,14 @@ class HarnessTask(Protocol):
         """Set the seed of the choice of demonstrations."""
         ...
 
-    def build_all_requests(self) -> None:
+    def build_all_requests(
+        self,
+        *,
+        system_instruction: str | None = None,
+        apply_chat_template: bool = False,
+        fewshot_as_multiturn: bool = False,
+        chat_template: Callable[..., str] | None = None,
+    ) -> None:
         """Fill `instances`."""
         ...
 
@@ -99,19 +112,76 @@ class HarnessTask(Protocol):
         ...
 
 
-def load_tasks(name: str) -> list[HarnessTask]:
-    """Return the tasks that `name` stands for in lm-eval, with their data.
+class HarnessGroup(Protocol):
+    """What is used of lm-eval's Group."""
 
-    Raises UsageError where there is none, EnvironmentFault where lm-eval or the data cannot be had.
+    name: str
+    aggregate_metric_list: Sequence[HarnessGroupMetric] | None
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        ...
+
+    def get_all_tasks(self) -> Sequence[HarnessTask]:
+        """Return its tasks, those of groups inside it among them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a name stands for."""
+
+    tasks: Sequence[HarnessTask]
+    groups: Sequence[HarnessGroup]
+
+
+def load_tasks(name: str) -> Found:
+    """Return the tasks that `name` stands for in lm-eval, with their data, and the groups that they are of.
+
+    Raises UsageError where there is none, DataError where a file of the user's is wrong, EnvironmentFault where lm-eval
+    or the data cannot be had.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
-    with _errors_of(name), hide_progress(), _offline_without_hub():
+    with faults_of(f"lm-eval:{name}", "lm-eval cannot make the task"), hide_progress(), _offline_without_hub():
         for manager, word in _candidates(name):
             if word is not None:
-                return list(cast(Mapping[str, HarnessTask], manager.load([word])["tasks"]).values())
+                _require_members(manager, word)
+                loaded = cast(Mapping[str, Mapping[str, object]], manager.load([word]))
+                tasks = cast(Mapping[str, HarnessTask], loaded["tasks"])
+                if not tasks:
+                    raise DataError("the group has no tasks", where=f"lm-eval:{name}")
+                return Found(list(tasks.values()), list(cast(Mapping[str, HarnessGroup], loaded["groups"]).values()))
         known = _manager(defaults=True).all_tasks
+        require_readable(name, _folders())
     raise UsageError(f"lm-eval has no task {name!r}", where="lm-eval", hint=did_you_mean(name, known))
+
+
+def _require_members(manager: "TaskManager", name: str) -> None:
+    """Raise DataError where a group names a task that there is not, which lm-eval would take for a task's settings."""
+    entry = manager.task_index.get(name)
+    if entry is None or entry.kind.name != "GROUP":
+        return
+    for member in _named_members(entry.cfg or {}):
+        if member not in manager.task_index:
+            what, hint = (
+                f"the group names the task {member!r}, which there is not",
+                did_you_mean(member, manager.all_tasks),
+            )
+            raise DataError(what, where=str(entry.yaml_path), hint=hint)
+
+
+def _named_members(group: Mapping[str, object]) -> Iterator[str]:
+    """Yield the names in a group that must be of tasks elsewhere: those without data of their own."""
+    members = group.get("task")
+    for member in members if isinstance(members, list) else []:
+        if isinstance(member, str):
+            yield member
+        elif isinstance(member, Mapping) and "group" in member:
+            yield from _named_members({**group, **member})
+        elif isinstance(member, Mapping) and not {"dataset_path", "custom_dataset", "class"} & {*group, *member}:
+            yield str(member.get("task"))
 
 
 def _candidates(name: str) -> "Iterator[tuple[TaskManager, str | None]]":
@@ -129,19 +199,29 @@ def _candidates(name: str) -> "Iterator[tuple[TaskManager, str | None]]":
     yield every, name if name in every.all_tasks else None
 
 
-@lru_cache(maxsize=2)
 def _manager(*, defaults: bool) -> "TaskManager":
+    return _make_manager(defaults, tuple(_folders()), os.environ.get(METADATA_VARIABLE, ""))
+
+
+@lru_cache(maxsize=4)
+def _make_manager(defaults: bool, folders: tuple[str, ...], metadata: str) -> "TaskManager":
+    """Return lm-eval's index; kept, for it takes seconds to make."""
     from lm_eval.tasks import TaskManager  # noqa: PLC0415 - optional, and heavy
 
+    return TaskManager(include_path=list(folders), include_defaults=defaults, metadata=_metadata(metadata))
+
+
+def _folders() -> list[str]:
+    """Return the user's folders of tasks."""
     folders = [word for word in os.environ.get(VARIABLE, "").split(os.pathsep) if word]
     if missing := [word for word in folders if not Path(word).is_dir()]:
         raise UsageError(f"no such folder: {missing[0]}", where=f"${VARIABLE}")
-    return TaskManager(include_path=list(folders), include_defaults=defaults, metadata=_metadata())
+    return folders
 
 
-def _metadata() -> dict[str, object]:
+def _metadata(text: str) -> dict[str, object]:
     try:
-        given = json.loads(os.environ.get(METADATA_VARIABLE, "") or "{}")
+        given = json.loads(text or "{}")
     except ValueError as error:
         raise UsageError(f"not JSON: {error}", where=f"${METADATA_VARIABLE}") from error
     if not isinstance(given, dict):
@@ -171,26 +251,3 @@ def hide_progress() -> Iterator[None]:
     """Keep lm-eval's progress bars out of ours."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-@contextlib.contextmanager
-def _errors_of(name: str) -> Iterator[None]:
-    from huggingface_hub import errors  # noqa: PLC0415 - heavy
-
-    transport: type[Exception] = getattr(errors, "HTTPError", ConnectionError)  # of the client that the hub's uses
-    where = f"lm-eval:{name}"
-    try:
-        yield
-    except ImportError as error:
-        hint = "the task needs a package, or a version of one, that is not here"
-        raise EnvironmentFault(f"the task cannot be imported: {error}", where=where, hint=hint) from error
-    except (ConnectionError, transport) as error:
-        hint = "lm-eval's data come from the hub: check the network, or HF_HUB_OFFLINE"
-        raise EnvironmentFault(f"the data cannot be had: {_line(error)}", where=where, hint=hint) from error
-    except WRONG as error:
-        message = f"lm-eval cannot make the task: {type(error).__name__}: {_line(error)}"
-        raise EnvironmentFault(message, where=where, hint="does `lm-eval --tasks` take it?") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -3,26 +3,26 @@
 import importlib.metadata
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xlingual import DataFile, DataSource, Example, Examples, Prompt, Task, TaskSpec
 from xlingual.errors import DataError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.languages import LANGUAGES
-from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics
+from xlingual.lm_eval.generation import read_generation
+from xlingual.records import Choice, Form, Message, Origin, Request, Response, Role, Statistics, TaskGroup
 
+from .chats import Chat, ChatSettings, record_chat
+from .faults import faults_of
 from .finding import HarnessInstance, HarnessTask, hide_progress
+from .grouping import FAMILY, our_name
 from .values import aggregation_name, measure
 
-FAMILY = "lm-eval"
 SEED = 1234
 """lm-eval's own, of the choice of demonstrations."""
-DEFAULT_TOKENS = 256
-"""lm-eval's own limit where a task sets none."""
 NO_LANGUAGE = "und"
 """The code of ISO 639 for a language that is not known."""
 KINDS = ("generate_until", "loglikelihood", "loglikelihood_rolling", "multiple_choice")
-LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +33,9 @@ class LmEvalTask:
     inner: HarnessTask
     names: Mapping[tuple[str, str], str]
     """Our name of each of lm-eval's metrics under each of its filters."""
+    groups: tuple[TaskGroup, ...] = ()
+    """The groups that it was chosen with."""
+    chat: ChatSettings = field(default_factory=ChatSettings)
     asked: dict[str, list[HarnessInstance]] = field(default_factory=dict)
     """The instances of each example."""
 
@@ -42,14 +45,17 @@ class LmEvalTask:
             hint = f"leave --split out: lm-eval evaluates its {self.spec.split!r} documents"
             raise UsageError(f"lm-eval chooses the split of its tasks, not {split!r}", where="--split", hint=hint)
         if not self.asked:
-            with hide_progress():
-                self.inner.build_all_requests()
-            for instance in self.inner.instances:
-                self.asked.setdefault(str(instance.doc_id), []).append(instance)
-            for instances in self.asked.values():
-                instances.sort(key=lambda each: each.idx)
-        rows = tuple(self._example(name, instances) for name, instances in self.asked.items())
-        return Examples(rows=rows, files=(self._file(rows),))
+            with faults_of(self.spec.name, "the questions cannot be made"), hide_progress():
+                self._build()
+        rows = []
+        for name, instances in self.asked.items():
+            with faults_of(f"{self.spec.name}, document {name}", "what is right cannot be told"):
+                rows.append(self._example(name, instances))
+        return Examples(rows=tuple(rows), files=(self._file(tuple(rows)),))
+
+    def with_chat(self, *, template: bool, as_turns: bool, system: str | None) -> Task:
+        """Return the task asked by lm-eval's `apply_chat_template`, `fewshot_as_multiturn` and `system_instruction`."""
+        return replace(self, chat=ChatSettings(template=template, as_turns=as_turns, system=system), asked={})
 
     def prompt(self, example: Example) -> Prompt:
         """Return the words of the request, for those who want to see them; `request` is what is asked."""
@@ -61,18 +67,39 @@ class LmEvalTask:
         instances = self.asked[example.id]
         first = instances[0]
         if first.request_type == "generate_until":
-            stop, most = _settings(self.spec.name, first)
-            messages = _messages(str(first.arguments[0]))
-            return Request(key="", form=Form.TEXT, messages=messages, stop=stop, max_new_tokens=most)
+            form, messages = _messages(first.arguments[0])
+            settings = read_generation(first.arguments[1], self.spec.name)
+            return Request(key="", form=form, messages=messages, stop=settings.stop, max_new_tokens=settings.most)
         pairs = [_pair(instance) for instance in instances]
         contexts = {before for before, _ in pairs}
-        shared = contexts.pop() if len(contexts) == 1 else ""
+        if len(contexts) > 1 and any(isinstance(each, Chat) for each in contexts):
+            what = "each choice stands after a text of its own, which cannot be put as a chat"
+            raise UsageError(what, where=self.spec.name, hint="leave the chat template out")
+        shared = pairs[0][0] if len(contexts) == 1 else ""
         choices = tuple(Choice(text=text, before="" if shared else before) for before, text in pairs)
-        return Request(key="", form=Form.TEXT, messages=_messages(shared), stop=(), max_new_tokens=0, choices=choices)
+        form, messages = _messages(shared)
+        return Request(key="", form=form, messages=messages, stop=(), max_new_tokens=0, choices=choices)
 
     def judge(self, example: Example, response: Response) -> Mapping[str, Statistics]:
-        """Return what lm-eval's own filters and metrics make of an answer."""
-        instances = self.asked[example.id]
+        """Return what lm-eval's own filters and metrics make of an answer; DataError where they cannot."""
+        with faults_of(f"{self.spec.name}, document {example.id}", "the answer cannot be scored"):
+            return self._measure(self.asked[example.id], response)
+
+    def _build(self) -> None:
+        """Have lm-eval make its instances, with the same demonstrations however often it is done."""
+        self.inner.set_fewshot_seed(SEED)
+        self.inner.build_all_requests(
+            system_instruction=self.chat.system,
+            apply_chat_template=self.chat.template,
+            fewshot_as_multiturn=self.chat.as_turns,
+            chat_template=record_chat if self.chat.template else None,
+        )
+        for instance in self.inner.instances:
+            self.asked.setdefault(str(instance.doc_id), []).append(instance)
+        for instances in self.asked.values():
+            instances.sort(key=lambda each: each.idx)
+
+    def _measure(self, instances: list[HarnessInstance], response: Response) -> Mapping[str, Statistics]:
         repeats = self.inner.get_config("repeats")
         for instance, answer in zip(instances, _answers(instances, response), strict=True):
             instance.resps = [answer] * (repeats if isinstance(repeats, int) else 1)
@@ -112,8 +139,8 @@ class LmEvalTask:
         )
 
 
-def wrap(inner: HarnessTask, shots: int | None) -> Task:
-    """Return `inner` as a task of ours; UsageError for what cannot be run here."""
+def wrap(inner: HarnessTask, shots: int | None, groups: tuple[TaskGroup, ...]) -> Task:
+    """Return `inner` as a task of ours, chosen with `groups`; UsageError for what cannot be run here."""
     name = inner.task_name
     where = f"{FAMILY}:{name}"
     kind = str(inner.OUTPUT_TYPE)
@@ -123,6 +150,9 @@ def wrap(inner: HarnessTask, shots: int | None) -> Task:
         raise UsageError("the task shows images or plays sounds; only texts are asked here", where=where)
     if getattr(inner, "UNSAFE_CODE", False):
         raise UsageError("the task runs the code that models write, which is not done here", where=where)
+    if unknown := [metric for metric, function in _functions(inner).items() if function is None]:
+        hint = "is it spelled right, and is the package that it needs installed?"
+        raise DataError(f"lm-eval cannot find the metric {unknown[0]!r}", where=where, hint=hint)
     given = inner.get_config("num_fewshot")
     if shots is not None and shots != given and given == 0:
         raise UsageError("the task is set to no demonstrations", where=where, hint=f"use {FAMILY}:{name}")
@@ -132,19 +162,29 @@ def wrap(inner: HarnessTask, shots: int | None) -> Task:
     names = _names(inner)
     if not names:
         raise UsageError("the task has no metrics", where=where)
-    generates = kind == "generate_until"
+    settings = read_generation(inner.get_config("generation_kwargs"), where) if kind == "generate_until" else None
+    repeats = inner.get_config("repeats")
+    if settings is not None and settings.sampling is not None and isinstance(repeats, int) and repeats > 1:
+        raise UsageError(f"the task puts {repeats} drawn answers together, which is not done here", where=where)
     spec = TaskSpec(
-        name=f"{FAMILY}/{name}" + ("" if shots is None else f"@{shots}"),
+        name=our_name(name, shots),
         language=_language(name),
         prompt_language=_language(name),
         metrics=tuple(names.values()),
         version=f"lm-eval {importlib.metadata.version('lm_eval')}: {inner.VERSION}, {count} shots",
         split=str(inner.get_config("test_split") or inner.get_config("validation_split") or "test"),
-        max_new_tokens=_limit(inner.get_config("generation_kwargs")) if generates else 0,
+        max_new_tokens=0 if settings is None else settings.most,
         licence="that of the data set",
         citation=f"task {name} of lm-eval",
+        sampling=None if settings is None else settings.sampling,
     )
-    return LmEvalTask(spec=spec, inner=inner, names=names)
+    return LmEvalTask(spec=spec, inner=inner, names=names, groups=groups)
+
+
+def _functions(inner: HarnessTask) -> Mapping[str, object]:
+    """Return the function of each metric; nothing where the task measures its answers by a function for all."""
+    found = getattr(inner, "_metric_fn_list", None)
+    return found if isinstance(found, Mapping) and inner.get_config("process_results") is None else {}
 
 
 def _names(inner: HarnessTask) -> dict[tuple[str, str], str]:
@@ -164,28 +204,16 @@ def _language(name: str) -> str:
     return rest[-1] if rest and rest[-1] in LANGUAGES else NO_LANGUAGE
 
 
-def _limit(settings: object) -> int:
-    given = settings if isinstance(settings, Mapping) else {}
-    return next((int(given[key]) for key in LIMITS if given.get(key) is not None), DEFAULT_TOKENS)
-
-
-def _settings(name: str, instance: HarnessInstance) -> tuple[tuple[str, ...], int]:
-    """Return stop strings and limit of a generation; UsageError where it is not greedy."""
-    settings = instance.arguments[1]
-    given = settings if isinstance(settings, Mapping) else {}
-    if given.get("do_sample") or (given.get("do_sample") is None and (given.get("temperature") or 0.0) > 0.0):
-        raise UsageError("the task samples its answers; answers here are greedy", where=name)
-    until = given.get("until") or []
-    return tuple([until] if isinstance(until, str) else [str(each) for each in until if each]), _limit(given)
-
-
-def _messages(context: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, text=context),) if context else ()
+def _messages(context: object) -> tuple[Form, tuple[Message, ...]]:
+    if isinstance(context, Chat):
+        return Form.CHAT, context.messages
+    text = str(context)
+    return Form.TEXT, (Message(role=Role.USER, text=text),) if text else ()
 
 
 def _pair(instance: HarnessInstance) -> tuple[str, str]:
     """Return what stands before a scored text, and the text."""
-    texts = [str(each) for each in instance.arguments]
+    texts = [each if isinstance(each, str) else str(each) for each in instance.arguments]
     return ("", texts[0]) if instance.request_type == "loglikelihood_rolling" else (texts[0], texts[1])
 
 
@@ -193,7 +221,7 @@ def _answers(instances: list[HarnessInstance], response: Response) -> list[objec
     """Return the answer to each instance in lm-eval's form."""
     if response.text is not None:
         text = response.text
-        for stop in _settings("", instances[0])[0]:  # lm-eval's rule: wherever it stands
+        for stop in read_generation(instances[0].arguments[1], "").stop:  # lm-eval's rule: wherever it stands
             text = text.partition(stop)[0]
         return [text]
     likelihoods = response.likelihoods or ()

@@ -3,7 +3,8 @@
 from xlingual import DataSource, Example, Examples, Prompt, Task
 from xlingual.errors import UsageError
 from xlingual.records import Corpus
-from xlingual.registry import TASKS, register_source
+from xlingual.registry import register_source
+from xlingual.selection import select_tasks
 from xlingual.text import did_you_mean
 
 
@@ -33,10 +34,15 @@ def _find(corpus: Corpus) -> tuple[Task, str]:
     name, _, split = corpus.path.partition("@")
     family = name.partition("/")[0]
     if (name, family) not in _FOUND:
-        tasks = {task.spec.name: task for task in TASKS.get(family).tasks()}
-        if name not in tasks:
-            raise UsageError(f"no such task: {name!r}", where=corpus.name, hint=did_you_mean(name, tasks))
-        _FOUND[name, family] = tasks[name]
+        try:
+            found = select_tasks([name], [])
+        except UsageError as error:
+            raise UsageError(f"no such task: {name!r}", where=corpus.name, hint=error.hint) from error
+        if [each.spec.name for each in found] != [name]:
+            raise UsageError(
+                f"{name!r} is not the name of one task", where=corpus.name, hint=f"{found[0].spec.name}@dev"
+            )
+        _FOUND[name, family] = found[0]
     return _FOUND[name, family], split
 
 

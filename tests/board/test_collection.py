@@ -92,6 +92,34 @@ def test_a_broken_file_is_left_out_with_the_reason(case: str, tmp_path: Path) ->
     assert build_board(make_spec(), found).left_out == (item,)
 
 
+PERPLEXITY = "lm-eval:word_perplexity:weighted_perplexity:lower"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "bounds", "reason"),
+    [
+        (PERPLEXITY, 309.8, None, None),
+        ("lm-eval:log_probability:mean", -7.0, None, None),
+        ("wer", 140.0, (0.0, None), None),
+        ("score", -3.0, (None, None), None),
+        ("score", -3.0, (None, 0.0), None),
+        ("score", 3.0, (None, 0.0), "3.0 is not at most 0.0"),
+        ("wer", -1.0, (0.0, None), "-1.0 is not 0 or more"),
+        ("share", 1.5, (0.0, 1.0), "1.5 is not within 0 and 1"),
+        ("containment", 101.0, None, "101.0 is not within 0 and 100"),
+    ],
+)
+def test_a_score_is_refused_only_beyond_the_bounds_of_its_metric(
+    metric: str, value: float, bounds: tuple[float | None, float | None] | None, reason: str | None, tmp_path: Path
+) -> None:
+    run = make_run("a", "mine/en", 1.0, metric=metric)
+    changed = dataclasses.replace(run.estimates[0], value=value, low=value, high=value, bounds=bounds)
+    write_run(tmp_path, dataclasses.replace(run, estimates=(changed, *run.estimates[1:])))
+    found = collect_runs([tmp_path])
+    assert [each.record.estimates[0].value for each in found.runs] == ([value] if reason is None else [])
+    assert [each.reason.partition(": ")[2] for each in found.left_out] == ([] if reason is None else [reason])
+
+
 def test_files_that_are_not_text_or_not_files_are_left_out(tmp_path: Path) -> None:
     for name in ("bytes", "pipe", "link", "large"):
         (tmp_path / name).mkdir()

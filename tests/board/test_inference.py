@@ -41,7 +41,9 @@ def save_run(
     ]
     (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     [run] = collect(record).runs
-    return dataclasses.replace(run, folder=folder, where=f"runs/{model}/{family}/{language}/results.json")
+    return dataclasses.replace(
+        run, path=folder / "results.json", where=f"runs/{model}/{family}/{language}/results.json"
+    )
 
 
 def table_of(runs: Sequence[CollectedRun], baseline: str | None = None) -> BoardTable:

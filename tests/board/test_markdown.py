@@ -64,6 +64,17 @@ def test_the_table_of_two_models_is_this_one() -> None:
     assert f"- Data, ar: 1190 examples, hash {digits}, origin local" in page
 
 
+def test_bits_and_perplexities_show_what_tells_them_apart() -> None:
+    metric = "lm-eval:bits_per_byte:bits_per_byte:lower"
+    runs = [make_run(model, "lm-eval/text", value, metric=metric) for model, value in (("a", 1.041), ("b", 1.038))]
+    plain = [
+        dataclasses.replace(run, estimates=(dataclasses.replace(run.estimates[0], low=None, high=None),))
+        for run in runs
+    ]
+    page = board_markdown(build_board(make_spec("*/*"), collect(*plain)), command=COMMAND)
+    assert tables_of(page)[0][2:] == [["1", "b", "**1.038**", "**1.038**"], ["2", "a", "1.041", "1.041"]]
+
+
 def test_runs_that_do_not_compare_are_listed_with_the_field_and_both_values() -> None:
     run = make_run("other", "xquad/ar", 99.0)
     run = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, max_new_tokens=512))

@@ -288,6 +288,42 @@ def test_families_are_shown_by_the_main_metric_of_their_runs_in_the_order_of_the
     assert [(table.family, table.metric) for table in tables] == [("flores101", "chrf++"), ("xquad", "containment")]
 
 
+def test_tasks_of_one_family_with_unlike_main_metrics_have_a_table_each() -> None:
+    accuracy, perplexity = "lm-eval:acc:mean", "lm-eval:word_perplexity:weighted_perplexity:lower"
+    runs = [
+        make_run(model, f"lm-eval/{task}", value, metric=metric)
+        for task, metric, values in (
+            ("arc", accuracy, (40.0, 60.0)),
+            ("text", perplexity, (309.8, 40.5)),
+            ("arc_zh", accuracy, (30.0, 20.0)),
+        )
+        for model, value in zip("ab", values, strict=True)
+    ]
+    tables = build_board(make_spec("*/*"), collect(*runs)).tables
+    assert [(table.metric, table.higher_is_better, [each.variant for each in table.columns]) for table in tables] == [
+        (accuracy, True, ["arc", "arc_zh"]),
+        (perplexity, False, ["text"]),
+    ]
+    assert [[(row.model, row.rank, row.average) for row in table.rows] for table in tables] == [
+        [("b", 1, 40.0), ("a", 2, 35.0)],
+        [("b", 1, 40.5), ("a", 2, 309.8)],
+    ]
+    chosen = build_board(make_spec("*/*", **{"lm-eval": (perplexity,)}), collect(*runs)).tables
+    assert [(table.metric, len(table.columns)) for table in chosen] == [(perplexity, 3)]
+
+
+@pytest.mark.parametrize(("said", "first"), [(None, "a"), (True, "a"), (False, "b")])
+def test_a_metric_is_ranked_as_its_record_says(said: bool | None, first: str) -> None:
+    runs = [make_run("a", "mine/en", 60.0, metric="wer"), make_run("b", "mine/en", 40.0, metric="wer")]
+    told = [
+        dataclasses.replace(
+            run, estimates=tuple(dataclasses.replace(each, higher_is_better=said) for each in run.estimates)
+        )
+        for run in runs
+    ]
+    assert only_table(build_board(make_spec("mine/*"), collect(*told))).rows[0].model == first
+
+
 def test_the_rates_of_the_runs_that_are_shown_stand_below() -> None:
     (rates,) = board_of(*three_models()).rates
     assert rates.variants == ("ar", "hi", "zh")

@@ -15,8 +15,8 @@ from xlingual.data.cache import cache_folder, safe_path
 from xlingual.data.download import download_url
 from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.plugin import DataSource
+from xlingual.plugin_files import plugin_folders
 from xlingual.records import DatasetRef, HubSource, Origin, UrlSource
-from xlingual.registry import plugin_folders
 
 from .conftest import Server
 

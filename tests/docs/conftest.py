@@ -9,7 +9,7 @@ import pytest
 
 from xlingual import plugins
 from xlingual.cli import run_command
-from xlingual.registry import MODELS, TASKS
+from xlingual.registry import METRICS, MODELS, TASKS
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -37,7 +37,9 @@ def xlingual(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Finished(code, captured.out, captured.err)
 
     yield run
+    for path in PLUGINS.glob("*/*.toml"):
+        TASKS._items.pop(path.stem, None)
     for path in PLUGINS.glob("*/*.py"):
-        registry = MODELS if path.parent.name == "models" else TASKS
-        registry._items.pop(path.stem, None)
+        for registry in (TASKS, MODELS, METRICS):
+            vars(registry)["_items"].pop(path.stem, None)
         sys.modules.pop(f"xlingual.plugins.{path.parent.name}.{path.stem}", None)

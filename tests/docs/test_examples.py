@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from xlingual import plugins
+from xlingual.registry import TASKS
+
 from .conftest import PLUGINS, Xlingual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +51,8 @@ def test_every_python_block_is_a_file_that_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("models/tinyserver.py", 60), ("tasks/capitals.py", 40), ("tasks/seas.py", 50)]
+    ("name", "most"),
+    [("models/tinyserver.py", 60), ("tasks/capitals.py", 40), ("tasks/seas.py", 50), ("metrics/numbers.py", 30)],
 )
 def test_an_example_is_one_short_file(name: str, most: int) -> None:
     assert (PLUGINS / name).read_text(encoding="utf-8").count("\n") <= most
@@ -107,3 +111,37 @@ def test_a_task_of_choices(xlingual: Xlingual, tmp_path: Path) -> None:
     finished = xlingual("eval", "-m", "oracle", "-t", "seas", "-o", str(tmp_path))
     assert finished.code == 0, finished.stderr
     assert "| oracle | seas/tr | 2 | 100.0 |" in finished.stdout
+
+
+def test_a_metric_of_ones_own(xlingual: Xlingual, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine" / "tasks" / "years.py"
+    mine.parent.mkdir(parents=True)
+    text = (PLUGINS / "tasks" / "capitals.py").read_text(encoding="utf-8")
+    text = text.replace("capitals", "years").replace('("squad_f1", "off_target")', '("numbers", "squad_f1")')
+    mine.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(tmp_path / "mine")])
+    (data / "years").mkdir()
+    golds = {"wall": ["1961"], "moon": ["1969", "July 1969"], "none": ["never"]}
+    rows = [json.dumps({"id": key, "question": "When?", "answers": gold}) for key, gold in golds.items()]
+    (data / "years" / "en.test.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    said = {"wall": "In \u0661\u0669\u0666\u0661.", "moon": "1970", "none": "never"}
+    script = tmp_path / "script.jsonl"
+    lines = [json.dumps({"id": key, "prediction": text}) for key, text in said.items()]
+    script.write_text("\n".join(lines), encoding="utf-8")
+    words = ("eval", "-m", f"scripted:{script}", "-t", "years/en", "--data", str(data), "-o", str(tmp_path / "runs"))
+    assert xlingual(*words).code == 0
+    numbers = record(tmp_path / "runs", "years/en")["estimates"][0]
+    assert (numbers["metric"], numbers["value"], numbers["n"], numbers["unscored"]) == ("numbers", 50.0, 2, 1)
+    TASKS.forget("years")
+
+
+def test_the_check_of_a_task(xlingual: Xlingual, data: Path) -> None:
+    path = str(PLUGINS / "tasks" / "capitals.py")
+    finished = xlingual("tasks", "--check", path, "--data", str(data))
+    checked = "name; spec; 2 examples of test; 2 prompts of test; 2 examples of dev; 2 prompts of dev"
+    assert (finished.code, f"| capitals/en | right | {checked} |" in finished.stdout) == (0, True), finished
+    with (data / "capitals" / "en.test.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": "pe", "question": "And of Peru?", "answers": ["\u200b"]}) + "\n")
+    refused = xlingual("tasks", "--check", path, "--data", str(data))
+    assert refused.code == 3
+    assert "task capitals/en: example 'pe': targets holds '\\u200b': a blank text is found in every" in refused.stderr

@@ -75,7 +75,7 @@ def test_no_page_names_a_machine(page: Path) -> None:
 @pytest.mark.parametrize("picture", PICTURES, ids=name_of)
 def test_pictures_are_small_and_fetch_nothing(picture: Path) -> None:
     assert picture.stat().st_size < 100_000
-    assert FETCHED.search(text_of(picture)) is None
+    assert picture.suffix == ".png" or FETCHED.search(text_of(picture)) is None
 
 
 def test_the_readme_is_read_to_the_end() -> None:

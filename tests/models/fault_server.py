@@ -2,10 +2,11 @@
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,8 @@ class FaultServer:
 
     url: str
     asked: list[Asked] = field(default_factory=list)
+    greeted: list[Asked] = field(default_factory=list)
+    """What came before the first question: who are you?"""
     most_at_once: int = 0
 
     def prompts(self) -> list[str]:
@@ -78,6 +81,8 @@ def error(status: int, message: str = "no", **headers: str) -> Reply:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script: Script
+    tells: Mapping[str, Reply | Script]
+    scripted: Collection[str]
     record: FaultServer
     over: threading.Event
     lock: threading.Lock
@@ -95,7 +100,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: Mapping[str, Any]) -> None:
         kind = type(self)
         prompt = body["messages"][-1]["content"] if "messages" in body else body.get("prompt", "")
+        is_token = prompt == "Hello" and "stop" not in body
         with kind.lock:
+            questions = ("/v1/chat/completions", "/v1/completions", *kind.scripted)
+            greets = is_token or self.path.partition("?")[0] not in questions
+            if greets:
+                asked = Asked(number=0, path=self.path, prompt=prompt, body=body, headers=dict(self.headers), at=0.0)
+                kind.record.greeted.append(asked)
+                reply = kind.tells.get("token" if is_token else self.path, error(404, "no such thing"))
+                self._send(reply(asked) if callable(reply) else reply)
+                return
             asked = Asked(
                 number=len(kind.record.asked) + 1, path=self.path, prompt=prompt, body=body,
                 headers={name.lower(): value for name, value in self.headers.items()}, at=time.monotonic(),
@@ -150,13 +164,27 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(script: Script) -> Iterator[FaultServer]:
-    """Serve `script` on a free port for as long as the context is open."""
+def serve(
+    script: Script,
+    *,
+    tells: Mapping[str, Reply | Script] | None = None,
+    scripted: Collection[str] = (),
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[FaultServer]:
+    """Serve `script` on a free port, or on `port`, for as long as the context is open.
+
+    `tells` are the answers to what is asked before the first question, by path, that to a question of one token by
+    "token"; 404 where it has none. Documents at `scripted` come from the script as well.
+    """
     over = threading.Event()
     record = FaultServer(url="")
-    fields = {"script": staticmethod(script), "record": record, "over": over, "lock": threading.Lock(), "now": 0}
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), fields))
-    record.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    fields = {"script": staticmethod(script), "record": record, "over": over, "lock": threading.Lock(), "now": 0,
+              "tells": tells or {}, "scripted": scripted}  # fmt: skip
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), fields))
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    record.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

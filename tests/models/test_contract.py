@@ -13,12 +13,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from xlingual.errors import ModelError
 from xlingual.plugin import ExampleAware, Model, ModelOptions
 from xlingual.records import Choice, Example, Finish, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
-from .fault_server import Asked, Reply, document, error, serve
+from .fault_server import serve
 from .served.fake_environment import make_environment
+from .well_behaved import served_tokens, well_behaved
 
 TEXTS = (
     "The quick brown fox", "中国的首都是北京。", "القاهرة عاصمة مصر", "Αθήνα \u2028 é é", "👩‍👩‍👧 and 😀",
@@ -97,27 +99,6 @@ def open_hf(folder: Path) -> Iterator[Subject]:
     )
 
 
-def served_tokens(prompt: str) -> list[str]:
-    """Return what the model behind the loopback server generates: it opens with newlines and repeats its prompt."""
-    return [] if prompt == "silent" else ["\n\n", *prompt, " ", *prompt][: 12 + len(prompt)]
-
-
-def well_behaved(asked: Asked) -> Reply:
-    """Answer as real servers do: stop strings are cut wherever they stand, the limit is kept, tokens are counted."""
-    if asked.prompt == "bad":
-        return error(400, "too long")
-    limit = asked.body.get("max_completion_tokens", asked.body.get("max_tokens"))
-    tokens = served_tokens(asked.prompt)
-    kept = tokens[:limit]
-    text = "".join(kept)
-    cuts = [index for each in asked.body.get("stop", ()) if (index := text.find(each)) >= 0]
-    reason = "stop" if cuts or len(kept) == len(tokens) else "length"
-    text = text[: min(cuts, default=len(text))]
-    content = {"message": {"content": text}} if "messages" in asked.body else {"text": text}
-    usage = {"prompt_tokens": len(asked.prompt), "completion_tokens": len(kept)}
-    return document({"choices": [{"finish_reason": reason, **content}], "usage": usage})
-
-
 @contextmanager
 def open_openai(folder: Path) -> Iterator[Subject]:
     pytest.importorskip("openai", reason="needs the extra `openai`")
@@ -130,7 +111,7 @@ def open_openai(folder: Path) -> Iterator[Subject]:
             silent=(model, make_request("silent", Form.CHAT)),
             exact=lambda request: "".join(served_tokens(request.messages[0].text)[:LONGEST]),
             generates=True,
-            scores_choices=False,
+            scores_choices=True,
         )
 
 
@@ -357,13 +338,13 @@ def with_choices(request: Request) -> Request:
 def test_choices_have_likelihoods_or_failures(subject: Subject) -> None:
     asked = [with_choices(request) for request in subject.requests]
     mixed = [part for pair in zip(asked[:2], subject.requests[2:4], strict=True) for part in pair]
+    if not subject.scores_choices:
+        with pytest.raises(ModelError, match="no log-likelihoods"):
+            list(subject.model.answer(asked))
+        return
     expected = answers(subject.model, asked)
     for request in asked:
         response = expected[request.key]
-        if not subject.scores_choices:
-            assert response.failure is not None
-            assert response.failure.kind == "no likelihoods"
-            continue
         assert response.likelihoods is not None
         assert request.choices is not None
         assert len(response.likelihoods) == len(request.choices)

@@ -89,13 +89,14 @@ def build_board(
     rates: list[RateTable] = []
     not_ranked: list[NotRanked] = []
     left_out = [*collection.left_out, *entered.left_out]
-    for family, runs in _by_family(spec, entered.runs).items():
-        filled = [_fill_table(context, family, metric, runs) for metric in _metrics(spec, family, runs)]
-        tables += [each.table for each in filled]
-        shown += [(each.table, each.shown) for each in filled]
-        rates += _fill_rates(filled[0], labels)
-        not_ranked += [item for each in filled for item in each.not_ranked]
-        left_out += [item for each in filled for item in each.left_out]
+    for family, members in _by_family(spec, entered.runs).items():
+        for metrics, runs in _by_metrics(spec, family, members).items():
+            filled = [_fill_table(context, family, metric, runs) for metric in metrics]
+            tables += [each.table for each in filled]
+            shown += [(each.table, each.shown) for each in filled]
+            rates += _fill_rates(filled[0], labels)
+            not_ranked += [item for each in filled for item in each.not_ranked]
+            left_out += [item for each in filled for item in each.left_out]
     models = {run.record.model.fingerprint: run.record.model for run in entered.runs}
     return Board(
         name=spec.name,
@@ -168,19 +169,41 @@ def _find_baseline(word: str | None, runs: Sequence[CollectedRun]) -> tuple[str 
 
 
 def _by_family(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[CollectedRun]]:
-    """Sort runs into families, in the order of the patterns that take them in."""
+    """Sort runs into families, in the order of the patterns that take them in.
+
+    A group of tasks is a family of its own, after all others: an average over it and its tasks would count them twice.
+    """
+
+    def place(run: CollectedRun) -> tuple[bool, int, str]:
+        task = run.record.protocol.task
+        return run.is_group, spec.position(task) or 0, task
+
     families: dict[str, list[CollectedRun]] = {}
-    for run in sorted(runs, key=lambda run: (spec.position(run.record.protocol.task) or 0, run.record.protocol.task)):
-        families.setdefault(run.record.protocol.task.partition("/")[0], []).append(run)
+    for run in sorted(runs, key=place):
+        task = run.record.protocol.task
+        family = task.partition("/")[0] if not run.is_group else f"{task}, a group"
+        families.setdefault(family, []).append(run)
     return families
 
 
-def _metrics(spec: BoardSpec, family: str, runs: Sequence[CollectedRun]) -> tuple[str, ...]:
-    """Return the spec's metrics for `family`, or the main metric of most of its runs."""
+def _by_metrics(
+    spec: BoardSpec, family: str, runs: Sequence[CollectedRun]
+) -> dict[tuple[str, ...], list[CollectedRun]]:
+    """Return the metrics of the tables of `family`, each with the runs that they show.
+
+    Those of the spec show all runs. Without any, each task is shown by the main metric of most of its runs, and tasks
+    with one and the same main metric share a table: perplexities and accuracies have no average.
+    """
     if family in spec.metrics:
-        return spec.metrics[family]
-    votes = Counter(run.record.main_metric for run in runs)
-    return (min(votes, key=lambda metric: (-votes[metric], metric)),)
+        return {spec.metrics[family]: list(runs)}
+    votes: dict[str, Counter[str]] = {}
+    for run in runs:
+        votes.setdefault(run.record.protocol.task, Counter())[run.record.main_metric] += 1
+    shared: dict[tuple[str, ...], list[CollectedRun]] = {}
+    for run in runs:
+        counts = votes[run.record.protocol.task]
+        shared.setdefault((min(counts, key=lambda metric: (-counts[metric], metric)),), []).append(run)
+    return shared
 
 
 def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _FilledTable:
@@ -196,7 +219,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         left_out += sorted_out.left_out
         for fingerprint, run in sorted_out.column.items():
             shown.setdefault(fingerprint, {})[task] = run
-    higher_is_better = metric not in context.spec.lower_is_better and not metric.endswith(LOWER_SUFFIX)
+    higher_is_better = metric not in context.spec.lower_is_better and _is_higher_better(metric, runs)
     cells = {
         fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
         for fingerprint, found in shown.items()
@@ -212,6 +235,13 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
     )
     table = infer_table(table, shown)
     return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+
+
+def _is_higher_better(metric: str, runs: Sequence[CollectedRun]) -> bool:
+    """Return the direction that the runs declare; xlingual's own metrics and older records go by the name."""
+    found = [estimate.higher_is_better for run in runs if (estimate := find_estimate(run.record, metric)) is not None]
+    declared = [each for each in found if each is not None]
+    return declared[0] if declared else not metric.endswith(LOWER_SUFFIX)
 
 
 def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _TaskRuns:

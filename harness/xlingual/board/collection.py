@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..files import read_json
+from ..groups import StoredGroup, aggregate, is_group_file, read_group
 from ..identity import Json, canonical_json
-from ..records import Origin, RunRecord
+from ..metrics import LM_EVAL_PREFIX
+from ..records import Estimate, Origin, RunRecord
 from ..serial import from_json, to_json
 from ..store import walk_runs
 from .rows import LeftOut
@@ -33,8 +35,10 @@ class CollectedRun:
     """The file, from the name of the folder that was searched."""
     finished: datetime
     """`finished_at`, in UTC."""
-    folder: Path | None = None
-    """The run's folder, with the samples of the whole run; None: there is none."""
+    path: Path | None = None
+    """The file itself; None for a record that was read from none."""
+    is_group: bool = False
+    """Whether it is a group of tasks, whose record is computed from theirs; then `where` is the file that says so."""
 
     @property
     def sample(self) -> bool:
@@ -64,6 +68,7 @@ def collect_runs(roots: Sequence[Path], *, include_limited: bool = False) -> Col
     runs: list[CollectedRun] = []
     left_out: list[LeftOut] = []
     seen: set[Path] = set()
+    groups: list[tuple[str, StoredGroup]] = []
     for root in roots:
         if not root.exists():
             raise UsageError("no such folder of runs", where=str(root), hint="name the folder that holds runs")
@@ -73,9 +78,13 @@ def collect_runs(roots: Sequence[Path], *, include_limited: bool = False) -> Col
             seen.add(resolved)
             where = _place(root, path)
             try:
-                runs.append(read_run(path, where))
+                if is_group_file(path):
+                    groups.append((where, read_group(path, where)))
+                else:
+                    runs.append(read_run(path, where))
             except (DataError, EnvironmentFault) as error:
                 left_out.append(LeftOut(where=error.where, reason=error.what.partition("\n")[0]))
+    runs += [run for where, stored in groups for run in _group_runs(where, stored, runs)]
     newest, superseded = _keep_newest(runs)
     return Collection(runs=newest, left_out=tuple(sorted(left_out, key=_order)), superseded=superseded)
 
@@ -99,8 +108,7 @@ def read_run(path: Path, where: str) -> CollectedRun:
     except OverflowError as error:
         raise DataError("holds a number that is too large", where=where) from error
     _check(record, where)
-    folder = path.parent if path.name == RESULTS_FILE else None
-    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), folder=folder)
+    return CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), path=path)
 
 
 def _cut(value: Json) -> str:
@@ -120,9 +128,31 @@ def _check(record: RunRecord, where: str) -> None:
     for estimate in record.estimates:
         if estimate.n < 0 or estimate.unscored < 0:
             raise DataError(f"{estimate.metric}: a count is below 0", where=where)
+        least, most = estimate_bounds(estimate)
         for number in (estimate.value, estimate.low, estimate.high):
-            if number is not None and not (math.isfinite(number) and -_ROUNDING <= number <= 100 + _ROUNDING):
-                raise DataError(f"{estimate.metric}: {number} is not within 0 and 100", where=where)
+            if number is None:
+                continue
+            if not math.isfinite(number):
+                raise DataError(f"{estimate.metric}: {number} is no number", where=where)
+            if not (least is None or least - _ROUNDING <= number) or not (most is None or number <= most + _ROUNDING):
+                raise DataError(f"{estimate.metric}: {number} is not {_describe_bounds(least, most)}", where=where)
+
+
+def estimate_bounds(estimate: Estimate) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest value that the metric of `estimate` can have; None: there is none.
+
+    Metrics of lm-eval's tasks are known to be between 0 and 100 by no rule: a perplexity may be above, a task's own
+    mean of log-likelihoods below.
+    """
+    if estimate.bounds is not None:
+        return estimate.bounds
+    return (None, None) if estimate.metric.startswith(LM_EVAL_PREFIX) else (0.0, 100.0)
+
+
+def _describe_bounds(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"within {least:g} and {most:g}"
+    return f"{least:g} or more" if least is not None else f"at most {most}"
 
 
 def _moment(text: str, where: str) -> datetime:
@@ -146,8 +176,19 @@ def _results_files(root: Path, left_out: list[LeftOut], *, include_limited: bool
 
     for path in walk_runs(root, note):
         limited = include_limited and path.name.startswith(LIMITED_PREFIX) and path.name.endswith(".json")
-        if path.name == RESULTS_FILE or limited:
+        if path.name == RESULTS_FILE or limited or is_group_file(path):
             yield path
+
+
+def _group_runs(where: str, stored: StoredGroup, runs: Sequence[CollectedRun]) -> list[CollectedRun]:
+    """Return the group as a run, of the runs in the folders beside its file at `where`: none where one is lacking."""
+    beside = PurePosixPath(where).parent
+    places = {(beside / name).as_posix() for name in stored.folders}
+    members = [run for run in runs if PurePosixPath(run.where).parent.as_posix() in places]
+    return [
+        CollectedRun(record=record, where=where, finished=_moment(record.finished_at, where), is_group=True)
+        for record in aggregate([stored.group], [run.record for run in members])
+    ]
 
 
 def _place(root: Path, path: Path) -> str:

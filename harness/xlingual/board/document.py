@@ -21,7 +21,7 @@ def board_json(board: Board) -> Json:
       effective_n; a row has average_low, average_high, rank_low and rank_high, null where the samples do not give
       them; a gain has value (the mean of ratios, percent), low, high, of_means (the ratio of means), means_low,
       means_high, columns (tasks), weak and undefined (tasks with a baseline near zero) and reason; tests, of a table,
-      has note, clusters, pairs, method and detectable (points); scores are 0 to 100, full precision, null for no score
+      has note, clusters, pairs, method and detectable (points); scores have full precision and are null for no score
     - rates: family, variants, rows (model, metric, cells), false_alarms (per cent, one a variant, or null)
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)

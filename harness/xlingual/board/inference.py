@@ -65,7 +65,7 @@ def infer_table(table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]
     if not whole:
         return table
     try:
-        metric = find_metric(table.metric)
+        metric = find_metric(table.metric, task=table.columns[0].task)
         entries = [_read(row, table, runs, metric) for row in whole]
     except XlingualError as error:
         return replace(table, tests=TableTests(note=f"{error.where}: {error.what}" if error.where else error.what))
@@ -77,9 +77,8 @@ def infer_table(table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]
     if len(entries) > 1:
         found = _compare_all(metric, [each.columns for each in entries])
         tests = _describe(found)
-        for each, limits in zip(entries, _limits(found, table), strict=True):
-            row = rows[each.row.fingerprint]
-            rows[row.fingerprint] = replace(row, rank=limits[0], rank_low=limits[0], rank_high=limits[1])
+        for fingerprint, limits in zip(rows, _limits(found, table) if found else (), strict=found is not None):
+            rows[fingerprint] = replace(rows[fingerprint], rank=limits[0], rank_low=limits[0], rank_high=limits[1])
     base = next((each for each in entries if each.row.model == table.baseline), None)
     if base is not None:
         for each in entries:
@@ -183,16 +182,14 @@ def _drawn_p(null: FloatArray, observed: float, error: float, clusters: int) -> 
     return drawn if beyond or error <= 0 else min(drawn, t_tail(observed / error, clusters - 1))
 
 
-def _limits(found: _Pairs | None, table: BoardTable) -> list[tuple[int, int]]:
+def _limits(found: _Pairs, table: BoardTable) -> list[tuple[int, int]]:
     """Return the best and the worst rank of every model, by pairs that differ after Holm's correction."""
-    whole = sum(row.average is not None for row in table.rows)
-    ahead = np.zeros((whole, whole), dtype=np.bool_)
-    if found is not None:
-        corrected = holm(list(found.p_values.values()))
-        for (i, j), p in zip(found.p_values, corrected, strict=True):
-            better = found.scores[i] > found.scores[j] if table.higher_is_better else found.scores[i] < found.scores[j]
-            if p <= ALPHA:
-                ahead[(i, j) if better else (j, i)] = True
+    ahead = np.zeros((len(found.scores), len(found.scores)), dtype=np.bool_)
+    corrected = holm(list(found.p_values.values()))
+    for (i, j), p in zip(found.p_values, corrected, strict=True):
+        better = found.scores[i] > found.scores[j] if table.higher_is_better else found.scores[i] < found.scores[j]
+        if p <= ALPHA:
+            ahead[(i, j) if better else (j, i)] = True
     return rank_limits(ahead)
 
 

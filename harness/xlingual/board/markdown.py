@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..estimate import no_interval
-from ..records import Protocol
+from ..metrics import decimals
+from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
@@ -46,7 +46,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text
 
 def _render_table(table: BoardTable) -> list[str]:
     direction = "" if table.higher_is_better else " (lower is better)"
-    best = _best_values(table)
+    digits = decimals(table.metric)
+    best = _best_values(table, digits)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
     if table.baseline is not None:
@@ -56,8 +57,8 @@ def _render_table(table: BoardTable) -> list[str]:
         [
             _show_rank(row),
             escape_markdown(row.model),
-            *(_show_cell(cell, top) for cell, top in zip(row.cells, best[:-1], strict=True)),
-            _show_average(row, best[-1]),
+            *(_show_cell(cell, top, digits) for cell, top in zip(row.cells, best[:-1], strict=True)),
+            _show_average(row, best[-1], digits),
             *(_show_gains(row, table) if gains else []),
         ]
         for row in table.rows
@@ -70,9 +71,10 @@ def _render_headline(table: BoardTable) -> list[str]:
     """Return the averages and gains over several benchmarks; their columns stand in the tables above."""
     name = escape_markdown(table.baseline or "")
     header = ["Rank", "Model", "Average", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
-    best = _best_values(table)[-1]
+    digits = decimals(table.metric)
+    best = _best_values(table, digits)[-1]
     rows = [
-        [_show_rank(row), escape_markdown(row.model), _show_average(row, best), *_show_gains(row, table)]
+        [_show_rank(row), escape_markdown(row.model), _show_average(row, best, digits), *_show_gains(row, table)]
         for row in table.rows
     ]
     heading = f"## {escape_markdown(table.family)} together: {escape_markdown(table.metric)}"
@@ -82,7 +84,7 @@ def _render_headline(table: BoardTable) -> list[str]:
     return [heading, markdown_table(header, rows, texts=2), "\n".join(notes)]
 
 
-def _best_values(table: BoardTable) -> list[float | None]:
+def _best_values(table: BoardTable, digits: int) -> list[float | None]:
     """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
     columns: list[list[float]] = [
@@ -90,43 +92,43 @@ def _best_values(table: BoardTable) -> list[float | None]:
         for cells in zip(*(row.cells for row in table.rows), strict=True)
     ]
     columns.append([row.average for row in table.rows if row.average is not None])
-    return [round(pick(values), _DECIMALS) if len(values) > 1 else None for values in columns]
+    return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
 
 
-def _show_value(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.{_DECIMALS}f}"
+def _show_value(value: float | None, digits: int = _DECIMALS) -> str:
+    return _NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def _embolden(text: str, value: float | None, best: float | None) -> str:
-    return f"**{text}**" if value is not None and best is not None and round(value, _DECIMALS) == best else text
+def _embolden(value: float | None, best: float | None, digits: int) -> str:
+    text = _show_value(value, digits)
+    return f"**{text}**" if value is not None and best is not None and round(value, digits) == best else text
 
 
-def _show_cell(cell: Cell, best: float | None = None) -> str:
+def _show_cell(cell: Cell, best: float | None, digits: int) -> str:
     if cell.state is CellState.MISSING:
         return _NOTHING
     if cell.state is CellState.NOT_COMPUTED:
         return "not computed"
-    text = _show_value(cell.value)
+    text = _show_value(cell.value, digits)
     if cell.state is CellState.INCOMPLETE:
         return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
-    text = _embolden(text, cell.value, best)
-    return text + _show_interval(cell.low, cell.high)
+    return _embolden(cell.value, best, digits) + _show_interval(cell.low, cell.high, digits)
 
 
-def _show_interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{_show_value(low)}, {_show_value(high)}]"
+def _show_interval(low: float | None, high: float | None, digits: int) -> str:
+    return "" if low is None or high is None else f" [{_show_value(low, digits)}, {_show_value(high, digits)}]"
 
 
-def _show_average(row: BoardRow, best: float | None) -> str:
+def _show_average(row: BoardRow, best: float | None, digits: int) -> str:
     """Return the average with its interval; bold are all that may be the best."""
-    text = _show_value(row.average)
+    text = _show_value(row.average, digits)
     if row.rank_low is None:
-        text = _embolden(text, row.average, best)
+        text = _embolden(row.average, best, digits)
     elif row.rank_low == 1 and best is not None:
         text = f"**{text}**"
-    return text + _show_interval(row.average_low, row.average_high)
+    return text + _show_interval(row.average_low, row.average_high, digits)
 
 
 def _show_rank(row: BoardRow) -> str:
@@ -313,7 +315,7 @@ def _render_not_ranked(board: Board) -> list[str]:
     rows = [
         [
             *(escape_markdown(word) for word in (item.model, item.task, item.metric)),
-            _show_value(item.value),
+            _show_value(item.value, decimals(item.metric)),
             *(escape_markdown(word) for word in (difference.field, difference.run, difference.ranked)),
         ]
         for item in board.not_ranked

@@ -27,7 +27,7 @@ class Cell:
     task: str
     state: CellState
     value: float | None
-    """0 to 100."""
+    """0 to 100, or within the bounds of the metric."""
     low: float | None
     high: float | None
     n: int

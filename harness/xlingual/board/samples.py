@@ -11,7 +11,7 @@ from ..scoring import mean_statistics
 from ..statistics.clusters import read_values
 from ..statistics.parallel import Scored, ScoredExample
 from ..store import read_samples
-from .collection import CollectedRun
+from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
 
 _ROUNDING = 1e-6
@@ -23,10 +23,10 @@ def read_scores(run: CollectedRun, metric: Metric) -> Scored:
     Raises DataError where there are no samples, where a line is none of ours, and where the samples do not give the
     score that the results have: one of the two files was changed.
     """
-    if run.folder is None:
+    if run.path is None or run.is_group or run.path.name != RESULTS_FILE:
         raise DataError("has no samples", where=run.where)
     try:
-        samples = read_samples(run.folder)
+        samples = read_samples(run.path.parent)
     except (DataError, EnvironmentFault) as error:
         raise DataError("its samples cannot be read", where=run.where) from error
     answers: dict[str, list[Mapping[str, Json]]] = {}

@@ -7,8 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..errors import UsageError
-from ..registry import plugin_tables
+from ..plugin_files import find_table, table_names
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .rows import Reported
@@ -57,8 +56,8 @@ class BoardSpec:
 
 
 def board_names() -> list[str]:
-    """Return the names of all leaderboards in the plugin folders, sorted."""
-    return sorted(plugin_tables("leaderboards", "leaderboard"))
+    """Return the names of all leaderboards in plugin folders and packages, sorted."""
+    return table_names("leaderboards")
 
 
 def find_board(name: str) -> BoardSpec:
@@ -68,10 +67,7 @@ def find_board(name: str) -> BoardSpec:
     """
     if name.endswith(".toml"):
         return read_board(Path(name))
-    files = plugin_tables("leaderboards", "leaderboard")
-    if name not in files:
-        raise UsageError(f"no such leaderboard: {name!r}", hint=did_you_mean(name, sorted(files)))
-    return read_board(files[name])
+    return read_board(find_table("leaderboards", "leaderboard", name))
 
 
 def read_board(path: Path) -> BoardSpec:

@@ -15,6 +15,7 @@ from ..errors import Interrupted, UsageError, XlingualError
 _COMMANDS = {
     "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
+    "view": ("view", "Write runs as one page to click through: heat maps, samples, two models side by side."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
     "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
@@ -22,7 +23,8 @@ _COMMANDS = {
     "report": ("report", "Write a page of an experiment: models, gains, leaderboard, law, budget."),
     "xllama": ("xllama", "The whole pipeline: tune x- and m-models, evaluate, fit the law, split a budget, report."),
     "track": ("track", "Send offline archives of runs to a tracker."),
-    "tasks": ("tasks", "List task families, their languages and directions."),
+    "tasks": ("tasks", "List and search tasks; check one of your own."),
+    "metrics": ("metrics", "List metrics: direction, bounds, languages, signature."),
     "models": ("models", "List model backends."),
     "lm-eval": ("lm_eval", "Run lm-eval with our models and tasks."),
     "lm-eval-path": ("lm_eval_path", "Write our tasks for lm-eval and print their folder."),
@@ -32,7 +34,7 @@ _COMMANDS = {
 
 HELP_OPTIONS = ["-h", "--help"]
 EXIT_CODES = (
-    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model or config; 4 auth; "
+    "Exit codes: 0 complete; 1 finished with failed samples; 2 usage; 3 data, model, config or plugin; 4 auth; "
     "5 environment; 70 bug; 130/143 signal."
 )
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..estimate import no_interval
-from ..records import Estimate, RunRecord
+from ..records import Estimate, RunRecord, no_interval
 from . import printable
 
 KEY_COLUMNS = 2
@@ -14,11 +13,11 @@ KEY_COLUMNS = 2
 
 
 def show_records(records: Sequence[RunRecord]) -> None:
-    """Print one table a task family: a row a model and task, a column a metric."""
-    families: dict[str, list[RunRecord]] = {}
+    """Print a table of each task family by each main metric: a row a model and task, a column a metric."""
+    families: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
-        families.setdefault(record.protocol.task.partition("/")[0], []).append(record)
-    for family, members in families.items():
+        families.setdefault((record.protocol.task.partition("/")[0], record.main_metric), []).append(record)
+    for (family, _metric), members in families.items():
         header, rows = _family_table(members)
         show_table(family, header, rows)
         for line in _reasons(members):
@@ -108,13 +107,19 @@ def _says_nothing_new(name: str, records: Sequence[RunRecord]) -> bool:
 
 
 def _value(estimate: Estimate | None) -> str:
-    return "" if estimate is None or estimate.value is None else f"{estimate.value:.1f}"
+    return "" if estimate is None else _number(estimate, estimate.value)
 
 
 def _interval(estimate: Estimate | None) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return _value(estimate)
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+    return f"{_value(estimate)} [{_number(estimate, estimate.low)}, {_number(estimate, estimate.high)}]"
+
+
+def _number(estimate: Estimate, value: float | None) -> str:
+    from ..metrics import decimals  # noqa: PLC0415 (numpy, which lists of tasks go without)
+
+    return "" if value is None else f"{value:.{decimals(estimate.metric)}f}"
 
 
 def _reasons(records: Sequence[RunRecord]) -> list[str]:

@@ -7,7 +7,6 @@ import click
 from ..errors import XlingualError
 from ..files import pretty_json
 from ..registry import MODELS
-from . import printable
 from .display import show_table
 from .options import json_option, takes
 
@@ -25,11 +24,11 @@ def run_models(options: ModelsOptions) -> int:
     for name in MODELS.names():
         try:
             opener = MODELS.get(name)
-            line = (opener.__doc__ or "").strip().splitlines()[0] if opener.__doc__ else ""
+            line = next(iter((opener.__doc__ or "").strip().splitlines()), "")
             rows.append([name.replace("_", "-"), line])
-        except (XlingualError, ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
+        except XlingualError as error:
             broken = True
-            rows.append([name, printable(f"broken: {type(error).__name__}: {error}")])
+            rows.append([name, f"broken: {error}"])
     if options.as_json:
         document = [{"backend": name, "opens": line} for name, line in rows]
         click.echo(pretty_json({"schema": 1, "models": document}), nl=False)

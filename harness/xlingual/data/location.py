@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..plugin import DataSource
+from ..plugin_files import plugin_folders
 from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
-from ..registry import plugin_folders
 from ..text import did_you_mean
 from .cache import cache_folder, hash_file, safe_path
 from .download import cached_url, download_hash, download_url

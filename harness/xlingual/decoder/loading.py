@@ -7,6 +7,8 @@ from ..errors import EnvironmentFault, ModelError, XlingualError
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """Named in the RuntimeError that torch raises when memory of the host runs out."""
+MAX_REASON = 400
+"""Characters of an exception in our message, which is one line: transformers lists 200 classes in some."""
 
 
 @contextmanager
@@ -44,6 +46,7 @@ def memory_faults(what: str, *, where: str, hint: str) -> Iterator[None]:
 @contextmanager
 def loading_errors(where: str) -> Iterator[None]:
     """Map what transformers raises about a model's files to ModelError, out of memory to EnvironmentFault."""
+    from huggingface_hub.errors import StrictDataclassError  # noqa: PLC0415 - slow to import
     from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
 
     hint = "choose a smaller dtype or another device"
@@ -54,7 +57,8 @@ def loading_errors(where: str) -> Iterator[None]:
             raise
         # A wrong field in a file shows as any of these.
         except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-                ValueError, SafetensorError) as error:  # fmt: skip
+                ValueError, SafetensorError, StrictDataclassError) as error:  # fmt: skip
             if is_out_of_memory(error):
                 raise
-            raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {error}", where=where) from error
+            reason = " ".join(str(error).split())[:MAX_REASON]
+            raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {reason}", where=where) from error

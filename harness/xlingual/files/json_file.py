@@ -110,7 +110,9 @@ def parse_json(
         return None, [Problem(f":{first_line}", TOO_DEEP)]
     except ValueError as error:
         return None, [Problem(f":{first_line}", f"not JSON ({error})")]
-    return (None, [Problem(f":{first_line}", TOO_DEEP)]) if is_too_deep(value) else (value, [])
+    # A text with few brackets, as most lines are, is not worth walking through.
+    deep = text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value)
+    return (None, [Problem(f":{first_line}", TOO_DEEP)]) if deep else (value, [])
 
 
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"

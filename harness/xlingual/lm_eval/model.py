@@ -1,8 +1,9 @@
 """`lm-eval --model xlingual --model_args model=WORD`: any model of ours under lm-eval, generation and likelihoods."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import lm_eval.models  # noqa: F401 - fills the registry, which would stay without lm-eval's own models otherwise
@@ -13,20 +14,20 @@ from ..errors import ModelError, UsageError
 from ..identity import Json, content_hash
 from ..plugin import ModelOptions
 from ..prompt import cut_beginning
-from ..records import Choice, Request, Response
-from ..selection import open_model
+from ..records import Choice, Form, Request, Response
+from ..sampling import sample_sampling, sampling_content
+from ..selection import can_use, open_model
+from ..thinking import KNOWN_MARKERS, ThinkingMode, split_thinking
 from .chats import pack_chat, read_prompt
 from .folder import PREFIX
+from .generation import read_generation
 
 _LOG = logging.getLogger("xlingual")
 NAME = "xlingual"
-DEFAULT_TOKENS = 256
-"""lm-eval's own limit where a task sets none."""
-LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-"""The names that lm-eval knows for the limit, the strongest first."""
-_NO_MATTER = frozenset({*LIMITS, "until", "do_sample", "temperature", "top_p", "top_k", "seed", "use_cache"})
-"""Settings that are read, or that change nothing in greedy decoding."""
-_OPTIONS = frozenset({"dtype", "revision", "trust_remote_code", "offline"})
+GENERATION = "generation_kwargs"
+_OPTIONS = frozenset(
+    {"dtype", "revision", "trust_remote_code", "offline", "chat_template", "think_end_token", "enable_thinking"}
+)
 Answer = TypeVar("Answer")
 
 
@@ -54,22 +55,30 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         """Open `model`, a word as after `xlingual eval --model`.
 
         lm-eval gives a batch size of 1 and the device cuda:0 to every model unless told otherwise: 1 and "auto" leave
-        the choice to us, and so does a GPU that there is not.
+        the choice to us, and so does a GPU that there is not. `think_end_token` is the text that ends the model's
+        thinking, where its chat template does not tell; `enable_thinking` goes into its chat template.
         """
         super().__init__()
         rows = None if str(batch_size).startswith(("None", "auto")) or str(batch_size) == "1" else int(batch_size or 1)
         if unknown := sorted(set(others) - _OPTIONS - {"max_batch_size"}):
             hint = f"known: model, device, batch_size, {', '.join(sorted(_OPTIONS))}"
             raise UsageError(f"the model takes no {unknown[0]!r}", where="--model_args", hint=hint)
+        marker, thinks = others.get("think_end_token"), others.get("enable_thinking")
+        if marker is not None and not isinstance(marker, str):
+            hint = "give the text of the token: think_end_token=</think>"
+            raise UsageError(f"{marker!r} is no text", where="think_end_token", hint=hint)
+        self.thinking = None if thinks is None else ThinkingMode.ON if thinks else ThinkingMode.OFF
         self.opened = open_model(
             model,
             ModelOptions(
                 batch_size=rows,
-                device=_present(device),
+                device=_present(device) if can_use(model, "device") else None,
                 dtype=_text(others.get("dtype")),
                 revision=_text(others.get("revision")),
                 trust_remote_code=bool(others.get("trust_remote_code")),
                 offline=bool(others.get("offline")),
+                chat_template=_text(others.get("chat_template")),
+                thinking_end=marker,
             ),
         )
 
@@ -99,17 +108,29 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         return pack_chat(chat_history)
 
     def generate_until(self, requests: Sequence[LmEvalInstance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002 - lm-eval's
-        """Return the greedy answer to each (context, settings), cut as lm-eval cuts it.
+        """Return the answer to each (context, settings) without its thinking, cut as lm-eval cuts it.
+
+        An answer that ends inside the thinking is empty. Where answers are drawn, the same question again is drawn
+        again; each has a seed of its own, so that no answer depends on the others.
 
         lm-eval ends an answer at the first stop string wherever it stands, so that one that opens with a newline is
         empty; the answers to our own tasks keep our rule, by which the stop string counts after the first letter.
         """
-        asked = self._fit([_generation(request) for request in requests])
+        seen: Counter[str] = Counter()
+        generations = []
+        for request in requests:
+            made = _generation(request, self.thinking)
+            generations.append(_numbered(made, seen[made.key]))
+            seen[made.key] += 1
+        asked = self._fit(generations)
+        known = self.opened.spec.thinking
+        markers = KNOWN_MARKERS if known is None else (known, *KNOWN_MARKERS)
 
         def read(response: Response, request: LmEvalInstance) -> str:
-            text = response.text or ""
+            answer = split_thinking(response.text or "", markers)
+            text = answer.text if answer.finished else ""
             ours = (request.task_name or "").startswith(PREFIX)
-            return text if ours else cut(text, read_settings(request.args[1]).stop)
+            return text if ours else cut(text, read_generation(request.args[1], GENERATION).stop)
 
         return self._answer("generate_until", requests, asked, read)
 
@@ -176,29 +197,6 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         return [found[place] for place in range(len(requests))]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How an answer is to be generated."""
-
-    stop: tuple[str, ...]
-    most: int
-    """New tokens."""
-
-
-def read_settings(given: object) -> Settings:
-    """Return what lm-eval's generation settings say; UsageError for what is not greedy decoding."""
-    if not isinstance(given, Mapping):
-        raise UsageError(f"generation settings must be a mapping, got {given!r:.80}", where="generation_kwargs")
-    if given.get("do_sample") or (given.get("do_sample") is None and (given.get("temperature") or 0.0) > 0.0):
-        hint = "--gen_kwargs do_sample=False,temperature=0"
-        raise UsageError("the task samples its answers; ours are greedy", where="generation_kwargs", hint=hint)
-    if unknown := sorted(name for name, value in given.items() if name not in _NO_MATTER and value not in (None, 1)):
-        raise UsageError(f"there is no setting {unknown[0]!r} in greedy decoding", where="generation_kwargs")
-    until = given.get("until") or []
-    most = next((given[name] for name in LIMITS if given.get(name) is not None), DEFAULT_TOKENS)
-    return Settings(tuple([until] if isinstance(until, str) else [str(each) for each in until if each]), int(most))
-
-
 def cut(text: str, stop: Sequence[str]) -> str:
     """Return `text` up to the first stop string wherever it stands: lm-eval's rule."""
     for each in stop:
@@ -206,11 +204,30 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text
 
 
-def _generation(request: LmEvalInstance) -> Request:
+def _generation(request: LmEvalInstance, thinking: ThinkingMode | None) -> Request:
+    """Return the request, with `thinking` where it is a chat; the seed is not yet the answer's own."""
     form, messages = read_prompt(str(request.args[0]))
-    settings = read_settings(request.args[1])
-    key = content_hash([form.value, str(request.args[0]), list(settings.stop), settings.most])
-    return Request(key=key, form=form, messages=messages, stop=settings.stop, max_new_tokens=settings.most)
+    settings = read_generation(request.args[1], GENERATION)
+    content: list[Json] = [form.value, str(request.args[0]), list(settings.stop), settings.most]
+    if settings.sampling is not None:
+        content.append(sampling_content(settings.sampling))
+    return Request(
+        key=content_hash(content),
+        form=form,
+        messages=messages,
+        stop=settings.stop,
+        max_new_tokens=settings.most,
+        sampling=settings.sampling,
+        thinking=thinking if form is Form.CHAT else None,
+    )
+
+
+def _numbered(request: Request, repeat: int) -> Request:
+    """Return a request for a drawn answer with the seed and the key of its `repeat`, counted from 0."""
+    if request.sampling is None:
+        return request
+    sampling = sample_sampling(request.sampling, request.key, repeat)
+    return replace(request, sampling=sampling, key=content_hash([request.key, repeat]))
 
 
 def _likelihood(context: str, ending: str) -> Request:

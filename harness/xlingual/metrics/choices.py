@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..plugin import FloatArray
+from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Likelihood, Response, Statistics
 from .mean import accepted_answers, combine_means
 
@@ -21,6 +21,7 @@ class ChoiceMetric:
     """Of a choice; the largest is best."""
     rules: str
     higher_is_better: bool = True
+    bounds: Bounds = SHARE
 
     def missing(self, _language: str) -> str | None:
         """Return None: it can be computed everywhere."""

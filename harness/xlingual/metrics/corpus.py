@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..plugin import FloatArray
+from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
 from ..text import single_line
+from .mean import can_judge
 
 CLEANED = "_cleaned"
 """Ends the name of the variant whose texts are brought to NFC, without invisible marks: what a reader sees alike."""
@@ -20,8 +21,9 @@ class CorpusMetric:
     """Counts of (language, hypothesis, references), each a single line."""
     formula: Callable[[FloatArray], FloatArray]
     describe: Callable[[str], str]
-    lack: Callable[[str], str | None]
+    lack: Callable[[str], str | None] = can_judge
     higher_is_better: bool = True
+    bounds: Bounds = SHARE
     cleaned: bool = False
     """Whether texts are brought to NFC and lose invisible marks first; sacrebleu does neither."""
 
@@ -42,7 +44,7 @@ class CorpusMetric:
         return self.count(example.language, line(response.text), references)
 
     def combine(self, sums: FloatArray) -> FloatArray:
-        """Turn summed counts, shape (..., k), into corpus scores from 0 to 100, shape (...)."""
+        """Turn summed counts, shape (..., k), into corpus scores, shape (...)."""
         return self.formula(sums)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import UsageError
-from ..plugin import FloatArray
+from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
 from . import LOWER_SUFFIX
 from .bleu_counts import combine_counts
@@ -63,6 +63,14 @@ FORMULAS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
 """By lm-eval's name of the aggregation."""
 
 
+_BOUNDS: Mapping[str, Bounds] = {
+    "perplexity": (0.0, None),
+    "weighted_perplexity": (0.0, None),
+    "matthews_corrcoef": (-100.0, 100.0),
+    **dict.fromkeys(("f1", "bleu", "chrf", "chrf++"), SHARE),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LmEvalMetric:
     """A metric that a task of lm-eval's measures itself."""
@@ -70,6 +78,11 @@ class LmEvalMetric:
     name: str
     aggregation: str
     higher_is_better: bool
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the aggregation can give; tasks measure what they like, so that means have no bounds."""
+        return _BOUNDS.get(self.aggregation, (None, None))
 
     def missing(self, _language: str) -> str | None:
         """Return that the aggregation is no formula of sums, or None."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
-from ..plugin import FloatArray
+from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
 from .mean import combine_means
 
@@ -27,6 +27,7 @@ class RepeatMetric:
     of: str = ""
     """The signature of that other metric."""
     higher_is_better: bool = True
+    bounds: Bounds = SHARE
 
     def missing(self, _language: str) -> str | None:
         """Return None: it can be computed everywhere."""

@@ -20,10 +20,22 @@ from .requests import (
     Translation,
     failed_response,
 )
-from .results import Counts, Estimate, FailureCount, ModelSpec, Protocol, RunRecord, Statistics, label_task
-from .tasks import Demonstration, Example, Examples, Prompt, TaskSpec
+from .results import (
+    NO_INTERVAL,
+    Counts,
+    Estimate,
+    FailureCount,
+    ModelSpec,
+    Protocol,
+    RunRecord,
+    Statistics,
+    label_task,
+    no_interval,
+)
+from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
 
 __all__ = [
+    "NO_INTERVAL",
     "Choice",
     "Corpus",
     "Counts",
@@ -37,6 +49,7 @@ __all__ = [
     "FailureCount",
     "Finish",
     "Form",
+    "GroupMetric",
     "HubSource",
     "Likelihood",
     "Message",
@@ -49,9 +62,11 @@ __all__ = [
     "Role",
     "RunRecord",
     "Statistics",
+    "TaskGroup",
     "TaskSpec",
     "Translation",
     "UrlSource",
     "failed_response",
     "label_task",
+    "no_interval",
 ]

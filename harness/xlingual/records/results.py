@@ -12,6 +12,9 @@ from .data import DataFile, Origin
 Statistics: TypeAlias = tuple[float, ...]
 """What one example adds to a metric: sums of these over examples are all that the metric needs."""
 
+NO_INTERVAL = "none: "
+"""Begins `Estimate.interval` where there is none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -19,7 +22,7 @@ class Estimate:
 
     metric: str
     value: float | None
-    """0 to 100; None: not computed, see `reason`."""
+    """0 to 100 unless `bounds` or lm-eval's name of the metric say otherwise; None: not computed, see `reason`."""
     low: float | None
     high: float | None
     n: int
@@ -31,9 +34,9 @@ class Estimate:
     reason: str | None
     """Why there is no value."""
     higher_is_better: bool | None = field(default=None, metadata=LATER)
-    """None: the record is from before this was written down; ask the metric."""
+    """None: the metric is one of xlingual's own, or the record is from before this was written down; ask the metric."""
     bounds: tuple[float | None, float | None] | None = field(default=None, metadata=LATER)
-    """Smallest and largest value that there can be; None where the record is older or they are 0 and 100."""
+    """Smallest and largest value that there can be, each None where there is none; None: they are 0 and 100."""
     interval: str | None = field(default=None, metadata=LATER)
     """How `low` and `high` were found, or why there are none; None where there is no value or the record is older."""
     clusters: int | None = field(default=None, metadata=LATER)
@@ -45,6 +48,11 @@ class Estimate:
     example is a cluster."""
     effective_n: float | None = field(default=None, metadata=LATER)
     """As many independent examples would be as sure; None: not of a rate."""
+
+
+def no_interval(interval: str | None) -> str | None:
+    """Return why an Estimate with this `interval` has none; None where it has one, or is from before that was said."""
+    return interval.removeprefix(NO_INTERVAL) if interval is not None and interval.startswith(NO_INTERVAL) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,31 @@ class TaskSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMetric:
+    """How a group puts one metric of its tasks together: always as a mean, as lm-eval does."""
+
+    metric: str
+    """As the tasks call it: "acc"."""
+    filters: tuple[str, ...] | None
+    """The answers of which filters are put together, each by itself; None: of all that a task has."""
+    weight_by_size: bool
+    """Whether a task counts by its examples; else all tasks count the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGroup:
+    """Tasks with a score of their own for all of them, as lm-eval's groups have."""
+
+    name: str
+    """"FAMILY/GROUP", as of a task."""
+    version: str
+    members: tuple[str, ...]
+    """Names of the tasks, those of groups inside it among them."""
+    metrics: tuple[GroupMetric, ...]
+    """At least one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One item of a task: scored by run, learnt by tune."""
 
@@ -71,6 +96,9 @@ class Example:
     """What may be answered, the targets among it; None: anything."""
     demonstration: str | None = field(default=None, metadata=LATER)
     """What a demonstration shows as the answer, a rationale with its result; None: the first target."""
+    shared: Mapping[str, str] | None = field(default=None, metadata=LATER)
+    """Further texts that the prompt is made of and many examples have: the subject, the options of a question. Unlike
+    `fields`, they do not tell that a demonstration gives an evaluated example away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import XlingualError
+from ..errors import PluginError
 from ..plugin import FloatArray
 from ..records import Statistics
 
@@ -69,15 +69,15 @@ def sum_units(values: FloatArray, numbers: NDArray[np.intp], count: int | None =
 def read_values(statistics: Sequence[Statistics | None], chosen: Sequence[int], where: str) -> FloatArray:
     """Return the chosen examples' statistics, shape (chosen, k).
 
-    Raises XlingualError for statistics that are not finite or not all of one length: a fault in the metric.
+    Raises PluginError for statistics that are not finite or not all of one length: a fault in the metric.
     """
     rows = [statistics[index] for index in chosen]
     if len({len(row) for row in rows if row is not None}) != 1:
-        raise XlingualError("examples have statistics of different lengths", where=where)
+        raise PluginError("examples have statistics of different lengths", where=where)
     values: FloatArray = np.array(rows, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
-        raise XlingualError(
+        raise PluginError(
             f"the statistics {rows[bad[0]]} of example {chosen[bad[0]] + 1} are not finite",
             where=where,
             hint="this is a fault in the metric: an example that cannot be judged has None",

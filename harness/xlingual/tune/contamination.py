@@ -14,11 +14,14 @@ from fnmatch import translate
 from functools import lru_cache
 
 from ..data import PINS
-from ..errors import DataError, EnvironmentFault, UsageError
+from ..errors import DataError, EnvironmentFault, PluginError, UsageError
 from ..languages import LANGUAGES
 from ..plugin import DataSource, Task
+from ..plugin_checks import checked_task
+from ..plugin_files import plugin_folders
 from ..records import DataFile, Example, Examples, Origin
-from ..registry import TASKS, Family, plugin_folders
+from ..registry import TASKS, Family, Registered
+from ..selection import listed_tasks
 from ..text import for_scoring
 from ..toml_table import read_toml
 from .records import BenchmarkCheck
@@ -91,23 +94,28 @@ def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOu
     return data
 
 
-def _load_family(name: str) -> Family:
+def _load_family(name: str) -> Registered[Family]:
     """Return a task family; UsageError for a broken plugin, whose test data could not be compared with."""
     try:
-        return TASKS.get(name)
-    except (ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError) as error:
+        registered = TASKS.find(name)
+        listed = listed_tasks(registered)
+        for fault in [*listed.faults, *listed.broken.values()]:
+            raise fault
+        return registered
+    except PluginError as error:
         raise UsageError(
-            f"cannot be loaded ({type(error).__name__}: {error}), so nothing can be compared with its test data",
+            f"cannot be loaded ({error}), so nothing can be compared with its test data",
             where=f"task family {name}",
             hint="mend the plugin, or take its folder out of XLINGUAL_PLUGINS",
         ) from error
 
 
 @lru_cache(maxsize=64)
-def _tested_tasks(family: Family, tested: str) -> tuple[tuple[Task, frozenset[str]], ...]:
+def _tested_tasks(registered: Registered[Family], tested: str) -> tuple[tuple[Task, frozenset[str]], ...]:
     """Return the tasks whose names match `tested`, with their languages; cached, for Flores-101 has ten thousand."""
     pattern = re.compile(tested)
-    return tuple((task, _languages_of(task)) for task in family.tasks() if pattern.fullmatch(task.spec.name))
+    named = [task for task in listed_tasks(registered).tasks.values() if pattern.fullmatch(task.spec.name)]
+    return tuple((checked_task(task, registered.code), _languages_of(task)) for task in named)
 
 
 def _board_patterns() -> Iterator[str]:

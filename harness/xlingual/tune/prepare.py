@@ -16,6 +16,7 @@ from ..errors import DataError, ModelError, UsageError
 from ..files import pretty_json, read_json, write_atomically
 from ..identity import slug
 from ..plugin import DataSource, Model, ModelOptions, Source, Trainable
+from ..plugin_checks import checked_source
 from ..records import Examples, ModelSpec
 from ..registry import SOURCES
 from ..selection import open_model
@@ -97,7 +98,7 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
     note(
         f"reading {len(recipe.sources)} sources, and what leaderboards test on in {' '.join(dict.fromkeys(languages))}"
     )
-    readers = [SOURCES.get(use.reader) for use in recipe.sources]
+    readers = [checked_source(SOURCES.find(use.reader)) for use in recipe.sources]
     read = [_read_source(reader, use, data_source) for reader, use in zip(readers, recipe.sources, strict=True)]
     held_out = gather_held_out(languages, data_source)
     for use, found in zip(recipe.sources, read, strict=True):

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError
+from ..plugin_files import plugin_tables
 from ..prompt import TEMPLATES
-from ..registry import SOURCES, plugin_tables
+from ..registry import SOURCES
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
@@ -96,7 +97,11 @@ def shipped_recipes() -> list[str]:
 
 
 def _recipe_files() -> dict[str, Path]:
-    return plugin_tables("models/recipes", "recipe")
+    found = plugin_tables("models/recipes")
+    if twice := [stem for stem, paths in found.items() if len(paths) > 1]:
+        folders = " and in ".join(str(path.parent) for path in found[twice[0]])
+        raise UsageError(f"the recipe {twice[0]!r} is in {folders}")
+    return {stem: paths[0] for stem, paths in found.items()}
 
 
 def _names(top: TomlTable) -> dict[str, str | None]:

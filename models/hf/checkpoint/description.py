@@ -1,34 +1,35 @@
 """The name of a model to its description: configuration, tokenizer and fingerprint, without loading its weights."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 from xlingual.data import hash_once
 from xlingual.decoder.loading import loading_errors
-from xlingual.errors import EnvironmentFault, UsageError
+from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
+from ..encoder_decoder.description import EncoderDecoder
 from ..packed.verification import longest_text
 from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
+from .asking import read_asking
 from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
+from .provenance import parent_of, suitable_template, tuned_template
+from .quantization import check_quantization, quantization_method
+from .tokenizer_files import load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
 ENGINE_VERSION = 2
 """Goes up when an engine adds up in another order: in half precision that can change answers."""
-ALPACA_MODELS = ("x-llama", "m-llama", "alpaca")
-"""Fragments of the lower-case names of models published as tuned with the Alpaca wrapper and without a chat template:
-those of the paper (arXiv 2308.04948) and the Alpaca family that it compares with. A fragment must begin a word."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
@@ -60,11 +61,26 @@ class Description:
     """Whether the model's own Python code may run."""
     adapter: Adapter | None = None
     """What is merged into the weights."""
+    learnt_end: int | None = None
+    """The token that ends a turn, where the model is asked by its chat template; None: the tokenizer's end token."""
+    constraints: Mapping[str, Json] = field(default_factory=dict)
+    """Tokens that the model's own configuration bars, as `GenerationConfig` takes them."""
+    encoder_decoder: EncoderDecoder | None = None
+    """What an encoder-decoder says an answer after; None for a decoder."""
+    quantized: bool = False
+    """Whether the weights are quantized; then they are placed while they are loaded, and not moved."""
+    notes: tuple[str, ...] = ()
+    """What a user should be told with the first answers."""
 
     @property
     def tokenizer_context(self) -> TokenizerContext:
         """What decides the tokens of a request."""
-        return TokenizerContext(tokenizer=self.tokenizer, vocabulary=self.vocabulary, window=self.spec.context_length)
+        return TokenizerContext(
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            window=self.spec.context_length,
+            encoder_decoder=self.encoder_decoder,
+        )
 
 
 def describe(name: str, options: ModelOptions) -> Description:
@@ -81,59 +97,68 @@ def describe(name: str, options: ModelOptions) -> Description:
     checkpoint = locate(name, options)
     trusted = may_run_code(checkpoint, options)
     check_weights(checkpoint, options)
+    quantized = quantization_method(read_config(checkpoint.folder / "config.json"))
+    if quantized is not None:
+        check_quantization(quantized, checkpoint.label)
     with loading_errors(checkpoint.label):
-        config, tokenizer, generation = _read_description(checkpoint.folder, trusted=trusted)
+        config, tokenizer = _read_description(checkpoint.folder, trusted=trusted)
+        difference = tokenizer_difference(checkpoint.folder, tokenizer)
+    templates, vocabulary = tokenizer.chat_template, _vocabulary(config, checkpoint.label)
+    asking = read_asking(checkpoint.folder, config, tokenizer, vocabulary, options)
     dtype = _dtype(options.dtype, device, config)
-    end_ids = _end_ids(generation, config, tokenizer)
+    answers = {**_arithmetic(dtype, options, config), **asking.identity}
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
         word=f"hf:{name}",
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, tokenizer, end_ids, _arithmetic(dtype, options, config)),
+        fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers),
         dtype=dtype,
-        template=_template(checkpoint, tokenizer),
-        context_length=_context_length(config, tokenizer),
-        parent=_parent(checkpoint.folder),
+        template="translation" if asking.translates else suitable_template(checkpoint, chat=bool(asking.chat.text)),
+        context_length=asking.window.tokens,
+        parent=parent_of(checkpoint.folder),
+        thinking=asking.thinking,
+        sampling=asking.sampling,
+        details=asking.details(tokenizer) | ({"tokenizer": difference} if difference else {}),
     )
-    vocabulary = int(_text_config(config).vocab_size)
     return Description(
         spec=spec,
         checkpoint=checkpoint,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        end_ids=end_ids,
+        end_ids=asking.end_ids,
         pad_id=next(each for each in pads if each is not None and each < vocabulary),
         device=device,
         trusted=trusted,
+        learnt_end=asking.learnt_end if spec.template == "chat" else None,
+        constraints=asking.constraints,
+        encoder_decoder=asking.encoder_decoder,
+        quantized=quantized is not None,
+        notes=() if difference is None else (difference,),
     )
 
 
 def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
     base = describe(base_name, options)
     adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
-    template = _provenance(adapter.folder, "template")
     spec = replace(
         base.spec,
         word=f"hf:{name}",
         name=f"{base.spec.name}+{adapter.label}",
         revision=adapter.commit,
         fingerprint=content_hash(["adapter", base.spec.fingerprint, adapter.identity]),
-        template=template if template in ("alpaca", "chat", "raw") else base.spec.template,
-        parent=_parent(adapter.folder) or base.spec.name,
+        template=tuned_template(adapter.folder) or base.spec.template,
+        parent=parent_of(adapter.folder) or base.spec.name,
     )
-    return replace(base, spec=spec, adapter=adapter)
+    return replace(base, spec=spec, adapter=adapter, learnt_end=base.learnt_end if spec.template == "chat" else None)
 
 
-def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer, object]:
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415 - heavy
+def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer]:
+    from transformers import AutoConfig  # noqa: PLC0415 - heavy
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
-    has_generation = (folder / "generation_config.json").is_file()
-    generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if has_generation else None
-    return config, tokenizer, generation
+    return config, load_tokenizer(folder, trusted=trusted)
 
 
 def _device(word: str | None) -> str:
@@ -157,53 +182,18 @@ def _dtype(word: str | None, device: str, config: Configuration) -> str:
     return word or ("bfloat16" if device.startswith("cuda") else "float32")
 
 
+def _vocabulary(config: Configuration, label: str) -> int:
+    """Return the number of embeddings; ModelError for a model of anything but text."""
+    found = getattr(_text_config(config), "vocab_size", None)
+    if not isinstance(found, int):
+        kind = getattr(config, "model_type", None)
+        raise ModelError(f"a model of the type {kind!r} has no vocabulary", where=label, hint="is it a language model?")
+    return found
+
+
 def _text_config(config: Configuration) -> Configuration:
     """Return the part of a configuration that describes the language model: all of it, but for multimodal models."""
     return cast(Configuration, config.get_text_config()) if hasattr(config, "get_text_config") else config
-
-
-def _context_length(config: Configuration, tokenizer: Tokenizer) -> int | None:
-    text = _text_config(config)
-    known: list[object] = [getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len")]
-    # A tokenizer without a limit says 1e30; 0 or 1 is a mistake in a file.
-    known.append(tokenizer.model_max_length if 16 <= tokenizer.model_max_length < 10**9 else None)
-    return min((int(each) for each in known if isinstance(each, int) and each > 0), default=None)
-
-
-def _end_ids(generation: object, config: Configuration, tokenizer: Tokenizer) -> tuple[int, ...]:
-    found: set[int] = set()
-    shipped = getattr(generation, "eos_token_id", None)
-    for each in (getattr(config, "eos_token_id", None) if shipped is None else shipped, tokenizer.eos_token_id):
-        found.update(each if isinstance(each, list | tuple) else () if each is None else (each,))
-    return tuple(sorted(found))
-
-
-def _template(checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
-    if (tuned_with := _provenance(checkpoint.folder, "template")) in ("alpaca", "chat", "raw"):
-        return tuned_with
-    if tokenizer.chat_template:
-        return "chat"
-    name = checkpoint.label.lower().replace("_", "-")
-    is_alpaca = any(re.search(rf"(?<![a-z0-9]){re.escape(each)}", name) for each in ALPACA_MODELS)
-    return "alpaca" if is_alpaca else "raw"
-
-
-def _provenance(folder: Path, field: str) -> str | None:
-    """Return a field of the `provenance.json` that our tuning writes beside its models."""
-    path = folder / "provenance.json"
-    value = read_config(path).get(field) if path.is_file() else None
-    return value if isinstance(value, str) else None
-
-
-def _parent(folder: Path) -> str | None:
-    """Return what our tuning made a model of: its base, with the recipe and the id of the plan."""
-    base, path = _provenance(folder, "parent"), folder / "provenance.json"
-    if base is None:
-        return None
-    match read_config(path):
-        case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
-            return f"{base} (recipe {recipe}, plan {run[:8]})"
-    return base
 
 
 def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dict[str, Json]:
@@ -235,7 +225,10 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
 
 
 def _fingerprint(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, end_ids: Sequence[int], arithmetic: dict[str, Json]
+    checkpoint: Checkpoint,
+    template: str | Mapping[str, str] | None,
+    end_ids: Sequence[int],
+    answers: Mapping[str, Json],
 ) -> str:
     if checkpoint.snapshot is not None:
         weights: Json = [checkpoint.label, checkpoint.snapshot.commit]
@@ -246,7 +239,6 @@ def _fingerprint(
         weights = [[path.name, hash_once(path)] for path in paths]
     files = sorted({path for pattern in ANSWER_FILES for path in checkpoint.folder.glob(pattern)})
     hub = checkpoint.snapshot is not None
-    template = tokenizer.chat_template
     return content_hash(
         {
             "backend": "hf",
@@ -254,6 +246,6 @@ def _fingerprint(
             "files": [] if hub or checkpoint.gguf else [[path.name, hash_once(path)] for path in files],
             "chat_template": template if template is None or isinstance(template, str) else dict(template),
             "end_ids": list(end_ids),
-            **arithmetic,
+            **answers,
         }
     )

@@ -16,6 +16,8 @@ from xlingual.text import did_you_mean
 from .gguf import convert_tokenizer, convert_weights
 from .hub import COMMIT, Snapshot, fetch_weights, resolve
 
+GENERIC_TOKENIZERS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "PythonBackend", "TokenizersBackend")
+"""Classes that a folder's own code may extend in any way."""
 LONGEST_HEADER = 100 * 1024 * 1024
 """Bytes: the limit that safetensors itself sets for a header."""
 
@@ -87,15 +89,36 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
 
 
 def may_run_code(checkpoint: Checkpoint, options: ModelOptions) -> bool:
-    """Return whether the model's own Python code may run; ModelError where it must and may not. Nobody is asked."""
+    """Return whether the model's own Python code may run; ModelError where it must and may not. Nobody is asked.
+
+    It need not where transformers has the architecture: models from before it had keep their code beside them.
+    """
+    if options.trust_remote_code or not _needs_code(checkpoint.folder):
+        return options.trust_remote_code
     for each in ("config.json", "tokenizer_config.json"):
-        if read_config(checkpoint.folder / each).get("auto_map") and not options.trust_remote_code:
+        if read_config(checkpoint.folder / each).get("auto_map"):
             raise ModelError(
                 f"{each} asks to run the model's own Python code (auto_map)",
                 where=checkpoint.label,
                 hint="read that code; then pass --trust-remote-code together with a 40-hex revision or a local folder",
             )
-    return options.trust_remote_code
+    return False
+
+
+def _needs_code(folder: Path) -> bool:
+    """Return whether a folder brings code for what transformers does not have: its architecture or its tokenizer."""
+    config, tokens = read_config(folder / "config.json"), read_config(folder / "tokenizer_config.json")
+    if not config.get("auto_map") and not tokens.get("auto_map"):
+        return False
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415 - heavy
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name  # noqa: PLC0415 - heavy
+
+    if config.get("auto_map") and str(config.get("model_type")) not in CONFIG_MAPPING:
+        return True
+    if not tokens.get("auto_map"):
+        return False
+    name = tokens.get("tokenizer_class")
+    return not isinstance(name, str) or name in GENERIC_TOKENIZERS or tokenizer_class_from_name(name) is None
 
 
 def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:

@@ -25,30 +25,40 @@ def load(description: Description, options: ModelOptions) -> LoadedModel:
         pad_id=description.pad_id,
         context_length=description.spec.context_length,
         shared=is_shared(model),
+        encoder_decoder=description.encoder_decoder,
+        constraints=description.constraints,
     )
 
 
 def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - heavy
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM  # noqa: PLC0415 - heavy
 
+    architecture = AutoModelForCausalLM if description.encoder_decoder is None else AutoModelForSeq2SeqLM
     checkpoint = description.checkpoint
     folder = weights_folder(checkpoint, options)
     pickled = not safe_files(folder)
     with loading_errors(checkpoint.label), quiet_loading():
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = architecture.from_pretrained(
             folder,
             dtype=description.spec.dtype,
             use_safetensors=not pickled,
             trust_remote_code=description.trusted,
             local_files_only=True,
             output_loading_info=True,
+            **({"device_map": {"": description.device}} if description.quantized else {}),
         )
-        model = model.to(description.device).eval()
+        model = model.eval() if description.quantized else model.to(description.device).eval()
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"the weights lack {len(missing)} tensors, {missing[0]!r} the first of them",
             where=checkpoint.label,
-            hint="is it a causal language model, and are all its files there?",
+            hint="is it a language model, and are all its files there?",
+        )
+    if description.encoder_decoder is not None and (extra := sorted(report["unexpected_keys"])):
+        raise ModelError(
+            f"the architecture has no place for {len(extra)} tensors of the weights, {extra[0]!r} the first of them",
+            where=checkpoint.label,
+            hint="is the configuration that of these weights?",
         )
     # The sampling defaults that a model ships (repetition penalty, temperature, ...) would change greedy answers.
     model.generation_config = type(model.generation_config)()

@@ -59,6 +59,8 @@ class ParallelModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as a worker sends it."""
+        for note in () if self.workers else self.description.notes:
+            self.note(note)
         tokenized: list[Tokenized] = []
         for request, each in zip(requests, self.tokens.take(requests), strict=True):
             if isinstance(each, Failure):
@@ -180,7 +182,7 @@ def _leading_ids(tokenized: Tokenized) -> tuple[int, ...]:
 def _more_tokens(tokenized: Tokenized) -> int:
     """Return how many more tokens are computed, at most: new ones, or the scored ones of the choices."""
     if isinstance(tokenized, Rendered):
-        return tokenized.request.max_new_tokens
+        return tokenized.request.max_new_tokens + (tokenized.request.max_thinking_tokens or 0)
     return sum(len(each.ids) - each.first for choice in tokenized.windows for each in choice)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..loaded_model import LoadedModel
+from ..sampling import draw_tokens
 from .attention import NAME, register
 from .batch_plan import DecodeMetadata, PrefillMetadata, plan_decode, plan_prefill
 from .chunked_prefill import PrefillChunk
@@ -29,7 +30,7 @@ class NextToken:
 
     sequence: TokenSequence
     token: int
-    """The best one."""
+    """The best one, or the one that was drawn."""
     finite: bool
     """Whether all logits are."""
 
@@ -112,10 +113,23 @@ def run_decode(
 
 
 def pick_tokens(sequences: Sequence[TokenSequence], logits: "torch.Tensor") -> list[NextToken]:
-    """Return the best token of each row of logits; NaN and infinity both come through the maximum."""
-    best = logits.amax(dim=-1)
-    tokens, finite = _argmax(logits).tolist(), best.isfinite().tolist()
-    return [NextToken(*each) for each in zip(sequences, tokens, finite, strict=False)]
+    """Return the next token of each row of logits: the best, or for a request with sampling the one that is drawn.
+
+    Rows of one sequence follow each other, one step an answer apart. NaN and infinity both come through the maximum.
+    """
+    best, tokens = logits.amax(dim=-1), _argmax(logits)
+    samplings, steps, rows = [], [], []
+    step = 0
+    for row, sequence in enumerate(sequences):
+        is_next = row > 0 and sequences[row - 1] is sequence
+        step = step + 1 if is_next else sequence.prompt.answered + len(sequence.output_ids)
+        if (sampling := sequence.prompt.request.sampling) is not None:
+            samplings.append(sampling)
+            steps.append(step)
+            rows.append(row)
+    if rows:
+        tokens[rows] = draw_tokens(logits[rows], samplings, steps)
+    return [NextToken(*each) for each in zip(sequences, tokens.tolist(), best.isfinite().tolist(), strict=False)]
 
 
 def _argmax(logits: "torch.Tensor") -> "torch.Tensor":

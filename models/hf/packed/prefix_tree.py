@@ -68,7 +68,7 @@ class TokenSequence:
     @property
     def max_suffix_length(self) -> int:
         """The most tokens that may come to stand behind the prefixes."""
-        return len(self.prompt.ids) - self.prefix_length + self.prompt.request.max_new_tokens
+        return len(self.prompt.ids) - self.prefix_length + self.prompt.max_new_tokens
 
 
 def build_prefix_tree(prompts: Sequence[Rendered], *, share: bool = True) -> list[TokenSequence]:

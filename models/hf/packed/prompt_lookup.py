@@ -78,7 +78,7 @@ class PromptLookup:
 
     def _look_up(self, sequence: TokenSequence, lengths: Sequence[int]) -> list[int]:
         """Return what followed the longest n-gram where it occurred last, at most `lengths[n]` tokens for length n."""
-        left = sequence.prompt.request.max_new_tokens - len(sequence.output_ids) - 1
+        left = sequence.prompt.max_new_tokens - len(sequence.output_ids) - 1
         if left <= 0 or not any(lengths):
             return []
         text = self.texts.get(sequence) or "".join(map(chr, sequence.prompt.ids))

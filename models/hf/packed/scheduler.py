@@ -1,4 +1,4 @@
-"""Continuous batching of greedy generation: waiting sequences enter as soon as finished ones leave their cache rows.
+"""Continuous batching: waiting sequences enter as soon as finished ones leave their cache rows.
 
     waiting --prefill--> running --decode steps--> finished: a response
        ^                    |
@@ -16,7 +16,7 @@ from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt, free_bytes
 from ..loaded_model import LoadedModel
-from ..responses import respond
+from ..responses import Thought, respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 from .chunked_prefill import prefill_chunks, split_into_passes
@@ -64,7 +64,7 @@ class PassFailure:
 
 def generate_packed(
     loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit, *, share: bool = True, speculate: bool = True
-) -> Iterator[Response]:
+) -> Iterator[Response | Thought]:
     """Answer every prompt, in the order of the prefix tree, and yield each response as soon as it is done.
 
     Where the memory does not hold the sequences, `limit` is halved for good and all of them go on after the tokens that
@@ -111,7 +111,7 @@ def _open_session(
     )
 
 
-def _run(session: GenerationSession) -> Generator[Response, None, PassFailure | None]:
+def _run(session: GenerationSession) -> Generator[Response | Thought, None, PassFailure | None]:
     """Answer the sequences of a session; returns what stopped it, or None."""
     while session.unfinished:
         entering = _admit(session)
@@ -176,7 +176,7 @@ def _decode(session: GenerationSession) -> list[NextToken]:
     return kept
 
 
-def _append_token(session: GenerationSession, scored: NextToken) -> Response | None:
+def _append_token(session: GenerationSession, scored: NextToken) -> Response | Thought | None:
     """Append the next token to the answer of its sequence; return the response when that is the last."""
     loaded, sequence = session.loaded, scored.sequence
     stopped = broken = None
@@ -191,11 +191,10 @@ def _append_token(session: GenerationSession, scored: NextToken) -> Response | N
         broken = len(sequence.output_ids)
     else:
         sequence.output_ids.append(scored.token)
-        request = sequence.prompt.request
-        is_end = scored.token in loaded.end_ids
-        if not is_end and is_stopped(loaded.tokenizer, sequence.output_ids, request.stop):
+        prompt, is_end = sequence.prompt, scored.token in loaded.end_ids
+        if not is_end and is_stopped(loaded, prompt, sequence.output_ids):
             stopped = len(sequence.output_ids)
-        elif not is_end and len(sequence.output_ids) < request.max_new_tokens:
+        elif not is_end and len(sequence.output_ids) < prompt.max_new_tokens:
             return None
     _leave(session, sequence)
     release_prefixes(sequence.prefix)
@@ -219,7 +218,7 @@ def _requeue(
         [sequence] = sequences
         release_prefixes(sequence.prefix)
         queue.append(others)
-        yield failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.ids))
+        yield failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.question_ids))
     elif failure.kind == OUT_OF_MEMORY:
         limit.lower(half)
         queue.append(rest)

@@ -12,7 +12,7 @@ from xlingual.records import Failure, Response, failed_response
 
 from ..limits import OUT_OF_MEMORY, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import respond
+from ..responses import Thought, respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 
@@ -61,11 +61,11 @@ class ContinuousBatchingManager(Protocol):
         ...
 
 
-def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
+def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response | Thought]:
     """Answer every prompt, most `limit.rows` at once, and yield each response as soon as it is known."""
     waiting = {str(number): prompt for number, prompt in enumerate(sorted(prompts, key=lambda each: each.ids))}
     while waiting:
-        longest = max(len(each.ids) + each.request.max_new_tokens for each in waiting.values())
+        longest = max(len(each.ids) + each.max_new_tokens for each in waiting.values())
         manager = attempt(partial(_start, loaded, longest, min(limit.rows, len(waiting))))
         before = len(waiting)
         if not isinstance(manager, Failure):
@@ -75,7 +75,8 @@ def generate_paged(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowL
             # A new manager that answers nothing would not do better the next time.
             failure = manager if isinstance(manager, Failure) else STOPPED
             yield from (
-                failed_response(each.request, failure, prompt_tokens=len(each.ids)) for each in waiting.values()
+                failed_response(each.request, failure, prompt_tokens=len(each.question_ids))
+                for each in waiting.values()
             )
             return
 
@@ -103,7 +104,7 @@ def _start(loaded: LoadedModel, longest: int, rows: int) -> AbstractContextManag
 
 def _serve(
     loaded: LoadedModel, manager: ContinuousBatchingManager, waiting: dict[str, Rendered], limit: RowLimit
-) -> Iterator[Response]:
+) -> Iterator[Response | Thought]:
     """Submit what is waiting and yield responses until all is answered, or the manager is dead or has lost the rest.
 
     Answered requests are removed from `waiting`.
@@ -150,20 +151,21 @@ def _is_idle(manager: ContinuousBatchingManager) -> bool:
 
 def _submit(loaded: LoadedModel, manager: ContinuousBatchingManager, request_id: str, prompt: Rendered) -> bool:
     """Queue a request; False where it was refused."""
-    request = prompt.request
     queued = attempt(
         lambda: manager.add_request(
             input_ids=list(prompt.ids),
             request_id=request_id,
-            max_new_tokens=request.max_new_tokens,
-            streaming=any(request.stop),
+            max_new_tokens=prompt.max_new_tokens,
+            streaming=any(prompt.request.stop) or prompt.is_thinking_only,
             eos_token_id=list(loaded.end_ids) or -1,
         )
     )
     return queued is not None and not isinstance(queued, Failure)
 
 
-def _respond_to(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput, checked: int) -> Response | None:
+def _respond_to(
+    loaded: LoadedModel, prompt: Rendered, output: GenerationOutput, checked: int
+) -> Response | Thought | None:
     """Return the response that an output makes, None where its answer is not finished.
 
     Its first `checked` tokens are known to complete no stop string.
@@ -171,12 +173,11 @@ def _respond_to(loaded: LoadedModel, prompt: Rendered, output: GenerationOutput,
     if output.error is not None:
         memory = "memory" in output.error.lower()
         failure = Failure(kind=OUT_OF_MEMORY if memory else "paged generation", message=output.error)
-        return failed_response(prompt.request, failure, prompt_tokens=len(prompt.ids))
+        return failed_response(prompt.request, failure, prompt_tokens=len(prompt.question_ids))
     new = list(output.generated_tokens)
-    stop = prompt.request.stop
     # An output may bring several new tokens: the first one that completes a stop string ends the answer.
     lengths = range(checked + 1, len(new) + 1)
-    stop_length = next((length for length in lengths if is_stopped(loaded.tokenizer, new[:length], stop)), None)
+    stop_length = next((length for length in lengths if is_stopped(loaded, prompt, new[:length])), None)
     if stop_length is None and not output.is_finished():
         return None
     return respond(loaded, prompt, new, stop_length, None)

@@ -1,24 +1,28 @@
-"""Batched greedy generation whose answers do not depend on the batch."""
+"""Batched generation whose answers do not depend on the batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from xlingual.records import Failure, Response, failed_response
-from xlingual.text import find_stop
 
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
-from ..responses import decode, respond
+from ..responses import Thought, respond
 from ..rope_lengths import batch_key
+from ..sampling import draw_tokens
 from ..tokens.rendering import Rendered
+from ..tokens.stops import is_stopped
 
 if TYPE_CHECKING:
     import torch
 
+AT_BEGIN = "begin_suppress_tokens"
+"""The constraint that holds for the first token of an answer, which the text after its thinking does not begin with."""
 
-def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response]:
+
+def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) -> Iterator[Response | Thought]:
     """Answer every prompt, longest first, and yield the responses of each batch as soon as it is done.
 
     A batch that fails is halved until the row at fault is alone and gets a Failure; all others are answered.
@@ -33,17 +37,17 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
             if not isinstance(outcome, Failure):
                 yield from outcome
             elif len(batch) == 1:
-                yield failed_response(batch[0].request, outcome, prompt_tokens=len(batch[0].ids))
+                yield failed_response(batch[0].request, outcome, prompt_tokens=len(batch[0].question_ids))
             else:
                 batches += limit.halve(batch, outcome, again=again)
 
 
 def _group(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[Iterator[Rendered]]:
-    """Yield the prompts that share a token limit, stop strings and rotary angles, the longest first."""
+    """Yield the prompts that share a token limit, stop strings, rotary angles and barred tokens, the longest first."""
 
-    def kind(prompt: Rendered) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
-        new = prompt.request.max_new_tokens
-        return new, prompt.request.stop, batch_key(loaded.model.config, len(prompt.ids), new)
+    def kind(prompt: Rendered) -> tuple[bool, int, tuple[str, ...], tuple[int, ...]]:
+        new = prompt.max_new_tokens
+        return prompt.answered > 0, new, prompt.request.stop, batch_key(loaded.model.config, len(prompt.ids), new)
 
     ordered = sorted(prompts, key=lambda prompt: (kind(prompt), -len(prompt.ids)))
     for _, group in groupby(ordered, kind):
@@ -58,7 +62,7 @@ def _take(waiting: list[Rendered], rows: int) -> list[Rendered]:
     return batch
 
 
-def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
+def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response | Thought]:
     import torch  # noqa: PLC0415 - heavy
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415 - heavy
 
@@ -72,23 +76,20 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        max_new_tokens=batch[0].request.max_new_tokens,
+        max_new_tokens=batch[0].max_new_tokens,
         eos_token_id=list(loaded.end_ids) or None,
         pad_token_id=loaded.pad_id,
+        **{name: value for name, value in loaded.constraints.items() if not (batch[0].answered and name == AT_BEGIN)},
     )
-    finite = _FiniteCheck()
-    ends = _RowEnds(
-        width=width,
-        stop=batch[0].request.stop,
-        end_ids=loaded.end_ids,
-        decode=lambda ids: decode(loaded.tokenizer, ids),
-    )
+    finite = FiniteCheck()
+    ends = RowEnds(loaded, batch, width)
+    processors = [finite, Draws(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
     with torch.inference_mode():
         sequences = loaded.model.generate(
             input_ids=ids.to(loaded.device),
             attention_mask=mask.to(loaded.device),
             generation_config=settings,
-            logits_processor=LogitsProcessorList([finite]),
+            logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
     nonfinite = finite.first_nonfinite(len(batch))
@@ -98,10 +99,11 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response]:
     ]
 
 
-class _FiniteCheck:
+class FiniteCheck:
     """A logits processor that changes nothing and records which rows were finite at each step."""
 
     def __init__(self) -> None:
+        """Begin before the first step."""
         self.finite: list[torch.Tensor] = []
 
     def __call__(self, _input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
@@ -115,32 +117,47 @@ class _FiniteCheck:
         return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
-class _RowEnds:
-    """A stopping criterion that ends each row by itself; a finished row is not decoded again."""
+class Draws:
+    """A logits processor that draws the next token of each row with sampling, and leaves only that one possible."""
 
-    def __init__(
-        self, *, width: int, stop: Sequence[str], end_ids: Sequence[int], decode: Callable[[list[int]], str]
-    ) -> None:
+    def __init__(self, batch: Sequence[Rendered], width: int) -> None:
         """`width` is the length of the padded prompts in tokens."""
         self.width = width
-        self.stop = tuple(stop)
-        self.end_ids = frozenset(end_ids)
-        self.decode = decode
+        self.rows = [row for row, prompt in enumerate(batch) if prompt.request.sampling is not None]
+        self.samplings = [prompt.request.sampling for prompt in batch if prompt.request.sampling is not None]
+        self.answered = [batch[row].answered for row in self.rows]
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Return the scores, (rows, vocabulary), from which the token of a greedy step is the one that was drawn."""
+        new = input_ids.shape[1] - self.width
+        tokens = draw_tokens(scores[self.rows], self.samplings, [answered + new for answered in self.answered])
+        scores[self.rows] = float("-inf")
+        scores[self.rows, tokens] = 0.0
+        return scores
+
+
+class RowEnds:
+    """A stopping criterion that ends each row by itself; a finished row is not decoded again."""
+
+    def __init__(self, loaded: LoadedModel, batch: Sequence[Rendered], width: int) -> None:
+        """`width` is the length of the padded prompts in tokens."""
+        self.loaded, self.batch, self.width = loaded, batch, width
+        self.watched = any(any(prompt.request.stop) or prompt.is_thinking_only for prompt in batch)
         self.lengths: dict[int, int] = {}
-        """Generated tokens of each row that reached a stop string."""
+        """Generated tokens of each row that reached its end by what its tokens say."""
         self._done: set[int] = set()
 
     def __call__(self, input_ids: "torch.Tensor", _scores: object) -> "torch.Tensor":
         """Return which rows, of shape (rows,), are done with their newest token."""
         import torch  # noqa: PLC0415 - heavy
 
-        if self.stop:
+        if self.watched:
             for row, new in enumerate(input_ids[:, self.width :].tolist()):
                 if row in self._done:
                     continue
-                if new[-1] in self.end_ids:
+                if new[-1] in self.loaded.end_ids:
                     self._done.add(row)
-                elif find_stop(self.decode(new), self.stop) is not None:
+                elif is_stopped(self.loaded, self.batch[row], new):
                     self._done.add(row)
                     self.lengths[row] = len(new)
         return torch.tensor(

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from xlingual.records import Failure, Request
 
+from ..encoder_decoder.tokens import tokenize_each
 from .choices import ScoringWindow, TokenizedChoices, TokenizerContext, tokenize_choices
 from .rendering import Rendered, refuse_if_none, render_each
 
@@ -32,6 +33,7 @@ class _Window:
 
     ids: "array[int]"
     first: int
+    encoded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class TokenCache:
 
 
 def _tokenize_each(context: TokenizerContext, requests: Sequence[Request]) -> list[Tokenized | Failure]:
+    if context.encoder_decoder is not None:
+        return list(tokenize_each(context, context.encoder_decoder, requests))
     plain = [request for request in requests if request.choices is None]
     rendered = iter(render_each(context.tokenizer, plain, context.vocabulary))
     scored = iter(tokenize_choices(context, [request for request in requests if request.choices is not None]))
@@ -134,7 +138,9 @@ def _pack(found: Tokenized | Failure) -> _Entry:
         return found
     if isinstance(found, Rendered):
         return array("i", found.ids)
-    windows = tuple(tuple(_Window(array("i", each.ids), each.first) for each in choice) for choice in found.windows)
+    windows = tuple(
+        tuple(_Window(array("i", each.ids), each.first, each.encoded) for each in choice) for choice in found.windows
+    )
     return _Choices(windows, found.tokens)
 
 
@@ -143,7 +149,8 @@ def _unpack(request: Request, entry: _Entry) -> Tokenized | Failure:
         return entry
     if isinstance(entry, _Choices):
         windows = tuple(
-            tuple(ScoringWindow(tuple(each.ids), each.first) for each in choice) for choice in entry.windows
+            tuple(ScoringWindow(tuple(each.ids), each.first, each.encoded) for each in choice)
+            for choice in entry.windows
         )
         return TokenizedChoices(request=request, windows=windows, tokens=entry.tokens)
     return Rendered(request=request, ids=tuple(entry))
@@ -160,11 +167,13 @@ def _size(entry: _Entry) -> int:
 
 def _digest(request: Request) -> bytes:
     """Return a hash of all that decides the tokens of a request."""
-    parts = [request.form.value]
+    parts = [request.form.value, request.thinking or ""]
     parts += [part for message in request.messages for part in (message.role.value, message.text)]
     if request.choices is not None:
         parts += ["choices", str(len(request.choices))]
         parts += [part for choice in request.choices for part in (choice.before, choice.text)]
+    if request.translation is not None:
+        parts += ["translation", request.translation.source, request.translation.target]
     digest = blake2b(digest_size=16)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

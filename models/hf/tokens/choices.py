@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from xlingual.records import Choice, Failure, Form, Request
 
+from ..encoder_decoder.description import EncoderDecoder
 from .rendering import Tokenizer, render_text, tokenize, tokenize_prompts
 
 
@@ -20,6 +21,8 @@ class ScoringWindow:
     ids: tuple[int, ...]
     first: int
     """Index of the first scored one, at least 1."""
+    encoded: int = 0
+    """How many of the tokens an encoder reads; the others are the decoder's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class TokenizerContext:
     """The number of embeddings."""
     window: int | None
     """Tokens that the model reads; the last token of a scoring window is scored without being read."""
+    encoder_decoder: EncoderDecoder | None = None
+    """What an encoder-decoder says an answer after; None for a decoder."""
 
 
 def tokenize_choices(context: TokenizerContext, requests: Sequence[Request]) -> list[TokenizedChoices | Failure]:

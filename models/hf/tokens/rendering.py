@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from xlingual.errors import ModelError
 from xlingual.records import Failure, Form, Request
 
+from ..limits import attempt
+from .chat_template import render_messages, require_one
+from .thinking_switch import thinking_variables
+from .turn_end import TurnEnd, find_turn_end
+
 
 class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
-    @property
-    def chat_template(self) -> str | Mapping[str, str] | None:
-        """The Jinja text, several by name, or None."""
-        ...
+    chat_template: str | Mapping[str, str] | None
+    """The Jinja text, several by name, or None."""
 
     @property
     def bos_token(self) -> str | None:
@@ -41,16 +45,34 @@ class Tokenizer(Protocol):
         """The longest sequence in tokens; 1e30 where it is not known."""
         ...
 
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, object]:
+        """The tokens outside of the vocabulary that was trained, by id; `str` of each is its text."""
+        ...
+
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: list[dict[str, object]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        **variables: bool | str,
     ) -> str:
-        """Render messages, each with `role` and `content`."""
+        """Render messages, each with `role` and `content`, a text or parts; `variables` are the template's own."""
+        ...
+
+    def __hash__(self) -> int:
+        """A tokenizer is equal to itself only."""
         ...
 
     def __call__(
         self, text: list[str], *, add_special_tokens: bool, return_attention_mask: bool, verbose: bool
     ) -> Mapping[str, list[list[int]]]:
         """Tokenize texts: `input_ids` holds a list a text."""
+        ...
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str | None]:
+        """Return the name of each token; None for one beyond the vocabulary."""
         ...
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
@@ -64,6 +86,27 @@ class Rendered:
 
     request: Request
     ids: tuple[int, ...]
+    answered: int = 0
+    """Of `ids`, the last so many belong to the answer: they were generated before, as its thinking."""
+    limit: int | None = None
+    """Tokens to generate, where not as many as the request says."""
+    is_thinking_only: bool = False
+    """Whether the end of the thinking ends the generation."""
+
+    @property
+    def question_ids(self) -> tuple[int, ...]:
+        """What was asked."""
+        return self.ids[: len(self.ids) - self.answered]
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """What of the answer is there already."""
+        return self.ids[len(self.ids) - self.answered :]
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens to generate."""
+        return self.request.max_new_tokens if self.limit is None else self.limit
 
 
 def render(tokenizer: Tokenizer, requests: Sequence[Request], vocabulary: int) -> list[Rendered | Failure]:
@@ -117,20 +160,46 @@ def _render_chats(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[lis
 
 def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
     """Return the text of a request as the tokenizer gets it: the chat template's, or the messages as they stand."""
+    if request.form is Form.TEXT:
+        thinking_variables(None, request.thinking)
+        return "".join(message.text for message in request.messages)
+    require_one(tokenizer.chat_template)
+    variables = thinking_variables(tokenizer.chat_template, request.thinking)
+    return render_messages(partial(apply_template, tokenizer, cue=True, variables=variables), request.messages)
+
+
+def apply_template(
+    tokenizer: Tokenizer, conversation: list[dict[str, object]], *, cue: bool, variables: Mapping[str, bool | str]
+) -> str | Failure:
+    """Return the chat as the template renders it, with the `cue` of an answer or without, or what it raises.
+
+    Raises ModelError where the template does what the sandbox forbids.
+    """
     from jinja2.exceptions import SecurityError, TemplateError  # noqa: PLC0415 - comes with transformers, heavy
 
-    if request.form is Form.TEXT:
-        return "".join(message.text for message in request.messages)
-    if not tokenizer.chat_template:
-        raise ModelError("the model has no chat template", hint="use --template raw or --template alpaca")
-    conversation = [{"role": message.role.value, "content": message.text} for message in request.messages]
     try:
-        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=cue, **variables)
     except SecurityError as error:
         hint = "do not use this model before its template is mended"
         raise ModelError(f"the chat template was refused by the sandbox: {error}", hint=hint) from error
-    except (TemplateError, ValueError, TypeError, KeyError) as error:
+    except (
+        TemplateError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         return Failure(kind="chat template", message=f"{type(error).__name__}: {error}")
+
+
+def turn_end(tokenizer: Tokenizer) -> TurnEnd | None:
+    """Return the token that ends a turn of the assistant, None where the chat template ends it with text."""
+    if not isinstance(tokenizer.chat_template, str):
+        return None
+    added = {token: str(text) for token, text in tokenizer.added_tokens_decoder.items()}
+    return find_turn_end(partial(apply_template, tokenizer, cue=False, variables={}), added, tokenizer.bos_token_id)
 
 
 def _render_texts(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
@@ -155,16 +224,19 @@ def tokenize_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[in
     return [known[text] for text in texts]
 
 
-def encode_answers(tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the tokens of answers to train on: encoded apart from the prompt, the end token last.
+def encode_answers(
+    tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int], *, end: int | None = None
+) -> list[tuple[int, ...]]:
+    """Return the tokens of answers to train on: encoded apart from the prompt, `end` or the tokenizer's end token last.
 
     Encoded together, the last token of a prompt and the first of an answer may merge; generation, which has only the
     prompt, would then start from other tokens than in training. Raises ModelError where there is no end token.
     """
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(end_ids), None)
-    if end is None:
+    known = (end, tokenizer.eos_token_id, *end_ids)
+    last = next((each for each in known if each is not None), None)
+    if last is None:
         raise ModelError("the tokenizer has no end token", hint="answers that are to be learnt must end")
-    return [(*ids, end) for ids in tokenize(tokenizer, list(texts), special=False)]
+    return [(*ids, last) for ids in tokenize(tokenizer, list(texts), special=False)]
 
 
 def _suffix_length(tokenizer: Tokenizer) -> int:
@@ -177,7 +249,11 @@ def _suffix_length(tokenizer: Tokenizer) -> int:
 
 
 def tokenize(tokenizer: Tokenizer, texts: list[str], *, special: bool) -> list[list[int]]:
-    """Return the tokens of each text, with the tokenizer's special tokens or without."""
+    """Return the tokens of each text, with the tokenizer's special tokens or without; ModelError where it fails."""
     if not texts:
         return []
-    return tokenizer(texts, add_special_tokens=special, return_attention_mask=False, verbose=False)["input_ids"]
+    call = partial(tokenizer, texts, add_special_tokens=special, return_attention_mask=False, verbose=False)
+    found = attempt(call)  # the tokenizers library raises no exceptions of its own, but plain ones
+    if isinstance(found, Failure):
+        raise ModelError(f"the tokenizer fails: {found.kind}: {found.message}", hint="are all its files there?")
+    return found["input_ids"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from xlingual import open_model
 from xlingual.cli import run_command
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Form, Request, Response
+from xlingual.sampling import Sampling
 from xlingual.tune.recipe import shipped_recipe
 
 from ...small_base import make_small_base
@@ -86,6 +88,21 @@ def test_deterministic_answers_do_not_depend_on_each_other(
     [alone] = ask(tiny_llama, requests[5:6], options).values()
     assert together[alone.key].text == alone.text
     assert together[alone.key].text == generated(tiny_llama, requests[5:6], torch.bfloat16)[alone.key]
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_samples_are_those_of_a_cpu(
+    deterministic: bool, tiny_llama: Path, text_request: Callable[..., Request]
+) -> None:
+    """Float32, by every engine; `--deterministic` refuses kernels that do not always add up in one order."""
+    sampling = Sampling(temperature=0.9, top_k=200, top_p=0.97, min_p=0.001)
+    requests = [
+        replace(each, sampling=replace(sampling, seed=seed)) for seed, each in enumerate(make_requests(text_request))
+    ]
+    expected = ask(tiny_llama, requests, ModelOptions(device="cpu", engine="static"))
+    for engine in [None] if deterministic else ["packed", "static"]:
+        options = ModelOptions(device="cuda", dtype="float32", engine=engine, deterministic=deterministic)
+        assert ask(tiny_llama, requests, options) == expected
 
 
 @pytest.mark.parametrize("engine", ["packed", "static"])

@@ -14,7 +14,9 @@ from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
+from xlingual.sampling import Sampling
 from xlingual.selection import open_model
+from xlingual.thinking import ThinkingMarkers, ThinkingMode
 
 from ..fault_server import Asked, Reply, answer, error, serve
 
@@ -128,6 +130,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="lm-eval cannot make the model") as caught:
         list(model.answer([make("a")]))
     assert "canary" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 class Backend:
@@ -214,11 +217,64 @@ def test_other_faults_are_values() -> None:
     assert whole == [(float, -5.0, None)]
 
 
-def test_the_settings_are_greedy(theirs: Model) -> None:
-    assert part("asking")._settings("generate_until", 5, ("", "x")) == (
+DRAWN = Sampling(temperature=0.8, top_k=20, top_p=0.9, seed=5)
+
+
+def test_the_settings_are_greedy_or_as_the_request_says(theirs: Model) -> None:
+    asking = part("asking")
+    backend = Backend(lambda _texts: False, calls_hook=True)
+    assert asking._arguments(backend, "generate_until", asking.Settings(5, ("", "x"), None)) == (
         {"until": ["x"], "max_gen_toks": 5, "do_sample": False, "temperature": 0.0},
     )
+    sampled = {"do_sample": True, "temperature": 0.8, "top_k": 20, "top_p": 0.9}
+    settings = asking.Settings(5, (), DRAWN)
+    [given] = asking._arguments(backend, "generate_until", settings)
+    assert given == {"until": [], "max_gen_toks": 5, **sampled, "seed": 5}
+    [given] = asking._arguments(SimpleNamespace(backend="causal"), "generate_until", settings)
+    assert given == {"until": [], "max_gen_toks": 5, **sampled}
+    assert asking._arguments(backend, "loglikelihood", settings) == ()
     assert replace(theirs.spec, word="").template == "raw"
+
+
+def test_a_drawn_answer_depends_on_its_seed_alone(theirs: Model) -> None:
+    requests = [
+        replace(make(f"{text} {seed}"), messages=make(text).messages, sampling=replace(DRAWN, seed=seed))
+        for text in TEXTS[:3]
+        for seed in (1, 2)
+    ]
+    found = answers(theirs, requests)
+    again = answers(theirs, requests[::-1])
+    assert {key: each.text for key, each in found.items()} == {key: each.text for key, each in again.items()}
+    assert len({each.text for each in found.values()}) > 3
+    assert answers(theirs, requests[3:4])[requests[3].key].text == found[requests[3].key].text
+
+
+def test_thinking_is_switched_in_the_chat_template() -> None:
+    class Switched(Backend):
+        chat_template_args: dict[str, object] = {"date": "today"}  # noqa: RUF012 - as HFLM has it
+
+        def apply_chat_template(self, chat_history: list[dict[str, str]]) -> object:
+            return f"{sorted(self.chat_template_args.items())}"
+
+    backend = Switched(lambda _texts: False, calls_hook=True)
+    asked = [
+        replace(make(f"x {mode}", form=Form.CHAT), thinking=mode) for mode in (None, ThinkingMode.ON, ThinkingMode.OFF)
+    ]
+    found = {each.key: each.text for each in part("asking").ask(backend, asked, max_requests=8)}
+    assert [str(found[each.key]).strip().split("!")[0] for each in asked] == [
+        "[('date', 'today')]",
+        "[('date', 'today'), ('enable_thinking', True)]",
+        "[('date', 'today'), ('enable_thinking', False)]",
+    ]
+    plain = Backend(lambda _texts: False, calls_hook=True)
+    [response] = part("asking").ask(plain, asked[1:2], max_requests=8)
+    assert response.failure is not None
+    assert "cannot be switched" in response.failure.message
+
+
+def test_a_limit_of_thinking_is_refused(theirs: Model) -> None:
+    with pytest.raises(UsageError, match="cannot limit the thinking"):
+        list(theirs.answer([replace(make("x"), max_thinking_tokens=5)]))
 
 
 def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,3 +298,62 @@ def test_a_server_behind_lm_eval_answers_and_fails_by_the_sample(monkeypatch: py
     assert "canary" not in failure.message
     assert all(asked.body["max_tokens"] == 12 and asked.body["temperature"] == 0 for asked in server.asked)
     assert [each.failure.kind for each in scored.values() if each.failure] == ["no likelihoods"]
+
+
+@pytest.mark.parametrize(("has_gpu", "expected"), [(False, "cpu"), (True, None)])
+def test_without_a_gpu_the_device_is_the_cpu(
+    has_gpu: bool, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm-eval's own default is "cuda" wherever it runs; with a GPU it stays, and what is typed goes before it."""
+    seen: list[dict[str, object]] = []
+
+    class Local:
+        def __init__(self, pretrained: str, device: str = "cuda") -> None: ...
+
+        @classmethod
+        def create_from_arg_obj(cls, given: dict[str, object]) -> object:
+            seen.append(given)
+            return object()
+
+    registry = importlib.import_module("lm_eval.api.registry")
+    monkeypatch.setattr(registry, "get_model", lambda _name: Local)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    for word in ("hf,pretrained=x", "hf,pretrained=x,device=cuda:1"):
+        part("loading").load(part("arguments").read_arguments(word, ModelOptions()))
+    assert [each.get("device") for each in seen] == [expected, "cuda:1"]
+
+
+def test_a_folder_needs_no_device(greedy_llama: Path) -> None:
+    model = open_model(f"lm-eval:hf,pretrained={greedy_llama},dtype=float32", ModelOptions())
+    assert [each.failure for each in model.answer([make("a")])] == [None]
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "message"),
+    [
+        ("local-completions,model=m", ModelOptions(device="cpu"), "takes no --device"),
+        ("dummy", ModelOptions(dtype="float32"), "takes no --dtype"),
+        ("hf,pretrained=x", ModelOptions(device="cuda:0,cuda:1"), "take one device"),
+        ("hf,pretrained=x", ModelOptions(concurrency=2), "takes no --concurrency"),
+        ("hf,pretrained=x", ModelOptions(engine="packed"), "no use for --engine"),
+        ("hf,pretrained=x", ModelOptions(headers=("a: b",)), "no use for --header"),
+    ],
+)
+def test_options_that_a_backend_does_not_take_are_refused(word: str, options: ModelOptions, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        MODELS.get("lm_eval")(word, options)
+
+
+def test_the_end_of_thinking_is_known_to_the_score() -> None:
+    for end, start in (("</think>", "<think>"), ("[/THINK]", "[THINK]"), ("</my>", "<my>")):
+        spec = MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions(thinking_end=end)).spec
+        assert spec.thinking == ThinkingMarkers(start=start, end=end)
+    assert MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions()).spec.thinking is None
+
+
+def test_options_that_a_backend_takes_are_its_arguments() -> None:
+    word = "local-completions,model=m"
+    assert part("arguments").read_arguments("dummy", ModelOptions(batch_size=2)).named == {}
+    assert part("arguments").read_arguments("hf", ModelOptions(batch_size=2)).named == {"batch_size": 2}
+    found = part("arguments").read_arguments(word, ModelOptions(concurrency=3, timeout=5.0, max_model_len=64)).named
+    assert found == {"model": "m", "num_concurrent": 3, "timeout": 5.0, "max_length": 64}

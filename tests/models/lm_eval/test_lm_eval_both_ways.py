@@ -3,6 +3,7 @@
 import importlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from xlingual.errors import DataError, UsageError
 from xlingual.metrics import find_metric
-from xlingual.planning import RunSettings
+from xlingual.planning import RunSettings, plan_task
 from xlingual.plugin import DataSource, ModelOptions
 from xlingual.records import Response, RunRecord
 from xlingual.rescore import rescore_run
 from xlingual.run import evaluate
+from xlingual.sampling import Sampling
 from xlingual.selection import open_model, select_tasks
 
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
@@ -60,6 +62,16 @@ TASKS = {
 }  # fmt: skip
 
 
+GENERATIONS = {
+    "drawn": "do_sample: true, temperature: 0.7, top_p: 0.9, top_k: 40, min_p: 0.05",
+    "drawn_by_temperature": "temperature: 0.5, top_p: 1.0, top_k: -1",
+    "not_drawn": "do_sample: false, temperature: 0.7",
+    "without_heat": "do_sample: true, temperature: 0.0",
+    "voted": "do_sample: true, temperature: 0.7",
+    "beams": "num_beams: 4",
+    "beamless": "do_sample: false, num_beams: 1",
+}
+"""Settings in the place of `do_sample: false` of tiny_answer."""
 LONG = "the quick brown fox jumps over the lazy dog " * 20
 
 
@@ -89,11 +101,13 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .replace("'{{question}}'", f"'{LONG}{{{{question}}}}'").replace("tiny_answer", "tiny_long"),
         encoding="utf-8",
     )  # fmt: skip
-    (folder / "sampling.yaml").write_text(
-        (folder / "tiny_answer.yaml").read_text(encoding="utf-8")
-        .replace("do_sample: false", "do_sample: true, temperature: 0.7").replace("tiny_answer", "sampling"),
-        encoding="utf-8",
-    )  # fmt: skip
+    for name, settings in GENERATIONS.items():
+        (folder / f"{name}.yaml").write_text(
+            (folder / "tiny_answer.yaml").read_text(encoding="utf-8")
+            .replace("do_sample: false", settings).replace("tiny_answer", name)
+            + ("repeats: 4\n" if name == "voted" else ""),
+            encoding="utf-8",
+        )  # fmt: skip
     return folder
 
 
@@ -197,11 +211,47 @@ def test_a_finished_run_is_not_asked_again_and_shots_are_another_run(greedy_llam
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("lm-eval", "no task is named"), ("lm-eval:tiny_shots@x", "no task is named"), ("lm-eval:sampling", "greedy")],
+    [
+        ("lm-eval", "no task is named"),
+        ("lm-eval:tiny_shots@x", "no task is named"),
+        ("lm-eval:voted", "puts 4 drawn answers together"),
+        ("lm-eval:beams", "no setting 'num_beams'"),
+    ],
 )
 def test_what_cannot_be_run_is_refused(word: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         run("oracle", word, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("drawn", Sampling(temperature=0.7, top_p=0.9, top_k=40, min_p=0.05)),
+        ("drawn_by_temperature", Sampling(temperature=0.5)),
+        ("not_drawn", None),
+        ("without_heat", None),
+        ("tiny_answer", None),
+        ("tiny_choice_zh", None),
+    ],
+)
+def test_a_task_that_samples_its_answers_says_how(name: str, expected: Sampling | None) -> None:
+    [task] = select_tasks([f"lm-eval:{name}"], [])
+    assert task.spec.sampling == expected
+
+
+def test_drawn_answers_have_a_seed_each_and_are_a_run_of_their_own(greedy_llama: Path, tmp_path: Path) -> None:
+    settings = RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path)
+    model = open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu"))
+    plans = {
+        name: plan_task(select_tasks([f"lm-eval:{name}"], [])[0], model, settings) for name in ("drawn", "beamless")
+    }
+    expected = Sampling(temperature=0.7, top_p=0.9, top_k=40, min_p=0.05)
+    assert plans["drawn"].protocol.sampling == expected
+    asked = [each.request.sampling for each in plans["drawn"].fitted]
+    assert {replace(each, seed=0) for each in asked if each is not None} == {expected}
+    assert len({each.seed for each in asked if each is not None}) == len(DOCUMENTS)
+    assert plans["beamless"].protocol.sampling is None
+    assert [each.request.sampling for each in plans["beamless"].fitted] == [None] * len(DOCUMENTS)
 
 
 def test_what_is_too_long_loses_its_beginning_and_is_counted(greedy_llama: Path, tmp_path: Path) -> None:
@@ -243,14 +293,14 @@ def test_a_limit_that_fills_the_window_is_refused_as_lm_eval_does(
         run(f"{backend}{greedy_llama}", f"lm-eval:{name}", tmp_path)
     assert caught.value.hint == "choose --max-new-tokens below 256"
     assert not list(tmp_path.rglob("results.json"))
-    with pytest.raises(UsageError, match="512 new tokens leave no room for a prompt in a window of 256"):
-        run(f"{backend}{greedy_llama}", "xquad/en", tmp_path)
+    if backend != "hf:":  # whose window is known when the answers are planned
+        with pytest.raises(UsageError, match="512 new tokens leave no room for a prompt in a window of 256"):
+            run(f"{backend}{greedy_llama}", "xquad/en", tmp_path)
 
 
-def test_settings_that_would_change_the_words_are_refused(tmp_path: Path) -> None:
-    settings = RunSettings(
-        data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path, template="chat"
-    )
+@pytest.mark.parametrize("change", [{"template": "alpaca"}, {"template": "raw"}, {"stop": ("x",)}])
+def test_settings_that_would_change_the_words_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    settings = RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path, **change)
     with pytest.raises(UsageError, match="words its own requests"):
         evaluate(open_model("oracle", ModelOptions()), select_tasks(["lm-eval:tiny_answer"], []), settings, Silent())
 

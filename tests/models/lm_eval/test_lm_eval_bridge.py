@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +17,12 @@ from xlingual.cli import run_command
 from xlingual.errors import DataError, ModelError, UsageError, XlingualError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import ChoiceTask, DataSource, ModelOptions, Task
-from xlingual.records import Example, Examples, Form, Prompt, Response, Role, RunRecord, TaskSpec
+from xlingual.records import Example, Examples, Form, Prompt, Request, Response, Role, RunRecord, TaskSpec
 from xlingual.registry import TASKS, Family
 from xlingual.run import evaluate
+from xlingual.sampling import Sampling
 from xlingual.selection import open_model, select_tasks
+from xlingual.thinking import ThinkingMarkers, ThinkingMode
 
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -159,16 +161,103 @@ def test_chats_come_through_as_they_are() -> None:
     ],
 )
 def test_generation_settings_are_read(given: dict[str, object], stop: tuple[str, ...], most: int) -> None:
-    settings = part("model").read_settings(given)
-    assert (settings.stop, settings.most) == (stop, most)
+    settings = part("generation").read_generation(given, "here")
+    assert (settings.stop, settings.most, settings.sampling) == (stop, most, None)
 
 
 @pytest.mark.parametrize(
-    "given", [{"do_sample": True}, {"temperature": 0.7}, {"do_sample": False, "num_beams": 4}, "until=x"]
+    ("given", "expected"),
+    [
+        ({"do_sample": True}, Sampling(temperature=1.0)),
+        ({"temperature": 0.7}, Sampling(temperature=0.7)),
+        ({"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.1, "seed": 7},
+         Sampling(temperature=0.6, top_p=0.95, top_k=20, min_p=0.1, seed=7)),
+        ({"do_sample": True, "temperature": 0.6, "top_p": 1.0, "top_k": -1, "min_p": 0}, Sampling(temperature=0.6)),
+        ({"do_sample": True, "temperature": 0.0}, None),
+        ({"do_sample": False, "temperature": 0.7, "top_p": 0.9}, None),
+        ({"do_sample": False, "num_beams": 1}, None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_settings_of_sampling_are_read(given: dict[str, object] | None, expected: Sampling | None) -> None:
+    assert part("generation").read_generation(given, "here").sampling == expected
+
+
+@pytest.mark.parametrize("given", [{"do_sample": False, "num_beams": 4}, {"repetition_penalty": 1.2}, "until=x"])
+def test_a_way_of_generating_that_there_is_not_is_refused(given: object) -> None:
+    with pytest.raises(UsageError, match="generation"):
+        part("generation").read_generation(given, "here")
+
+
+class Recorded:
+    """A model that keeps what it is asked, and answers with texts that are given."""
+
+    def __init__(self, *texts: str, markers: ThinkingMarkers | None = None) -> None:
+        self.texts, self.asked = texts, list[Request]()
+        self.spec = SimpleNamespace(thinking=markers, context_length=None, name="recorded", fingerprint="0" * 64)
+
+    def count_tokens(self, requests: Sequence[Request]) -> None:
+        return None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        self.asked += requests
+        for request, text in zip(requests, self.texts, strict=False):
+            yield Response(
+                key=request.key, text=text, failure=None, finish=None, prompt_tokens=None, tokens=None
+            )  # fmt: skip
+
+
+def made(*texts: str, markers: ThinkingMarkers | None = None, **arguments: Any) -> Any:  # noqa: ANN401 - lm-eval's
+    model = part("model").XlingualLM(model="echo", **arguments)
+    model.opened = Recorded(*texts, markers=markers)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("text", "markers", "expected"),
+    [
+        ("<think>Paris, no.</think>\nRome. And more", None, "Rome"),
+        ("Paris, no.</think>\n\nRome", None, "Rome"),
+        ("<think>Paris.", None, ""),
+        ("<a>Paris.</a>Rome", ThinkingMarkers(start="<a>", end="</a>"), "Rome"),
+        ("Rome", None, "Rome"),
+    ],
 )
-def test_what_is_not_greedy_is_refused(given: object) -> None:
-    with pytest.raises(UsageError):
-        part("model").read_settings(given)
+def test_lm_eval_scores_what_comes_after_the_thinking(
+    text: str, markers: ThinkingMarkers | None, expected: str
+) -> None:
+    asked = SimpleNamespace(args=("Where?", {"until": ["."]}), task_name="t")
+    assert made(text, markers=markers).generate_until([asked]) == [expected]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(True, ThinkingMode.ON), (False, ThinkingMode.OFF), (None, None)])
+def test_enable_thinking_goes_with_chats(given: bool | None, expected: ThinkingMode | None) -> None:
+    arguments: dict[str, Any] = {} if given is None else {"enable_thinking": given}
+    model = made("a", "b", **arguments)
+    chat = model.apply_chat_template([{"role": "user", "content": "x"}])
+    model.generate_until([SimpleNamespace(args=(text, {}), task_name="t") for text in (chat, "x")])
+    assert [each.thinking for each in model.opened.asked] == [expected, None]
+
+
+def test_the_end_of_thinking_is_a_text() -> None:
+    with pytest.raises(UsageError, match="128 is no text"):
+        part("model").XlingualLM(model="echo", think_end_token=128)
+
+
+def test_a_drawn_answer_has_a_seed_of_its_own() -> None:
+    """lm-eval asks a question as often as its task's `repeats` say, and wants as many answers."""
+    settings = {"do_sample": True, "temperature": 0.8}
+    one, other = (SimpleNamespace(args=(text, settings), task_name="t") for text in ("x", "y"))
+    model = made("a", "b", "c")
+    assert model.generate_until([one, one, other]) == ["a", "b", "c"]
+    seeds = [each.sampling.seed for each in model.opened.asked]
+    assert len({each.key for each in model.opened.asked}) == len(set(seeds)) == 3
+    again = made("a", "b")
+    again.generate_until([other, one])
+    assert [each.sampling.seed for each in again.opened.asked] == [seeds[2], seeds[0]]
+    greedy = made("a")
+    plain = SimpleNamespace(args=("x", {}), task_name="t")
+    assert greedy.generate_until([plain, plain]) == ["a", "a"]
 
 
 def test_stop_strings_cut_as_lm_eval_cuts_but_for_our_tasks(wide: Path) -> None:
@@ -187,9 +276,9 @@ def test_a_prompt_that_is_too_long_loses_its_beginning(greedy_llama: Path) -> No
     text = "the quick brown fox jumps over the lazy dog " * 20
     asked = [SimpleNamespace(args=(each, settings), task_name="t") for each in (text, text[-80:])]
     answers = model.generate_until(asked)
-    [cut] = model._fit([part("model")._generation(asked[0])])
+    [cut] = model._fit([part("model")._generation(asked[0], None)])
     assert text.endswith(cut.messages[0].text)
-    lengths = model.opened.count_tokens([cut, part("model")._generation(asked[1])])
+    lengths = model.opened.count_tokens([cut, part("model")._generation(asked[1], None)])
     assert 240 <= lengths[0] <= 256 - 9
     assert lengths[1] < 100
     assert answers == model.generate_until(
@@ -268,5 +357,6 @@ def test_the_command_lines_run(program: str, wide: Path, tmp_path: Path) -> None
         [str(binary), *words], capture_output=True, text=True, timeout=280, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "|      Tasks      |" in done.stdout
     assert "|xlingual_xquad_en|" in done.stdout
     assert issubclass(UsageError, XlingualError)

@@ -176,7 +176,7 @@ def test_unicode_survives_and_lone_surrogates_are_replaced() -> None:
 
 
 def test_the_key_comes_from_the_environment_and_stays_out_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", f"  {KEY}\n")
+    monkeypatch.setenv("XLINGUAL_KEY_127_0_0_1", f"  {KEY}\n")
     with serve(repeat) as server:
         model = opened(server)
         answers(model, ask("q"))
@@ -275,16 +275,19 @@ def test_without_its_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_model_is_answered_with_those_there_are() -> None:
+    """A server that has no list at first: its answer to the first question says that there is no such model."""
+
     def missing(asked: Asked) -> Reply:
         if asked.path == "/v1/models":
-            return document({"object": "list", "data": [{"id": "model-a"}, {"id": "model-b"}]})
+            names = [{"id": "model-a"}, {"id": "model-b"}]
+            return document({"object": "list", "data": names}) if asked.number > 1 else error(404, "not yet")
         return error(404, "nope")
 
-    with serve(missing) as server:
+    with serve(missing, scripted=["/v1/models"]) as server:
         with pytest.raises(ModelError) as caught:
             answers(opened(server), *[ask(str(number)) for number in range(9)])
         assert caught.value.hint == "the server offers model-a, model-b"
-        assert [asked.path for asked in server.asked] == ["/v1/chat/completions", "/v1/models"]
+        assert [asked.path for asked in server.asked] == ["/v1/models", "/v1/chat/completions", "/v1/models"]
         with pytest.raises(ModelError, match="is served, but not so: nope"):
             answers(opened(server, "model-b"), ask("q"))
     with serve(lambda _: error(404, "nope")) as server, pytest.raises(ModelError, match=r"no such model.*nope"):

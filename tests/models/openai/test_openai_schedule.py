@@ -2,16 +2,21 @@
 
 import asyncio
 import importlib
+import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from xlingual.errors import AuthError
 from xlingual.records import Form, Request, Response
 
-REQUESTS = tuple(Request(key=str(each), form=Form.TEXT, messages=(), stop=(), max_new_tokens=1) for each in range(40))
+Reply: TypeAlias = Callable[[Request], Awaitable[object]]
+
+
+def make(number: int) -> Request:
+    return Request(key=str(number), form=Form.TEXT, messages=(), stop=(), max_new_tokens=1)
 
 
 def part(name: str) -> Any:  # noqa: ANN401 - a module of the plugin, which is none of the public names
@@ -26,6 +31,25 @@ def refused(wait: float | None = None) -> object:
     return part("pacing").ServerTrouble(kind="HTTP 429", message="busy", retry=True, busy=True, wait=wait)
 
 
+class TimelessLoop(asyncio.SelectorEventLoop):
+    """Time jumps to the next thing to do, so that hours pass at once and no busy machine changes the outcome."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        selector: Any = self._selector  # type: ignore[attr-defined] # of the standard library's loop
+        select = selector.select
+
+        def jump(timeout: float | None) -> object:
+            self.now += timeout or 0.0
+            return select(0)
+
+        selector.select = jump
+
+    def time(self) -> float:
+        return self.now
+
+
 class Log:
     """When each request was sent, and what was delivered."""
 
@@ -34,9 +58,18 @@ class Log:
         self.delivered: list[Response] = []
         self.now = 0
         self.crowd: list[int] = []
+        self.seconds = 0.0
+        """Of a timeless run."""
 
-    def run(self, reply: Callable[[Request], Awaitable[object]], **limits: float) -> Any:  # noqa: ANN401 - a RequestSchedule
-        async def attempt(request: Request) -> object:
+    def run(
+        self,
+        reply: Callable[[Request], Awaitable[object]],
+        *,
+        requests: int = 40,
+        timeless: bool = False,
+        **limits: float,
+    ) -> Any:  # noqa: ANN401 - a RequestSchedule
+        async def attempt(request: Request, heard: Callable[[], None]) -> object:
             self.sent.append((time.monotonic(), request.key))
             self.now += 1
             self.crowd.append(self.now)
@@ -45,12 +78,14 @@ class Log:
             finally:
                 self.now -= 1
 
-        quick = {"backoff_seconds": 0.01, "max_backoff_seconds": 0.02, "sample_seconds": 5.0}
+        asked = [make(each) for each in range(requests)]
+        quick = {} if timeless else {"backoff_seconds": 0.01, "max_backoff_seconds": 0.02, "sample_seconds": 5.0}
         limits_ = part("pacing").RateLimits(**{**quick, **limits})
-        schedule = part("schedule").make_schedule(REQUESTS, attempt, self.delivered.append, limits_, "server")
-        asyncio.run(schedule.run())
-        assert sorted(each.key for each in self.delivered) == sorted(each.key for each in REQUESTS)
-        return schedule
+        schedule = part("schedule").make_schedule(asked, attempt, self.delivered.append, limits_, "server")
+        with asyncio.Runner(loop_factory=TimelessLoop if timeless else None) as runner:
+            runner.run(schedule.run())
+            self.seconds = runner.get_loop().time()
+        assert sorted(each.key for each in self.delivered) == sorted(each.key for each in asked)
 
 
 def test_the_first_request_goes_alone_and_then_as_many_as_the_start() -> None:
@@ -146,6 +181,67 @@ def test_answers_that_come_with_the_end_of_a_run_are_not_lost() -> None:
     with pytest.raises(AuthError):
         log.run(reply)
     assert sorted(each.key for each in log.delivered) == sorted(set("012345678") - {"4"})
+
+
+def slots(count: int, seconds: float, spread: float = 0.0) -> Reply:
+    """A server that answers so many requests at once and takes `seconds` or, with a spread, more for each."""
+    free: list[asyncio.Semaphore] = []
+    chance = random.Random(0)
+
+    async def reply(request: Request) -> object:
+        if not free:
+            free.append(asyncio.Semaphore(count))
+        async with free[0]:
+            await asyncio.sleep(seconds * (1 + spread * chance.random()))
+        return said(request)
+
+    return reply
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 5.0])
+def test_a_server_of_one_request_at_a_time_answers_all(spread: float) -> None:
+    """P10, in seconds: 10 an answer, 300 of silence, 600 a sample."""
+    log = Log()
+    log.run(slots(1, 10.0, spread), requests=600, timeless=True)
+    assert [each.failure for each in log.delivered] == [None] * 600
+    assert len(log.sent) == 600
+    assert 8 <= max(log.crowd[:20]) <= 10
+    assert sorted(log.crowd[60:])[270] <= 3
+    assert log.seconds == pytest.approx(6000 * (1 + spread / 2), rel=0.05)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize(("count", "most"), [(16, 32), (100, 64)])
+def test_concurrency_stays_where_the_server_works_in_parallel(count: int, most: int, spread: float) -> None:
+    """The time of a run is about that of the server, though it begins with eight and grows by one a round."""
+    log = Log()
+    log.run(slots(count, 2.0, spread), requests=2000, timeless=True)
+    assert log.seconds < 2.5 * 2000 * 2.0 * (1 + spread / 2) / min(count, 64)
+    assert most / 2 < max(log.crowd) <= most
+
+
+def test_time_spent_on_our_own_others_is_no_silence() -> None:
+    """64 at once from the start, each taking its turn: the last waits for 640 seconds, the limit of silence is 100."""
+    log = Log()
+    limits = {"initial_concurrency": 64, "read_seconds": 100.0, "sample_seconds": 200.0}
+    log.run(slots(1, 10.0), requests=65, timeless=True, **limits)
+    assert [each.failure for each in log.delivered] == [None] * 65
+    assert max(log.crowd) == 64
+    assert len(log.sent) == 65
+
+
+def test_silence_is_counted_where_later_requests_are_answered() -> None:
+    async def reply(request: Request) -> object:
+        await asyncio.sleep(1e6 if request.key == "3" else 5.0)
+        return said(request)
+
+    log = Log()
+    log.run(reply, requests=2000, timeless=True, attempts=2, read_seconds=50.0)
+    [failure] = [each.failure for each in log.delivered if each.failure is not None]
+    assert failure.kind == "timeout"
+    assert "given up after 2 attempts" in failure.message
+    place = [each.failure is not None for each in log.delivered].index(True)
+    assert place < 1990
 
 
 def test_the_pace_follows_the_server() -> None:

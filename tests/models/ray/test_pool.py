@@ -15,7 +15,7 @@ import pytest
 
 from xlingual import open_model, plugins
 from xlingual.data import file_hashes
-from xlingual.errors import AuthError, EnvironmentFault, ModelError, UsageError, XlingualError
+from xlingual.errors import AuthError, EnvironmentFault, ModelError, PluginError, UsageError, XlingualError
 from xlingual.plugin import DataSource, ExampleAware, Model, ModelOptions, SupportsNotes
 from xlingual.records import Form, Message, Request, Role
 from xlingual.registry import MODELS
@@ -157,10 +157,10 @@ def test_what_the_model_raises_is_raised(monkeypatch: pytest.MonkeyPatch, kind: 
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_the_model_leaves_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_model_leaves_out_is_a_fault_of_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:1:testing:silent", monkeypatch)
-    failed = [each for each in model.answer(requests(20)) if each.failure is not None]
-    assert [each.key for each in failed] == ["key-17"]
+    with pytest.raises(PluginError, match=r"testing.py:\d+: model 'testing:silent': answer ended after 19 of 20"):
+        list(model.answer(requests(20)))
     model.close()
 
 

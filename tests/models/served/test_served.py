@@ -254,6 +254,7 @@ def test_command_lines(name: str, words: str) -> None:
     MODELS.get(name)
     module: Any = sys.modules[MODELS.origin(name)]
     launch = module.LaunchOptions(
+        max_model_len=None,
         python="python", model=Path("/m"), name="n", port=7, dtype="bfloat16", device="cpu", trust_remote_code=True,
         extra_arguments=("--tp", "2"),
     )  # fmt: skip

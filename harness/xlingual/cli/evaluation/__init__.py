@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...files import pretty_json
+from ...groups import aggregate, groups_of
 from ...planning import RunSettings, run_folder
 from ...plugin import Model
 from ...records import RunRecord
@@ -53,10 +54,12 @@ def run_evaluation(options: EvalOptions) -> int:
     if options.dry_run:
         return 0
     warn(records)
+    groups = aggregate(groups_of(tasks), records)
     if options.as_json:
-        click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
+        shown = {"schema": 1, "runs": to_json(tuple(records))}
+        click.echo(pretty_json({**shown, "groups": to_json(tuple(groups))} if groups else shown), nl=False)
     else:
-        show_records(records)
+        show_records([*records, *groups])
         show_spread(records)
         for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
             if parent is not None:

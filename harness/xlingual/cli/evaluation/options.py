@@ -230,7 +230,7 @@ OPTIONS: list[click.Parameter] = [
     ),
     click.Option(
         ["--thinking"],
-        type=click.Choice((AUTO_THINKING, *ThinkingMode)),
+        type=click.Choice((AUTO_THINKING, *(mode.value for mode in ThinkingMode))),
         default=AUTO_THINKING,
         show_default=True,
         help="Of reasoning models; auto: as the model's template or server does by default.",

@@ -149,6 +149,22 @@ def test_an_unknown_architecture_is_a_model_error(copy: Path) -> None:
         open_hf(copy)
 
 
+@pytest.mark.parametrize("field", ["max_position_embeddings", "num_hidden_layers", "vocab_size"])
+def test_a_field_of_the_wrong_type_is_one_line(copy: Path, field: str) -> None:
+    edit(copy / "config.json", **{field: "many"})
+    with pytest.raises(ModelError, match=field) as caught:
+        open_hf(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip", "whisper", "vision-encoder-decoder"])
+def test_a_model_of_anything_but_text_is_a_model_error(copy: Path, text_request: MakeRequest, kind: str) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ModelError) as caught:
+        list(open_hf(copy).answer([text_request("fox")]))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_a_models_own_code_never_runs_unless_allowed(copy: Path, tmp_path: Path, file: str) -> None:
     marker = tmp_path / "marker"
@@ -156,6 +172,22 @@ def test_a_models_own_code_never_runs_unless_allowed(copy: Path, tmp_path: Path,
     edit(copy / file, auto_map={"AutoConfig": "evil.C", "AutoTokenizer": ["evil.T", None]}, model_type="evil")
     with pytest.raises(ModelError, match="auto_map"):
         open_hf(copy)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("tokenizer", [{}, {"tokenizer_class": "GPT2TokenizerFast"}])
+def test_code_beside_a_model_that_transformers_knows_is_not_needed(
+    copy: Path, tiny_llama: Path, tmp_path: Path, text_request: MakeRequest, tokenizer: dict[str, str]
+) -> None:
+    """As folders from before transformers had the architecture: its own class answers, and no code runs."""
+    marker = tmp_path / "marker"
+    (copy / "evil.py").write_text(f"import pathlib; pathlib.Path({str(marker)!r}).touch()\n")
+    auto_map = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"}
+    edit(copy / "config.json", auto_map=auto_map)
+    if tokenizer:
+        edit(copy / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]}, **tokenizer)
+    [response] = open_hf(copy).answer([text_request("fox")])
+    assert [response] == list(open_hf(tiny_llama).answer([text_request("fox")]))
     assert not marker.exists()
 
 
@@ -209,13 +241,6 @@ def test_the_template_that_suits_a_model(
     assert (spec.template, spec.parent) == (expected, "org/base" if provenance else None)
 
 
-def test_the_context_window_is_the_smaller_of_model_and_tokenizer(copy: Path) -> None:
-    edit(copy / "tokenizer_config.json", model_max_length=128)
-    assert open_hf(copy).spec.context_length == 128
-    edit(copy / "tokenizer_config.json", model_max_length=1)
-    assert open_hf(copy).spec.context_length == 256
-
-
 def test_auto_takes_the_stored_dtype(copy: Path) -> None:
     edit(copy / "config.json", dtype="bfloat16")
     assert open_hf(copy, ModelOptions(dtype="auto")).spec.dtype == "bfloat16"
@@ -256,11 +281,12 @@ def test_a_chat_template_that_refuses_every_request(
 
 def test_a_chat_template_that_refuses_one_request_fails_it_alone(copy: Path, text_request: MakeRequest) -> None:
     (copy / "chat_template.jinja").write_text(
-        "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('not this') }}{% endif %}x"
+        "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('not this') }}{% endif %}"
+        "x{{ messages[0]['content'] }}"
     )
     requests = [text_request("bad", form=Form.CHAT), text_request("good", form=Form.CHAT)]
     model = open_hf(copy)
-    assert model.count_tokens(requests) == [0, 1]
+    assert model.count_tokens(requests) == [0, len(AutoTokenizer.from_pretrained(copy).encode("xgood"))]
     bad, good = model.answer(requests)
     assert bad.failure == Failure(kind="chat template", message="TemplateError: not this")
     assert (bad.key, good.failure) == ("bad", None)

@@ -53,7 +53,7 @@ class Loaded:
 
     def first_stop(self, new: Sequence[int], stop: tuple[str, ...]) -> int | None:
         """Return after how many tokens the whole text first holds a stop string."""
-        generation = part("responses")
+        generation = part("tokens.detokenization")
         for count in range(1, len(new) + 1):
             if new[count - 1] in self.engine.end_ids:
                 return None
@@ -351,14 +351,14 @@ def test_little_memory_makes_few_cache_rows(loaded: Loaded, monkeypatch: pytest.
 def test_the_last_tokens_tell_of_every_stop_string(loaded: Loaded, stop: tuple[str, ...], limit: int) -> None:
     """At every length of many random answers, special tokens and halves of characters among them."""
     generator = random.Random(3)
-    generation, stops = part("responses"), part("tokens.stops")
+    generation, stops = part("tokens.detokenization"), part("tokens.stops")
     hits = 0
     for _ in range(40):
         [sequence] = part("packed.prefix_tree").build_prefix_tree([prompt_of([5, 6], "a", stop=stop, limit=limit)])
         for _ in range(limit):
             sequence.output_ids.append(generator.choice([generator.randrange(320), *loaded.engine.end_ids, 0]))
             text = generation.decode(loaded.engine.tokenizer, sequence.output_ids)
-            found = stops.is_stopped(loaded.engine.tokenizer, sequence.output_ids, stop)
+            found = stops.is_stopped(loaded.engine, sequence.prompt, sequence.output_ids)
             assert found == (find_stop(text, stop) is not None)
             if found:
                 hits += 1

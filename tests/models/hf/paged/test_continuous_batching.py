@@ -53,9 +53,9 @@ def test_each_token_is_checked_for_stop_strings_once(
     module = part("paged.continuous_batching")
     lengths: list[int] = []
 
-    def watched(tokenizer: object, new: list[int], stop: tuple[str, ...]) -> bool:
+    def watched(loaded: object, prompt: object, new: list[int]) -> bool:
         lengths.append(len(new))
-        return bool(is_stopped(tokenizer, new, stop))
+        return bool(is_stopped(loaded, prompt, new))
 
     is_stopped = module.is_stopped
     monkeypatch.setattr(module, "is_stopped", watched)

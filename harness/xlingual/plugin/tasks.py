@@ -1,21 +1,12 @@
-"""The protocols that plugins fulfil.
+"""What a task fulfils: it yields examples, says what to ask for one, and may do more."""
 
-A Task yields examples, a Model answers requests, a Metric measures answers, a Source yields examples to learn from.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from .errors import DataError, UsageError
-from .records import Corpus, Example, Examples, Failure, ModelSpec, Prompt, Request, Response, Statistics, TaskSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-FloatArray: TypeAlias = "NDArray[np.float64]"
+from ..errors import DataError, UsageError
+from ..records import Example, Examples, Prompt, Request, Response, Statistics, TaskGroup, TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,37 +94,6 @@ def reword_spec(
     return replace(spec, prompt_language=language, asked_in=asked_in, variant=named), wordings[language, variant]
 
 
-class Source(Protocol):
-    """A format of text to learn from; what it asks goes through the same templates as what a Task asks."""
-
-    def examples(self, corpus: Corpus, data_source: DataSource) -> Examples:
-        """Read the corpus in the order of its files. Raises DataError, UsageError or EnvironmentFault."""
-        ...
-
-    def prompt(self, corpus: Corpus, example: Example, number: int) -> Prompt:
-        """Say what to ask for `example`, the one with that `number` in the corpus, counted from 0."""
-        ...
-
-
-Asker: TypeAlias = Callable[[Corpus, Example, int], Prompt]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextSource:
-    """The Source that two functions make: how to read a corpus, and what to ask for an example of it."""
-
-    read: Callable[[Corpus, DataSource], Examples]
-    ask: Asker
-
-    def examples(self, corpus: Corpus, data_source: DataSource) -> Examples:
-        """Read the corpus in the order of its files."""
-        return self.read(corpus, data_source)
-
-    def prompt(self, corpus: Corpus, example: Example, number: int) -> Prompt:
-        """Say what to ask for `example`."""
-        return self.ask(corpus, example, number)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceTask:
     """The Task whose examples have choices: the answer is the likeliest of them, and nothing is generated."""
@@ -212,147 +172,23 @@ class SelfScoredTask(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """How to load a model; None leaves the choice to the backend."""
+@runtime_checkable
+class ChatTask(Protocol):
+    """A SelfScoredTask whose words can be put through a chat template, as by lm-eval's `--apply_chat_template`."""
 
-    revision: str | None = None
-    dtype: str | None = None
-    device: str | None = None
-    batch_size: int | None = None
-    """Rows answered together; no answer depends on it in float32."""
-    offline: bool = False
-    allow_pickle: bool = False
-    trust_remote_code: bool = False
-    """Runs code of the model's repository; only together with a 40-hex revision."""
-    server_python: str | None = None
-    """The interpreter of the environment that an inference server is installed in."""
-    server_args: tuple[str, ...] = ()
-    """Further arguments of the server that is started for the model."""
-    engine: str | None = None
-    """How a local model generates: packed, static or paged."""
-    deterministic: bool = False
-    """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
-    chat_template: str | None = None
-    """The name of one of several chat templates of the tokenizer."""
-    thinking_end: str | None = None
-    """The text that ends the model's thinking, where its chat template does not tell."""
-    max_model_len: int | None = None
-    """Tokens of prompt and answer together, where the backend does not know or less is wanted."""
-    extra_body: str | None = None
-    """JSON object that is merged into every request to a server."""
-    headers: tuple[str, ...] = ()
-    """"NAME: VALUE", sent with every request to a server."""
-    timeout: float | None = None
-    """Seconds that a server may take for one answer."""
-    concurrency: int | None = None
-    """Requests at once to a server."""
-    key_env: str | None = None
-    """The environment variable that holds the server's key."""
+    def with_chat(self, *, template: bool, as_turns: bool, system: str | None) -> Task:
+        """Return the task asked as chats (`template`), its demonstrations as turns of them, after a system message.
 
-
-class Model(Protocol):
-    """A model that answers requests; batching, devices, retries and concurrency are its own affair."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """Which model; known without loading weights."""
-        ...
-
-    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
-        """Return the prompt tokens of each request as the model will see it, or None where it cannot be known.
-
-        Those of the longest choice are counted among them.
+        Without a template the system message stands before the text. UsageError for what the task cannot be asked as.
         """
         ...
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request once, in any order, each as soon as it is finished; a failure is a response too.
-
-        A model that cannot score choices answers requests that have them with a Failure.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free what the model holds; safe to call twice."""
-        ...
-
 
 @runtime_checkable
-class ExampleAware(Protocol):
-    """A model that is shown the examples behind its requests: the oracle and others for tests, never a real one."""
-
-    def see(self, examples: Mapping[str, Example]) -> None:
-        """Take the example of each request key; called before `answer`."""
-        ...
-
-
-@runtime_checkable
-class Trainable(Protocol):
-    """A model that can be tuned: its tokens, just as `answer` sees them, and where its weights lie."""
-
-    def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
-        """Return the tokens of each prompt, in order, or why there are none."""
-        ...
-
-    def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Return the tokens of each answer as they are to be learnt, encoded apart from any prompt, end token last."""
-        ...
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """Return the text of tokens, special ones shown."""
-        ...
-
-    def weights(self) -> Path:
-        """Return the folder of configuration and weights in the transformers layout, made or fetched where need be."""
-        ...
-
-    def tokenizer_files(self) -> Path:
-        """Return the folder of the tokenizer's files, chat template included."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A note on its way from a worker process."""
-
-    text: str
-
-
-@runtime_checkable
-class SupportsNotes(Protocol):
-    """A model that reports what happens while it answers: that memory was short, that a device was lost."""
-
-    def on_note(self, note: Callable[[str], None]) -> None:
-        """Take the function that takes notes; called before `answer`."""
-        ...
-
-
-class Metric(Protocol):
-    """A metric as per-example statistics and an aggregation of their sums, so that every interval is cheap."""
+class GroupMember(Protocol):
+    """A Task that was chosen as one of a group; the groups' own scores are shown with those of the tasks."""
 
     @property
-    def name(self) -> str:
-        """As in `TaskSpec.metrics`."""
-        ...
-
-    @property
-    def higher_is_better(self) -> bool:
-        """False for rates of failure."""
-        ...
-
-    def missing(self, language: str) -> str | None:
-        """Return why the metric cannot be computed for answers in `language` on this machine, or None."""
-        ...
-
-    def signature(self, language: str) -> str:
-        """Name every choice that changes the number, versions included."""
-        ...
-
-    def measure(self, example: Example, response: Response) -> Statistics | None:
-        """Return what the answered example adds, or None where it cannot be judged; never called for a failure."""
-        ...
-
-    def combine(self, sums: FloatArray) -> FloatArray:
-        """Turn summed statistics, shape (..., k), into scores from 0 to 100, shape (...); NaN where undefined."""
+    def groups(self) -> tuple[TaskGroup, ...]:
+        """The groups, those around them as well."""
         ...

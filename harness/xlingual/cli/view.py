@@ -1,0 +1,108 @@
+"""`xlingual view`: runs as one HTML page to click through."""
+
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..board import collect_runs
+from ..errors import DataError, UsageError
+from ..view import ViewOptions, write_view
+from . import printable
+from .options import takes
+
+MEGABYTE = 10**6
+PAGE = "view.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewCommand:
+    """The words of the command line."""
+
+    runs: tuple[str, ...]
+    out: str | None
+    show: bool
+    texts: float
+    no_golds: bool
+
+
+def run_view(words: ViewCommand) -> int:
+    """Write the page and say where it is."""
+    roots = [Path(word).expanduser() for word in words.runs or ("runs",)]
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError("no such folder", where=str(root), hint="name folders that xlingual eval --out wrote")
+    target = roots[0] / PAGE if words.out is None else Path(words.out).expanduser()
+    if target.is_dir():
+        raise UsageError("is a folder", where=f"--out {target}", hint=f"name a file in it: {target / PAGE}")
+    click.echo(printable(f"view: {write_runs(roots, target, _options(words))}"))
+    if words.show:
+        webbrowser.open(target.resolve().as_uri())
+    return 0
+
+
+def _options(words: ViewCommand) -> ViewOptions:
+    return ViewOptions(texts=int(words.texts * MEGABYTE), golds=not words.no_golds)
+
+
+def write_runs(roots: list[Path], target: Path, options: ViewOptions) -> str:
+    """Write the page of all runs below `roots` to `target`; return its path, and what it holds in words.
+
+    Raises DataError where there is no run that can be read.
+    """
+    collection = collect_runs(roots, include_limited=True)
+    if not collection.runs:
+        reason = f": {collection.left_out[0].where}: {collection.left_out[0].reason}" if collection.left_out else ""
+        raise DataError(f"no run can be read{reason}", where=str(roots[0]), hint="xlingual eval --out DIR writes runs")
+    summary = write_view(collection, target, options, _count_runs(len(collection.runs)))
+    for note in summary.notes:
+        click.echo(printable(note), err=True)
+    texts = f"texts of {summary.texts:,} of {summary.samples:,} samples"
+    return f"{target} (models: {summary.models}, tasks: {summary.tasks}, {texts}, {summary.size / MEGABYTE:.1f} MB)"
+
+
+def _count_runs(total: int) -> "_Progress":
+    return _Progress(total=total)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Says on a terminal how many runs were read; large collections take minutes."""
+
+    total: int
+    done: int = 0
+
+    def __call__(self, _where: str) -> None:
+        self.done += 1
+        if sys.stderr.isatty():
+            click.echo(f"\rreading run {self.done} of {self.total}", nl=self.done == self.total, err=True)
+
+
+COMMAND = click.Command(
+    "view",
+    params=[
+        click.Argument(["runs"], nargs=-1, metavar="[RUNS]..."),
+        click.Option(
+            ["--out", "-o"],
+            default=None,
+            metavar="FILE.html",
+            help=f"Where to write the page (default: {PAGE} in the first folder of runs).",
+        ),
+        click.Option(["--open", "show"], is_flag=True, help="Open it in the browser."),
+        click.Option(
+            ["--texts"],
+            type=click.FloatRange(min=0, max=2000),
+            default=64,
+            show_default=True,
+            metavar="MB",
+            help="Room for prompts and answers: failures first, then where models differ. Scores are always all there.",
+        ),
+        click.Option(["--no-golds"], is_flag=True, help="Leave gold answers out, for a page that is published."),
+    ],
+    callback=takes(ViewCommand, run_view),
+    help="Write one HTML page of all runs in folders (default: runs): heat maps, every sample behind a cell, two "
+    "models side by side, where each number comes from. It opens from disk, needs no server and no network.",
+    epilog="Example: xlingual view runs --open",
+)

@@ -1,0 +1,242 @@
+"""The letter of a choice in an answer: "B", "(b)", "Answer: B", "The answer is **B**.", "الجواب: ب", "选乙".
+
+The first of these that finds anything decides:
+
+1. The whole answer is a label, in brackets or with a full stop or not.
+2. The last answer word ("answer", "Cevap", "答案", ...) with a label behind it on the same line.
+3. Lines that begin with a label and a mark, "(B)", "B.", "B)" or "B:", if all of them have the same label.
+4. Labels in brackets anywhere, if all are the same.
+5. A label as the first or the last word of the answer, if the answer names no other.
+
+A label counts only where it is no part of a word, and a single letter that is a word of its own in many languages
+("A", "a", "E", "I", "O", "А", "В", "С", ...) not where more words follow: "A dog." and "The answer is a dog." have no
+label; "A because it barks." and "The answer is A." have.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..languages import LANGUAGES
+from ..text import for_scoring
+
+DEFAULT_LABELS = ("A", "B", "C", "D")
+ANSWER_WORDS: Mapping[str, tuple[str, ...]] = {
+    "ar": ("الإجابة", "الاجابة", "إجابة", "الجواب", "جواب", "الخيار", "الاختيار"),
+    "bn": ("উত্তর", "বিকল্প"),
+    "cs": ("odpověď", "možnost"),
+    "de": ("antwort", "lösung", "option", "auswahl"),
+    "el": ("απάντηση", "επιλογή"),
+    "en": ("answer", "answers", "option", "choice"),
+    "es": ("respuesta", "opción", "solución"),
+    "et": ("vastus", "valik"),
+    "fa": ("پاسخ", "جواب", "گزینه"),
+    "fi": ("vastaus", "vaihtoehto"),
+    "fr": ("réponse", "option", "choix"),
+    "he": ("תשובה", "התשובה"),
+    "hi": ("उत्तर", "जवाब", "विकल्प"),
+    "hu": ("válasz",),
+    "id": ("jawaban", "jawabannya", "pilihan"),
+    "it": ("risposta", "opzione"),
+    "ja": ("答え", "回答", "解答", "正解", "選択肢"),
+    "ko": ("정답", "답", "답변", "선택지"),
+    "nl": ("antwoord", "optie"),
+    "pl": ("odpowiedź", "odpowiedzią", "opcja"),
+    "pt": ("resposta", "opção", "alternativa"),
+    "ro": ("răspuns", "răspunsul", "varianta"),
+    "ru": ("ответ", "ответом", "вариант"),
+    "sv": ("svar", "svaret", "alternativ"),
+    "sw": ("jibu", "jawabu"),
+    "ta": ("விடை", "பதில்"),
+    "te": ("సమాధానం", "జవాబు"),
+    "th": ("คำตอบ", "ตอบ", "ข้อ"),
+    "tr": ("cevap", "cevabı", "yanıt", "yanıtı", "seçenek"),
+    "uk": ("відповідь", "варіант"),
+    "ur": ("جواب",),
+    "vi": ("đáp án", "câu trả lời", "trả lời"),
+    "zh": ("答案", "回答", "选项", "選項", "选", "選"),
+}
+"""What stands before the label in an answer; English words count in every language."""
+
+OWN_LETTERS: Mapping[str, str] = {
+    "Arab": "أبجده", "Beng": "কখগঘঙ", "Cyrl": "АБ Г", "Deva": "कखगघङ", "Grek": "ΑΒΓΔΕ", "Hebr": "אבגדה",
+    "Hans": "甲乙丙丁戊", "Hant": "甲乙丙丁戊", "Jpan": "アイウエオ", "Kore": "가나다라마", "Thai": "กขคงจ",
+}  # fmt: skip
+"""By script, what a model may answer for A, B, C, D, E. Cyrillic В and С are not among it: they look like B and C."""
+
+_SAME = {"ا": "أ", "إ": "أ", "آ": "أ", "ھ": "ه", "هـ": "ه"}
+_ONE_LETTER_WORDS = frozenset("aeiouy" + "авикосуя" + "αηοω" + "و")
+_FOLLOWERS = frozenset(
+    word
+    for words in (
+        "because since as is was are seems would due based follows according although but which not from given so if",
+        "when with by on for per it this that the therefore hence only and or",
+        "porque pues weil da denn car parce que çünkü vì karena perché потому так поскольку",
+    )
+    for word in words.split()
+)
+"""Words that go on after a label, where "A" might be a word: the others make it an article or a preposition."""
+_CUE_REACH = 40
+"""Characters between an answer word and its label, on one line: "The correct answer to the question is (B)"."""
+_DECORATION = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*(?=\{)|[*_`$\\{}]")
+_NOT = re.compile(r"(?:\b(?:not|n't|nicht|kein|pas|non|não|не|không phải)\s+|不是\s*|ليس\s+)$", re.IGNORECASE)
+"""A label behind this is what the answer is not."""
+_JOINED = re.compile(
+    r"\s*(?:[,/&+、，]|and|or|und|oder|y|o|u|e|et|ou|ve|veya|и|или|và|hoặc|و|أو|और|या|和|或|及)\s*", re.IGNORECASE
+)
+"""Between two labels that are both given."""
+_OPEN, _CLOSE = r"[(\[（【「]", r"[)\]）】」]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A label at one place of an answer, its brackets included."""
+
+    label: str
+    start: int
+    end: int
+    bracketed: bool
+
+
+def find_choice_letter(text: str, language: str, labels: Sequence[str]) -> str | None:
+    """Return the label among `labels` that an answer in `language` gives, None where it gives none or several."""
+    text = _DECORATION.sub("", _half_width(for_scoring(text))).strip()
+    found = _find_labels(text, language, tuple(labels))
+    words = re.search(r"\w(?:.*\w)?", text, re.DOTALL)
+    spelled = _spellings(tuple(labels), language).get(_fold(words[0])) if words else None
+    if spelled is not None:
+        return spelled
+    lines = [each for each in found if _begins_line(text, each)]
+    bracketed = [each for each in found if each.bracketed]
+    edges = [each for each in found if _is_edge(text, each)]
+    if (cued := _after_cue(text, found, language)) is not None:
+        return None if _is_one_of_several(text, cued, found) else cued.label
+    if (label := _only(lines)) is not None:
+        return label
+    if bracketed:
+        return _only(bracketed)
+    return _only(found) if edges else None
+
+
+def _half_width(text: str) -> str:
+    """Return `text` with full-width letters and digits as ASCII, circled and bracketed letters as "(B)"."""
+    plain = []
+    for each in text:
+        if "！" <= each <= "～":
+            plain.append(chr(ord(each) - 0xFEE0))
+        elif "Ⓐ" <= each <= "Ⓩ":
+            plain.append(f"({chr(ord(each) - ord('Ⓐ') + ord('A'))})")
+        elif "🄐" <= each <= "🄩":
+            plain.append(f"({chr(ord(each) - ord('🄐') + ord('A'))})")
+        else:
+            plain.append(each)
+    return "".join(plain)
+
+
+def _fold(label: str) -> str:
+    return _SAME.get(label, label).casefold()
+
+
+@lru_cache(maxsize=256)
+def _spellings(labels: tuple[str, ...], language: str) -> dict[str, str]:
+    """Return how labels may be written, case folded, each with its label: as itself, and as a letter of the script."""
+    known = {_fold(_half_width(label)): label for label in labels}
+    row = LANGUAGES.get(language)
+    if labels[: len(DEFAULT_LABELS)] == DEFAULT_LABELS[: len(labels)]:
+        for label, own in zip(labels, OWN_LETTERS.get(row.script, "") if row else "", strict=False):
+            if own.strip():
+                known.setdefault(_fold(own), label)
+    return known
+
+
+@lru_cache(maxsize=256)
+def _pattern(labels: tuple[str, ...], language: str) -> re.Pattern[str]:
+    known = _spellings(labels, language)
+    ways = {*known, *(variant for variant, kept in _SAME.items() if kept in known)}
+    words = "|".join(re.escape(each) for each in sorted(ways, key=len, reverse=True))
+    return re.compile(rf"({_OPEN}\s?)?({words})(\s?{_CLOSE})?", re.IGNORECASE)
+
+
+def _find_labels(text: str, language: str, labels: tuple[str, ...]) -> list[_Found]:
+    known = _spellings(labels, language)
+    found = []
+    for match in _pattern(labels, language).finditer(text):
+        label = known.get(_fold(match[2]))
+        bracketed = bool(match[1] and match[3])
+        if label is None or not (bracketed or _stands_alone(text, *match.span(2))):
+            continue
+        lower = match[2] != match[2].upper()
+        if not match[3] and lower and not _is_marked_off(text, match.end()):
+            continue
+        if not match[3] and _fold(match[2]) in _ONE_LETTER_WORDS and _is_word(text, match.end()):
+            continue
+        if _NOT.search(text[max(0, match.start() - _CUE_REACH) : match.start()]):
+            continue
+        found.append(_Found(label, match.start(), match.end(), bracketed))
+    return found
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no letter of the same script and no digit touches the text; Han characters are words by themselves."""
+    script = _script(text[start])
+    if script == "CJK":
+        return True
+    before, after = text[max(start - 1, 0) : start], text[end : end + 1]
+    if any(each.isdigit() or (script is not None and _script(each) == script) for each in (before, after) if each):
+        return False
+    in_initials = before == "." and text[max(start - 2, 0) : start - 1].isalpha()  # "U.S.A."
+    in_compound = before in ("'", "’", "-") or (after == "-" and text[end + 1 : end + 2].isalpha())
+    return not in_initials and not in_compound
+
+
+def _script(character: str) -> str | None:
+    if not (character.isalpha() or unicodedata.category(character).startswith("M")):
+        return None
+    return unicodedata.name(character, "").partition(" ")[0]
+
+
+def _is_marked_off(text: str, end: int) -> bool:
+    """Whether the answer, the line or a clause ends here: what a label in lower case must be followed by."""
+    return re.match(r"\s*(?:$|\n|[.,:;)\]!?。，：；、！？」）])", text[end:]) is not None
+
+
+def _is_word(text: str, end: int) -> bool:
+    """Whether a letter goes on to be a word of a sentence: another word follows that does not go on from a label."""
+    follows = re.match(r"[ \t]+([^\W\d_]+)", text[end:])
+    return follows is not None and follows[1].casefold() not in _FOLLOWERS
+
+
+def _begins_line(text: str, found: _Found) -> bool:
+    line = text.rfind("\n", 0, found.start) + 1
+    if text[line : found.start].strip(" \t-•>#"):
+        return False
+    return found.bracketed or re.match(r"\s?[.):、。]", text[found.end :]) is not None or text[found.end - 1] in ")]"
+
+
+def _is_edge(text: str, found: _Found) -> bool:
+    return not re.search(r"\w", text[: found.start]) or not re.search(r"\w", text[found.end :])
+
+
+def _is_one_of_several(text: str, cued: _Found, found: Sequence[_Found]) -> bool:
+    """Whether another label is given in the same breath: "A and B"."""
+    others = [each for each in found if each.start >= cued.end and each.label != cued.label]
+    return bool(others) and _JOINED.fullmatch(text[cued.end : others[0].start]) is not None
+
+
+def _after_cue(text: str, found: Sequence[_Found], language: str) -> _Found | None:
+    words = "|".join(re.escape(each) for each in {*ANSWER_WORDS.get(language, ()), *ANSWER_WORDS["en"]})
+    for cue in reversed(list(re.finditer(rf"(?:{words})", text, re.IGNORECASE))):
+        for each in found:
+            between = text[cue.end() : each.start]
+            if each.start >= cue.end() and len(between) <= _CUE_REACH and "\n" not in between.strip(" \t:\n"):
+                if re.search(r"[.。!?！？]\s", between):
+                    break
+                return each
+    return None
+
+
+def _only(found: Sequence[_Found]) -> str | None:
+    labels = {each.label for each in found}
+    return labels.pop() if len(labels) == 1 else None

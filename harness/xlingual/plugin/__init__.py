@@ -1,0 +1,54 @@
+"""The protocols that plugins fulfil.
+
+tasks      a Task yields examples; what it may do besides; the Tasks that functions make
+models     a Model answers requests; how it is loaded
+metrics    a Metric measures answers
+sources    a Source yields examples to learn from
+"""
+
+from .metrics import SHARE, Bounds, FloatArray, Metric
+from .models import LOCAL_OPTIONS, ExampleAware, Model, ModelOptions, Note, SupportsNotes, Trainable
+from .sources import Asker, Source, TextSource
+from .tasks import (
+    OWN_VARIANT,
+    Asking,
+    ChatTask,
+    ChoiceTask,
+    DataSource,
+    ExtractingTask,
+    GenerationTask,
+    GroupMember,
+    RewordableTask,
+    SelfScoredTask,
+    Task,
+    reword_spec,
+)
+
+__all__ = [
+    "LOCAL_OPTIONS",
+    "OWN_VARIANT",
+    "SHARE",
+    "Asker",
+    "Asking",
+    "Bounds",
+    "ChatTask",
+    "ChoiceTask",
+    "DataSource",
+    "ExampleAware",
+    "ExtractingTask",
+    "FloatArray",
+    "GenerationTask",
+    "GroupMember",
+    "Metric",
+    "Model",
+    "ModelOptions",
+    "Note",
+    "RewordableTask",
+    "SelfScoredTask",
+    "Source",
+    "SupportsNotes",
+    "Task",
+    "TextSource",
+    "Trainable",
+    "reword_spec",
+]

@@ -1,0 +1,132 @@
+"""What a model fulfils, and how it is loaded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ..records import Example, Failure, ModelSpec, Request, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """How to load a model; None leaves the choice to the backend."""
+
+    revision: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    """Rows answered together; no answer depends on it in float32."""
+    offline: bool = False
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+    """Runs code of the model's repository; only together with a 40-hex revision."""
+    server_python: str | None = None
+    """The interpreter of the environment that an inference server is installed in."""
+    server_args: tuple[str, ...] = ()
+    """Further arguments of the server that is started for the model."""
+    engine: str | None = None
+    """How a local model generates: packed, static or paged."""
+    deterministic: bool = False
+    """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
+    chat_template: str | None = None
+    """The name of one of several chat templates of the tokenizer."""
+    thinking_end: str | None = None
+    """The text that ends the model's thinking, where its chat template does not tell."""
+    max_model_len: int | None = None
+    """Tokens of prompt and answer together, where the backend does not know or less is wanted."""
+    extra_body: str | None = None
+    """JSON object that is merged into every request to a server."""
+    headers: tuple[str, ...] = ()
+    """"NAME: VALUE", sent with every request to a server."""
+    timeout: float | None = None
+    """Seconds that a server may take for one answer."""
+    concurrency: int | None = None
+    """Requests at once to a server."""
+    key_env: str | None = None
+    """The environment variable that holds the server's key."""
+
+
+LOCAL_OPTIONS = (
+    "revision", "dtype", "device", "batch_size", "allow_pickle", "trust_remote_code", "engine", "deterministic",
+    "chat_template", "thinking_end", "max_model_len",
+)  # fmt: skip
+"""Fields of ModelOptions for models that are computed in this process."""
+
+
+class Model(Protocol):
+    """A model that answers requests; batching, devices, retries and concurrency are its own affair."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Which model; known without loading weights."""
+        ...
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        """Return the prompt tokens of each request as the model will see it, or None where it cannot be known.
+
+        Those of the longest choice are counted among them.
+        """
+        ...
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer every request once, in any order, each as soon as it is finished; a failure is a response too.
+
+        A model that cannot score choices answers requests that have them with a Failure, or raises ModelError before it
+        has asked anything.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the model holds; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class ExampleAware(Protocol):
+    """A model that is shown the examples behind its requests: the oracle and others for tests, never a real one."""
+
+    def see(self, examples: Mapping[str, Example]) -> None:
+        """Take the example of each request key; called before `answer`."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that can be tuned: its tokens, just as `answer` sees them, and where its weights lie."""
+
+    def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
+        """Return the tokens of each prompt, in order, or why there are none."""
+        ...
+
+    def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of each answer as they are to be learnt, encoded apart from any prompt, end token last."""
+        ...
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Return the text of tokens, special ones shown."""
+        ...
+
+    def weights(self) -> Path:
+        """Return the folder of configuration and weights in the transformers layout, made or fetched where need be."""
+        ...
+
+    def tokenizer_files(self) -> Path:
+        """Return the folder of the tokenizer's files, chat template included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note on its way from a worker process."""
+
+    text: str
+
+
+@runtime_checkable
+class SupportsNotes(Protocol):
+    """A model that reports what happens while it answers: that memory was short, that a device was lost."""
+
+    def on_note(self, note: Callable[[str], None]) -> None:
+        """Take the function that takes notes; called before `answer`."""
+        ...

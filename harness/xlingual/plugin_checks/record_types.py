@@ -1,0 +1,143 @@
+"""Whether a record holds what its fields are annotated with: Python does not look, and a text is a sequence of texts.
+
+record_fault(Example(..., targets="Paris"), Example)      "targets must be a tuple of texts, got the text 'Paris'"
+"""
+
+import dataclasses
+import enum
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TypeAlias, Union
+
+Check: TypeAlias = Callable[[object], str | None]
+"""Returns what a value must be, None where it is that."""
+
+_PLAIN = {str: "a text", int: "a whole number", float: "a finite number", bool: "True or False"}
+_SEVERAL = {str: "texts", int: "whole numbers", float: "finite numbers", bool: "truth values"}
+_SHOWN = 40
+"""Characters of a wrong value that are shown."""
+
+
+def record_fault(value: object, kind: type, *, called: str = "") -> str | None:
+    """Return what is wrong with `value`, which is to be a record of class `kind`; None where nothing is.
+
+    `called` is what the value is called in the message: "examples() must return Examples, got None".
+    """
+    if not isinstance(value, kind):
+        return f"{called or 'it'} must be {_one(kind)}, got {describe_value(value)}"
+    for name, check in _field_checks(kind):
+        found = getattr(value, name)
+        if (wanted := check(found)) is not None:
+            if isinstance(found, tuple) and (inner := _inner_fault(name, found)) is not None:
+                return inner
+            if dataclasses.is_dataclass(found) and (inner := record_fault(found, type(found))) is not None:
+                return f"{name}.{inner}"
+            return f"{name} must be {wanted}, got {describe_value(found)}"
+    return None
+
+
+def _inner_fault(name: str, values: tuple[object, ...]) -> str | None:
+    """Return what is wrong inside the first record of a tuple that is not right."""
+    for index, each in enumerate(values):
+        if dataclasses.is_dataclass(each) and (inner := record_fault(each, type(each))) is not None:
+            return f"{name}[{index}].{inner}"
+    return None
+
+
+@lru_cache(maxsize=64)
+def _field_checks(kind: type) -> tuple[tuple[str, Check], ...]:
+    hints = typing.get_type_hints(kind)
+    return tuple((each.name, make_check(hints[each.name])) for each in dataclasses.fields(kind))
+
+
+def make_check(kind: object) -> Check:
+    """Return the check of an annotation: of a plain type, an enumeration, a record, a tuple, a mapping or a union."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _check_union([make_check(each) for each in arguments])
+    if origin is tuple:
+        return _check_tuple(arguments)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _check_mapping(arguments)
+    if kind is types.NoneType:
+        return lambda value: None if value is None else "None"
+    if kind is float:
+        return lambda value: None if _is_number(value) else _PLAIN[float]
+    if kind is int:
+        return lambda value: None if isinstance(value, int) and not isinstance(value, bool) else _PLAIN[int]
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return lambda value: None if isinstance(value, kind) and record_fault(value, kind) is None else _one(kind)
+    expected = typing.cast(type, kind)
+    return lambda value: None if isinstance(value, expected) else _one(expected)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_union(checks: list[Check]) -> Check:
+    def check(value: object) -> str | None:
+        wanted = [each(value) for each in checks]
+        return None if None in wanted else " or ".join(dict.fromkeys(filter(None, wanted)))
+
+    return check
+
+
+def _check_tuple(arguments: tuple[object, ...]) -> Check:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        inner = make_check(arguments[0])
+        wanted = f"a tuple of {_several(arguments[0])}"
+        return lambda value: None if isinstance(value, tuple) and not any(map(inner, value)) else wanted
+    checks = [make_check(each) for each in arguments]
+
+    def check(value: object) -> str | None:
+        right = isinstance(value, tuple) and len(value) == len(checks)
+        right = right and not any(each(item) for each, item in zip(checks, typing.cast("tuple[object]", value)))  # noqa: B905
+        return None if right else f"a tuple of {len(checks)} values"
+
+    return check
+
+
+def _check_mapping(arguments: tuple[object, ...]) -> Check:
+    key, item = make_check(arguments[0]), make_check(arguments[1])
+    wanted = f"a mapping of {_several(arguments[0])} to {_several(arguments[1])}"
+
+    def check(value: object) -> str | None:
+        right = isinstance(value, Mapping) and not any(map(key, value)) and not any(map(item, value.values()))
+        return None if right else wanted
+
+    return check
+
+
+def _one(kind: type) -> str:
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    name = kind.__name__
+    article = "" if name.endswith("s") else "an " if name[0] in "AEIOU" else "a "
+    values = f" ({', '.join(repr(each.value) for each in kind)})" if issubclass(kind, enum.Enum) else ""
+    return f"{article}{name}{values}"
+
+
+def _several(kind: object) -> str:
+    if isinstance(kind, type):
+        return _SEVERAL.get(kind, f"{kind.__name__} records")
+    return "values"
+
+
+def describe_value(value: object) -> str:
+    """Return what a wrong value is, for a message: "the text 'Paris'", "a list"."""
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return f"the text {value if len(value) <= _SHOWN else value[:_SHOWN] + '...'!r}"
+    if isinstance(value, int | float):
+        return f"the number {str(value)[:_SHOWN]}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    kinds = sorted({type(each).__name__ for each in value}) if isinstance(value, tuple | list) else []
+    held = f" of {' and '.join(kinds[:3])}" if kinds else ""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}{held}"

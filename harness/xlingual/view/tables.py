@@ -1,0 +1,220 @@
+"""Models by tasks, a table a family: which run stands in which cell, and what is said beside the numbers.
+
+A row is a model, asked in one way. What a run does otherwise than the column's reference (board.comparison) makes a row
+of its own, marked with the difference in words: nothing unlike ever stands unmarked beside another number.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..board.assembly import label_models, make_cell
+from ..board.collection import CollectedRun
+from ..board.comparison import choose_reference, find_differences, find_estimate, run_signature
+from ..board.rows import CellState
+from ..board.spec import RATES
+from ..identity import Json
+from ..languages import LANGUAGES
+from ..metrics import LOWER_SUFFIX
+from ..records import Protocol, RunRecord
+from ..serial import to_json
+from .provenance import clean_text
+
+CONTROLS = frozenset({"echo", "oracle"})
+"""Backends that are no models: the floor and the ceiling of a table, kept apart."""
+_WORDS = 100
+"""Characters of a difference that are shown."""
+_HASHED = frozenset({"data", "prompts"})
+_UNSAID = frozenset({"task", "data", "prompts", "n", "limit"})
+"""Fields of a protocol that a table says of each column, or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewRow:
+    """A model, asked in one way."""
+
+    model: str
+    fingerprint: str
+    control: bool
+    notes: tuple[str, ...]
+    """Why it does not compare: differences in words, a limit."""
+    runs: tuple[int | None, ...]
+    """By column, an index into the runs of the page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewColumn:
+    """One task."""
+
+    task: str
+    variant: str
+    language: str
+    lang: str
+    """Its tag for browsers, which choose letter shapes and line breaks by it."""
+    name: str
+    """Of the language, in English; the code where we do not know it."""
+    n: int
+    reference: int
+    """Index of the run that others are compared with."""
+    protocol: tuple[str, ...]
+    """Of the reference, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewMetric:
+    """A metric that runs of a table have."""
+
+    name: str
+    higher_is_better: bool
+    bounded: bool
+    """Whether all its values lie between 0 and 100."""
+    signatures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewTable:
+    """One family on real or on sample data."""
+
+    family: str
+    sample: bool
+    metrics: tuple[ViewMetric, ...]
+    """The main one first."""
+    columns: tuple[ViewColumn, ...]
+    rows: tuple[ViewRow, ...]
+
+
+def build_tables(runs: Sequence[CollectedRun]) -> tuple[ViewTable, ...]:
+    """Arrange runs in tables; cells hold their indexes."""
+    labels = label_models(run.record for run in runs)
+    groups: dict[tuple[bool, str], list[int]] = {}
+    for index, run in enumerate(runs):
+        groups.setdefault((run.sample, run.record.protocol.task.partition("/")[0]), []).append(index)
+    return tuple(_build(runs, labels, *group, indexes) for group, indexes in sorted(groups.items()))
+
+
+def _build(
+    runs: Sequence[CollectedRun], labels: Mapping[str, str], sample: bool, family: str, indexes: Sequence[int]
+) -> ViewTable:
+    votes = Counter(runs[index].record.main_metric for index in indexes)
+    main = min(votes, key=lambda metric: (-votes[metric], metric))
+    tasks: dict[str, list[int]] = {}
+    for index in sorted(indexes, key=lambda index: (runs[index].record.protocol.task, runs[index].where)):
+        tasks.setdefault(runs[index].record.protocol.task, []).append(index)
+    cells: dict[tuple[str, tuple[str, ...]], dict[str, int]] = {}
+    references = {task: choose_reference([runs[index] for index in found], main) for task, found in tasks.items()}
+    for task, found in tasks.items():
+        for index in sorted(found, key=lambda index: (-runs[index].finished.timestamp(), runs[index].where)):
+            record = runs[index].record
+            notes = _notes(record, references[task].record, main)
+            row, number = (record.model.fingerprint, notes), 1
+            while task in cells.get(row, {}):
+                number += 1
+                row = (record.model.fingerprint, (*notes, f"another run ({number})"))
+            cells.setdefault(row, {})[task] = index
+    rows = [
+        ViewRow(
+            model=clean_text(labels[fingerprint]) or "(no name)",
+            fingerprint=fingerprint,
+            control=runs[next(iter(found.values()))].record.model.backend in CONTROLS,
+            notes=notes,
+            runs=tuple(found.get(task) for task in tasks),
+        )
+        for (fingerprint, notes), found in cells.items()
+    ]
+    return ViewTable(
+        family=family,
+        sample=sample,
+        metrics=_metrics([runs[index].record for index in indexes], main),
+        columns=tuple(
+            _column(references[task].record, _find(runs, found, references[task])) for task, found in tasks.items()
+        ),
+        rows=tuple(sorted(rows, key=lambda row: (row.control, len(row.notes), row.model, row.fingerprint, row.notes))),
+    )
+
+
+def _notes(record: RunRecord, reference: RunRecord, metric: str) -> tuple[str, ...]:
+    notes = [] if record.protocol.limit is None else [f"limited to examples {record.protocol.limit}"]
+    for each in find_differences(record, reference, metric):
+        words = f"other {each.field}" if each.field in _HASHED else f"{each.field}: {each.run}, not {each.ranked}"
+        notes.append(clean_text(words)[:_WORDS])
+    return tuple(notes)
+
+
+def _find(runs: Sequence[CollectedRun], indexes: Sequence[int], wanted: CollectedRun) -> int:
+    return next(index for index in indexes if runs[index] is wanted)
+
+
+def _column(record: RunRecord, reference: int) -> ViewColumn:
+    language = LANGUAGES.get(record.language)
+    return ViewColumn(
+        task=record.protocol.task,
+        variant=record.protocol.task.partition("/")[2],
+        language=record.language,
+        lang=language_tag(record.language),
+        name=language.name if language else record.language,
+        n=record.protocol.n,
+        reference=reference,
+        protocol=describe_protocol(record.protocol),
+    )
+
+
+def language_tag(code: str) -> str:
+    """Return the BCP 47 tag of a language of ours, "" for any other."""
+    if code not in LANGUAGES:
+        return ""
+    script = LANGUAGES[code].script
+    return f"zh-{script}" if script in ("Hans", "Hant") else code
+
+
+def describe_protocol(protocol: Protocol) -> tuple[str, ...]:
+    """Return what is set in a protocol, as "name: value"; what each column has of its own is left out."""
+    data = to_json(protocol)
+    fields = data.items() if isinstance(data, dict) else ()
+    return tuple(
+        clean_text(f"{name}: {_show(value)}")[:_WORDS]
+        for name, value in fields
+        if name not in _UNSAID and value not in (None, False)
+    )
+
+
+def _show(value: Json) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_show(item)}" for name, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return " ".join(repr(item) if isinstance(item, str) else str(item) for item in value)
+    return str(value)
+
+
+def _metrics(records: Sequence[RunRecord], main: str) -> tuple[ViewMetric, ...]:
+    names = dict.fromkeys([main, *(estimate.metric for record in records for estimate in record.estimates)])
+    return tuple(_metric(name, records) for name in names)
+
+
+def _metric(name: str, records: Sequence[RunRecord]) -> ViewMetric:
+    found = [estimate for record in records if (estimate := find_estimate(record, name)) is not None]
+    return ViewMetric(
+        name=name,
+        higher_is_better=is_higher_better(name, records),
+        bounded=all(estimate.bounds is None for estimate in found),
+        signatures=tuple(sorted({estimate.signature for estimate in found if estimate.value is not None})),
+    )
+
+
+def is_higher_better(metric: str, records: Sequence[RunRecord]) -> bool:
+    """Return the direction of a metric, as records say it; by its name where they are from before it was recorded."""
+    for record in records:
+        estimate = find_estimate(record, metric)
+        if estimate is not None and estimate.higher_is_better is not None:
+            return estimate.higher_is_better
+    return metric not in RATES and not metric.endswith(LOWER_SUFFIX)
+
+
+def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None) -> Json:
+    """Return one number of a run for the page: value, low, high, n, state, and the reason or remark beside it."""
+    cell = make_cell(record, metric)
+    reason = cell.reason
+    if reference is not None and cell.state is not CellState.NOT_COMPUTED:
+        mine, theirs = run_signature(record, metric), run_signature(reference, metric)
+        if mine.get("metric signature") != theirs.get("metric signature", mine.get("metric signature")):
+            reason = "other metric signature"
+    return [cell.value, cell.low, cell.high, cell.n, cell.state.value, None if reason is None else clean_text(reason)]

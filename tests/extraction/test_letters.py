@@ -1,0 +1,76 @@
+"""The letter of a choice: the forms that models answer in, and the letters that are words."""
+
+import pytest
+
+from xlingual.extraction import extract_answer
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        # The whole answer.
+        ("B", "B"), ("b", "B"), ("(B)", "B"), ("(b)", "B"), ("B.", "B"), ("B)", "B"), (" **B** ", "B"), ("[B]", "B"),
+        ("Ｂ", "B"), ("（Ｂ）", "B"), ("Ⓑ", "B"), (r"$\boxed{D}$", "D"), (r"\boxed{\text{D}}", "D"), ("a", "A"),
+        # After an answer word; the last one counts.
+        ("Answer: B", "B"), ("**Answer:** C", "C"), ("answer is (b)", "B"), ("The answer is b.", "B"),
+        ("The answer is **B**", "B"), ("The correct answer is (C), because (A) is wrong.", "C"), ("Option A", "A"),
+        ("The correct answer to the question is option (D).", "D"), ("Answer:\nB", "B"), ("Answer:\n\n(B) foo", "B"),
+        ("A. x\nB. y\nC. z\nAnswer: C", "C"), ("My first answer was A. The answer is D.", "D"),
+        ("The answer is A.", "A"), ("The answer is A because it barks", "A"), ("Answer: A, the dog", "A"),
+        ("Answer: A, B is wrong", None),
+        # Lines that begin with a label.
+        ("(B) Paris", "B"), ("B. Paris", "B"), ("D) all of them", "D"), ("C: the third", "C"),
+        ("It says so in the text.\nB. Paris", "B"), ("- **B.** Paris", "B"),
+        # The first or the last word.
+        ("B is right", "B"), ("C, since it is", "C"), ("I think B", "B"), ("A because it barks", "A"),
+        ("That must be (B), of course", "B"),
+        # A letter that is a word, or part of one, is no label.
+        ("A dog is an animal.", None), ("The answer is a dog.", None), ("Answer: A dog", None), ("I think a cat", None),
+        ("vitamins", None), ("U.S.A.", None), ("Neither", None), ("", None), ("E", None), ("A-frame", None),
+        ("A) Paris", "A"), ("a) Paris", "A"), ("The answer is not A but B", "B"), ("Since A is wrong, B.", None),
+        # Several are none.
+        ("The answers are A and B", None), ("Answer: A, B", None), ("Answer: (A) or (C)", None),
+        ("It could be A or B", None), ("both (A) and (B)", None), ("A. x\nB. y\nC. z", None),
+    ],
+)  # fmt: skip
+def test_english(text: str, letter: str | None) -> None:
+    assert extract_answer("choice_letter", "en", text) == letter
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "letter"),
+    [
+        ("ar", "ب", "B"), ("ar", "أ", "A"), ("ar", "ا", "A"), ("ar", "الجواب: ب", "B"), ("ar", "الإجابة: (ج)", "C"),
+        ("ar", "الإجابة الصحيحة هي د.", "D"), ("ar", "الإجابة: B", "B"), ("ar", "بيت", None),
+        ("zh", "答案是乙", "B"), ("zh", "答案：B", "B"), ("zh", "选B。", "B"), ("zh", "选项C是正确的", "C"),
+        ("zh", "Ｄ", "D"), ("ja", "答えはCです。", "C"), ("ko", "정답은 B입니다.", "B"), ("th", "คำตอบคือ B", "B"),
+        ("hi", "उत्तर: ख", "B"), ("hi", "सही उत्तर (C) है", "C"), ("bn", "উত্তর: গ", "C"),
+        ("el", "Απάντηση: Γ", "C"), ("el", "Α", "A"), ("el", "Η σωστή απάντηση είναι το Δ.", "D"),
+        ("ru", "Ответ: Б", "B"), ("ru", "Ответ: Г.", "D"), ("ru", "А потом пришёл он", None), ("ru", "Ответ: B", "B"),
+        ("tr", "Doğru cevap B şıkkıdır.", "B"), ("tr", "Cevap: A", "A"), ("vi", "Đáp án đúng là D", "D"),
+        ("es", "A mi juicio, la respuesta es C", "C"), ("pt", "A resposta é B", "B"), ("hu", "A válasz: C", "C"),
+        ("de", "Die Antwort lautet (B).", "B"), ("fr", "La réponse est la C.", "C"), ("pl", "Odpowiedź: A.", "A"),
+    ],
+)  # fmt: skip
+def test_languages(language: str, text: str, letter: str | None) -> None:
+    assert extract_answer("choice_letter", language, text) == letter
+
+
+@pytest.mark.parametrize(
+    ("labels", "language", "text", "label"),
+    [
+        ("甲乙丙丁", "zh", "答案是丙。", "丙"),
+        ("АБВГ", "ru", "Ответ: В", "В"),
+        ("АБВГ", "ru", "ответ в", "В"),
+        ("ΑΒΓΔ", "el", "(γ)", "Γ"),
+        ("أبجد", "ar", "(ا)", "أ"),
+        ("1234", "en", "The answer is 3.", "3"),
+        ("1234", "en", "It has 12 legs", None),
+        ("ABCDEFGHIJ", "en", "The answer is (I).", "I"),
+        ("ABCDEFGHIJ", "en", "I think so", None),
+        ("CDAB", "en", "Answer: D", "D"),
+    ],
+)
+def test_labels_of_the_task(labels: str, language: str, text: str, label: str | None) -> None:
+    assert extract_answer(f"choice_letter:{labels}", language, text) == label
+    assert extract_answer("choice_letter", language, text, tuple(labels)) == label
