@@ -88,6 +88,10 @@ def test_one_right_answer_more_is_no_rank(tmp_path: Path) -> None:
     assert table.tests is not None
     assert table.tests.detectable is not None
     assert 4 < table.tests.detectable < 20
+    same = table_of([save_run(tmp_path, name, "zh", first) for name in ("c", "d")])
+    assert same.tests is not None
+    assert same.tests.detectable is not None
+    assert same.tests.detectable > 4, "that two models never differed in 62 questions is no proof of any precision"
 
 
 def test_ranks_are_those_that_the_differences_allow(tmp_path: Path) -> None:
@@ -221,3 +225,12 @@ def test_the_headline_over_two_benchmarks_is_one_command(tmp_path: Path) -> None
     page = board_markdown(board, command="x")
     assert "## xquad and mlqa together: containment" in page
     assert build_board(spec, dataclasses.replace(collect(), runs=tuple(runs))).headlines == ()
+
+
+def test_too_few_clusters_rank_by_average_and_say_so(tmp_path: Path) -> None:
+    runs = [save_run(tmp_path, name, "ar", scores) for name, scores in (("a", [1.0] * 5), ("b", [1.0, 0, 0, 0, 0]))]
+    board = build_board(make_spec(), dataclasses.replace(collect(), runs=tuple(runs)))
+    assert [(row.model, row.rank, row.rank_low) for row in board.tables[0].rows] == [("a", 1, None), ("b", 2, None)]
+    page = board_markdown(board, command="x")
+    assert "- Ranks by average alone: too few clusters that all models were scored on." in page
+    assert "| **100.0** [" in page

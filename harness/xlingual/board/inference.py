@@ -17,6 +17,7 @@ from ..metrics import find_metric
 from ..plugin import FloatArray, Metric
 from ..statistics.clusters import FEWEST_CLUSTERS
 from ..statistics.multiple import detectable_difference, holm, rank_limits
+from ..statistics.paired import unseen_variance
 from ..statistics.parallel import (
     JointUnits,
     Scored,
@@ -151,7 +152,8 @@ def _by_signs(units: JointUnits, sums: Sequence[Sequence[FloatArray]]) -> _Pairs
     for i, j in pairs:
         apart = parts[i] - parts[j]
         spread = apart - apart.sum() * weights
-        errors[i, j] = 100 * float(np.sqrt(units.count / (units.count - 1) * (spread**2).sum()))
+        own = units.count / (units.count - 1) * (spread**2).sum()
+        errors[i, j] = 100 * float(np.sqrt(own + unseen_variance(weights * counts[0])))
         if flipped is None:
             p_values[i, j] = sign_flip(np.rint(apart * scale))[0]
         else:

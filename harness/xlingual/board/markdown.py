@@ -201,12 +201,14 @@ def _explain_tests(table: BoardTable) -> list[str]:
         return ["- Values with 95% intervals."]
     if tests.note is not None:
         why = escape_markdown(tests.note, LINE_LENGTH)
-        return ["- Values with 95% intervals.", f"- No intervals of averages, and ranks by average alone: {why}."]
+        bare = "" if any(row.average_low is not None for row in table.rows) else "No intervals of averages, and ranks"
+        return ["- Values with 95% intervals.", f"- {bare or 'Ranks'} by average alone: {why}."]
     lines = ["- Values with 95% intervals; those of averages draw the items of parallel languages together."]
     if tests.detectable is not None:
         lines.append(
-            f"- Ranks are those that the differences allow: {tests.pairs} pairs, {tests.method}, {tests.clusters} "
-            "clusters, corrected by Holm's method. Models whose ranks overlap are not told apart."
+            f"- Ranks are those that the differences allow: {tests.pairs} pair{'s' if tests.pairs != 1 else ''}, "
+            f"{tests.method}, {tests.clusters} clusters, corrected by Holm's method. Models with ranks that overlap "
+            "are not told apart."
         )
         points = _show_value(tests.detectable)
         lines.append(f"- This table can tell two models apart from {points} points on (chance 80%, a single pair).")

@@ -46,8 +46,11 @@ def run_compare(options: CompareOptions) -> int:
         header.append("verdict")
         rows = [[*row, each.verdict.value] for row, each in zip(rows, found, strict=True)]
     show_table(f"{options.first} against {options.second}", header, rows)
-    for line in dict.fromkeys(_note(each) for each in found):
-        click.echo(line)
+    notes: dict[str, list[str]] = {}
+    for each in found:
+        notes.setdefault(_note(each), []).append(each.task)
+    for note, tasks in notes.items():
+        click.echo(note if len(notes) == 1 else f"{', '.join(dict.fromkeys(tasks))}: {note}")
     if options.fail_if_worse:
         by = f" by more than {margin:g} points" if margin else ""
         click.echo(f"{_sentence(verdict, options.first, options.second)}{by}")
@@ -76,7 +79,7 @@ def show_p(p: float) -> str:
 def _note(each: Comparison) -> str:
     units = {"group": "articles or documents", "cluster": "paragraphs", "example": "single examples"}
     power = "" if each.detectable is None else f"; shows differences from {each.detectable:.1f} points on (chance 80%)"
-    return f"{each.task}: {each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
+    return f"{each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
 
 
 COMMAND = click.Command(

@@ -136,17 +136,21 @@ def _of_shares(pair: _Pair, scores: Sequence[float]) -> Difference:
     return _describe(pair, scores, _Ends(*agreed, 100 * error), (p, p_behind), method)
 
 
-def _widened_error(differences: FloatArray, sizes: FloatArray) -> float:
-    """Return the standard error of a mean difference with one example more in favour of either model.
+def unseen_variance(sizes: FloatArray) -> float:
+    """Return what one example more in favour of either model adds to the variance of a mean difference.
 
     What was not seen in 24 examples may be there in the 25th (as of Bonett and Price 2012, in effective examples).
-    Where few clusters differ, intervals are at least that wide.
     """
+    effective = float(sizes.sum()) / (1 + (mean_cluster_size(sizes) - 1) * ASSUMED_CORRELATION)
+    return 2 / (effective + 2) ** 2
+
+
+def _widened_error(differences: FloatArray, sizes: FloatArray) -> float:
+    """Return the standard error of a mean difference, never zero: where few clusters differ, intervals are as wide."""
     clusters, count = len(sizes), float(sizes.sum())
     mean = float(differences.sum()) / count
     own = float(((differences - mean * sizes) ** 2).sum()) * clusters / (clusters - 1) / count**2
-    effective = count / (1 + (mean_cluster_size(sizes) - 1) * ASSUMED_CORRELATION)
-    return sqrt(own + 2 / (effective + 2) ** 2)
+    return sqrt(own + unseen_variance(sizes))
 
 
 def _of_formulas(metric: Metric, pair: _Pair, scores: Sequence[float]) -> Difference:
