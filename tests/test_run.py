@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.board.collection import read_run
-from xlingual.errors import DataError
+from xlingual.errors import AuthError, DataError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, Model, ModelOptions
 from xlingual.records import Example, ModelSpec, Request, Response, RunRecord
@@ -332,3 +332,55 @@ def test_what_a_model_tells_is_shown_and_kept_in_every_run(settings: RunSettings
     kept = [path.read_text(encoding="utf-8") for path in settings.out.rglob("notes.log")]
     assert len(kept) == 2
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z out of memory\n", text) for text in kept)
+
+
+@dataclass
+class Refusing:
+    """A model that answers some questions and is refused then; it learns of itself while it answers."""
+
+    spec: ModelSpec
+    answers: int
+
+    def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
+        return None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        for request in requests[: self.answers]:
+            self.spec = replace(self.spec, details={"served as": "another"})
+            yield Response(key=request.key, text="x", failure=None, finish=None, prompt_tokens=3, tokens=1)
+        if len(requests) > self.answers:
+            raise AuthError("the quota is used up", where="server")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_what_was_answered_is_recorded_when_the_server_refuses_the_rest(settings: RunSettings) -> None:
+    model = Refusing(replace(FORGETFUL, name="refusing"), 5)
+    with pytest.raises(AuthError, match="quota"):
+        _run(model, "xquad/en,flores101/en-zh", settings)
+    [path] = settings.out.rglob("results.json")
+    record = from_json(RunRecord, json.loads(path.read_text(encoding="utf-8")))
+    assert (record.protocol.task, record.counts.answered, record.counts.missing) == ("xquad/en", 5, 19)
+    assert record.model.details == {"served as": "another"}
+    model.answers = 100
+    records = _run(model, "xquad/en,flores101/en-zh", settings)
+    assert [each.counts.answered for each in records] == [24, 24]
+
+
+def test_what_a_model_told_of_itself_stays_when_nothing_is_asked(settings: RunSettings) -> None:
+    _run(Refusing(replace(FORGETFUL, name="refusing"), 100), "xquad/en", settings)
+    [again] = _run(Refusing(replace(FORGETFUL, name="refusing"), 100), "xquad/en", settings)
+    assert again.model.details == {"served as": "another"}
+
+
+def test_the_failures_of_a_run_are_counted_by_kind(settings: RunSettings, tmp_path: Path) -> None:
+    ids = _ids(settings)
+    lines = [{"id": name, "error": "busy"} if place < 3 else {"id": name, "prediction": "x"}
+             for place, name in enumerate(ids[:-1])]  # fmt: skip
+    [record] = _run(_scripted(tmp_path, lines), "xquad/en", settings)
+    assert record.counts.failures is not None
+    assert [(each.kind, each.count, each.example) for each in record.counts.failures] == [
+        ("scripted", 3, "busy"),
+        ("unscripted", 1, f"the script has no answer for {ids[-1]!r}"),
+    ]

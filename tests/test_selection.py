@@ -168,7 +168,7 @@ SERVER = "openai:m@http://127.0.0.1:9/v1"
         (SERVER, {"deterministic": True}, "--deterministic", "hf"),
         (SERVER, {"dtype": "float32"}, "--dtype", "hf"),
         (SERVER, {"server_args": ("--x",)}, "--server-arg", "serve, sglang, vllm can use it"),
-        (SERVER, {"chat_template": "rag"}, "--chat-template", "hf"),
+        (SERVER, {"chat_template": "rag"}, "--template", "hf"),
         (SERVER, {"trust_remote_code": True}, "--trust-remote-code", "hf"),
         ("smollm2", {"extra_body": "{}"}, "--extra-body", "openai"),
         ("hf:none", {"headers": ("A: b",)}, "--header", "openai"),

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from .answers import reading_of
-from .errors import DataError
+from .errors import AuthError, DataError, EnvironmentFault, XlingualError
 from .files import pretty_json, read_json, write_atomically
 from .groups import groups_of, write_groups
 from .identity import Json
@@ -18,7 +18,7 @@ from .question_settings import word_tasks
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
 from .run_summary import count_answers, sample_lines
 from .scoring import score_answers
-from .serial import to_json
+from .serial import from_json, to_json
 from .store import LOCK, Journal, is_half_moved, lock_folder, move_aside, open_journal, prepare_folder
 
 SCHEMA = 1
@@ -99,13 +99,35 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
             observer.note(f"{plan.name}: {note}")
     with open_plans(plans, settings.fresh, observer) as opened:
         _share_answers(opened)
+        fault: XlingualError | None = None
         try:
             ask_pending(model, opened, settings.max_errors, observer)
+        except (AuthError, EnvironmentFault, DataError) as error:
+            fault = error
         finally:
             observer.end()
-        records = [record_run(each) for each in opened]
+        records, broken = _record_all(opened, model)
+        if fault := fault or broken:
+            raise fault
     write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
     return records
+
+
+def _record_all(opened: Sequence[OpenPlan], model: Model) -> tuple[list[RunRecord], DataError | None]:
+    """Record every run that has any answer, and return the first fault of a task or metric that scores wrongly.
+
+    What ends a run in the middle, a refused key or a plugin that raises, so costs no other task its results.
+    """
+    records: list[RunRecord] = []
+    broken: DataError | None = None
+    for each in opened:
+        if not each.journal.responses and each.plan.fitted:
+            continue
+        try:
+            records.append(record_run(each, model.spec.details))
+        except DataError as error:
+            broken = broken or error
+    return records, broken
 
 
 @contextmanager
@@ -155,6 +177,16 @@ def _answered_with(folder: Path) -> dict[str, str]:
         if isinstance(versions, dict):
             return {name: str(version) for name, version in versions.items()}
     return {}
+
+
+def _details_before(plan: TaskPlan) -> Mapping[str, str]:
+    """Return what the record of an earlier command says of the model, {} where there is none of this very model."""
+    path = plan.folder / f"results{plan.suffix}.json"
+    try:
+        data = read_json(path) if path.is_file() else None
+        return from_json(RunRecord, data, where=str(path)).model.details or {} if data is not None else {}
+    except DataError:  # it is written anew
+        return {}
 
 
 def _add_versions(opened: OpenPlan, given: Mapping[str, str]) -> None:
@@ -254,16 +286,22 @@ def _overflow(request: Request) -> Response:
     return failed_response(request, failure)
 
 
-def record_run(opened: OpenPlan) -> RunRecord:
-    """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole."""
+def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> RunRecord:
+    """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole.
+
+    `details` are what the model knows of itself after its answers: a server tells its own name with them. What an
+    earlier command was told stays.
+    """
     plan, journal = opened.plan, opened.journal
+    known = {**(plan.model.details or {}), **_details_before(plan), **(details or {})}
+    model = replace(plan.model, details=known or None)
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)
     scores = score_answers(plan.task, plan.examples, responses, reading)
     record = RunRecord(
         schema=SCHEMA,
-        model=plan.model,
+        model=model,
         protocol=plan.protocol,
         language=plan.task.spec.language,
         template=plan.template,

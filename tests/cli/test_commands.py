@@ -1,6 +1,7 @@
 """The command line as users meet it: exit codes, one error line and one hint, machine output, dry runs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,47 @@ def test_names_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -
     _, _, err = _run(capsys, "tasks", "\x1b]0;owned\x07")
     assert "\x1b" not in err
     assert "\x07" not in err
+
+
+def test_prices_make_a_forecast_and_a_bill(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = _eval(tmp_path, "--price", "1,3")
+    _, out, _ = _run(capsys, *command, "--dry-run")
+    assert re.search(r"^  costs about 0\.\d+ to 0\.\d+, by the prices of --price", out, re.MULTILINE), out
+    assert "what oracle cost is not known: it does not count tokens" in _run(capsys, *command)[2]
+    code, _, error = _run(capsys, *_eval(tmp_path, "--price", "1,x"))
+    assert (code, error.startswith("error: --price")) == (2, True)
+
+
+def test_wordings_are_shown_apart_with_their_spread(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["eval", "-m", "echo", "-t", "xquad/en,xquad/zh", *SAMPLE, "-o", str(tmp_path)]
+    code, out, _ = _run(capsys, *command, "--variants", "all", "--prompt-language", "en")
+    assert code == 0
+    for name in ("xquad/en ", "xquad/en (question-first)", "xquad/zh (en)", "xquad/zh (en, no-instruction)"):
+        assert f"| {name}" in out
+    assert "spread over wordings" in out
+    assert "| echo | xquad/zh | containment | 3 | 0.0 | 0.0 | 0.0 | 0.0 |" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("--temperature", "-1"), "--temperature"),
+        (("--top-p", "0.5"), "--top-p"),
+        (("--top-p", "2"), "--top-p"),
+        (("--repeats", "2"), "--repeats"),
+        (("--thinking", "maybe"), "--thinking"),
+        (("--system", "@nowhere.txt"), "--system @nowhere.txt"),
+        (("--variants", "sideways"), "--variants"),
+        (("--prompt-language", "tr"), "--prompt-language"),
+        (("--extract", "last_numbr"), "extract"),
+        (("--max-thinking-tokens", "0"), "--max-thinking-tokens"),
+    ],
+)
+def test_wrong_words_of_the_protocol_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...], where: str
+) -> None:
+    code, _, error = _run(capsys, *_eval(tmp_path / "out", *words))
+    assert code == 2
+    assert where in error
+    assert "hint:" in error
+    assert not (tmp_path / "out").exists()

@@ -12,6 +12,7 @@ from ...files import pretty_json
 from ...groups import aggregate, groups_of
 from ...planning import RunSettings, run_folder
 from ...plugin import Model
+from ...pricing import read_prices
 from ...records import RunRecord
 from ...run import evaluate
 from ...selection import open_model, select_tasks, split_words, untouched_languages
@@ -21,7 +22,7 @@ from ..display import show_records
 from ..options import takes
 from ..progress import choose_observer
 from ..signals import orderly_signals
-from .endings import show_spread, warn
+from .endings import show_bill, show_spread, warn
 from .options import OPTIONS, EvalOptions, model_options, run_settings
 from .preview import show_plans
 
@@ -34,6 +35,7 @@ def run_evaluation(options: EvalOptions) -> int:
     settings = run_settings(options)
     languages = split_words(options.langs)
     tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
+    prices = None if options.price is None else read_prices(options.price)
     records: list[RunRecord] = []
     observer = choose_observer("none" if options.as_json else options.progress)
     for code in untouched_languages(tasks, languages):
@@ -41,7 +43,7 @@ def run_evaluation(options: EvalOptions) -> int:
     for number, word in enumerate(options.model, start=1):
         with closing(open_model(word, model_options(options))) as model, ExitStack() as endings:
             if options.dry_run:
-                show_plans(model, tasks, settings, as_json=options.as_json)
+                show_plans(model, tasks, settings, prices, as_json=options.as_json)
                 continue
             tracker = _open_tracker(options, settings, model)
             if tracker is not None:
@@ -54,6 +56,7 @@ def run_evaluation(options: EvalOptions) -> int:
     if options.dry_run:
         return 0
     warn(records)
+    show_bill(records, prices)
     groups = aggregate(groups_of(tasks), records)
     if options.as_json:
         shown = {"schema": 1, "runs": to_json(tuple(records))}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...board.thresholds import MOST_UNFINISHED
+from ...pricing import PriceTable, cost, format_money
 from ...records import Counts, Origin, RunRecord
 from .. import printable
 from ..display import show_table
@@ -48,6 +49,20 @@ def _of_thinking(counts: Counts) -> Iterator[str]:
         yield f"{counts.unfinished_thinking} answers ({share:.1f}%) ended while thinking and are unscored{hint}"
     if counts.unextracted:
         yield f"nothing could be extracted from {counts.unextracted} answers, which count as wrong"
+
+
+def show_bill(records: Sequence[RunRecord], prices: PriceTable | None) -> None:
+    """Say on stderr what the answers of each model cost; answers of earlier commands are among them."""
+    for name in dict.fromkeys(record.model.name for record in records) if prices is not None else ():
+        counts = [record.counts for record in records if record.model.name == name]
+        read = [each.prompt_tokens for each in counts if each.prompt_tokens is not None]
+        written = [each.tokens for each in counts if each.tokens is not None]
+        if not read or not written:
+            click.echo(printable(f"note: what {name} cost is not known: it does not count tokens"), err=True)
+            continue
+        amount = cost(prices.price_of(name), prompt_tokens=sum(read), tokens=sum(written)) if prices else 0.0
+        tokens = f"{sum(read):,} tokens read and {sum(written):,} written"
+        click.echo(printable(f"{name}: {format_money(amount)} for {tokens}"), err=True)
 
 
 def show_spread(records: Sequence[RunRecord]) -> None:

@@ -5,15 +5,18 @@ import click
 from ...files import pretty_json
 from ...planning import RunSettings, TaskPlan, plan_task
 from ...plugin import Model, Task
+from ...pricing import PriceTable, estimate_tokens, forecast, format_money
 from ...question_settings import word_tasks
 from ...serial import to_json
 from .. import printable
 
 
-def show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_json: bool) -> None:
-    """Print counts, limits and the first prompt of every task; nothing is asked."""
+def show_plans(
+    model: Model, tasks: list[Task], settings: RunSettings, prices: PriceTable | None, *, as_json: bool
+) -> None:
+    """Print counts, limits, the first prompt of every task and what it would cost; nothing is asked."""
     plans = [plan_task(task, model, settings) for task in word_tasks(tasks, settings.question)]
-    documents = [_describe(model, plan) for plan in plans]
+    documents = [_describe(model, plan, prices) for plan in plans]
     if as_json:
         click.echo(pretty_json({"schema": 1, "plans": to_json(documents)}), nl=False)
         return
@@ -27,6 +30,10 @@ def show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_jso
             f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut"
         )
         click.echo(f"  files: {', '.join(file.path for file in plan.files)}")
+        if isinstance(bill := document["cost"], dict):
+            about = "" if bill["counted"] else "about "
+            words = f"{about}{format_money(bill['least'])} to {format_money(bill['most'])}"
+            click.echo(f"  costs {words}, by the prices of {prices.where if prices else ''}")
         for note in plan.notes:
             click.echo(f"  note: {printable(note)}")
         for name, value in (plan.model.details or {}).items():
@@ -39,14 +46,31 @@ def show_plans(model: Model, tasks: list[Task], settings: RunSettings, *, as_jso
         click.echo()
 
 
-def _describe(model: Model, plan: TaskPlan) -> dict[str, object]:
+def _cost(plan: TaskPlan, prices: PriceTable | None, prompt_tokens: int | None) -> dict[str, object] | None:
+    """Return what a run would cost at least and at most; prompts are estimated where nobody counts them."""
+    if prices is None:
+        return None
+    requests = [fitted.request for fitted in plan.fitted]
+    texts = [message.text for request in requests for message in request.messages]
+    bill = forecast(
+        prices.price_of(plan.model.name),
+        prompt_tokens=estimate_tokens(texts) if prompt_tokens is None else prompt_tokens,
+        most_new_tokens=sum(each.max_new_tokens + (each.max_thinking_tokens or 0) for each in requests),
+        is_exact=prompt_tokens is not None,
+    )
+    return {"least": bill.least, "most": bill.most, "counted": bill.is_exact}
+
+
+def _describe(model: Model, plan: TaskPlan, prices: PriceTable | None) -> dict[str, object]:
     requests = [fitted.request for fitted in plan.fitted]
     counts = model.count_tokens(requests)
+    prompt_tokens = None if counts is None else sum(counts)
     return {
         "task": plan.name,
         "model": plan.model.name,
         "samples": len(requests),
-        "prompt_tokens": None if counts is None else sum(counts),
+        "prompt_tokens": prompt_tokens,
+        "cost": _cost(plan, prices, prompt_tokens),
         "max_new_tokens": plan.protocol.max_new_tokens,
         "notes": list(plan.notes),
         "details": dict(plan.model.details or {}),
