@@ -69,6 +69,7 @@ def sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: S
     for index, (example, fitted, response) in enumerate(zip(plan.examples, plan.fitted, responses, strict=True)):
         line: dict[str, Json] = {
             "id": example.id,
+            "group": example.group,
             "cluster": example.cluster,
             "targets": list(example.targets),
             "answer": None if response is None else response.text,
