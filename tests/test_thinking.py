@@ -41,6 +41,16 @@ from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, answer_start, find
         ("\u200b<think>THE PASSAGE", "THE PASSAGE", "", False),
         ("◁think▷THE PASSAGE◁/think▷no", "THE PASSAGE", "no", True),
         ("<|inner_prefix|>THE PASSAGE<|inner_suffix|>no", "THE PASSAGE", "no", True),
+        # What a family puts around the answer behind its thinking.
+        ("<think>a</think><answer>\nParis\n</answer>", "a", "Paris", True),
+        ("<think>a</think><answer>Paris", "a", "Paris", True),
+        ("<think>a</think><answer></answer>", "a", "", True),
+        ("<think>a</think><answer>Paris</answer> or <answer>Rome</answer>", "a",
+         "<answer>Paris</answer> or <answer>Rome</answer>", True),
+        ("<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>\nParis<|end_of_solution|>", "a", "Paris", True),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Paris<|END_RESPONSE|>", "a", "Paris", True),
+        ("<|channel|>final<|message|>Paris<|return|>", "", "Paris", True),
+        ("<answer>Paris</answer>", None, "<answer>Paris</answer>", True),
         # Thinking that begins after some text, and is cut off.
         ("no\n<think>THE PASSAGE", "THE PASSAGE", "no", True),
         ("<think>a</think>no <think>THE PASSAGE", "a\nTHE PASSAGE", "no", True),
@@ -95,3 +105,10 @@ def test_a_marker_that_only_ends_the_thinking() -> None:
     markers = (ThinkingMarkers(start="DONE", end="DONE"), *KNOWN_MARKERS)
     assert split_thinking("THE PASSAGE DONE Paris", markers).text == "Paris"
     assert split_thinking("DONE THE PASSAGE DONE Paris", markers).text == "Paris"
+
+
+def test_stop_strings_count_from_the_answer_in_its_frame() -> None:
+    text = "<think>a</think>\n<answer>\nParis\n</answer>"
+    start = answer_start(text)
+    assert start is not None
+    assert text[start:] == "\nParis\n</answer>"

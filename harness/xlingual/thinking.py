@@ -48,6 +48,16 @@ KNOWN_MARKERS = (
 """Of model families: Qwen and DeepSeek, Magistral, Command A, Seed-OSS, several, gpt-oss, OpenThinker, MedGemma, Kimi,
 Apertus."""
 
+ANSWER_FRAMES = (
+    ("<answer>", "</answer>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ("<|begin_of_box|>", "<|end_of_box|>"),
+)
+"""What some families put around the answer after their thinking: no part of it."""
+_TURN_ENDS = ("<|return|>", "<|end|>")
+"""Of gpt-oss, behind its answer, where a server or file keeps the tokens of its format."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitAnswer:
@@ -142,11 +152,21 @@ def _join(thoughts: Sequence[str], visible: Sequence[str], *, finished: bool) ->
     text = "".join(visible)
     if not thoughts:
         return SplitAnswer(thinking=None, text=text, finished=True)
+    text = _unframed(text.strip())
     return SplitAnswer(
-        thinking="\n".join(each.strip() for each in thoughts),
-        text=text.strip(),
-        finished=finished or bool(text.strip()),
+        thinking="\n".join(each.strip() for each in thoughts), text=text, finished=finished or bool(text)
     )
+
+
+def _unframed(text: str) -> str:
+    """Return an answer without what its family puts around it; the end may have been cut off."""
+    for end in _TURN_ENDS:
+        text = text.removesuffix(end).rstrip()
+    for begin, end in ANSWER_FRAMES:
+        inside = text.removeprefix(begin).removesuffix(end)
+        if text.startswith(begin) and end not in inside:
+            return inside.strip()
+    return text
 
 
 def answer_start(text: str, markers: Sequence[ThinkingMarkers] = KNOWN_MARKERS) -> int | None:
@@ -156,4 +176,10 @@ def answer_start(text: str, markers: Sequence[ThinkingMarkers] = KNOWN_MARKERS) 
     """
     if not split_thinking(text, markers).finished:
         return None
-    return max((each.end() for each in _pattern(tuple(each.end for each in markers)).finditer(text)), default=0)
+    start = max((each.end() for each in _pattern(tuple(each.end for each in markers)).finditer(text)), default=0)
+    if start:
+        rest = text[start:].lstrip()
+        start += next(
+            (text[start:].index(begin) + len(begin) for begin, _ in ANSWER_FRAMES if rest.startswith(begin)), 0
+        )
+    return start
