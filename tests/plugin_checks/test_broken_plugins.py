@@ -166,6 +166,10 @@ METRICS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("raises", [("return xl.MeanMetric(", "1 / 0; return xl.MeanMetric(")],
      r"words.py:9: metric words: ZeroDivisionError"),
     ("other-name", [('name="words"', 'name="word"')], r"is registered as 'words' and calls itself 'word'"),
+    *(
+        (f"scale-{each}", [("scale=1.0", f"scale={each}")], r"words.py:6: metric words: scale must be a finite number")
+        for each in ("0.0", 'float("nan")', 'float("inf")', '"1"', "True")
+    ),
     ("direction", [("higher_is_better=False", 'higher_is_better="no"')], r"higher_is_better must be True or False"),
     ("bounds", [("bounds=(0.0, None)", "bounds=(1.0, 0.0)")], r"bounds must be two numbers"),
     ("signature", [('return "mean:words|1"', "return None")],
