@@ -3,6 +3,7 @@
 import pytest
 
 from xlingual.errors import DataError
+from xlingual.extraction import extract_answer
 
 from .conftest import Declare
 
@@ -94,3 +95,13 @@ def test_faults(old: str, new: str, line: int | None, what: str, hint: str, decl
 def test_braces_of_a_pattern_are_its_own(declare: Declare) -> None:
     task = declare(('answer = "seas"', "answer = \"seas\"\nextract = 'regex:\\p{Lu}\\w{3}'"))["en"]
     assert task.spec.extract == "regex:\\p{Lu}\\w{3}"
+
+
+def test_words_are_texts_in_patterns(declare: Declare) -> None:
+    changes = [
+        ('answer_label = "Sea:"', 'answer_label = "Sea (short):"'),
+        ('answer = "seas"', 'answer = "seas"\nextract = "regex:{answer_label} (\\\\w+) > after:{answer_label}"'),
+    ]
+    task = declare(*changes)["en"]
+    assert task.spec.extract == r"regex:Sea \(short\): (\w+) > after:Sea (short):"
+    assert extract_answer(task.spec.extract.partition(" > ")[0], "en", "Sea (short): Baltic") == "Baltic"
