@@ -1,6 +1,7 @@
 """Options that several commands share, and the way from click's words to a record."""
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,10 @@ from ..errors import UsageError
 from ..plugin import DataSource
 
 Record = TypeVar("Record")
+MOST = 2**31 - 1
+"""Of counts and seeds: what servers, files and tokenizers can hold."""
+MOST_REPEATS = 10_000
+"""Answers to one question; all of a run's requests are held at once."""
 
 
 def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callable[..., int]:
@@ -19,6 +24,13 @@ def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callab
         return act(record(**parameters))
 
     return callback
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Refuse what is no number, the callback of options that take one: no range of click's leaves out nan."""
+    if value is not None and not isfinite(value):
+        raise click.BadParameter(f"{value} is no number to work with.")
+    return value
 
 
 _DATA_HELP = (

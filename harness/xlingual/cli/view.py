@@ -11,7 +11,7 @@ from ..board import collect_runs
 from ..errors import DataError, UsageError
 from ..view import ViewOptions, write_view
 from . import printable
-from .options import takes
+from .options import finite, takes
 
 MEGABYTE = 10**6
 PAGE = "view.html"
@@ -94,6 +94,7 @@ COMMAND = click.Command(
         click.Option(
             ["--texts"],
             type=click.FloatRange(min=0, max=2000),
+            callback=finite,
             default=64,
             show_default=True,
             metavar="MB",
