@@ -39,8 +39,10 @@ KNOWN_MARKERS = (
     ThinkingMarkers(start="<|channel|>analysis<|message|>", end="<|channel|>final<|message|>"),
     ThinkingMarkers(start="<|begin_of_thought|>", end="<|end_of_thought|>"),
     ThinkingMarkers(start="<unused94>thought\n", end="<unused95>"),
+    ThinkingMarkers(start="<|channel>thought\n", end="<channel|>"),
 )
-"""Of model families: Qwen and DeepSeek, Magistral, Command A, Seed-OSS, several, gpt-oss, OpenThinker, MedGemma."""
+"""Of model families: Qwen and DeepSeek, Magistral, Command A, Seed-OSS, several, gpt-oss, OpenThinker, MedGemma,
+Gemma 4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
