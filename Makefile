@@ -20,7 +20,7 @@ export XLINGUAL_MAKE_SCALE := $(value SCALE)
 export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 
-.PHONY: install eval tune xllama board bench bench-tune docs test test-slow check clean
+.PHONY: install eval tune xllama board view bench bench-tune docs test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -46,6 +46,10 @@ xllama: $(STAMP)
 
 board: $(STAMP)
 	@$(BIN)/xlingual board "$$XLINGUAL_MAKE_OUT"
+
+# The runs of OUT as one page to click through.
+view: $(STAMP)
+	@$(BIN)/xlingual view "$$XLINGUAL_MAKE_OUT"
 
 # Some 40 minutes of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
 bench: $(STAMP)

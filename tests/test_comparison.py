@@ -10,13 +10,14 @@ import pytest
 from xlingual.board import collect_runs
 from xlingual.cli import run_command
 from xlingual.cli.progress import SilentRunObserver
-from xlingual.comparison import compare_runs
+from xlingual.comparison import Verdict, compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, ModelOptions
 from xlingual.records import Response
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
+from xlingual.statistics.multiple import holm
 
 SAMPLE = DataSource(folder=None, sample=True, offline=True)
 
@@ -30,7 +31,10 @@ def _run(model: str, out: Path, tasks: str = "xquad/en,xquad/zh", *, shots: int 
 def test_a_model_against_itself_is_no_difference(tmp_path: Path) -> None:
     folder = _run("echo", tmp_path)
     for found in compare_runs(folder, folder, ["containment", "source_copy"]):
-        assert (found.difference, found.low, found.high, found.p, found.n) == (0.0, 0.0, 0.0, 1.0, 24)
+        assert (found.difference, found.p, found.p_holm, found.n) == (0.0, 1.0, 1.0, 24)
+        assert (found.ahead, found.behind, found.verdict) == (0, 0, Verdict.NOT_WORSE)
+        assert found.low is not None
+        assert found.low < 0, "24 questions are no proof that there is no difference"
 
 
 def test_the_oracle_is_ahead_of_the_echo(tmp_path: Path) -> None:
@@ -165,3 +169,93 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [each["difference"] for each in document["comparisons"]] == [100.0, 100.0]
     assert run_command(["compare", str(first), str(second)]) == 0
     assert "| xquad/en | containment | 100.0 |" in capsys.readouterr().out
+
+
+def _without_scores(folder: Path, keep: int) -> None:
+    """Take the statistics of all but the first `keep` samples out of a run, as if they had failed."""
+    for path in folder.rglob("samples.jsonl"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for line in lines[keep:]:
+            line["statistics"] = dict.fromkeys(line["statistics"])
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def test_both_models_are_shown_on_the_examples_that_they_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S11: the scores were those of each model's own examples, and their difference that of the shared ones."""
+    first, second = _run("oracle", tmp_path / "a", "xquad/en"), _run("oracle", tmp_path / "b", "xquad/en")
+    _without_scores(first, 14)
+    [found] = compare_runs(first, second, [])
+    assert (found.first, found.second, found.difference) == (100.0, 100.0, 0.0)
+    assert (found.n, found.examples, found.first_n, found.second_n) == (14, 24, 14, 24)
+    capsys.readouterr()
+    assert run_command(["compare", str(first), str(second)]) == 0
+    assert "| 14 of 24 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "verdict"),
+    [
+        (["oracle", "echo"], 0, "not worse"),
+        (["echo", "oracle"], 1, "worse"),
+        (["echo", "oracle", "--by", "120"], 0, "not worse"),
+        (["echo", "echo"], 0, "not worse"),
+        (["oracle", "echo", "--metric", "source_copy"], 0, "not worse"),
+        (["echo", "oracle", "--metric", "source_copy"], 1, "worse"),
+    ],
+)
+def test_a_regression_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, verdict: str
+) -> None:
+    folders = {name: _run(name, tmp_path / name, "xquad/en") for name in dict.fromkeys(words[:2])}
+    line = ["compare", *(str(folders[name]) for name in words[:2]), *words[2:], "--fail-if-worse"]
+    capsys.readouterr()
+    assert run_command(line) == code
+    assert f" is {verdict} than " in capsys.readouterr().out
+    assert run_command([*line, "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["exit_code"]) == (verdict, code)
+    assert document["by"] == (120.0 if "--by" in words else 0.0)
+
+
+def test_a_gate_that_cannot_tell_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = _run("echo", tmp_path / "a", "xquad/en"), _run("echo", tmp_path / "b", "xquad/en")
+    [path] = first.rglob("samples.jsonl")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for index in (3, 4):
+        lines[index]["statistics"]["containment"] = [1.0 - lines[index]["statistics"]["containment"][0], 1.0]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    capsys.readouterr()
+    codes = {
+        run_command(["compare", *map(str, pair), "--fail-if-worse"]) for pair in ((first, second), (second, first))
+    }
+    assert codes <= {0, 6}
+    assert 6 in codes
+    assert "\ncannot tell whether " in capsys.readouterr().out
+    assert run_command(["compare", str(first), str(second), "--by", "3"]) == 2
+    assert "hint: add --fail-if-worse" in capsys.readouterr().err
+
+
+def test_several_tasks_are_corrected_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """S13: of 12 languages of two equal models one is below 5% in 44% of draws."""
+    first, second = _run("oracle", tmp_path), _run("echo", tmp_path)
+    found = compare_runs(first, second, ["containment", "mlqa_f1"])
+    assert [each.p_holm for each in found] == holm([each.p for each in found])
+    assert max(each.p_holm for each in found) > max(each.p for each in found)
+    capsys.readouterr()
+    run_command(["compare", str(first), str(second)])
+    assert "| p | p (Holm) | n |" in capsys.readouterr().out
+
+
+def test_runs_from_before_samples_had_groups_compare_by_paragraph_or_by_the_other_ones_groups(tmp_path: Path) -> None:
+    first, second = _run("oracle", tmp_path, "xquad/en"), _run("echo", tmp_path, "xquad/en")
+    new = compare_runs(first, second, [])
+    for folder, expected in ((first, new), (second, None)):
+        [path] = folder.rglob("samples.jsonl")
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert all("group" in line for line in lines)
+        stripped = [{name: value for name, value in line.items() if name != "group"} for line in lines]
+        path.write_text("".join(json.dumps(line) + "\n" for line in stripped), encoding="utf-8")
+        old = compare_runs(first, second, [])
+        assert old == expected if expected is not None else old[0].clustered_by != "group"

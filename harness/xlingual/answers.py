@@ -75,10 +75,11 @@ def _split(response: Response, reading: AnswerReading) -> SplitAnswer:
     text = response.text or ""
     parts = split_thinking(text, reading.markers)
     if response.thinking is None:
-        # What is left of the budget after the thinking was nothing.
-        starved = parts.thinking is not None and not parts.text and response.finish is Finish.LENGTH
+        # What is left of the budget after the thinking was nothing; a server may count thoughts that it does not show.
+        thought = parts.thinking is not None or bool(response.thinking_tokens)
+        starved = thought and not parts.text.strip() and response.finish is Finish.LENGTH
         return replace(parts, finished=parts.finished and not starved)
-    thinking = "\n".join(filter(None, (response.thinking, parts.thinking)))
+    thinking = "\n".join(filter(None, (response.thinking.strip(), parts.thinking)))
     return SplitAnswer(thinking=thinking, text=parts.text, finished=parts.finished and bool(parts.text.strip()))
 
 

@@ -1,12 +1,12 @@
 """Two models on the same examples: differences with intervals and tests, from saved statistics alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
 from .errors import DataError, UsageError
-from .estimate import paired_difference
 from .files import read_json
 from .files.json_file import CHANGED
 from .identity import Json
@@ -15,29 +15,64 @@ from .metrics.repeats import NAME as REPEAT_METRIC
 from .records import Estimate, Protocol, RunRecord, Statistics
 from .scoring import mean_statistics
 from .serial import from_json
+from .statistics.multiple import holm
+from .statistics.paired import Difference, paired_difference
+from .statistics.signflip import ALPHA
 from .store import read_samples, walk_runs
 
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
 """Fields of a protocol that must be equal: all but the template, which suits each model."""
 
 
+class Verdict(StrEnum):
+    """Whether the first model is worse than the second."""
+
+    WORSE = "worse"
+    NOT_WORSE = "not worse"
+    CANNOT_TELL = "cannot tell"
+    """The examples are too few to say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One metric of one task: how far the first model is ahead of the second."""
+    """One metric of one task: how far the first model is ahead of the second on the examples that both were scored on.
+
+    Most fields are those of `statistics.paired.Difference`.
+    """
 
     task: str
     metric: str
     first: float
     second: float
+    """On the examples that both were scored on."""
     difference: float
     """First minus second, in points."""
     low: float | None
     high: float | None
-    """95% interval of the difference; None with fewer than two clusters."""
-    p: float | None
-    """Two-sided, of the paired bootstrap clustered by paragraph or sentence."""
+    """95% interval of the difference; None with too few clusters, see `method`."""
+    p: float
+    """Two-sided, of a difference as large as this if there is none."""
+    p_holm: float
+    """The same, corrected by Holm's method for all comparisons that were made together."""
     n: int
     """Examples that both were scored on."""
+    examples: int
+    """Examples of the task, scored or not."""
+    first_n: int
+    second_n: int
+    """Examples that each was scored on."""
+    clusters: int
+    clustered_by: str
+    """"group" (an article), "cluster" (a paragraph) or "example"."""
+    method: str
+    """How interval and p-value were found."""
+    ahead: int | None
+    behind: int | None
+    """Examples on which the first scored higher, and lower; None for BLEU and chrF."""
+    detectable: float | None
+    """Points from which on such examples would show a difference with a chance of 80%; None without an interval."""
+    verdict: Verdict
+    """Whether the first is worse by more than the margin, at 5% over all comparisons together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +83,10 @@ class SavedRun:
     samples: Mapping[str, Sequence[Mapping[str, Json]]]
 
 
-def compare_runs(first: Path, second: Path, metrics: Sequence[str]) -> list[Comparison]:
+def compare_runs(first: Path, second: Path, metrics: Sequence[str], margin: float = 0.0) -> list[Comparison]:
     """Compare two run folders, or all tasks that two folders of runs share, by `metrics` (none: each task's main one).
+
+    `margin` is how many points the first may lose without being called worse.
 
     Raises UsageError where they share no task, DataError where two runs of a task differ in more than the model.
     """
@@ -59,10 +96,39 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str]) -> list[Comp
         hint = f"the first has {', '.join(ours)}, the second {', '.join(theirs)}"
         raise UsageError("no task has a finished run in both", where=f"{first} and {second}", hint=hint)
     found: list[Comparison] = []
+    p_behind: list[float] = []
     for task in shared:
         pair = (_load(ours[task]), _load(theirs[task]))
-        found += [_compare(*pair, name) for name in metrics or (pair[0].record.main_metric,)]
-    return found
+        for name in metrics or (pair[0].record.main_metric,):
+            comparison, p = _compare(*pair, name, margin)
+            found.append(comparison)
+            p_behind.append(p)
+    corrected = holm([each.p for each in found])
+    sure = holm(p_behind)
+    return [
+        replace(each, p_holm=p, verdict=_judge(each, margin, sure=behind <= ALPHA))
+        for each, p, behind in zip(found, corrected, sure, strict=True)
+    ]
+
+
+def overall_verdict(comparisons: Sequence[Comparison]) -> Verdict:
+    """Return "worse" where one comparison says so, else "cannot tell" where one does, else "not worse"."""
+    found = {each.verdict for each in comparisons}
+    return next(each for each in (Verdict.WORSE, Verdict.CANNOT_TELL, Verdict.NOT_WORSE) if each in found)
+
+
+def _judge(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
+    """Say whether the first is worse; `sure`: its difference from minus the margin is no chance.
+
+    A first that is behind on no single example is not worse, however few examples there are.
+    """
+    higher = find_metric(comparison.metric, task=comparison.task).higher_is_better
+    if (comparison.behind if higher else comparison.ahead) == 0:
+        return Verdict.NOT_WORSE
+    if not sure:
+        return Verdict.CANNOT_TELL
+    lead = comparison.difference if higher else -comparison.difference
+    return Verdict.NOT_WORSE if lead > -margin else Verdict.WORSE
 
 
 def _runs_by_task(root: Path) -> dict[str, Path]:
@@ -89,7 +155,34 @@ def _load(folder: Path) -> SavedRun:
     return SavedRun(record, samples)
 
 
-def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
+def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> tuple[Comparison, float]:
+    """Return the comparison, and the p-value of the first being behind by just the margin."""
+    task = first.record.protocol.task
+    _check_alike(first, second, metric)
+    ids = list(first.samples)
+    rows = [
+        [mean_statistics([_statistics(each, metric) for each in run.samples[name]]) for name in ids]
+        for run in (first, second)
+    ]
+    if len({len(each) for row in rows for each in row if each is not None}) > 1:
+        raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
+    measure = find_metric(metric, task=task)
+    found = paired_difference(
+        measure,
+        rows[0],
+        rows[1],
+        [str(first.samples[each][0]["cluster"]) for each in ids],
+        groups=_groups(first, second, ids),
+        margin=margin if measure.higher_is_better else -margin,
+    )
+    if found is None:
+        raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
+    scored = [sum(each is not None for each in row) for row in rows]
+    return _describe(task, metric, found, (len(ids), scored[0], scored[1])), found.p_behind
+
+
+def _check_alike(first: SavedRun, second: SavedRun, metric: str) -> None:
+    """Raise UsageError for a metric that a run lacks, DataError where the runs differ in more than the model."""
     task = first.record.protocol.task
     if REPEAT_METRIC.fullmatch(metric):
         hint = "compare by the metric that it is made of"
@@ -102,28 +195,39 @@ def _compare(first: SavedRun, second: SavedRun, metric: str) -> Comparison:
         differing.append("the examples of their samples")
     if differing:
         raise DataError(f"the runs differ in {', '.join(differing)}", where=task, hint="evaluate both the same way")
-    ids = list(first.samples)
-    rows = [
-        [mean_statistics([_statistics(each, metric) for each in run.samples[name]]) for name in ids]
-        for run in (first, second)
-    ]
-    if len({len(each) for row in rows for each in row if each is not None}) > 1:
-        raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
-    clusters = [str(first.samples[each][0]["cluster"]) for each in ids]
-    found = paired_difference(find_metric(metric, task=task), rows[0], rows[1], clusters)
-    values = [estimate.value for estimate in estimates]
-    if found is None or values[0] is None or values[1] is None:
-        raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
+
+
+def _groups(first: SavedRun, second: SavedRun, ids: Sequence[str]) -> list[str] | None:
+    """Return the article of every example, from whichever run says it; None where both are from before they did."""
+    for run in (first, second):
+        found = [run.samples[each][0].get("group") for each in ids]
+        if all(isinstance(each, str) for each in found):
+            return [str(each) for each in found]
+    return None
+
+
+def _describe(task: str, metric: str, found: Difference, counts: tuple[int, int, int]) -> Comparison:
     return Comparison(
         task=task,
         metric=metric,
-        first=values[0],
-        second=values[1],
+        first=found.first,
+        second=found.second,
         difference=found.difference,
         low=found.low,
         high=found.high,
         p=found.p,
+        p_holm=found.p,
         n=found.n,
+        examples=counts[0],
+        first_n=counts[1],
+        second_n=counts[2],
+        clusters=found.clusters,
+        clustered_by=found.clustered_by,
+        method=found.method,
+        ahead=found.ahead,
+        behind=found.behind,
+        detectable=found.detectable,
+        verdict=Verdict.CANNOT_TELL,
     )
 
 

@@ -1,106 +1,129 @@
-"""Estimates of a metric with intervals from a bootstrap over clusters, and tests of two models on the same examples.
+"""A metric over a set of examples, with its interval: what `eval`, `score` and the boards show.
 
-Examples of one paragraph stand or fall together, so that whole clusters are drawn (Cameron, Gelbach and Miller 2008;
-for translation Koehn 2004). Metrics are formulas of sums, so that a resample is a weighting of the clusters' sums and
-1,000 of them cost one matrix product.
+Rates have Wilson's or the exact interval, formulas of sums (BLEU, chrF) one of resamples; see docs/statistics.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .errors import PluginError, XlingualError
+from .errors import XlingualError
 from .metrics import is_own
 from .plugin import SHARE, Bounds, FloatArray, Metric
-from .records import Estimate, Statistics
+from .records import NO_INTERVAL, Estimate, Statistics
+from .statistics.clusters import FEWEST_CLUSTERS, Level, Units, choose_units, number_units, read_values, sum_units
+from .statistics.paired import Difference, paired_difference
+from .statistics.quantiles import LEVEL
+from .statistics.rates import rate_interval
+from .statistics.resampling import FEWEST_RESAMPLED, RESAMPLES, expanded_interval, resample
+from .statistics.shares import is_share
 
-RESAMPLES = 1000
-LEVEL = 95.0
-"""Per cent of resamples inside an interval."""
-_CELLS = 4_000_000
-"""Draws held at once, so that memory does not grow with the data."""
-_ROUNDING = 1e-9
-"""Differences of scores below this are none."""
+__all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "paired_difference"]
+
+FEWEST_JUDGED = 10
+"""A metric that judges fewer examples than this, and fewer than half of 20 or more, is not computed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How much the first of two models is ahead on the examples that both were scored on."""
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Statistics of the scored examples, shape (examples, k), their sums over clusters, and what the clusters are."""
 
-    difference: float
-    """First minus second, in points of the metric."""
-    low: float | None
-    high: float | None
-    """95% interval; None with fewer than two clusters."""
-    p: float | None
-    """Two-sided, of a difference as large as this if there is none; None with fewer than two clusters."""
-    n: int
-    """Examples that both were scored on."""
+    values: FloatArray
+    sums: FloatArray
+    units: Units
 
 
 def estimate(
-    metric: Metric, language: str, statistics: Sequence[Statistics | None], clusters: Sequence[str], seed: int = 0
-) -> Estimate:
-    """Return `metric` over the examples that have statistics, with its 95% percentile interval.
-
-    `statistics` and `clusters` have one entry an example; an entry of None is an unscored example. The interval is
-    None with fewer than two clusters. The same arguments give the same numbers. Raises PluginError for statistics
-    that are not finite or not all of one length, which only a fault in the metric can give.
-    """
-    scored = [index for index, row in enumerate(statistics) if row is not None]
-    reason = metric.missing(language)
-    if reason is None and not scored:
-        reason = "no example could be scored" if statistics else "there are no examples"
-    if reason is not None:
-        return _without_value(metric, language, len(statistics), reason)
-    sums = _sum_clusters(metric, statistics, clusters, scored)
-    value = float(metric.combine(sums.sum(axis=0)))
-    if not np.isfinite(value):
-        return _without_value(metric, language, len(statistics), "the metric is undefined on these examples")
-    low, high = _interval(_resample(metric, [sums], seed)[0]) if len(sums) > 1 else (None, None)
-    return Estimate(
-        metric=metric.name,
-        value=value,
-        low=low,
-        high=high,
-        n=len(scored),
-        unscored=len(statistics) - len(scored),
-        signature=metric.signature(language),
-        reason=None,
-        **_declared(metric),
-    )
-
-
-def paired_difference(
     metric: Metric,
-    first: Sequence[Statistics | None],
-    second: Sequence[Statistics | None],
+    language: str,
+    statistics: Sequence[Statistics | None],
     clusters: Sequence[str],
     seed: int = 0,
-) -> Difference | None:
-    """Return how far `first` is ahead of `second` on the same examples, or None where no example has both.
+    *,
+    groups: Sequence[str] | None = None,
+) -> Estimate:
+    """Return `metric` over the examples that have statistics, with its 95% interval.
 
-    Both are resampled together, so that what is hard for both cancels out. The test shifts the resampled differences
-    to a mean of nothing and counts those as large as the one observed (Noreen 1989; Riezler and Maxwell 2005).
+    `statistics`, `clusters` and `groups` have one entry an example; statistics of None are an unscored example. Groups
+    (articles) are the clusters where there are enough of them. With too few clusters there is no interval, and
+    `interval` says so. The same arguments give the same numbers. Raises PluginError for statistics that are not
+    finite or not all of one length, which only a fault in the metric can give.
     """
-    both = [index for index, pair in enumerate(zip(first, second, strict=True)) if None not in pair]
-    if not both:
-        return None
-    sums = [_sum_clusters(metric, rows, clusters, both) for rows in (first, second)]
-    difference = float(metric.combine(sums[0].sum(axis=0)) - metric.combine(sums[1].sum(axis=0)))
-    if not np.isfinite(difference):
-        return None
-    if len(sums[0]) < 2:
-        return Difference(difference=difference, low=None, high=None, p=None, n=len(both))
-    ahead, behind = _resample(metric, sums, seed)
-    differences = ahead - behind
-    low, high = _interval(differences)
-    as_large = np.abs(differences - difference) >= abs(difference) - _ROUNDING
-    p = (1 + int(as_large.sum())) / (1 + RESAMPLES)
-    return Difference(difference=difference, low=low, high=high, p=p, n=len(both))
+    if len(clusters) != len(statistics):
+        raise XlingualError(f"{len(statistics)} examples but {len(clusters)} clusters", where=metric.name)
+    chosen = [index for index, row in enumerate(statistics) if row is not None]
+    reason = metric.missing(language) or _too_few(len(chosen), len(statistics))
+    if reason is not None:
+        return _without_value(metric, language, len(statistics), reason)
+    scored = _gather(metric, statistics, chosen, clusters, groups)
+    value = float(metric.combine(scored.sums.sum(axis=0)))
+    if not np.isfinite(value):
+        return _without_value(metric, language, len(statistics), "the metric is undefined on these examples")
+    found = Estimate(
+        metric=metric.name,
+        value=value,
+        low=None,
+        high=None,
+        n=len(chosen),
+        unscored=len(statistics) - len(chosen),
+        signature=metric.signature(language),
+        reason=None,
+        clusters=len(scored.sums),
+        clustered_by=scored.units.level.value,
+        **_declared(metric),
+    )
+    return _with_interval(found, metric, scored, seed)
+
+
+def _too_few(scored: int, examples: int) -> str | None:
+    if not examples:
+        return "there are no examples"
+    if not scored:
+        return "no example could be scored"
+    if scored < FEWEST_JUDGED and 2 * scored < examples and examples >= 2 * FEWEST_JUDGED:
+        return f"only {scored} of {examples} could be judged, and at least {FEWEST_JUDGED} are needed"
+    return None
+
+
+def _gather(
+    metric: Metric,
+    statistics: Sequence[Statistics | None],
+    chosen: Sequence[int],
+    clusters: Sequence[str],
+    groups: Sequence[str] | None,
+) -> _Scored:
+    units = choose_units(
+        [clusters[index] for index in chosen], None if groups is None else [groups[index] for index in chosen]
+    )
+    values = read_values(statistics, chosen, metric.name)
+    return _Scored(values, sum_units(values, number_units(units.names)), units)
+
+
+def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) -> Estimate:
+    sums, clusters = scored.sums, len(scored.sums)
+    rate = is_share(metric, scored.values)
+    fewest = FEWEST_CLUSTERS if rate else FEWEST_RESAMPLED
+    if clusters < fewest:
+        return replace(found, interval=f"{NO_INTERVAL}too few clusters ({clusters}, at least {fewest} needed)")
+    units = scored.units
+    few = 1 < units.groups < FEWEST_CLUSTERS and units.level is not Level.GROUP and units.groups < clusters
+    note = f"; by {units.level.value}, for there are only {units.groups} groups" if few else ""
+    if rate:
+        interval = rate_interval(sums[:, 0], sums[:, 1], np.square(scored.values[:, 0]).sum())
+        return replace(
+            found,
+            low=100 * float(interval.low),
+            high=100 * float(interval.high),
+            interval=interval.method + note,
+            icc=None if interval.correlation is None else float(interval.correlation),
+            effective_n=float(interval.effective_n),
+        )
+    ends = expanded_interval(resample(metric, [sums], seed)[0], clusters)
+    if ends is None:
+        return replace(found, interval=f"{NO_INTERVAL}a resample has no score")
+    return replace(found, low=ends[0], high=ends[1], interval=f"bootstrap, {RESAMPLES:,} resamples{note}")
 
 
 def _without_value(metric: Metric, language: str, count: int, reason: str) -> Estimate:
@@ -130,50 +153,3 @@ def _declared(metric: Metric) -> _Declared:
         return {}
     found: _Declared = {"higher_is_better": metric.higher_is_better}
     return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}
-
-
-def _sum_clusters(
-    metric: Metric, statistics: Sequence[Statistics | None], clusters: Sequence[str], chosen: Sequence[int]
-) -> FloatArray:
-    """Return the sums of the chosen examples' statistics, shape (clusters, k), clusters in order of appearance."""
-    if len(clusters) != len(statistics):
-        raise XlingualError(f"{len(statistics)} examples but {len(clusters)} clusters", where=metric.name)
-    numbers: dict[str, int] = {}
-    groups: NDArray[np.intp] = np.array([numbers.setdefault(clusters[index], len(numbers)) for index in chosen])
-    rows = [statistics[index] for index in chosen]
-    if len({len(row) for row in rows if row is not None}) != 1:
-        raise PluginError("examples have statistics of different lengths", where=metric.name)
-    values: FloatArray = np.array(rows, dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if bad.size:
-        raise PluginError(
-            f"the statistics {rows[bad[0]]} of example {chosen[bad[0]] + 1} are not finite",
-            where=metric.name,
-            hint="this is a fault in the metric: an example that cannot be judged has None",
-        )
-    sums: FloatArray = np.zeros((len(numbers), values.shape[1]), dtype=np.float64)
-    np.add.at(sums, groups, values)
-    return sums
-
-
-def _resample(metric: Metric, sums: Sequence[FloatArray], seed: int) -> list[FloatArray]:
-    """Return the scores, shape (RESAMPLES,), of each of `sums` under the same draws of its clusters."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    clusters = len(sums[0])
-    chances = np.full(clusters, 1.0 / clusters)
-    at_once = max(1, min(RESAMPLES, _CELLS // clusters))
-    scores: list[list[FloatArray]] = [[] for _ in sums]
-    for start in range(0, RESAMPLES, at_once):
-        draws = generator.multinomial(clusters, chances, size=min(at_once, RESAMPLES - start)).astype(np.float64)
-        for parts, each in zip(scores, sums, strict=True):
-            parts.append(metric.combine(draws @ each))
-    return [np.concatenate(parts) for parts in scores]
-
-
-def _interval(scores: FloatArray) -> tuple[float | None, float | None]:
-    """Return the percentile interval, or none of it where a resample has no score."""
-    if not np.isfinite(scores).all():
-        return None, None
-    tail = (100.0 - LEVEL) / 2
-    low, high = np.percentile(scores, [tail, 100.0 - tail])
-    return float(low), float(high)

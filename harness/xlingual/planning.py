@@ -26,6 +26,7 @@ from .records import (
     Translation,
     label_task,
 )
+from .registry import SAMPLING, THINKING, used_options
 from .sampling import sample_sampling
 from .serial import to_json
 
@@ -135,6 +136,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
     chosen = _slice(len(evaluated), settings.limit, spec.name)
     part = slice(chosen.first - 1, chosen.last)
     question = settle_question(spec, model.spec, settings.question)
+    _require_features(model.spec, question)
     rendering = _rendering(task, model.spec, settings, question)
     if isinstance(task, SelfScoredTask):
         requests = _own_requests(task, spec.name, model, settings, evaluated, part)
@@ -175,6 +177,24 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         folder=run_folder(settings.out, model.spec, protocol, requests.template),
         notes=tuple(_notes(spec, found, protocol, held_out=len(found.rows) - len(evaluated))),
     )
+
+
+def _require_features(model: ModelSpec, question: QuestionProtocol) -> None:
+    """Refuse to ask a model for what its backend says that it cannot do, and would leave out without a word.
+
+    Raises UsageError naming the option.
+    """
+    used = used_options(model.backend)
+    if used is None:
+        return
+    wanted = (
+        (SAMPLING, question.sampling is not None, "--temperature", "it answers greedily: --sampling greedy"),
+        (THINKING, question.thinking is not None, "--thinking", "leave the option out"),
+        (THINKING, question.max_thinking_tokens is not None, "--max-thinking-tokens", "leave the option out"),
+    )
+    for feature, is_wanted, option, hint in wanted:
+        if is_wanted and feature not in used:
+            raise UsageError(f"{model.backend} models cannot follow it", where=option, hint=hint)
 
 
 def _rendering(task: Task, model: ModelSpec, settings: RunSettings, question: QuestionProtocol) -> Rendering:

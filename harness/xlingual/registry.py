@@ -213,16 +213,19 @@ def register_task(
     return decorate
 
 
+SAMPLING, THINKING = REQUEST_FEATURES = ("sampling", "thinking")
+"""Fields of a request that a backend may be unable to follow, besides its options: `register_model(uses=...)`."""
 _USES: dict[str, frozenset[str]] = {}
 
 
 def register_model(name: str, *, uses: Iterable[str] | None = None) -> Callable[[Opener], Opener]:
     """Register the decorated function as the opener of models named `name` or `name:...` (the file's stem).
 
-    `uses` names the fields of ModelOptions that the backend can use; a user who sets another one is told so. None: the
-    opener sees to it itself. Raises UsageError for a name that is no field.
+    `uses` names the fields of ModelOptions that the backend can use, and "sampling" and "thinking" where answers can be
+    drawn, and the thinking switched on, off and limited; a user who sets another one is told so. None: the opener sees
+    to it itself. Raises UsageError for a name that is none of these.
     """
-    known = {each.name for each in fields(ModelOptions)}
+    known = {each.name for each in fields(ModelOptions)} | set(REQUEST_FEATURES)
     if wrong := sorted(set(uses or ()) - known):
         raise UsageError(
             f"{wrong[0]!r} is no option of models", where=f"models/{name}", hint=did_you_mean(wrong[0], known)

@@ -98,13 +98,14 @@ def _without_absent(scores: Scores, examples: Sequence[Example], absent: Collect
     if not any(missing):
         return scores
     statistics, estimates = dict(scores.statistics), list(scores.estimates)
-    clusters = [example.cluster for example in examples]
+    clusters, groups = [each.cluster for each in examples], [each.group for each in examples]
     for place, each in enumerate(estimates):
         metric = find_metric(each.metric)
         if isinstance(metric, MeanMetric) and metric.higher_is_better and each.metric in statistics:
             rows = zip(missing, statistics[each.metric], strict=True)
             statistics[each.metric] = tuple((0.0, 1.0) if gone and row else row for gone, row in rows)
-            estimates[place] = estimate(metric, examples[0].language, statistics[each.metric], clusters)
+            rows_of = statistics[each.metric]
+            estimates[place] = estimate(metric, examples[0].language, rows_of, clusters, groups=groups)
     return replace(scores, statistics=statistics, estimates=tuple(estimates))
 
 
@@ -155,7 +156,8 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
         statistics = {name: to_json(values[index]) for name, values in scores.statistics.items()}
         kept = {name: value for name, value in sample.items() if name not in ANSWER_PARTS}
         parts = parts_of_answer(responses[index], scores.answers[index])
-        lines.append(canonical_json({**kept, **parts, "statistics": statistics}) + "\n")
+        line: Json = {**kept, **parts, "group": asked[index].group, "statistics": statistics}
+        lines.append(canonical_json(line) + "\n")
     with lock_folder(folder):
         write_atomically(folder / "samples.jsonl", "".join(lines))
         write_atomically(path, pretty_json(to_json(scored)))

@@ -38,7 +38,7 @@ def count_answers(fitted: Sequence[FittedRequest], responses: Sequence[Response 
 def recount(counts: Counts, scores: Scores) -> Counts:
     """Return `counts` with what depends on how answers are read."""
     read = [each for each in scores.answers if each is not None]
-    thought = any(each.response.thinking is not None for each in read)
+    thought = any(each.response.thinking is not None or not each.finished for each in read)
     extracting = any(each.extracted is not None for each in read)
     return replace(
         counts,
@@ -69,6 +69,7 @@ def sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: S
     for index, (example, fitted, response) in enumerate(zip(plan.examples, plan.fitted, responses, strict=True)):
         line: dict[str, Json] = {
             "id": example.id,
+            "group": example.group,
             "cluster": example.cluster,
             "targets": list(example.targets),
             "answer": None if response is None else response.text,
@@ -99,7 +100,7 @@ def parts_of_answer(response: Response | None, read: ReadAnswer | None) -> dict[
     parts: dict[str, Json] = {}
     if response.thinking is not None:
         parts["reasoning"] = response.thinking
-    if read.response.thinking is not None:
+    if read.response.thinking is not None or not read.finished:
         parts["thinking"] = read.response.thinking
         parts["thinking_tokens"] = response.thinking_tokens
         parts["unfinished_thinking"] = not read.finished

@@ -39,6 +39,7 @@ def score_answers(
     """
     language = examples[0].language
     clusters = [example.cluster for example in examples[:: reading.repeats]]
+    groups = [example.group for example in examples[:: reading.repeats]]
     answers = read_answers(task, examples, responses, reading)
     readable = [_seen_by_metrics(*each) for each in zip(responses, answers, strict=True)]
     judged = _judge(task, examples, readable) if isinstance(task, SelfScoredTask) else None
@@ -55,11 +56,12 @@ def score_answers(
         else:
             measured = _measure(metric, language, examples, readable)
         statistics[name] = measured
-        estimates.append(estimate(metric, language, _mean_of_repeats(measured, reading.repeats), clusters))
+        rows = _mean_of_repeats(measured, reading.repeats)
+        estimates.append(estimate(metric, language, rows, clusters, groups=groups))
     if reading.extract is not None:
         estimates = [_name_extraction(each, reading.extract, language) for each in estimates]
     if reading.repeats > 1:
-        estimates += _repeat_estimates(task, statistics, answers, clusters, language)
+        estimates += _repeat_estimates(task, statistics, answers, examples[:: reading.repeats])
     return Scores(estimates=tuple(estimates), statistics=statistics, answers=tuple(answers))
 
 
@@ -118,14 +120,13 @@ def _repeat_estimates(
     task: Task,
     statistics: Mapping[str, Sequence[Statistics | None]],
     answers: Sequence[ReadAnswer | None],
-    clusters: Sequence[str],
-    language: str,
+    examples: Sequence[Example],
 ) -> list[Estimate]:
     """Return pass@k and maj@n of the first metric of the task that says right or wrong; none where none does."""
     exact = next((name for name in task.spec.metrics if getattr(find_metric(name), "exact", False)), None)
     if exact is None:
         return []
-    repeats = len(answers) // len(clusters)
+    repeats, language = len(answers) // len(examples), examples[0].language
     groups = [
         [
             ("" if answer is None else answer.response.text or "", row[0])
@@ -148,7 +149,8 @@ def _repeat_estimates(
             RepeatMetric(name=name, of=of),
             language,
             [None if value is None else (value, 1.0) for value in values],
-            clusters,
+            [example.cluster for example in examples],
+            groups=[example.group for example in examples],
         )
         for name, values in scores.items()
     ]

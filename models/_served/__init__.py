@@ -39,7 +39,7 @@ EXIT_SECONDS = 5.0
 """From a broken connection to the end of the server's process, at most."""
 USES = (
     "revision", "dtype", "batch_size", "allow_pickle", "trust_remote_code", "max_model_len", "server_python",
-    "server_args", "extra_body", "timeout", "concurrency",
+    "server_args", "extra_body", "timeout", "concurrency", "sampling", "thinking",
 )  # fmt: skip
 """Options that every server program can use."""
 LINKS_PREFIX = "xlingual-served-"

@@ -29,7 +29,7 @@ from typing import TypeVar
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
-from xlingual.registry import register_model
+from xlingual.registry import REQUEST_FEATURES, register_model
 from xlingual.text import did_you_mean
 from xlingual.thinking import KNOWN_MARKERS
 
@@ -277,7 +277,7 @@ ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit],
 }
 
 
-@register_model("hf", uses=LOCAL_OPTIONS)
+@register_model("hf", uses=(*LOCAL_OPTIONS, *REQUEST_FEATURES))
 def open_hf(name: str, options: ModelOptions) -> Model:
     """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
     if not name:

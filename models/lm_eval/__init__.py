@@ -40,7 +40,9 @@ class LmEvalModel:
         self.loaded = None
 
 
-@register_model("lm_eval", uses=("revision", "dtype", "device", "batch_size", "trust_remote_code"))
+@register_model(
+    "lm_eval", uses=("revision", "dtype", "device", "batch_size", "trust_remote_code", "sampling", "thinking")
+)
 def open_lm_eval(name: str, options: ModelOptions) -> Model:
     """Open any backend of lm-eval: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
 

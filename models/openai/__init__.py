@@ -45,7 +45,18 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
-USES = ("revision", "batch_size", "max_model_len", "extra_body", "headers", "timeout", "concurrency", "key_env")
+USES = (
+    "revision",
+    "batch_size",
+    "max_model_len",
+    "extra_body",
+    "headers",
+    "timeout",
+    "concurrency",
+    "key_env",
+    "sampling",
+    "thinking",
+)
 """Options that a server can be asked with; --revision has a message of its own."""
 
 

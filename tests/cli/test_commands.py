@@ -85,7 +85,7 @@ def test_a_bug_is_exit_code_70(
 def test_a_whole_run_prints_a_table_and_exits_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = _run(capsys, *_eval(tmp_path))
     assert code == 0
-    assert "| oracle | xquad/en | 24 | 100.0 [100.0, 100.0] |" in out
+    assert "| oracle | xquad/en | 24 | 100.0 [74.1, 100.0] |" in out
     assert "asking 24 samples of 1 tasks" in err
     assert "24/24 xquad/en" in err
     assert "packaged sample" in err

@@ -124,7 +124,7 @@ def test_the_command_of_the_page(server: Server, tmp_path: Path) -> None:
         timeout=120,
     )
     assert finished.returncode == 0, finished.stderr
-    assert "| xquad/en | 24 | 100.0 [100.0, 100.0] |" in finished.stdout
+    assert "| xquad/en | 24 | 100.0 [74.1, 100.0] |" in finished.stdout
     assert sorted(server.asked) == sorted(server.golds)
 
 
@@ -179,3 +179,22 @@ def test_what_the_server_cannot_do_is_a_failure(
     assert server.asked == []
     lines = [line for path in tmp_path.rglob("samples.jsonl") for line in path.read_text("utf-8").splitlines()]
     assert {json.loads(line)["failure"]["kind"] for line in lines} == {"ValueError"}
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("--temperature", "0.5"), "--temperature"),
+        (("--thinking", "on"), "--thinking"),
+        (("--max-thinking-tokens", "9"), "--max-thinking-tokens"),
+        (("--dtype", "float32"), "--dtype"),
+    ],
+)
+def test_what_the_adapter_does_not_say_that_it_follows_is_refused(
+    xlingual: Xlingual, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    """Its answers would be greedy, and the board would say that they were drawn."""
+    command = ("eval", "-m", "tinyserver:http://127.0.0.1:9", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path))
+    shown = xlingual(*command, *words)
+    assert shown.code == 2
+    assert shown.stderr.startswith(f"error: {option}: tinyserver models cannot ")

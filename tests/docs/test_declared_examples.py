@@ -55,7 +55,7 @@ def test_several_golds(said: str, f1: float, xlingual: Xlingual, data: Path, tmp
     words = ("-t", "rivers/en", "--data", str(data), "-o", str(tmp_path / "runs"))
     finished = xlingual("eval", "-m", f"scripted:{script}", *words)
     assert finished.code == 0, finished.stderr
-    assert f"| rivers/en | 2 | {f1} [" in finished.stdout
+    assert f"| rivers/en | 2 | {f1} |" in finished.stdout
     finished = xlingual("eval", "-m", "oracle", *words, "--shots", "1", "--dry-run")
     assert "River: Nile\nSea: the Mediterranean\n\nRiver: Vistula\nSea:" in finished.stdout
 

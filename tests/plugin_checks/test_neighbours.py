@@ -1,5 +1,6 @@
 """What is broken harms itself alone: other tasks, other plugins and commands that do not name it go on."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -221,3 +222,11 @@ def test_packages_ship_boards(value: str, bench: Bench, packages: Path, tmp_path
     both = bench.run("board", str(tmp_path / "runs"), "--board", "mine")
     assert (both.code, "the leaderboard 'mine' is in " in both.error) == (2, True)
     assert bench.run("board", str(tmp_path / "runs"), "--board", "sample").code == 0
+
+
+@pytest.mark.parametrize(("module", "table"), [("tasks", "tasks"), ("models", "models")])
+def test_no_optional_protocol_is_hidden_by_the_wrapper(module: str, table: str) -> None:
+    """A protocol that the wrapper does not know would be lost on every task or model behind the border."""
+    protocols = importlib.import_module(f"xlingual.plugin.{module}")
+    optional = {each for each in vars(protocols).values() if getattr(each, "_is_runtime_protocol", False)}
+    assert optional == set(importlib.import_module(f"xlingual.plugin_checks.{table}")._OPTIONAL)

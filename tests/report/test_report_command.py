@@ -42,7 +42,7 @@ def test_a_page_of_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"report: {page}" in capsys.readouterr().out
     text = page.read_text(encoding="utf-8")
     assert "<h1>One &amp; only</h1>" in text
-    assert "100.0 [100.0, 100.0]" in text
+    assert "100.0 [74.1, 100.0]" in text
     assert "On the packaged sample" in text
     for absent in ("What was trained", "Gains over", "The scaling law", "The budget", "How it was made"):
         assert absent not in text

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..metrics import LOWER_SUFFIX
+from ..metrics.false_alarms import FALSE_ALARMS
 from ..records import Estimate, RunRecord
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
 from .escape import show_hidden
+from .headline import Shown, combine_tables
+from .inference import infer_table
 from .ranking import make_rows, missing_cell
 from .rows import (
     Board,
@@ -82,6 +85,7 @@ def build_board(
     found, notes = _find_baseline(wanted, entered.runs)
     context = _Context(spec=spec, labels=labels, baseline=found)
     tables: list[BoardTable] = []
+    shown: list[tuple[BoardTable, Shown]] = []
     rates: list[RateTable] = []
     not_ranked: list[NotRanked] = []
     left_out = [*collection.left_out, *entered.left_out]
@@ -89,6 +93,7 @@ def build_board(
         for metrics, runs in _by_metrics(spec, family, members).items():
             filled = [_fill_table(context, family, metric, runs) for metric in metrics]
             tables += [each.table for each in filled]
+            shown += [(each.table, each.shown) for each in filled]
             rates += _fill_rates(filled[0], labels)
             not_ranked += [item for each in filled for item in each.not_ranked]
             left_out += [item for each in filled for item in each.left_out]
@@ -110,6 +115,7 @@ def build_board(
         superseded=len(collection.superseded),
         notes=notes,
         reported=spec.reported,
+        headlines=combine_tables(shown, labels, found),
     )
 
 
@@ -227,6 +233,7 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         columns=tuple(columns),
         rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
     )
+    table = infer_table(table, shown)
     return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
 
 
@@ -310,6 +317,11 @@ def make_cell(record: RunRecord, metric: str) -> Cell:
         expected=protocol.n,
         limit=protocol.limit,
         reason=reason,
+        interval=estimate.interval if estimate else None,
+        clusters=estimate.clusters if estimate else None,
+        clustered_by=estimate.clustered_by if estimate else None,
+        icc=estimate.icc if estimate else None,
+        effective_n=estimate.effective_n if estimate else None,
     )
 
 
@@ -353,4 +365,7 @@ def _fill_rates(filled: _FilledTable, labels: Mapping[str, str]) -> list[RateTab
         if any(find_estimate(run.record, metric) for run in runs.values())
     ]
     variants = tuple(column.variant for column in columns)
-    return [RateTable(family=filled.table.family, variants=variants, rows=tuple(rows))] if rows else []
+    judged = any(row.metric.endswith("off_target") for row in rows)
+    alarms = tuple(FALSE_ALARMS.get(column.language, 0.0) for column in columns) if judged else None
+    table = RateTable(family=filled.table.family, variants=variants, rows=tuple(rows), false_alarms=alarms)
+    return [table] if rows else []

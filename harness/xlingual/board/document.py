@@ -17,12 +17,16 @@ def board_json(board: Board) -> Json:
     - tables: family, metric, higher_is_better, baseline (label or null),
       columns (task, variant, language, signature, protocol as in results.json, origins), and rows (model,
       fingerprint, cells, average, rank, gain); a cell has task, state ("complete", "incomplete", "limited",
-      "not computed", "missing"), value, low, high, n, expected, limit, reason; a gain has value (percent), columns
-      (tasks) and reason; scores have full precision and are null for no score
-    - rates: family, variants, rows (model, metric, cells)
+      "not computed", "missing"), value, low, high, n, expected, limit, reason, interval, clusters, clustered_by, icc,
+      effective_n; a row has average_low, average_high, rank_low and rank_high, null where the samples do not give
+      them; a gain has value (the mean of ratios, percent), low, high, of_means (the ratio of means), means_low,
+      means_high, columns (tasks), weak and undefined (tasks with a baseline near zero) and reason; tests, of a table,
+      has note, clusters, pairs, method and detectable (points); scores have full precision and are null for no score
+    - rates: family, variants, rows (model, metric, cells), false_alarms (per cent, one a variant, or null)
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)
     - left_out: where, reason; superseded: how many older records were replaced
+    - headlines: tables over the columns of several tables that share metric and baseline
     - notes: sentences; reported: claim, value, source, url
 
     Texts are as the runs have them, not escaped for any page.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..metrics import decimals
-from ..records import Protocol
+from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
@@ -30,6 +30,8 @@ def board_markdown(board: Board, *, command: str) -> str:
         parts.append("No run fits this leaderboard.")
     for table in board.tables:
         parts += _render_table(table)
+    for table in board.headlines:
+        parts += _render_headline(table)
     for rates in board.rates:
         parts += _render_rates(rates)
     parts += _render_models(board) + _render_not_ranked(board) + _render_left_out(board) + _render_reported(board)
@@ -48,19 +50,38 @@ def _render_table(table: BoardTable) -> list[str]:
     best = _best_values(table, digits)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
-    header += [f"vs {escape_markdown(table.baseline)}"] if table.baseline is not None else []
+    if table.baseline is not None:
+        name = escape_markdown(table.baseline)
+        header += [f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
     rows = [
         [
-            _NOTHING if row.rank is None else str(row.rank),
+            _show_rank(row),
             escape_markdown(row.model),
             *(_show_cell(cell, top, digits) for cell, top in zip(row.cells, best[:-1], strict=True)),
-            _embolden(row.average, best[-1], digits),
-            *([_show_gain(row, table)] if gains else []),
+            _show_average(row, best[-1], digits),
+            *(_show_gains(row, table) if gains else []),
         ]
         for row in table.rows
     ]
     heading = f"## {escape_markdown(table.family)}: {escape_markdown(table.metric)}{direction}"
     return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
+
+
+def _render_headline(table: BoardTable) -> list[str]:
+    """Return the averages and gains over several benchmarks; their columns stand in the tables above."""
+    name = escape_markdown(table.baseline or "")
+    header = ["Rank", "Model", "Average", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+    digits = decimals(table.metric)
+    best = _best_values(table, digits)[-1]
+    rows = [
+        [_show_rank(row), escape_markdown(row.model), _show_average(row, best, digits), *_show_gains(row, table)]
+        for row in table.rows
+    ]
+    heading = f"## {escape_markdown(table.family)} together: {escape_markdown(table.metric)}"
+    tasks = ", ".join(column.task for column in table.columns)
+    weight = f"- Columns, each with equal weight: {escape_markdown(tasks, LINE_LENGTH)}"
+    notes = [*_explain_tests(table), *_warn_of_weak(table), weight]
+    return [heading, markdown_table(header, rows, texts=2), "\n".join(notes)]
 
 
 def _best_values(table: BoardTable, digits: int) -> list[float | None]:
@@ -93,25 +114,53 @@ def _show_cell(cell: Cell, best: float | None, digits: int) -> str:
         return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
-    text = _embolden(cell.value, best, digits)
-    if cell.low is None or cell.high is None:
-        return text
-    return f"{text} [{_show_value(cell.low, digits)}, {_show_value(cell.high, digits)}]"
+    return _embolden(cell.value, best, digits) + _show_interval(cell.low, cell.high, digits)
 
 
-def _show_gain(row: BoardRow, table: BoardTable) -> str:
+def _show_interval(low: float | None, high: float | None, digits: int) -> str:
+    return "" if low is None or high is None else f" [{_show_value(low, digits)}, {_show_value(high, digits)}]"
+
+
+def _show_average(row: BoardRow, best: float | None, digits: int) -> str:
+    """Return the average with its interval; bold are all that may be the best."""
+    text = _show_value(row.average, digits)
+    if row.rank_low is None:
+        text = _embolden(row.average, best, digits)
+    elif row.rank_low == 1 and best is not None:
+        text = f"**{text}**"
+    return text + _show_interval(row.average_low, row.average_high, digits)
+
+
+def _show_rank(row: BoardRow) -> str:
+    if row.rank is None:
+        return _NOTHING
+    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
+        return str(row.rank)
+    return f"{row.rank_low}–{row.rank_high}"
+
+
+def _show_gains(row: BoardRow, table: BoardTable) -> tuple[str, str]:
+    """Return the mean of ratios and the ratio of means."""
     gain: Gain | None = row.gain
     if gain is None:
-        return "baseline"
-    if gain.value is None:
-        return _NOTHING
+        return "baseline", "baseline"
     part = "" if len(gain.columns) == len(table.columns) else f" ({len(gain.columns)}/{len(table.columns)} columns)"
-    return f"{gain.value:+.{_DECIMALS}f}%{part}"
+    return (
+        _show_percent(gain.value, gain.low, gain.high) + (part if gain.value is not None else ""),
+        _show_percent(gain.of_means, gain.means_low, gain.means_high),
+    )
+
+
+def _show_percent(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return _NOTHING
+    interval = "" if low is None or high is None else f" [{low:+.{_DECIMALS}f}%, {high:+.{_DECIMALS}f}%]"
+    return f"{value:+.{_DECIMALS}f}%{interval}"
 
 
 def _table_notes(table: BoardTable) -> list[str]:
     """Say what stands behind the numbers; columns that are alike share a line."""
-    notes = ["- Values with 95% intervals; the average over all columns has none: the languages are parallel."]
+    notes = [*_explain_tests(table)]
     notes += _share(table.columns, "Metric", lambda column: column.signature or "not computed")
     notes += _share(table.columns, "Protocol", _describe_protocol)
     for column in table.columns:
@@ -121,9 +170,10 @@ def _table_notes(table: BoardTable) -> list[str]:
         notes.append(f"- Data, {escape_markdown(column.variant)}: {escape_markdown(text)}")
     if table.baseline is not None:
         notes.append(
-            f"- vs {escape_markdown(table.baseline)}: mean over the columns that are complete in both of "
-            "100 × (model − baseline) / baseline."
+            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both. Mean of ratios: the "
+            "mean of 100 × (model − baseline) / baseline; ratio of means: the same of both averages."
         )
+        notes += _warn_of_weak(table)
     reasons = {
         f"- No gain of {escape_markdown(row.model)}: {escape_markdown(row.gain.reason, LINE_LENGTH)}."
         for row in table.rows
@@ -135,7 +185,45 @@ def _table_notes(table: BoardTable) -> list[str]:
         for cell, column in zip(row.cells, table.columns, strict=True)
         if cell.state is CellState.NOT_COMPUTED and cell.reason is not None
     }
-    return [*notes, *sorted(reasons), *sorted(uncomputed)]
+    bare = {
+        f"- No interval, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(why)}"
+        for row in table.rows
+        for cell, column in zip(row.cells, table.columns, strict=True)
+        if (why := no_interval(cell.interval)) is not None
+    }
+    return [*notes, *sorted(reasons), *sorted(uncomputed), *sorted(bare)]
+
+
+def _explain_tests(table: BoardTable) -> list[str]:
+    """Say what intervals and ranks are, and what the table can show."""
+    tests = table.tests
+    if tests is None:
+        return ["- Values with 95% intervals."]
+    if tests.note is not None:
+        why = escape_markdown(tests.note, LINE_LENGTH)
+        bare = "" if any(row.average_low is not None for row in table.rows) else "No intervals of averages, and ranks"
+        return ["- Values with 95% intervals.", f"- {bare or 'Ranks'} by average alone: {why}."]
+    lines = ["- Values with 95% intervals; those of averages draw the items of parallel languages together."]
+    if tests.detectable is not None:
+        lines.append(
+            f"- Ranks are those that the differences allow: {tests.pairs} pair{'s' if tests.pairs != 1 else ''}, "
+            f"{tests.method}, {tests.clusters} clusters, corrected by Holm's method. Models with ranks that overlap "
+            "are not told apart."
+        )
+        points = _show_value(tests.detectable)
+        lines.append(f"- This table can tell two models apart from {points} points on (chance 80%, a single pair).")
+    return lines
+
+
+def _warn_of_weak(table: BoardTable) -> list[str]:
+    """Warn of baselines near zero: a ratio to one point says little."""
+    weak = {task: None for row in table.rows if row.gain is not None for task in row.gain.weak}
+    named = ", ".join(escape_markdown(column.task) for column in table.columns if column.task in weak)
+    if not named:
+        return []
+    return [
+        f"- Warning: the baseline is near zero in {named}; the mean of ratios rests on that. See the ratio of means."
+    ]
 
 
 def _share(columns: Sequence[Column], title: str, describe: Callable[[Column], str]) -> list[str]:
@@ -190,6 +278,9 @@ def _render_rates(rates: RateTable) -> list[str]:
         [escape_markdown(row.model), escape_markdown(row.metric), *(_show_rate(cell) for cell in row.cells)]
         for row in rates.rows
     ]
+    if rates.false_alarms is not None:
+        alarms = [_show_value(each) for each in rates.false_alarms]
+        rows.append(["of correct texts", "off\\_target", *alarms])
     return [f"## {escape_markdown(rates.family)}: how answers failed", markdown_table(header, rows, texts=2)]
 
 

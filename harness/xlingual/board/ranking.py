@@ -1,9 +1,10 @@
-"""From comparable cells to rows: averages, relative gains over a baseline, ranks."""
+"""From comparable cells to rows: averages, relative gains over a baseline, ranks by average."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from ..statistics.parallel import NO_BASELINE, WEAK_BASELINE, weakness
 from .rows import BoardRow, Cell, CellState, Column, Gain
 
 _DIGITS = 9
@@ -29,8 +30,7 @@ def rank_rows(rows: Sequence[BoardRow], *, higher_is_better: bool) -> tuple[Boar
 def average_cells(cells: Sequence[Cell]) -> float | None:
     """Return the mean over all cells, or None unless every one is complete.
 
-    It carries no interval: the languages of a benchmark are parallel, so their errors are not independent and the
-    intervals of the cells do not say how wide that of their mean is.
+    The intervals of the cells do not say how wide that of their mean is: see `inference.py`.
     """
     values = [cell.value for cell in cells if cell.state is CellState.COMPLETE and cell.value is not None]
     if not cells or len(values) != len(cells):
@@ -39,9 +39,10 @@ def average_cells(cells: Sequence[Cell]) -> float | None:
 
 
 def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
-    """Return the average relative gain of `cells` over those of the baseline, in the paper's headline form.
+    """Return the relative gain of `cells` over those of the baseline, over the columns that are complete in both.
 
-    The mean over the columns that are complete in both of 100 * (model - baseline) / baseline.
+    The mean of ratios is the paper's headline. It is ruled by the columns where the baseline is lowest: from 58.1 to
+    45.2 and from 1.6 to 6.5 points is +138.9%, though the average falls. The ratio of means, -13.5%, is beside it.
     """
     pairs = [
         (mine, theirs)
@@ -53,12 +54,18 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
         return Gain(value=None, columns=(), reason="no column is complete in both")
     if zero := [theirs.task for _, theirs in pairs if not theirs.value]:
         return Gain(value=None, columns=tasks, reason=f"the baseline scores 0 in {', '.join(zero)}")
-    shares = [
-        100 * (mine.value - theirs.value) / theirs.value
-        for mine, theirs in pairs
-        if mine.value is not None and theirs.value is not None
-    ]
-    return Gain(value=math.fsum(shares) / len(shares), columns=tasks, reason=None)
+    scores = [(each.value or 0.0) for each, _ in pairs]
+    base = [(each.value or 0.0) for _, each in pairs]
+    shares = [100 * (mine - theirs) / theirs for mine, theirs in zip(scores, base, strict=True)]
+    doubts = {theirs.task: weakness(theirs.value or 0.0, theirs.low, theirs.high) for _, theirs in pairs}
+    return Gain(
+        value=math.fsum(shares) / len(shares),
+        columns=tasks,
+        reason=None,
+        of_means=100 * (math.fsum(scores) / math.fsum(base) - 1),
+        weak=tuple(task for task, doubt in doubts.items() if doubt >= WEAK_BASELINE),
+        undefined=tuple(task for task, doubt in doubts.items() if doubt >= NO_BASELINE),
+    )
 
 
 def make_rows(

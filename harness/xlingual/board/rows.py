@@ -37,6 +37,12 @@ class Cell:
     limit: str | None
     reason: str | None
     """Why there is no value, or why it is not complete where that is not told by the counts."""
+    interval: str | None = None
+    clusters: int | None = None
+    clustered_by: str | None = None
+    icc: float | None = None
+    effective_n: float | None = None
+    """These five as in `records.Estimate`; None without a value and in older records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +62,37 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """Average relative gain over the baseline: the mean over columns of 100 * (model - baseline) / baseline."""
+    """Relative gain over the baseline, in both forms that it is published in; they need not have the same sign."""
 
     value: float | None
-    """In percent of the baseline's score; None: see `reason`."""
+    """The mean of ratios: over columns, of 100 * (model - baseline) / baseline; None: see `reason`."""
     columns: tuple[str, ...]
     """The tasks that enter it: complete for both models."""
     reason: str | None
+    low: float | None = None
+    high: float | None = None
+    """95% interval of `value`; None without samples or with too few clusters."""
+    of_means: float | None = None
+    """The ratio of means: 100 * (mean of the model / mean of the baseline - 1)."""
+    means_low: float | None = None
+    means_high: float | None = None
+    weak: tuple[str, ...] = ()
+    """Tasks where the baseline is so near zero that a ratio to it says little."""
+    undefined: tuple[str, ...] = ()
+    """Those of them where it may be zero: then the mean of ratios has no interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableTests:
+    """What is known of the differences in a table."""
+
+    note: str | None
+    """Why nothing is, or None."""
+    clusters: int | None = None
+    pairs: int | None = None
+    method: str | None = None
+    detectable: float | None = None
+    """Points from which on two models can be told apart with a chance of 80%, at 5% for a single pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +107,15 @@ class BoardRow:
     average: float | None
     """Over all columns; None unless every cell is complete."""
     rank: int | None
-    """By average, from 1, equal averages sharing one; None: not ranked."""
+    """From 1: `rank_low` where it is known, else by average, equal averages sharing one. None: not ranked."""
     gain: Gain | None
     """None: no baseline was named, or it has no row here."""
+    average_low: float | None = None
+    average_high: float | None = None
+    """95% interval of the average, by items drawn together in parallel languages; None: not known."""
+    rank_low: int | None = None
+    rank_high: int | None = None
+    """The best and the worst rank that the differences allow, after Holm's correction over the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +129,9 @@ class BoardTable:
     """The baseline's label, where it has a row."""
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
-    """Ranked rows by rank, then the others by label."""
+    """Ranked rows by average, then the others by label."""
+    tests: TableTests | None = None
+    """None: no row has an average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +150,8 @@ class RateTable:
     family: str
     variants: tuple[str, ...]
     rows: tuple[RateRow, ...]
+    false_alarms: tuple[float, ...] | None = None
+    """Of each variant, per cent of correct texts that `off_target` calls wrong; None where it is not among the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,3 +223,5 @@ class Board:
     """Older records of a model, task and protocol that a newer one replaced."""
     notes: tuple[str, ...]
     reported: tuple[Reported, ...]
+    headlines: tuple[BoardTable, ...] = ()
+    """Over the columns of several tables together that share metric and baseline."""

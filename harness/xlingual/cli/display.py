@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..records import Estimate, RunRecord
+from ..records import Estimate, RunRecord, no_interval
 from . import printable
 
 KEY_COLUMNS = 2
@@ -98,11 +98,11 @@ def _is_unlimited(record: RunRecord) -> bool:
 
 
 def _says_nothing_new(name: str, records: Sequence[RunRecord]) -> bool:
-    """Whether a metric has no value anywhere, or is a corrected variant that equals the original everywhere."""
+    """Whether a metric has no value anywhere, or is a variant that equals the original everywhere."""
     values = [{each.metric: each.value for each in record.estimates} for record in records]
     if all(row.get(name) is None for row in values):
         return True
-    original = name.replace("_fixed", "")
+    original = name.replace("_fixed", "").removesuffix("_cleaned")
     return original != name and all(row.get(name) == row.get(original) for row in values)
 
 
@@ -123,12 +123,14 @@ def _number(estimate: Estimate, value: float | None) -> str:
 
 
 def _reasons(records: Sequence[RunRecord]) -> list[str]:
-    """Say why values are missing: "METRIC: reason", with the tasks where it is not the same for all of them."""
+    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all."""
     tasks: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for each in record.estimates:
             if each.reason is not None:
                 tasks.setdefault((each.metric, each.reason), []).append(record.protocol.task)
+            elif each.metric == record.main_metric and (why := no_interval(each.interval)) is not None:
+                tasks.setdefault((each.metric, f"no interval: {why}"), []).append(record.protocol.task)
     return [
         f"{metric}: {reason}" + (f" ({', '.join(names)})" if len(names) < len(records) else "")
         for (metric, reason), names in tasks.items()

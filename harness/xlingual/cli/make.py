@@ -70,19 +70,19 @@ TARGETS: Mapping[str, Callable[[Words], list[str]]] = {
 
 
 def main(target: str) -> int:
-    """Show and run what a target stands for; after an evaluation, the leaderboard of the output folder, too."""
+    """Show and run what a target stands for; after an evaluation, leaderboard and page of the output folder, too."""
     arguments = TARGETS[target](os.environ)
     click.echo(f"xlingual {shlex.join(arguments)}", err=True)
     sys.argv[1:] = arguments  # hints name the command that resumes
     code = run_command(arguments)
     if target != "eval" or code not in (0, 1) or "--dry-run" in arguments:
         return code
-    shown = _show_board(arguments)
-    return code or shown
-
-
-def _show_board(arguments: list[str]) -> int:
     out = arguments[arguments.index("--out") + 1]
+    shown = _show_board(arguments, out)
+    return code or shown or run_command(["view", out])
+
+
+def _show_board(arguments: list[str], out: str) -> int:
     sample = "--data" in arguments and arguments[arguments.index("--data") + 1] == "sample"
     board = "sample" if sample else "paper"
     choice = ["--board", board, *(["--include-limited"] if "--limit" in arguments else [])]

@@ -11,13 +11,15 @@ from lm_eval.api.task import Task as LmEvalTask
 from lm_eval.config.task import TaskConfig
 from lm_eval.filters import build_filter_ensemble
 
+from ..answers import AnswerReading, read_answers
 from ..demonstrations import DemonstrationChoice, choose_demonstrations
 from ..errors import DataError
 from ..identity import Json
 from ..metrics import find_metric
 from ..plugin import DataSource, Metric
 from ..prompt import RAW_STOP, Rendering, render
-from ..records import Demonstration, Example, Likelihood, ModelSpec, Response, Statistics
+from ..records import Demonstration, Example, Likelihood, ModelSpec, Response, Statistics, TaskSpec
+from ..sampling import sampling_content
 from ..selection import select_tasks
 from . import model as _registers_the_model  # noqa: F401 - so that `--model xlingual` is known with our tasks
 
@@ -41,7 +43,7 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         self._read: dict[int, tuple[tuple[Demonstration, ...], dict[str, Example]]] = {}
         self._seed = 0
         generates = self._task.spec.max_new_tokens > 0
-        settings = {"until": [], "max_gen_toks": self._task.spec.max_new_tokens, "do_sample": False}
+        settings = _generation(self._task.spec)
         self.OUTPUT_TYPE = "generate_until" if generates else "multiple_choice"
         self.VERSION = self._task.spec.version
         self._config = TaskConfig(
@@ -102,12 +104,10 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         shots = self._examples()[0][:num_fewshot]
         example = self._example(doc)
         if not apply_chat_template or chat_template is None:
-            text = self._text(example, shots)
-            return f"{system_instruction}\n\n{text}" if system_instruction else text
-        messages = render(self._task.prompt(example), shots, _rendering("chat")).messages
-        turns = [{"role": message.role.value, "content": message.text} for message in messages]
-        first = [{"role": "system", "content": system_instruction}] if system_instruction else []
-        return chat_template([*first, *turns])
+            return self._text(example, shots, system_instruction)
+        rendering = replace(_rendering("chat"), system=system_instruction or self._task.spec.system)
+        messages = render(self._task.prompt(example), shots, rendering).messages
+        return chat_template([{"role": message.role.value, "content": message.text} for message in messages])
 
     def construct_requests(self, doc: Mapping[str, Json], ctx: str, **named: object) -> "Instance | list[Instance]":
         """Return what is to be asked for an example: an answer, or the likelihood of each choice."""
@@ -121,13 +121,20 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
             ]
         settings = dict(self._config.generation_kwargs)
         if not settings.get("until"):
-            settings["until"] = [] if chat else list(RAW_STOP)
+            own = self._task.spec.stop
+            settings["until"] = list(own) if own is not None else [] if chat else list(RAW_STOP)
         return Instance("generate_until", doc, (ctx, settings), 0, **named)
 
     def process_results(self, doc: Mapping[str, Json], results: Sequence[object]) -> dict[str, Statistics]:
-        """Return what the answer adds to each metric that can judge it."""
+        """Return what the answer, without its thinking, adds to each metric that can judge it."""
         example = self._example(doc)
         response = _response(example, results)
+        if response.text is not None:
+            reading = AnswerReading(extract=self._task.spec.extract)
+            [read] = read_answers(self._task, [example], [response], reading)
+            if read is None or not read.finished:
+                return {}
+            response = read.response
         measured = {
             name: metric.measure(example, response)
             for name, metric in self._metrics.items()
@@ -156,14 +163,24 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
     def _example(self, doc: Mapping[str, Json]) -> Example:
         return self._examples()[1][str(doc["id"])]
 
-    def _text(self, example: Example, shots: Sequence[Demonstration]) -> str:
-        return render(self._task.prompt(example), shots, _rendering("raw")).messages[0].text
+    def _text(self, example: Example, shots: Sequence[Demonstration], system: str | None = None) -> str:
+        rendering = replace(_rendering("raw"), system=system or self._task.spec.system)
+        return render(self._task.prompt(example), shots, rendering).messages[0].text
 
 
 def _data_source_of(data: object) -> DataSource:
     if data is None or data == "sample":
         return DataSource(folder=None, sample=data == "sample", offline=False)
     return DataSource(folder=Path(str(data)), sample=False, offline=False)
+
+
+def _generation(spec: TaskSpec) -> dict[str, Json]:
+    """Return what lm-eval is told of a task's answers."""
+    settings: dict[str, Json] = {"until": [], "max_gen_toks": spec.max_new_tokens, "do_sample": False}
+    if spec.sampling is not None:
+        drawn = {name: value for name, value in sampling_content(spec.sampling).items() if name != "seed"}
+        settings |= {"do_sample": True, **drawn}
+    return settings
 
 
 def _rendering(template: str) -> Rendering:

@@ -3,7 +3,7 @@
 from ..languages import LANGUAGES
 from ..records import Statistics
 from .bleu_counts import combine_counts, count_matches, describe_bleu, find_tokenizer_fault
-from .corpus import CorpusMetric
+from .corpus import CorpusMetric, with_cleaned
 
 _EXTRAS = {"ja-mecab": "ja", "ko-mecab": "ko"}
 
@@ -29,4 +29,5 @@ def _describe(language: str) -> str:
     return describe_bleu(_tokenizer(language))
 
 
-METRICS = (CorpusMetric(name="bleu", count=_count, formula=combine_counts, describe=_describe, lack=_lack),)
+_PLAIN = CorpusMetric(name="bleu", count=_count, formula=combine_counts, describe=_describe, lack=_lack)
+METRICS = with_cleaned(_PLAIN)

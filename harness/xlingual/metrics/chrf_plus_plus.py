@@ -7,7 +7,7 @@ import numpy as np
 
 from ..plugin import FloatArray
 from ..records import Statistics
-from .corpus import CorpusMetric
+from .corpus import CorpusMetric, with_cleaned
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.chrf import CHRF
@@ -53,4 +53,5 @@ def _scorer() -> "CHRF":
     return CHRF(char_order=CHARACTER_ORDER, word_order=WORD_ORDER, beta=BETA)
 
 
-METRICS = (CorpusMetric(name="chrf++", count=_count, formula=combine_orders, describe=_describe, lack=_lack),)
+_PLAIN = CorpusMetric(name="chrf++", count=_count, formula=combine_orders, describe=_describe, lack=_lack)
+METRICS = with_cleaned(_PLAIN)

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import cast
 
 from ..errors import UsageError
-from ..plugin import DataSource, ExtractingTask, RewordableTask, SelfScoredTask, Task
+from ..plugin import ChatTask, DataSource, ExtractingTask, GroupMember, RewordableTask, SelfScoredTask, Task
 from ..plugin_code import PluginCode
-from ..records import Example, Examples, Prompt, Request, Response, Statistics, TaskSpec
+from ..records import Example, Examples, Prompt, Request, Response, Statistics, TaskGroup, TaskSpec
 from ..text import did_you_mean
 from .contract import require
 from .examples import examples_faults, prompt_faults
@@ -142,14 +142,34 @@ def _reword(self: CheckedTask, *, prompt_language: str | None, variant: str | No
     function, doing = cast(RewordableTask, self.task).reword, f"task {self.spec.name}"
     with self.code.calling(doing, function):
         found = function(prompt_language=prompt_language, variant=variant)
-        spec = getattr(found, "spec", None)
+    return _same_task(self, found, "reword", function)
+
+
+def _same_task(self: CheckedTask, found: object, name: str, function: Callable[..., Task]) -> Task:
+    """Return what the method `name` made of a task behind the border; it must be the same task."""
+    spec = getattr(found, "spec", None)
     if not isinstance(spec, TaskSpec) or spec.name != self.spec.name:
-        what = f"reword must return the task {self.spec.name}, got {describe_value(spec and spec.name)}"
-        raise self.code.fault(what, doing=doing, function=function)
-    return checked_task(found, self.code)
+        what = f"{name} must return the task {self.spec.name}, got {describe_value(spec and spec.name)}"
+        raise self.code.fault(what, doing=f"task {self.spec.name}", function=function)
+    return checked_task(cast(Task, found), self.code)
 
 
-_OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
+def _with_chat(self: CheckedTask, *, template: bool, as_turns: bool, system: str | None) -> Task:
+    """Return the task asked as chats."""
+    task, doing = cast(ChatTask, self.task), f"task {self.spec.name}"
+    with self.code.calling(doing, task.with_chat):
+        found = task.with_chat(template=template, as_turns=as_turns, system=system)
+    return _same_task(self, found, "with_chat", task.with_chat)
+
+
+def _groups(self: CheckedTask) -> tuple[TaskGroup, ...]:
+    """Return the groups that the task was chosen as one of."""
+    return cast(GroupMember, self.task).groups
+
+
+_OPTIONAL: Mapping[type, Mapping[str, object]] = {
+    ChatTask: {"with_chat": _with_chat},
+    GroupMember: {"groups": property(_groups)},
     RewordableTask: {"prompt_languages": _prompt_languages, "variants": _variants, "reword": _reword},
     ExtractingTask: {"extract": _extract},
     SelfScoredTask: {"request": _request, "judge": _judge},

@@ -20,10 +20,22 @@ from .requests import (
     Translation,
     failed_response,
 )
-from .results import Counts, Estimate, FailureCount, ModelSpec, Protocol, RunRecord, Statistics, label_task
+from .results import (
+    NO_INTERVAL,
+    Counts,
+    Estimate,
+    FailureCount,
+    ModelSpec,
+    Protocol,
+    RunRecord,
+    Statistics,
+    label_task,
+    no_interval,
+)
 from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
 
 __all__ = [
+    "NO_INTERVAL",
     "Choice",
     "Corpus",
     "Counts",
@@ -56,4 +68,5 @@ __all__ = [
     "UrlSource",
     "failed_response",
     "label_task",
+    "no_interval",
 ]

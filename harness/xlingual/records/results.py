@@ -12,6 +12,9 @@ from .data import DataFile, Origin
 Statistics: TypeAlias = tuple[float, ...]
 """What one example adds to a metric: sums of these over examples are all that the metric needs."""
 
+NO_INTERVAL = "none: "
+"""Begins `Estimate.interval` where there is none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -34,6 +37,22 @@ class Estimate:
     """None: the metric is one of xlingual's own, or the record is from before this was written down; ask the metric."""
     bounds: tuple[float | None, float | None] | None = field(default=None, metadata=LATER)
     """Smallest and largest value that there can be, each None where there is none; None: they are 0 and 100."""
+    interval: str | None = field(default=None, metadata=LATER)
+    """How `low` and `high` were found, or why there are none; None where there is no value or the record is older."""
+    clusters: int | None = field(default=None, metadata=LATER)
+    """Clusters of scored examples that hang together; None as before."""
+    clustered_by: str | None = field(default=None, metadata=LATER)
+    """What a cluster is: "group" (an article), "cluster" (a paragraph) or "example"."""
+    icc: float | None = field(default=None, metadata=LATER)
+    """Estimated intra-class correlation, 0 to 1: how alike the scores of a cluster are. None: not of a rate, or every
+    example is a cluster."""
+    effective_n: float | None = field(default=None, metadata=LATER)
+    """As many independent examples would be as sure; None: not of a rate."""
+
+
+def no_interval(interval: str | None) -> str | None:
+    """Return why an Estimate with this `interval` has none; None where it has one, or is from before that was said."""
+    return interval.removeprefix(NO_INTERVAL) if interval is not None and interval.startswith(NO_INTERVAL) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

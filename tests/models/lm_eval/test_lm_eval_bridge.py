@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from xlingual import plugins
 from xlingual.cli import run_command
 from xlingual.errors import DataError, ModelError, UsageError, XlingualError
 from xlingual.planning import Limit, RunSettings
@@ -25,6 +26,8 @@ from xlingual.selection import open_model, select_tasks
 from xlingual.thinking import ThinkingMarkers, ThinkingMode
 
 pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+
+ERRANDS = Path(__file__).resolve().parents[2] / "docs" / "plugins"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 SAMPLE = DataSource(folder=None, sample=True, offline=True)
@@ -136,6 +139,27 @@ def test_our_tasks_score_there_as_here(template: str, task: str, scores: int, wi
 def test_choices_score_there_as_here(with_capitals: None, wide: Path, tmp_path: Path) -> None:
     record = ours("capitals/en", f"hf:{wide}", RunSettings(data_source=SAMPLE, out=tmp_path, template="raw"))
     assert same(record, theirs("capitals/en", f"hf:{wide}")) == 2
+
+
+def test_a_chain_of_thought_is_asked_and_read_there_as_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The stop string of the task, not the end of the first line; the last number, not the whole answer."""
+    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(ERRANDS)])
+    (tmp_path / "errands").mkdir()
+    row = {"problem": "A book costs 12 and a pen 3. What do 2 books and a pen cost?", "result": "1027"}
+    (tmp_path / "errands/en.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    config = {"task": "x", "dataset_name": "errands/en", "dataset_kwargs": {"data": str(tmp_path)}}
+    task = part("task").XlingualTask(config)
+    [doc] = task.test_docs()
+    request = task.construct_requests(doc, task.fewshot_context(doc, 0))
+    assert request.args[1]["until"] == ["\nProblem:"]
+    for said, score in (
+        ("<think>5</think>2 * 12 = 24, so it is 1,027.", 1.0),
+        ("2 * 12 = 24.", 0.0),
+        ("I do not know.", 0.0),
+    ):
+        assert task.process_results(doc, [said])["exact_match"] == (score, 1.0)
+    assert task.process_results(doc, ["<think>1027"]) == {}
+    TASKS.forget("errands")
 
 
 def test_chats_come_through_as_they_are() -> None:

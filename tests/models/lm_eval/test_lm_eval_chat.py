@@ -199,8 +199,8 @@ def test_the_options_of_eval_mean_what_those_of_lm_eval_do(greedy_llama: Path, t
     ]
 
 
-def test_thinking_is_asked_for_in_chats_only(greedy_llama: Path, tmp_path: Path) -> None:
-    model = open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu"))
+def test_thinking_is_asked_for_in_chats_only(tmp_path: Path) -> None:
+    model = open_model("echo", ModelOptions())
     question = QuestionSettings(thinking=ThinkingMode.OFF, max_thinking_tokens=7)
 
     def plan(name: str, template: str) -> TaskPlan:

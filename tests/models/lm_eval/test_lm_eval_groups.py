@@ -226,3 +226,21 @@ def test_the_command_shows_the_group_below_its_tasks(tmp_path: Path, capsys: pyt
     document = json.loads(capsys.readouterr().out)
     assert [each["protocol"]["task"] for each in document["groups"]] == ["lm-eval/by_size"]
     assert [each["protocol"]["task"] for each in document["runs"]] == ["lm-eval/one", "lm-eval/two"]
+
+
+def test_folders_of_tasks_may_be_named_by_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", "")
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps(ROWS), encoding="utf-8")
+    (tmp_path / "more").mkdir()
+    body = COMMON.replace("FILE", str(data)) + CHOICE
+    (tmp_path / "more/optional_cities.yaml").write_text(f"task: optional_cities\n{body}", encoding="utf-8")
+    command = ["eval", "-m", "oracle", "-t", "lm-eval:optional_cities", "-o", str(tmp_path / "out"), "--dry-run"]
+    assert run_command(command) == 2
+    assert "lm-eval has no task 'optional_cities'" in capsys.readouterr().err
+    assert run_command([*command, "--include-path", str(tmp_path / "more")]) == 0
+    assert "optional_cities: 5 samples" in capsys.readouterr().out
+    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", "")
+    assert run_command([*command, "--include-path", str(tmp_path / "none")]) == 2

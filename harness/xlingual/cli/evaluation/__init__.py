@@ -1,5 +1,6 @@
 """`xlingual eval`: run models on tasks, or show with `--dry-run` what would be run."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,10 +30,14 @@ from .preview import show_plans
 if TYPE_CHECKING:
     from ...tracking import Tracker
 
+LM_EVAL_PATH = "XLINGUAL_LM_EVAL_PATH"
+"""The variable that names folders of lm-eval's tasks."""
+
 
 def run_evaluation(options: EvalOptions) -> int:
     """Evaluate every model on every task; 0 where all samples have answers, else 1."""
     settings = run_settings(options)
+    _include(options.include_path)
     languages = split_words(options.langs)
     tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
     prices = None if options.price is None else read_prices(options.price)
@@ -69,6 +74,13 @@ def run_evaluation(options: EvalOptions) -> int:
                 click.echo(printable(f"{name}: tuned from {parent}"), err=True)
         click.echo(f"runs: {settings.out}", err=True)
     return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
+
+
+def _include(folders: Sequence[str]) -> None:
+    """Add folders to those that lm-eval's tasks are looked for in."""
+    if folders:
+        before = os.environ.get(LM_EVAL_PATH, "")
+        os.environ[LM_EVAL_PATH] = os.pathsep.join([*folders, *filter(None, [before])])
 
 
 def _open_tracker(options: EvalOptions, settings: RunSettings, model: Model) -> "Tracker | None":

@@ -29,6 +29,7 @@ class EvalOptions:
     model: tuple[str, ...]
     tasks: str
     langs: str
+    include_path: tuple[str, ...]
     data: str | None
     out: str
     split: str | None
@@ -176,6 +177,9 @@ OPTIONS: list[click.Parameter] = [
         ["--tasks", "-t"], default=DEFAULT_TASKS, show_default=True, help="Families, tasks or globs, comma-separated."
     ),
     click.Option(["--langs", "-l"], default="", help="Only tasks that answer in these languages: zh,ar."),
+    click.Option(
+        ["--include-path"], multiple=True, metavar="DIR", help="Folder of lm-eval tasks of your own. Repeatable."
+    ),
     data_option(),
     click.Option(["--out", "-o"], default="runs", show_default=True, help="Folder of all runs."),
     click.Option(["--split"], default=None, help="Split to evaluate instead of each task's own: dev."),

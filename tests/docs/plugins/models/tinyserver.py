@@ -52,7 +52,7 @@ class TinyServer:
     def close(self) -> None: ...
 
 
-@register_model("tinyserver")
+@register_model("tinyserver", uses=("batch_size",))
 def open_tinyserver(name: str, options: ModelOptions) -> Model:
     """Open the model behind the server at `name`; nothing is sent yet."""
     spec = ModelSpec(word=f"tinyserver:{name}", backend="tinyserver", name=name, revision=None, dtype=None, parent=None,

@@ -1,0 +1,46 @@
+"""The headline: averages and gains over several benchmarks together, as the x-LLaMA paper has them over two."""
+
+from collections.abc import Mapping, Sequence
+
+from .collection import CollectedRun
+from .inference import infer_table
+from .ranking import make_rows
+from .rows import BoardTable, Cell
+
+Shown = Mapping[str, Mapping[str, CollectedRun]]
+"""The runs behind the cells of a table, by fingerprint and task."""
+
+
+def combine_tables(
+    tables: Sequence[tuple[BoardTable, Shown]], labels: Mapping[str, str], baseline: str | None
+) -> tuple[BoardTable, ...]:
+    """Return a table over all columns of those `tables` that share a metric and have the baseline: none for one alone.
+
+    `baseline` is a fingerprint. Every column has equal weight; benchmarks without a common item are drawn apart.
+    """
+    by_metric: dict[str, list[tuple[BoardTable, Shown]]] = {}
+    for table, shown in tables:
+        if table.baseline is not None and baseline is not None:
+            by_metric.setdefault(table.metric, []).append((table, shown))
+    return tuple(_combine(found, labels, baseline) for found in by_metric.values() if len(found) > 1)
+
+
+def _combine(found: Sequence[tuple[BoardTable, Shown]], labels: Mapping[str, str], baseline: str | None) -> BoardTable:
+    first = found[0][0]
+    columns = [column for table, _ in found for column in table.columns]
+    cells: dict[str, dict[str, Cell]] = {}
+    runs: dict[str, dict[str, CollectedRun]] = {}
+    for table, shown in found:
+        for row in table.rows:
+            cells.setdefault(row.fingerprint, {}).update({cell.task: cell for cell in row.cells})
+            runs.setdefault(row.fingerprint, {}).update(shown[row.fingerprint])
+    rows = make_rows(cells, columns, labels, baseline, higher_is_better=first.higher_is_better)
+    table = BoardTable(
+        family=" and ".join(table.family for table, _ in found),
+        metric=first.metric,
+        higher_is_better=first.higher_is_better,
+        baseline=first.baseline,
+        columns=tuple(columns),
+        rows=rows,
+    )
+    return infer_table(table, runs)

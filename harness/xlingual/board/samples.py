@@ -1,0 +1,72 @@
+"""Scores of single examples behind the cells of a leaderboard, from the samples beside their results."""
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import DataError, EnvironmentFault
+from ..files.json_file import CHANGED
+from ..identity import Json
+from ..plugin import Metric
+from ..records import Statistics
+from ..scoring import mean_statistics
+from ..statistics.clusters import read_values
+from ..statistics.parallel import Scored, ScoredExample
+from ..store import read_samples
+from .collection import RESULTS_FILE, CollectedRun
+from .comparison import find_estimate
+
+_ROUNDING = 1e-6
+
+
+def read_scores(run: CollectedRun, metric: Metric) -> Scored:
+    """Return what each scored example of `run` adds to `metric`, by id; with repeats the mean of its answers.
+
+    Raises DataError where there are no samples, where a line is none of ours, and where the samples do not give the
+    score that the results have: one of the two files was changed.
+    """
+    if run.path is None or run.is_group or run.path.name != RESULTS_FILE:
+        raise DataError("has no samples", where=run.where)
+    try:
+        samples = read_samples(run.path.parent)
+    except (DataError, EnvironmentFault) as error:
+        raise DataError("its samples cannot be read", where=run.where) from error
+    answers: dict[str, list[Mapping[str, Json]]] = {}
+    for sample in samples:
+        answers.setdefault(str(sample["id"]), []).append(sample)
+    found: dict[str, ScoredExample] = {}
+    for identifier, lines in answers.items():
+        statistics = mean_statistics([_statistics(line, metric.name, run.where) for line in lines])
+        if statistics is not None:
+            group = lines[0].get("group")
+            found[identifier] = ScoredExample(
+                statistics=statistics,
+                cluster=str(lines[0]["cluster"]),
+                group=group if isinstance(group, str) else None,
+            )
+    _check(run, metric, found)
+    return found
+
+
+def _statistics(line: Mapping[str, Json], metric: str, where: str) -> Statistics | None:
+    statistics = line["statistics"]
+    values = statistics.get(metric) if isinstance(statistics, Mapping) else None
+    if values is None:
+        return None
+    numbers = [each for each in values if isinstance(each, int | float)] if isinstance(values, list) else []
+    if not numbers or not isinstance(values, list) or len(numbers) != len(values):
+        raise DataError(f"sample {line['id']} has no statistics of {metric}", where=where, hint=CHANGED)
+    return tuple(float(each) for each in numbers)
+
+
+def _check(run: CollectedRun, metric: Metric, found: Scored) -> None:
+    estimate = find_estimate(run.record, metric.name)
+    if not found or estimate is None or estimate.value is None:
+        raise DataError(f"its samples have no {metric.name}", where=run.where, hint=CHANGED)
+    rows = [each.statistics for each in found.values()]
+    sums = read_values(rows, range(len(rows)), metric.name).sum(axis=0)
+    if not abs(float(metric.combine(sums)) - estimate.value) <= _ROUNDING:
+        raise DataError(f"its samples do not give its {metric.name}", where=run.where, hint=CHANGED)
+
+
+def common_ids(rows: Sequence[Scored]) -> list[str]:
+    """Return the ids that all of `rows` have, in the order of the first."""
+    return [each for each in rows[0] if all(each in row for row in rows[1:])]

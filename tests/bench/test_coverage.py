@@ -1,0 +1,52 @@
+"""Intervals of rates hold the true rate as often as docs/statistics.md says."""
+
+import pytest
+from bench.coverage import Design, designs, measure, measure_resamples
+
+SOME = (
+    Design(5, "5", 0.1, 0.2),
+    Design(5, "5", 0.1, 0.5),
+    Design(5, "25", 0.3, 0.02),
+    Design(10, "1-13", 0.1, 0.98),
+    Design(24, "1", 0.0, 0.1),
+    Design(24, "5", 0.1, 0.35),
+    Design(24, "25", 0.3, 0.5),
+    Design(48, "25", 0.1, 0.5),
+    Design(48, "25", 0.3, 0.05),
+    Design(120, "25", 0.3, 0.02),
+    Design(240, "5", 0.0, 0.1),
+)
+
+
+@pytest.mark.parametrize("design", SOME, ids=str)
+def test_intervals_cover(design: Design) -> None:
+    covered = measure(design, draws=2000).covered
+    assert covered >= 92.0, "93 but for chance: two standard errors of 2,000 draws"
+    if design.common and design.clusters >= 24:
+        assert covered <= 98.0
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.35, 0.5])
+def test_five_clusters_of_five_cover_what_they_should(rate: float) -> None:
+    """S5: a bootstrap covered 82 to 87%."""
+    assert 93 <= measure(Design(5, "5", 0.1, rate), draws=4000).covered <= 98
+
+
+def test_articles_cover_where_paragraphs_do_not() -> None:
+    """S6: 48 articles of 25 questions at a correlation of 0.1; by paragraphs of 5 it was 81.6%."""
+    assert 93 <= measure(Design(48, "25", 0.1, 0.35), draws=4000).covered <= 97
+
+
+def test_resamples_of_corpus_scores_cover() -> None:
+    assert 91 <= measure_resamples(24, draws=300) <= 98
+
+
+@pytest.mark.slow
+def test_every_design_covers() -> None:
+    """One design in 900 may be off by three standard errors of 4,000 draws by chance."""
+    found = [measure(design) for design in designs()]
+    low = [each for each in found if each.covered < 93]
+    assert all(each.covered >= 92.5 for each in found)
+    assert len(low) <= 3
+    common = [each for each in found if each.design.common and each.design.clusters >= 24]
+    assert all(each.covered <= (98.3 if each.design.clusters == 24 else 97.3) for each in common)
