@@ -1,6 +1,5 @@
 """What a TaskSpec must be for a run to begin."""
 
-import math
 import re
 from collections.abc import Iterator
 
@@ -93,10 +92,8 @@ def _known(spec: TaskSpec) -> tuple[str, ...]:
 
 
 def _sampling_faults(sampling: Sampling) -> Iterator[Broken]:
-    if not 0 < sampling.temperature < math.inf:
-        yield Broken(
-            f"sampling.temperature must be a number above 0, got {sampling.temperature}", "sampling=None is greedy"
-        )
+    if not sampling.temperature > 0:
+        yield Broken(f"sampling.temperature must be above 0, got {sampling.temperature}", "sampling=None is greedy")
     if sampling.top_k is not None and sampling.top_k < 1:
         yield Broken(f"sampling.top_k must be 1 or more, got {sampling.top_k}")
     for name in ("top_p", "min_p"):
