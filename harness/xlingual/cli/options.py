@@ -25,9 +25,9 @@ def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callab
 class FiniteRange(click.FloatRange):
     """A range of numbers without NaN, which no comparison refuses, and infinity, which no JSON file can hold."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number; click's BadParameter for a text that is none in the range."""
-        number: float = super().convert(value, param, ctx)
+        number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
