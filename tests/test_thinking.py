@@ -24,6 +24,8 @@ from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, answer_start, find
         ("<|START_THINKING|>a<|END_THINKING|>Paris", "a", "Paris", True),
         ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Paris",
          "a<|end|><|start|>assistant", "Paris", True),
+        ("<|channel>thought\na<channel|>Paris", "a", "Paris", True),
+        ("<|channel>thought\na", "a", "", False),
         ("Paris", None, "Paris", True),
         (" Paris\n", None, " Paris\n", True),
         ("", None, "", True),

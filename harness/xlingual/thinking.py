@@ -44,9 +44,10 @@ KNOWN_MARKERS = (
     ThinkingMarkers(start="<unused94>thought\n", end="<unused95>"),
     ThinkingMarkers(start="◁think▷", end="◁/think▷"),
     ThinkingMarkers(start="<|inner_prefix|>", end="<|inner_suffix|>"),
+    ThinkingMarkers(start="<|channel>thought\n", end="<channel|>"),
 )
 """Of model families: Qwen and DeepSeek, Magistral, Command A, Seed-OSS, several, gpt-oss, OpenThinker, MedGemma, Kimi,
-Apertus."""
+Apertus, Gemma 4."""
 
 ANSWER_FRAMES = (
     ("<answer>", "</answer>"),

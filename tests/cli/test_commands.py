@@ -236,6 +236,11 @@ def test_wordings_are_shown_apart_with_their_spread(capsys: pytest.CaptureFixtur
     ("words", "where"),
     [
         (("--temperature", "-1"), "--temperature"),
+        (("--temperature", "inf"), "--temperature"),
+        (("--temperature", "nan"), "--temperature"),
+        (("--temperature", "1", "--top-p", "nan"), "--top-p"),
+        (("--temperature", "1", "--min-p", "nan"), "--min-p"),
+        (("--timeout", "inf"), "--timeout"),
         (("--top-p", "0.5"), "--top-p"),
         (("--top-p", "2"), "--top-p"),
         (("--repeats", "2"), "--repeats"),

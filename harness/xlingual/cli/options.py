@@ -1,7 +1,7 @@
 """Options that several commands share, and the way from click's words to a record."""
 
+import math
 from collections.abc import Callable
-from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,11 +26,15 @@ def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callab
     return callback
 
 
-def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
-    """Refuse what is no number, the callback of options that take one: no range of click's leaves out nan."""
-    if value is not None and not isfinite(value):
-        raise click.BadParameter(f"{value} is no number to work with.")
-    return value
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN, which no comparison refuses, and infinity, which no JSON file can hold."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; click's BadParameter for a text that is none in the range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 _DATA_HELP = (

@@ -13,7 +13,7 @@ from ...prompt import OVERFLOW_POLICIES, TEMPLATES
 from ...question_settings import SAMPLING_SOURCES, TASK, QuestionSettings, SamplingChoice
 from ...selection import split_words
 from ...thinking import ThinkingMode
-from ..options import MOST, MOST_REPEATS, data_option, finite, json_option, offline_option, read_data_source
+from ..options import MOST, MOST_REPEATS, FiniteRange, data_option, json_option, offline_option, read_data_source
 from ..progress import MODES
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
@@ -234,14 +234,10 @@ OPTIONS: list[click.Parameter] = [
         show_default=True,
         help="How answers are drawn: as the task says (greedily, as a rule), greedily, or as the model recommends.",
     ),
-    click.Option(
-        ["--temperature"], type=click.FloatRange(0), callback=finite, default=None, help="Draw answers; 0 is greedy."
-    ),
-    click.Option(
-        ["--top-p"], type=click.FloatRange(0, 1, min_open=True), callback=finite, default=None, help="Of the drawing."
-    ),
+    click.Option(["--temperature"], type=FiniteRange(0), default=None, help="Draw answers; 0 is greedy."),
+    click.Option(["--top-p"], type=FiniteRange(0, 1, min_open=True), default=None, help="Of the drawing."),
     click.Option(["--top-k"], type=click.IntRange(1, MOST), default=None, help="Of the drawing."),
-    click.Option(["--min-p"], type=click.FloatRange(0, 1), callback=finite, default=None, help="Of the drawing."),
+    click.Option(["--min-p"], type=FiniteRange(0, 1), default=None, help="Of the drawing."),
     click.Option(["--sample-seed"], type=click.IntRange(0, MOST), default=None, help="Of the drawing; default 0."),
     click.Option(
         ["--repeats"],
@@ -331,8 +327,7 @@ OPTIONS: list[click.Parameter] = [
     ),
     click.Option(
         ["--timeout"],
-        type=click.FloatRange(0, min_open=True),
-        callback=finite,
+        type=FiniteRange(0, min_open=True),
         default=None,
         help="Seconds that a server may take for one answer.",
     ),
