@@ -44,7 +44,7 @@ from .token_counts import TokenCounts
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-VERSION = 1
+VERSION = 2
 """Of how requests are put and answers are read; goes up when an answer may change."""
 USES = ("revision", "batch_size", "max_model_len", "extra_body", "headers", "timeout", "concurrency", "key_env")
 """Options that a server can be asked with; --revision has a message of its own."""
