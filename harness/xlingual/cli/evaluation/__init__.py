@@ -1,7 +1,6 @@
 """`xlingual eval`: run models on tasks, or show with `--dry-run` what would be run."""
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -15,6 +14,7 @@ from ...planning import RunSettings, run_folder
 from ...plugin import Model
 from ...pricing import read_prices
 from ...records import RunRecord
+from ...redaction import redact_command
 from ...run import evaluate
 from ...selection import open_model, select_tasks, split_words, untouched_languages
 from ...serial import to_json
@@ -107,7 +107,7 @@ def _resume_hint(options: EvalOptions, later: Sequence[str]) -> str:
 
     Of models that come `later`, earlier answers are still there: only --fresh asks them again.
     """
-    command = shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
+    command = redact_command(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
     hint = f"the same command again resumes: {command}"
     return f"{hint}; before it, --fresh for {', '.join(later)}, not begun" if options.fresh and later else hint
 
