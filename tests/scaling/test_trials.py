@@ -96,7 +96,9 @@ def test_a_sweep_that_is_killed_measures_what_one_that_is_not_does(
     whole = read_points(tmp_path / "whole" / "law" / "points.csv")
     assert _scores(read_points(table)) == _scores(whole)
     assert [(each.pairs, each.seed) for each in whole] == [(8, 0), (8, 1), (20, 0), (20, 1)]
-    assert all(each.tokens is not None and each.low is not None and each.low <= each.score for each in whole)
+    assert all(each.tokens is not None for each in whole)
+    # Four sentences are too few clusters for an interval.
+    assert {(each.low, each.high) for each in whole} == {(None, None)}
     kept = {path.name for path in (tmp_path / "whole").rglob("*") if path.is_file()}
     assert {"plan.json", "provenance.json", "adapter_model.safetensors", "journal.jsonl"} <= kept
     assert "model.safetensors" not in kept
