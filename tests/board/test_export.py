@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from xlingual.board import board_json, build_board
 from xlingual.board.collection import Collection

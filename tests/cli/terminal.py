@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 from dataclasses import dataclass
+from pathlib import Path
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -28,7 +29,7 @@ class Shown:
         return [line.rstrip("\r").rpartition("\r")[2] for line in self.text.split("\n")]
 
 
-def on_terminal(width: int, *command: str, **environment: str) -> Shown:
+def on_terminal(width: int, *command: str, cwd: Path | None = None, **environment: str) -> Shown:
     """Run `command` with all three streams on a terminal that is `width` wide."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
@@ -38,6 +39,7 @@ def on_terminal(width: int, *command: str, **environment: str) -> Shown:
         stdin=follower,
         stdout=follower,
         stderr=follower,
+        cwd=cwd,
         env={**outside, "TERM": "xterm", "NO_COLOR": "1", **environment},
     )
     os.close(follower)

@@ -24,7 +24,7 @@ def show_records(records: Sequence[RunRecord]) -> None:
     for (family, _metric), members in families.items():
         header, rows = _family_table(members)
         show_table(family, header, rows)
-        for line in _reasons(members):
+        for line in reasons(members):
             click.echo(printable(line))
 
 
@@ -146,11 +146,16 @@ def _number(estimate: Estimate, value: float | None) -> str:
     return "" if value is None else f"{value:.{decimals(estimate.metric)}f}"
 
 
-def _reasons(records: Sequence[RunRecord]) -> list[str]:
-    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all."""
+def reasons(records: Sequence[RunRecord], *, of_main: bool = False) -> list[str]:
+    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all.
+
+    `of_main`: of the main metric alone.
+    """
     tasks: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for each in record.estimates:
+            if of_main and each.metric != record.main_metric:
+                continue
             if each.reason is not None:
                 tasks.setdefault((each.metric, each.reason), []).append(record.protocol.task)
             elif each.metric == record.main_metric and (why := no_interval(each.interval)) is not None:
