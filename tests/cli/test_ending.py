@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_why_there_is_no_interval_is_said(capsys: pytest.CaptureFixture[str]) ->
         "  ar  10.0",
         "  containment: no interval: 2 clusters are too few",
     ]
+
+
+def test_all_that_share_a_place_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    show_scores([make_run("m", f"xquad/{code}", 40.0 if code == "en" else 0.01) for code in LANGUAGES])
+    assert capsys.readouterr().out.splitlines()[-1] == "  best en 40.0, worst ar, de, el, es and 7 more 0.0"
+    show_scores([make_run("m", f"xquad/{code}", 0.0) for code in LANGUAGES])
+    assert "best" not in capsys.readouterr().out
 
 
 def test_lower_may_be_better(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +203,19 @@ def test_formats_are_written_too_and_one_at_a_time(
     assert run_command([*words, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
     assert run_command([*words, "--json", "--format", "csv"]) == 2
+
+
+def test_every_eval_ever_goes_to_a_folder_as_their_repository_has_it(runs: Path, tmp_path: Path) -> None:
+    words = ["board", str(runs), "-b", "sample", "--write", f"{tmp_path}/eee/"]
+    assert run_command([*words, "--format", "csv"]) == 2
+    for _ in range(2):
+        assert run_command([*words, "--format", "every-eval-ever"]) == 0
+    paths = sorted(path.relative_to(tmp_path / "eee").as_posix() for path in (tmp_path / "eee").rglob("*.json"))
+    unit = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert len(paths) == 2, "the same board, the same files"
+    assert re.fullmatch(f"data/xlingual/unknown/echo/{unit}.json", paths[0])
+    record = json.loads((tmp_path / "eee" / paths[0]).read_text(encoding="utf-8"))
+    assert len(record["evaluation_results"]) == 7
 
 
 def test_make_eval_ends_in_the_paths_of_board_and_page(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..board import (
     collect_runs,
     find_board,
 )
-from ..board.export import EXPORTS
+from ..board.export import EXPORTS, eee_files
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
 from ..identity import repair_surrogates
@@ -28,7 +28,8 @@ from .options import json_option, takes
 
 MARKDOWN = "markdown"
 JSON = "json"
-FORMATS = (MARKDOWN, JSON, "csv", "latex", "eval-results", "every-eval-ever")
+EVERY_EVAL_EVER = "every-eval-ever"
+FORMATS = (MARKDOWN, JSON, "csv", "latex", "eval-results", EVERY_EVAL_EVER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +65,22 @@ def run_board(options: BoardOptions) -> int:
         else:
             click.echo(repair_surrogates(text), nl=False)
     if options.write is not None:
-        target = Path(options.write).expanduser()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text)
-        click.echo(printable(f"leaderboard: {target}"), err=True)
+        _write(options.write, text, eee_files(board, collection) if named == EVERY_EVAL_EVER else None)
     return 0
+
+
+def _write(word: str, text: str, parts: Mapping[str, str] | None) -> None:
+    """Write `text` to the file `word`; to a folder its `parts`, each a file below it, where the format has such."""
+    target = Path(word).expanduser()
+    if target.is_dir() or word.endswith("/"):
+        if parts is None:
+            raise UsageError("is a folder", where=f"--write {word}", hint="name a file in it")
+        for name, part in parts.items():
+            _write(str(target / name), part, None)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, text)
+    click.echo(printable(f"leaderboard: {target}"), err=True)
 
 
 def _named_format(options: BoardOptions) -> str | None:
@@ -113,7 +125,12 @@ COMMAND = click.Command(
     "board",
     params=[
         *board_parameters(),
-        click.Option(["--write", "-w"], default=None, metavar="FILE", help="Write to this file instead of stdout."),
+        click.Option(
+            ["--write", "-w"],
+            default=None,
+            metavar="FILE",
+            help="Write to this file instead of stdout; every-eval-ever: or to a folder, a file a model.",
+        ),
         click.Option(["--show"], is_flag=True, help="With --write, print it, too."),
         click.Option(
             ["--format", "-f"],

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 
 from ..collection import Collection
 from ..rows import Board
-from .every_eval_ever import eee_lines
+from .every_eval_ever import eee_files, eee_lines
 from .latex import board_latex
 from .model_index import model_index
 from .table import board_csv
 
-__all__ = ["EXPORTS", "board_csv", "board_latex", "eee_lines", "model_index"]
+__all__ = ["EXPORTS", "board_csv", "board_latex", "eee_files", "eee_lines", "model_index"]
 
 EXPORTS: Mapping[str, Callable[[Board, Collection, str], str]] = {
     "csv": lambda board, collection, _command: board_csv(board, collection),

@@ -5,9 +5,11 @@ https://github.com/evaleval/every_eval_ever has the schema and a validator.
 
 import json
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from ...files import pretty_json
 from ...identity import Json, content_hash
 from ..collection import Collection, estimate_bounds
 from ..comparison import find_estimate
@@ -18,8 +20,8 @@ from .model_index import hub_dataset
 
 SCHEMA_VERSION = "0.3.0"
 _CONFIDENCE = 0.95
-_REMOTE = frozenset({"openai", "litellm"})
-"""Backends that ask a server which somebody else may run."""
+_ANYWHERE = frozenset({"openai", "lm-eval"})
+"""Backends that may ask a server which somebody else runs."""
 
 
 def eee_lines(board: Board, collection: Collection, _command: str) -> str:
@@ -27,13 +29,34 @@ def eee_lines(board: Board, collection: Collection, _command: str) -> str:
 
     Complete scores only: their validator refuses a missing one, and a reader takes each for the whole test set.
     """
-    entries = [each for each in board_entries(board, collection) if each.row is not None and each.whole]
-    labels = dict.fromkeys(each.model for each in entries)
-    records = [_record(board, [each for each in entries if each.model == label]) for label in labels]
+    records = _records(board, collection)
     return "".join(f"{json.dumps(record, ensure_ascii=False, allow_nan=False)}\n" for record in records)
 
 
-def _record(board: Board, entries: Sequence[Entry]) -> Json:
+def eee_files(board: Board, collection: Collection) -> Mapping[str, str]:
+    """Return the same records by the path that a file has in their repository: data/xlingual/ORG/NAME/UUID.json.
+
+    The UUID is made of the content, so that the same board gives the same files.
+    """
+    files: dict[str, str] = {}
+    for record in _records(board, collection):
+        name = uuid.UUID(hex=content_hash(record)[:32], version=4)
+        files[f"data/xlingual/{_folder(record)}/{name}.json"] = pretty_json(record)
+    return files
+
+
+def _folder(record: Mapping[str, Json]) -> str:
+    model = record["model_info"]
+    return str(model["id"]) if isinstance(model, Mapping) else "unknown"
+
+
+def _records(board: Board, collection: Collection) -> list[dict[str, Json]]:
+    entries = [each for each in board_entries(board, collection) if each.row is not None and each.whole]
+    labels = dict.fromkeys(each.model for each in entries)
+    return [_record(board, [each for each in entries if each.model == label]) for label in labels]
+
+
+def _record(board: Board, entries: Sequence[Entry]) -> dict[str, Json]:
     first = entries[0]
     newest = max((each.run.finished for each in entries if each.run is not None), default=_moment(board.newest))
     seconds = str(int(newest.timestamp()))
@@ -68,8 +91,8 @@ def _versions(entries: Sequence[Entry]) -> str:
 def _model(entry: Entry) -> Json:
     spec = entry.spec
     details: dict[str, Json] = {
-        "deployment_type": "unknown" if spec.backend in _REMOTE else "self_deployed",
-        "model_availability": "open_weights" if spec.revision is not None else "unknown",
+        "deployment_type": "unknown" if spec.backend in _ANYWHERE else "self_deployed",
+        "model_availability": "unknown",
         "fingerprint": spec.fingerprint,
         "backend": _text(spec.backend),
     }

@@ -16,6 +16,8 @@ from .endings import warnings_of_answers
 WITH_INTERVALS = 15
 """Tasks of a family up to which each shows its interval; of more, as MLQA has, the values alone."""
 MOST_WARNINGS = 3
+MOST_NAMES = 4
+"""Tasks that are named where several share a place or a fault."""
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -94,13 +96,23 @@ def _extremes(members: Sequence[RunRecord]) -> str | None:
     if len(known) < 2:
         return None
     first = _main(members[0])
-    higher = _is_higher_better(first) if first is not None else True
-    ordered = sorted(known, key=lambda pair: pair[0], reverse=higher)
-    (best, at_best), (worst, at_worst) = ordered[0], ordered[-1]
-    if best == worst or first is None:
+    if first is None:
         return None
-    words = [(settle(_flat(each.label.partition("/")[2]))) for each in (at_best, at_worst)]
-    return f"  best {words[0]} {_number(first, best)}, worst {words[1]} {_number(first, worst)}"
+    pick = (max, min) if _is_higher_better(first) else (min, max)
+    best, worst = (_number(first, choose(value for value, _ in known)) for choose in pick)
+    if best == worst:
+        return None
+    names = [
+        [settle(_flat(record.label.partition("/")[2])) for value, record in known if _number(first, value) == shown]
+        for shown in (best, worst)
+    ]
+    return f"  best {_list(names[0])} {best}, worst {_list(names[1])} {worst}"
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return names that share a place: all of a few, else the first of them and how many more."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_higher_better(estimate: Estimate) -> bool:
@@ -117,9 +129,7 @@ def warn_shortly(records: Sequence[RunRecord]) -> None:
     if unfinished:
         asked = sum(record.protocol.n * (record.protocol.repeats or 1) for record in unfinished)
         answered = sum(record.counts.answered for record in unfinished)
-        where = ", ".join(record.label for record in unfinished[:3])
-        more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
-        _warn(f"answered {answered} of {asked} samples of {where}{more}")
+        _warn(f"answered {answered} of {asked} samples of {_list([record.label for record in unfinished])}")
     failures: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for record in unfinished:
