@@ -1,10 +1,12 @@
 """Tables on a terminal: nothing is cut off, at any width."""
 
+import html
 import os
 import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from xlingual.cli import printable
@@ -74,6 +76,16 @@ def test_no_name_breaks_a_table_in_a_pipe(name: str, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()[3:]
     assert len(lines) == 4
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {5}
+
+
+@pytest.mark.parametrize("name", ["x| 100 |", "x\\| 100 |", "a\\\\|b"])
+def test_a_reader_of_markdown_sees_the_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show_table("t", ["model", "task"], [[name, "a"]])
+    page = MarkdownIt().enable("table").render(capsys.readouterr().out)
+    cells = [html.unescape(cell) for cell in re.findall("<td>(.*?)</td>", page)]
+    assert cells[1] == "a"
+    assert cells[0].replace("\\", "") == name.replace("\\", "")
+    assert "\\" in cells[0] or "\\" not in name, "the backslash is there"
 
 
 def test_messages_cannot_turn_a_line_around() -> None:

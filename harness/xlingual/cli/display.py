@@ -49,8 +49,8 @@ def _one_line(text: str) -> str:
 
 
 def _escape_pipes(cell: str) -> str:
-    """Return a cell of Markdown that cannot end early: a backslash before a pipe must not take its escape away."""
-    return re.sub(r"\\(?=\|)", "&#92;", cell).replace("|", "\\|")
+    """Return a cell of Markdown that cannot end early: backslashes before a pipe must not take its escape away."""
+    return re.sub(r"\\+(?=\|)", lambda found: "&#92;" * len(found[0]), cell).replace("|", "\\|")
 
 
 def settle(text: str) -> str:
