@@ -15,7 +15,8 @@ from xlingual.board.export import EXPORTS
 from xlingual.board.export.latex import escape_latex
 from xlingual.board.export.table import COLUMNS
 from xlingual.board.rows import Board
-from xlingual.records import RunRecord
+from xlingual.board.spec import BoardOrigin
+from xlingual.records import Origin, RunRecord
 
 from .factory import collect, fail_examples, limit_run, make_run, make_spec
 from .hostile import HOSTILE
@@ -264,6 +265,20 @@ def test_every_eval_ever_has_a_record_a_model() -> None:
     )
     assert result["source_data"]["hf_repo"] == "google/xquad"
     assert result["source_data"]["additional_details"]["language"] == "zh"
+
+
+def test_the_packaged_sample_does_not_pass_for_the_benchmark() -> None:
+    runs = [dataclasses.replace(each, origin=Origin.SAMPLE) for each in two_models()]
+    collection = collect(*runs)
+    board = build_board(dataclasses.replace(make_spec("*/*"), origin=BoardOrigin.SAMPLE), collection)
+    pages = {name: EXPORTS[name](board, collection, COMMAND) for name in EXPORTS}
+    assert "google/xquad" not in "".join(pages.values())
+    document = next(yaml.safe_load_all(pages["eval-results"]))
+    assert document["model-index"][0]["results"][0]["dataset"]["type"] == "xlingual-sample"
+    record = json.loads(pages["every-eval-ever"].splitlines()[0])
+    assert record["evaluation_results"][0]["source_data"]["dataset_name"] == "xlingual-sample/xquad/ar"
+    assert {row["origin"] for row in read_csv(pages["csv"])} == {"sample"}
+    assert "packaged sample" in pages["latex"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -7,7 +7,8 @@ from ...metrics import LOWER_SUFFIX
 from ...records import ModelSpec, Protocol, RunRecord
 from ..collection import CollectedRun, Collection
 from ..comparison import find_estimate
-from ..rows import Board, BoardRow, BoardTable, Cell, CellState
+from ..rows import Board, BoardRow, Cell, CellState
+from ..spec import BoardOrigin
 
 NOT_COMPARABLE = "not comparable"
 """State of an entry whose run is beside the tables, for it was asked in another way."""
@@ -36,6 +37,8 @@ class Entry:
     protocol: Protocol | None
     """How this run was asked; None where its file is not known."""
     run: CollectedRun | None
+    sample: bool
+    """Whether the data are the packaged sample, which must not pass for the benchmark it was taken from."""
 
     @property
     def whole(self) -> bool:
@@ -50,7 +53,7 @@ def board_entries(board: Board, collection: Collection) -> list[Entry]:
     """
     runs = _runs_of(collection)
     specs = {model.label: model.spec for model in board.models}
-    found = [entry for table in board.tables for entry in _of_table(table, specs, runs)]
+    found = list(_of_tables(board, specs, runs))
     known = {(each.model, each.task, each.metric) for each in found}
     found += [each for each in _of_rates(board, specs, runs) if (each.model, each.task, each.metric) not in known]
     return found + list(_of_unlike(board, specs, runs))
@@ -76,10 +79,11 @@ def _find_run(
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _of_table(
-    table: BoardTable, specs: Mapping[str, ModelSpec], runs: Mapping[tuple[str, str], list[CollectedRun]]
+def _of_tables(
+    board: Board, specs: Mapping[str, ModelSpec], runs: Mapping[tuple[str, str], list[CollectedRun]]
 ) -> Iterator[Entry]:
-    for row in table.rows:
+    places = ((table, row) for table in board.tables for row in table.rows)
+    for table, row in places:
         for cell, column in zip(row.cells, table.columns, strict=True):
             if cell.state is CellState.MISSING:
                 continue
@@ -99,6 +103,7 @@ def _of_table(
                 signature=column.signature,
                 protocol=run.record.protocol if run is not None else column.protocol,
                 run=run,
+                sample=board.origin == BoardOrigin.SAMPLE.value,
             )
 
 
@@ -127,6 +132,7 @@ def _of_rates(
                     signature=_signature(run.record, row.metric) if run is not None else None,
                     protocol=run.record.protocol if run is not None else None,
                     run=run,
+                    sample=board.origin == BoardOrigin.SAMPLE.value,
                 )
 
 
@@ -156,6 +162,7 @@ def _of_unlike(
             signature=_signature(run.record, item.metric) if run is not None else None,
             protocol=run.record.protocol if run is not None else None,
             run=run,
+            sample=board.origin == BoardOrigin.SAMPLE.value,
         )
 
 

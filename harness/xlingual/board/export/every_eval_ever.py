@@ -16,7 +16,7 @@ from ..comparison import find_estimate
 from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
-from .model_index import hub_dataset
+from .model_index import dataset_name, hub_dataset
 
 SCHEMA_VERSION = "0.3.0"
 _CONFIDENCE = 0.95
@@ -112,7 +112,7 @@ def _result(entry: Entry) -> Json:
     protocol, run = entry.protocol, entry.run
     result: dict[str, Json] = {
         "evaluation_result_id": _text(f"{entry.task}:{entry.metric}:{content_hash(_protocol_text(entry))[:12]}"),
-        "evaluation_name": _text(entry.task),
+        "evaluation_name": _text(dataset_name(entry)),
         "source_data": _source(entry),
         "metric_config": _metric(entry),
         "score_details": _score(entry),
@@ -138,8 +138,8 @@ def _source(entry: Entry) -> Json:
     details: dict[str, Json] = {"language": _text(entry.language)}
     if entry.protocol is not None:
         details |= {"split": _text(entry.protocol.split), "data": entry.protocol.data}
-    source: dict[str, Json] = {"dataset_name": _text(entry.task), "source_type": "other"}
-    if (place := hub_dataset(entry.task)) is not None:
+    source: dict[str, Json] = {"dataset_name": _text(dataset_name(entry)), "source_type": "other"}
+    if (place := hub_dataset(entry)) is not None:
         source |= {"source_type": "hf_dataset", "hf_repo": place[0]}
         if entry.protocol is not None:
             source |= {"hf_split": _text(entry.protocol.split), "samples_number": entry.protocol.n}

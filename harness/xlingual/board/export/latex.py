@@ -6,6 +6,7 @@ from ...metrics import decimals
 from ..comparison import HASH_DIGITS
 from ..escape import CELL_LENGTH, LINE_LENGTH, show_hidden
 from ..rows import Board, BoardRow, BoardTable, Cell, CellState
+from ..spec import BoardOrigin
 
 _LATEX = {
     "\\": "\\textbackslash{}",
@@ -34,7 +35,7 @@ def board_latex(board: Board, *, command: str) -> str:
     if not board.tables:
         lines.append("% No run fits this leaderboard.")
     for table in board.tables:
-        lines += ["", *_table_lines(table)]
+        lines += ["", *_table_lines(table, sample=board.origin == BoardOrigin.SAMPLE.value)]
     return "\n".join(lines) + "\n"
 
 
@@ -48,14 +49,14 @@ def _one_line(text: str) -> str:
     return show_hidden(text, LINE_LENGTH)
 
 
-def _table_lines(table: BoardTable) -> Iterator[str]:
+def _table_lines(table: BoardTable, *, sample: bool) -> Iterator[str]:
     digits = decimals(table.metric)
     best = _best_values(table, digits)
     averaged = len(table.columns) > 1
     header = ["Model", *(escape_latex(column.variant) for column in table.columns), *["Average"] * averaged]
     yield "\\begin{table}"
     yield "\\centering"
-    yield f"\\caption{{{_caption(table)}}}"
+    yield f"\\caption{{{_caption(table, sample=sample)}}}"
     yield f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}"
     yield "\\toprule"
     yield _row(header)
@@ -72,7 +73,7 @@ def _row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _caption(table: BoardTable) -> str:
+def _caption(table: BoardTable, *, sample: bool) -> str:
     direction = "" if table.higher_is_better else ", lower is better"
     sizes = sorted({column.protocol.n for column in table.columns})
     examples = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -82,6 +83,7 @@ def _caption(table: BoardTable) -> str:
     data = ", ".join(dict.fromkeys(column.protocol.data[:HASH_DIGITS] for column in table.columns))
     words = [
         f"{table.family}: {table.metric}{direction}, with 95% intervals.",
+        "Scores on the packaged sample, not on the benchmark." if sample else "",
         f"{asked}; {examples} examples a column; data {data}.",
         f"Signature: {', '.join(signatures)}." if signatures else "",
         "Bold: the best of a column; of averages, all that may rank first.",

@@ -24,15 +24,26 @@ _HUB_METRICS: Mapping[str, str] = {"bleu": "bleu", "squad_em": "exact_match", "s
 """Metrics that are, to the digit, what the hub knows by that name; all others are named xlingual.NAME."""
 
 
-def hub_dataset(task: str) -> tuple[str, str] | None:
-    """Return repository and subset of a task's data on the hub; None where we know none."""
-    family, _, variant = task.partition("/")
+SAMPLE = "xlingual-sample"
+"""What the packaged sample is called instead of the benchmarks that it was taken from."""
+
+
+def hub_dataset(entry: Entry) -> tuple[str, str] | None:
+    """Return repository and subset of a task's data on the hub; None where we know none, and for the sample."""
+    family, _, variant = entry.task.partition("/")
+    if entry.sample:
+        return None
     if family == "xquad":
         return "google/xquad", f"xquad.{variant}"
     if family == "mlqa":
         context, _, question = variant.partition("-")
         return "facebook/mlqa", f"mlqa.{context}.{question or context}"
     return None
+
+
+def dataset_name(entry: Entry) -> str:
+    """Return the name of a task's data: "xquad/zh", or "xlingual-sample/xquad/zh"."""
+    return f"{SAMPLE}/{entry.task}" if entry.sample else entry.task
 
 
 def model_index(board: Board, collection: Collection, command: str) -> str:
@@ -84,11 +95,12 @@ def _words(entry: Entry) -> str:
 
 
 def _dataset(entry: Entry) -> Json:
-    place = hub_dataset(entry.task)
+    place = hub_dataset(entry)
+    family = SAMPLE if entry.sample else entry.task.partition("/")[0]
     dataset: dict[str, Json] = {
-        "type": place[0] if place is not None else entry.task.partition("/")[0],
-        "name": entry.task,
-        "config": place[1] if place is not None else entry.task.partition("/")[2],
+        "type": place[0] if place is not None else family,
+        "name": dataset_name(entry),
+        "config": place[1] if place is not None else entry.task if entry.sample else entry.task.partition("/")[2],
     }
     if entry.protocol is not None:
         dataset["split"] = entry.protocol.split
