@@ -5,9 +5,11 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from xlingual.errors import DataError, EnvironmentFault
@@ -126,6 +128,26 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path) -> None:
     holder = json.loads((tmp_path / LOCK).read_text(encoding="utf-8"))
     with lock_folder(tmp_path) as note:
         assert note == f"took over the lock of pid {holder['pid']} on {platform.node()}, which is gone"
+
+
+def test_the_lock_of_a_killed_run_whose_parent_never_asks_is_taken_over(tmp_path: Path) -> None:
+    """A container whose first process reaps nothing keeps killed runs as zombies."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; sys.stdout.write('x'); sys.stdout.flush(); time.sleep(60)"],
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.read(1)
+        process = psutil.Process(run.pid)
+        lock = {"pid": run.pid, "host": platform.node(), "started": process.create_time(), "at": "2026-01-01T00:00:00Z"}
+        (tmp_path / LOCK).write_text(json.dumps(lock), encoding="utf-8")
+        with pytest.raises(EnvironmentFault, match=f"in use by pid {run.pid}"), lock_folder(tmp_path):
+            pass
+        run.kill()  # and not waited for
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with lock_folder(tmp_path) as note:
+            assert note == f"took over the lock of pid {run.pid} on {platform.node()}, which is gone"
 
 
 def test_a_lock_of_another_machine_is_respected(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, find_markers, opens_thinking, split_thinking
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, answer_start, find_markers, opens_thinking, split_thinking
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,41 @@ from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, find_markers, open
         ("<|START_THINKING|>a<|END_THINKING|>Paris", "a", "Paris", True),
         ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Paris",
          "a<|end|><|start|>assistant", "Paris", True),
+        ("<|channel>thought\na<channel|>Paris", "a", "Paris", True),
+        ("<|channel>thought\na", "a", "", False),
         ("Paris", None, "Paris", True),
         (" Paris\n", None, " Paris\n", True),
         ("", None, "", True),
         ("The tag <think> opens it.", None, "The tag <think> opens it.", True),
         ("<thinker> is a word", None, "<thinker> is a word", True),
+        # A thought ends at the end of its own family.
+        ("<think>I write </thought> THE PASSAGE</think>no", "I write </thought> THE PASSAGE", "no", True),
+        ("<think>I write [/THINK] THE PASSAGE", "I write [/THINK] THE PASSAGE", "", False),
+        ("[THINK]the <think> tag, THE PASSAGE[/THINK]no", "the <think> tag, THE PASSAGE", "no", True),
+        ("<think>a</think>It is </thought>.", "a", "It is </thought>.", True),
+        # However the tag is written, and whatever invisible stands before it.
+        ("<THINK>THE PASSAGE</THINK>no", "THE PASSAGE", "no", True),
+        ("<think >THE PASSAGE</think >no", "THE PASSAGE", "no", True),
+        ("\ufeff<think>THE PASSAGE", "THE PASSAGE", "", False),
+        ("\u200b<think>THE PASSAGE", "THE PASSAGE", "", False),
+        ("◁think▷THE PASSAGE◁/think▷no", "THE PASSAGE", "no", True),
+        ("<|inner_prefix|>THE PASSAGE<|inner_suffix|>no", "THE PASSAGE", "no", True),
+        # What a family puts around the answer behind its thinking.
+        ("<think>a</think><answer>\nParis\n</answer>", "a", "Paris", True),
+        ("<think>a</think><answer>Paris", "a", "Paris", True),
+        ("<think>a</think><answer></answer>", "a", "", True),
+        ("<think>a</think><answer>Paris</answer> or <answer>Rome</answer>", "a",
+         "<answer>Paris</answer> or <answer>Rome</answer>", True),
+        ("<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>\nParis<|end_of_solution|>",
+         "a", "Paris", True),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Paris<|END_RESPONSE|>", "a", "Paris", True),
+        ("<|channel|>final<|message|>Paris<|return|>", "", "Paris", True),
+        ("<answer>Paris</answer>", None, "<answer>Paris</answer>", True),
+        # Thinking that begins after some text, and is cut off.
+        ("no\n<think>THE PASSAGE", "THE PASSAGE", "no", True),
+        ("<think>a</think>no <think>THE PASSAGE", "a\nTHE PASSAGE", "no", True),
+        ("<think>a</think>no <thought> is a tag", "a", "no <thought> is a tag", True),
+        ("The tags <think> and <thought> open it.", None, "The tags <think> and <thought> open it.", True),
     ],
 )  # fmt: skip
 def test_answers_are_taken_apart(raw: str, thinking: str | None, text: str, finished: bool) -> None:
@@ -57,3 +87,31 @@ def test_markers_of_a_model_s_own() -> None:
     markers = (ThinkingMarkers(start="[[", end="]]"),)
     assert split_thinking("[[a]]Paris", markers).text == "Paris"
     assert split_thinking("<think>a</think>Paris", markers).thinking is None
+
+
+def test_a_marker_of_a_model_s_own_may_share_its_start_with_another() -> None:
+    markers = (ThinkingMarkers(start="<think>", end="<done>"), *KNOWN_MARKERS)
+    assert split_thinking("<think>THE PASSAGE<done>no", markers).text == "no"
+    assert split_thinking("<think>THE PASSAGE</think>no", markers).text == "no"
+
+
+@pytest.mark.parametrize("each", KNOWN_MARKERS, ids=lambda each: each.end)
+def test_every_family_in_every_form(each: ThinkingMarkers) -> None:
+    closed, cut, opened = f"{each.start}a{each.end}b", f"{each.start}a", f"a{each.end}b"
+    assert [split_thinking(text).text for text in (closed, opened)] == ["b", "b"]
+    assert [answer_start(text) for text in (closed, opened, cut)] == [len(closed) - 1, len(opened) - 1, None]
+    nested = split_thinking(f"{each.start}a{each.start}b{each.end}c{each.end}d")
+    assert (nested.text, nested.finished) == ("d", True)
+
+
+def test_a_marker_that_only_ends_the_thinking() -> None:
+    markers = (ThinkingMarkers(start="DONE", end="DONE"), *KNOWN_MARKERS)
+    assert split_thinking("THE PASSAGE DONE Paris", markers).text == "Paris"
+    assert split_thinking("DONE THE PASSAGE DONE Paris", markers).text == "Paris"
+
+
+def test_stop_strings_count_from_the_answer_in_its_frame() -> None:
+    text = "<think>a</think>\n<answer>\nParis\n</answer>"
+    start = answer_start(text)
+    assert start is not None
+    assert text[start:] == "\nParis\n</answer>"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from .extraction import extract_answer
 from .plugin import ExtractingTask, Task
 from .records import Example, Finish, ModelSpec, Response
-from .thinking import KNOWN_MARKERS, SplitAnswer, ThinkingMarkers, split_thinking
+from .thinking import KNOWN_MARKERS, SplitAnswer, ThinkingMarkers, find_start, split_thinking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +85,7 @@ def _split(response: Response, reading: AnswerReading) -> SplitAnswer:
 
 def _ends_without_start(response: Response, parts: SplitAnswer, reading: AnswerReading) -> bool:
     text = response.text or ""
-    return (
-        parts.thinking is not None
-        and response.thinking is None
-        and not any(each.start in text for each in reading.markers)
-    )
+    return parts.thinking is not None and response.thinking is None and not find_start(text, reading.markers)
 
 
 def _read(task: Task, example: Example, response: Response, parts: SplitAnswer, reading: AnswerReading) -> ReadAnswer:

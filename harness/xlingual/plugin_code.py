@@ -54,7 +54,7 @@ class PluginCode:
             self._adopt(error, doing, function)
             raise
         except (KeyboardInterrupt, GeneratorExit) as error:
-            if self.shipped or isinstance(error, GeneratorExit) or not self._raises_itself(error):
+            if self.shipped or not self._raises_itself(error):
                 raise
             raise self._failed(error, doing, function) from error
         except BaseException as error:  # SystemExit, too: no plugin ends the program
@@ -105,7 +105,7 @@ class PluginCode:
         return self.folder is not None and Path(file).is_relative_to(self.folder)
 
     def _raises_itself(self, error: BaseException) -> bool:
-        """Whether a `raise` in the plugin's code made the KeyboardInterrupt, and no key."""
+        """Whether a `raise` in the plugin's code made it: no key, and no generator of ours that is being closed."""
         last: TracebackType | None = error.__traceback__
         while last is not None and last.tb_next is not None:
             last = last.tb_next

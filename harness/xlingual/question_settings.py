@@ -122,10 +122,10 @@ def _is_models_own(choice: SamplingChoice) -> bool:
 
 
 def _settle_sampling(spec: TaskSpec, model: ModelSpec, choice: SamplingChoice) -> Sampling | None:
-    if choice.temperature == 0:
-        return None
     sampling = {TASK: spec.sampling, MODEL: model.sampling, GREEDY: None}[choice.source]
-    if choice.temperature is not None:
+    if choice.temperature == 0:
+        sampling = None
+    elif choice.temperature is not None:
         sampling = replace(sampling or Sampling(temperature=1.0), temperature=choice.temperature)
     for name in ("top_p", "top_k", "min_p"):
         value = getattr(choice, name)
@@ -133,7 +133,7 @@ def _settle_sampling(spec: TaskSpec, model: ModelSpec, choice: SamplingChoice) -
             continue
         if sampling is None:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError("answers are greedy here", where=option, hint="give --temperature as well")
+            raise UsageError("answers are greedy here", where=option, hint="give a --temperature above 0 as well")
         sampling = replace(sampling, **{name: value})
     if sampling is None or choice.seed is None:
         return sampling

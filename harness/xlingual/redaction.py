@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MASK = "***"
@@ -37,6 +38,20 @@ def redact_document(text: str, secrets: Iterable[str] = ()) -> str:
 def redact_settings(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a setting as `redact` does, and without the value of any `token=...`, `"password": ...` and the like."""
     return _NAMED.sub(rf"\1{MASK}", redact(text, secrets))
+
+
+def redact_command(words: Sequence[str]) -> str:
+    """Return the words of a command as one line for a shell, without keys, passwords and the values of headers."""
+    secrets = environment_secrets()
+    shown: list[str] = []
+    for place, word in enumerate(words):
+        option, equals, value = word.rpartition("--header=") if word.startswith("--header=") else ("", "", word)
+        is_header = bool(equals) or (place > 0 and words[place - 1] == "--header")
+        if is_header:
+            name, colon, _ = value.partition(":")
+            value = f"{name}: {MASK}" if colon else MASK
+        shown.append(option + equals + redact_settings(value, secrets))
+    return shlex.join(shown)
 
 
 def environment_secrets() -> tuple[str, ...]:

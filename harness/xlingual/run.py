@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -98,7 +98,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
         for note in plan.notes:
             observer.note(f"{plan.name}: {note}")
     with open_plans(plans, settings.fresh, observer) as opened:
-        _share_answers(opened)
+        _share_answers(opened, by_example=isinstance(model, ExampleAware))
         fault: XlingualError | None = None
         try:
             ask_pending(model, opened, settings.max_errors, observer)
@@ -217,60 +217,87 @@ def describe_plan(plan: TaskPlan, versions: Mapping[str, str]) -> Json:
     }
 
 
-def _share_answers(opened: Sequence[OpenPlan]) -> None:
-    """Give every plan the answers that another plan of this run has for the very same request."""
-    known = {
-        key: (answer, each)
-        for each in opened
-        for key, answer in each.journal.responses.items()
-        if answer.failure is None
-    }
+def _share_answers(opened: Sequence[OpenPlan], *, by_example: bool) -> None:
+    """Give every plan the answers that another plan of this run has for the very same request.
+
+    `by_example`: the answers of the model go by the example, so that it must be the same as well.
+    """
+    known: dict[str, tuple[Response, OpenPlan, Example]] = {}
     for each in opened:
-        for fitted in each.plan.fitted:
-            if each.answer_of(fitted.request) is None and fitted.request.key in known:
-                answer, source = known[fitted.request.key]
+        for example, fitted in zip(each.plan.examples, each.plan.fitted, strict=True):
+            if (answer := each.answer_of(fitted.request)) is not None:
+                known[fitted.request.key] = (answer, each, example)
+    for each in opened:
+        for example, fitted in zip(each.plan.examples, each.plan.fitted, strict=True):
+            if each.answer_of(fitted.request) is not None or fitted.request.key not in known:
+                continue
+            answer, source, answered = known[fitted.request.key]
+            if not by_example or example == answered:
                 _add_versions(each, source.versions)
                 each.journal.append(answer)
 
 
 def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: RunObserver) -> None:
     """Ask what has no answer yet, each request once though several tasks hold it, and store answers as they come."""
-    wanted: dict[str, list[OpenPlan]] = {}
-    requests: dict[str, Request] = {}
-    examples: dict[str, Example] = {}
-    for each in opened:
-        for example, fitted in zip(each.plan.examples, each.plan.fitted, strict=True):
-            request = fitted.request
-            if each.answer_of(request) is not None:
-                continue
-            if fitted.overflow:
-                each.skip(request)
-            else:
-                wanted.setdefault(request.key, []).append(each)
-                requests[request.key] = request
-                examples[request.key] = example
+    rounds = _lay_out_rounds(opened, by_example=isinstance(model, ExampleAware))
     observer.begin(
         {each.plan.name: len(each.plan.fitted) for each in opened},
         {each.plan.name: each.finished for each in opened},
     )
-    if not requests:
+    total = sum(len(each.requests) for each in rounds)
+    if not total:
         return
-    for each in dict.fromkeys(plan for plans in wanted.values() for plan in plans):
-        _add_versions(each, installed_versions(VERSIONED))
-    if isinstance(model, ExampleAware):
-        model.see(examples)
+    for plan in dict.fromkeys(plan for each in rounds for plans in each.wanted.values() for plan in plans):
+        _add_versions(plan, installed_versions(VERSIONED))
     if isinstance(model, SupportsNotes):
         model.on_note(lambda message: _take_note(opened, observer, message))
-    allowed = max_errors if max_errors is not None else max(20, len(requests) // 20)
+    allowed = max_errors if max_errors is not None else max(20, total // 20)
     failed = 0
-    for response in model.answer(list(requests.values())):
-        for each in wanted.get(response.key, ()):
-            each.journal.append(response)
-            observer.answered(each.plan.name, response)
-        failed += response.failure is not None
-        if failed > allowed:
-            observer.note(f"stopped after {failed} failed samples; the last: {response.failure}")
-            break
+    for each in rounds:
+        if isinstance(model, ExampleAware):
+            model.see(each.examples)
+        for response in model.answer(list(each.requests.values())):
+            for plan in each.wanted.get(response.key, ()):
+                plan.journal.append(response)
+                observer.answered(plan.plan.name, response)
+            failed += response.failure is not None
+            if failed > allowed:
+                observer.note(f"stopped after {failed} failed samples; the last: {response.failure}")
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Requests that go to the model together, by key."""
+
+    wanted: dict[str, list[OpenPlan]] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    examples: dict[str, Example] = field(default_factory=dict)
+
+
+def _lay_out_rounds(opened: Sequence[OpenPlan], *, by_example: bool) -> list[_Round]:
+    """Return what is to be asked, in one round; requests that do not fit the window are recorded as such.
+
+    `by_example`: the model looks at the examples. Then tasks that ask the same of unlike examples, a translation
+    without the name of its target, have their answers in rounds of their own.
+    """
+    rounds = [_Round()]
+    for plan in opened:
+        for example, fitted in zip(plan.plan.examples, plan.plan.fitted, strict=True):
+            request = fitted.request
+            if plan.answer_of(request) is not None:
+                continue
+            if fitted.overflow:
+                plan.skip(request)
+                continue
+            fitting = (each for each in rounds if not by_example or each.examples.get(request.key, example) == example)
+            chosen = next(fitting, None)
+            if chosen is None:
+                rounds.append(chosen := _Round())
+            chosen.wanted.setdefault(request.key, []).append(plan)
+            chosen.requests[request.key] = request
+            chosen.examples[request.key] = example
+    return rounds
 
 
 def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) -> None:

@@ -282,8 +282,13 @@ def _holder(content: bytes, path: Path) -> tuple[int, str, float]:
 
 
 def _started(pid: int) -> float:
-    """Return when the process began, seconds since the epoch; 0.0 where there is none, so that a reused pid shows."""
+    """Return when the process began, seconds since the epoch; 0.0 where there is none, so that a reused pid shows.
+
+    One that has ended and that its parent has not asked about, a zombie, is gone as well: where the first process of a
+    container asks about nothing, a killed run would hold its lock for ever.
+    """
     try:
-        return float(psutil.Process(pid).create_time())
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return 0.0

@@ -16,6 +16,8 @@ def close_words(word: str, known: Sequence[str], cutoff: float = 0.5) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that offers up to three of the `known` words near `word`, or lists the first of them."""
     known = list(known)
+    if not known:
+        return ""  # rather than a list of nothing
     if near := close_words(word, known):
         return f"did you mean {near}?"
     return f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"

@@ -30,7 +30,9 @@ _TOKEN = re.compile(
     r'''#[^\n]*|"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"""|\'\'\'|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\[{\]}\n]''', re.DOTALL
 )
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
-_NAMES = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_NAMES = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

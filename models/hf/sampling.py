@@ -52,7 +52,7 @@ def filter_logits(logits: "torch.Tensor", samplings: Sequence[Sampling]) -> "tor
     temperatures = [max(each.temperature, MIN_TEMPERATURE) for each in samplings]
     scores = (logits - logits.amax(dim=-1, keepdim=True)) / torch.tensor(temperatures, device=logits.device)[:, None]
     for keep, limits in (
-        (_top_k, [each.top_k or None for each in samplings]),
+        (_top_k, [min(each.top_k or 0, logits.shape[-1]) or None for each in samplings]),
         (_top_p, [each.top_p if each.top_p is not None and each.top_p < 1 else None for each in samplings]),
         (_min_p, [each.min_p or None for each in samplings]),
     ):
@@ -67,7 +67,6 @@ def filter_logits(logits: "torch.Tensor", samplings: Sequence[Sampling]) -> "tor
 
 def _top_k(scores: "torch.Tensor", limit: "torch.Tensor") -> "torch.Tensor":
     """Return which scores are kept: those not below the k-th best, so that equals of it are kept, too."""
-    limit = limit.clamp(max=scores.shape[-1])
     best = scores.topk(int(limit.max()), dim=-1).values
     return scores >= best.gather(1, limit - 1)
 

@@ -5,7 +5,7 @@ credentials   which key and headers go to which host
 client        the official client for one server
 handshake     the first words with a server: who is it? `facts`: what servers tell; `token_counts`: of prompts
 parameters    what a request says besides its words; `refusals`: why a server does not take it
-completion    an answer to text, thinking and counts; `bodies`: JSON, errors
+completion    an answer to text, thinking and counts; `message`: its fields; `bodies`: JSON, errors
 served_name   whose answer it is; `cut_prompts`: of the whole prompt?
 likelihoods   choices
 connection    one attempt at one sample
@@ -13,6 +13,7 @@ schedule      which sample is asked when; `pacing`: how many at once; `stream`: 
 """
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ from .token_counts import TokenCounts
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-VERSION = 1
+VERSION = 2
 """Of how requests are put and answers are read; goes up when an answer may change."""
 USES = (
     "revision",
@@ -160,6 +161,7 @@ class OpenAiModel:
             client=handshake.client,
             address=self.address,
             hide=handshake.hide,
+            mask=handshake.mask,
             key_hint=handshake.key_hint,
             parameters=parameters,
             served=ServedName(
@@ -204,6 +206,7 @@ def _handshake(model: OpenAiModel, client: "AsyncOpenAI", credentials: Credentia
         address=model.address,
         limits=model.limits,
         hide=lambda text: redact(text, credentials.secrets),
+        mask=credentials.mask,
         key_hint=key_hint(model.address, model.options.key_env),
         has_key=credentials.key is not None or "authorization" in map(str.casefold, credentials.headers),
     )
@@ -270,6 +273,10 @@ def read_extra_body(text: str | None) -> Mapping[str, Json]:
         raise UsageError(f"not JSON ({error})", where=where, hint=hint) from None
     if not isinstance(found, Mapping):
         raise UsageError("not an object", where=where, hint=hint)
+    try:
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # NaN, Infinity, half a character
+        raise UsageError(f"holds what JSON has no form for ({error})", where=where, hint=hint) from None
     if taken := sorted(RESERVED & set(found)):
         raise UsageError(f"{taken[0]!r} is not for the user to set", where=where, hint="it is part of every question")
     return found

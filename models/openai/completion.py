@@ -9,11 +9,21 @@ from xlingual.text import find_stop
 from xlingual.thinking import KNOWN_MARKERS, answer_start, split_thinking
 
 from .bodies import describe, read_json
+from .message import read_content
 
 MAX_STOPS = 4
 """Stop strings that servers take."""
-REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Fields of a message that hold the thinking apart from the text: DeepSeek, vLLM and SGLang; OpenRouter; Ollama."""
+END_TOKEN = frozenset({"eos_token", "eos", "end_turn"})
+"""Finish reasons that name the end token; elsewhere "stop" stands for a stop string as well."""
+STOPPED = frozenset({"stop", "stop_sequence", "stop_token", *END_TOKEN})
+"""Finish reasons of answers that have come to their end, in small letters: OpenAI, TGI, Google, Anthropic."""
+CUT = frozenset({"length", "max_tokens", "max_length", "max_output_tokens", "model_length"})
+"""Of answers that were too long: OpenAI, Google and Anthropic, Cohere, Mistral."""
+WITHHELD = frozenset({
+    "content_filter", "content_filtered", "safety", "recitation", "sensitive", "blocklist", "prohibited_content",
+    "spii", "guardrail_intervened",
+})  # fmt: skip
+"""Of answers that the server keeps, or a part of them: OpenAI, Google, Zhipu, Amazon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +47,6 @@ class Completion:
     system_fingerprint: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Content:
-    """The text of a message and the thinking beside it."""
-
-    text: str | None
-    thinking: str | None
-
-
 def sendable(stop: Sequence[str]) -> tuple[str, ...]:
     """Return the stop strings that a server may be trusted with: at most four, none of them only space.
 
@@ -66,27 +68,30 @@ def read_body(body: bytes, form: Form, hide: Callable[[str], str]) -> Completion
     choices = document.get("choices") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(choices, list) or len(choices) != 1:
         count = f"{len(choices)} choices" if isinstance(choices, list) else "no list of choices"
-        return Failure(kind="wrong choices", message=f"the answer holds {count}, one was asked for")
+        said = f": {describe(body.decode('utf-8', 'replace'), hide)}" if not choices else ""
+        return Failure(kind="wrong choices", message=f"the answer holds {count}, one was asked for{said}")
     choice = choices[0]
     if not isinstance(choice, Mapping):
         return Failure(kind="wrong choices", message="the one choice of the answer is no object")
-    reason, usage = choice.get("finish_reason"), document.get("usage")
-    content = _read_content(choice, form)
+    reason, usage = _text(choice.get("finish_reason")), document.get("usage")
+    word = (reason or "").casefold()
+    if word in WITHHELD:
+        return Failure(kind="content filter", message="the server withheld the answer or a part of it")
+    reason = "stop" if word in STOPPED else "length" if word in CUT else reason
+    content = read_content(choice, form)
     thinking_tokens = _count_thinking(usage)
     text = content.text
     if text is None and (content.thinking is not None or (thinking_tokens and reason == "length")):
         text = ""  # the answer ended while the model was thinking
     if text is None:
         return Failure(kind="no content", message=f"the answer holds no text; finish reason {hide(repr(reason))}")
-    if reason == "content_filter":
-        return Failure(kind="content filter", message="the server withheld the answer or a part of it")
     matched = choice.get("stop_reason")
     return Completion(
         text=repair_surrogates(text),
         thinking=None if content.thinking is None else repair_surrogates(content.thinking),
-        reason=reason if isinstance(reason, str) else None,
+        reason=reason,
         matched=matched if isinstance(matched, str) else None,
-        reports_stop="stop_reason" in choice,
+        reports_stop="stop_reason" in choice or word in END_TOKEN,
         prompt_tokens=_count(usage, "prompt_tokens"),
         tokens=_count(usage, "completion_tokens"),
         thinking_tokens=thinking_tokens,
@@ -99,42 +104,10 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _read_content(choice: Mapping[str, Json], form: Form) -> _Content:
-    if form is not Form.CHAT:
-        text = choice.get("text")
-        return _Content(text=text if isinstance(text, str) else None, thinking=None)
-    message = choice.get("message")
-    if not isinstance(message, Mapping):
-        return _Content(text=None, thinking=None)
-    thinking = next((said for name in REASONING if (said := _text(message.get(name)))), None)
-    content = message.get("content")
-    if isinstance(content, list):
-        texts, thoughts = _read_parts(content)
-        thinking = thinking or ("\n".join(thoughts) or None)
-        return _Content(text="".join(texts) if texts else None, thinking=thinking)
-    if content is None:
-        content = message.get("refusal")  # in the model's words: it is an answer
-    return _Content(text=content if isinstance(content, str) else None, thinking=thinking)
-
-
-def _read_parts(parts: Sequence[Json]) -> tuple[list[str], list[str]]:
-    """Return the texts of a content of parts, and what of it is thinking: `{"type": "thinking", "thinking": ...}`."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in parts:
-        if not isinstance(part, Mapping):
-            continue
-        said = next((part[name] for name in ("thinking", "reasoning", "text") if part.get(name) is not None), None)
-        if isinstance(said, list):
-            said = "".join(_read_parts(said)[0])
-        if isinstance(said, str):
-            is_thought = part.get("type") in ("thinking", "reasoning")
-            (thoughts if is_thought else texts).append(said)
-    return texts, thoughts
-
-
 def _count(usage: Json, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, Mapping) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -27,7 +27,15 @@ from .cut_prompts import CutPrompts
 from .handshake import missing_model
 from .pacing import BUSY, RETRIED, ServerTrouble, retry_after
 from .parameters import NEW_LIMIT, ServerParameters, limit_of
-from .refusals import REFUSED, LengthRefusal, Refusal, hidden_refusal, read_length_refusal, refused_parameters
+from .refusals import (
+    REFUSED,
+    LengthRefusal,
+    Refusal,
+    hidden_refusal,
+    read_length_refusal,
+    redirection,
+    refused_parameters,
+)
 from .served_name import ServedName
 
 if TYPE_CHECKING:
@@ -44,6 +52,8 @@ MOST_TRIES = 24
 LIST_SECONDS = 10.0
 """For a server to list its models after it refused one."""
 LEAST_TOKENS = 1
+MOST_BYTES = 64 * 2**20
+"""Of a body, unpacked: an answer that is longer is none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +64,8 @@ class Connection:
     address: Address
     hide: Callable[[str], str]
     """Takes the secrets out of a message."""
+    mask: Callable[[bytes], bytes]
+    """Takes the keys out of what a server sent."""
     key_hint: str
     """What to do where the server refuses the key."""
     parameters: ServerParameters
@@ -175,21 +187,26 @@ class Connection:
         """Send a request once and return the body of the answer, whatever is in it."""
         import openai  # noqa: PLC0415 - optional
 
-        parts = []
+        parts, size = [], 0
         try:
             async with self._open(request, fields) as response:
                 wait = retry_after(response.headers)
                 async for part in response.iter_bytes():
                     heard()
                     parts.append(part)
+                    size += len(part)
+                    if size > MOST_BYTES:
+                        message = f"the server sent more than {MOST_BYTES // 2**20} MiB"
+                        return ServerTrouble(kind="too large", message=message, retry=False, final=True)
         except openai.APIStatusError as error:
             heard()
-            return Refusal(status=error.status_code, body=error.response.text, wait=retry_after(error.response.headers))
+            said = redirection(error.status_code, error.response.headers) or error.response.text
+            return Refusal(status=error.status_code, body=said, wait=retry_after(error.response.headers))
         except openai.APIConnectionError as error:
             return self._broken(error)
         except Exception as error:  # noqa: BLE001 - the model call: whatever the client does is this sample's failure
             return self._broken(error)
-        body = b"".join(parts)
+        body = self.mask(b"".join(parts))
         return hidden_refusal(body.decode("utf-8", "replace"), wait) or body
 
     def _open(self, request: Request, fields: dict[str, Json]) -> "Stream[ChatCompletion] | Stream[TextCompletion]":

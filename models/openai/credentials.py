@@ -13,9 +13,10 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 from xlingual.errors import AuthError, UsageError
-from xlingual.redaction import environment_secrets
+from xlingual.redaction import MASK, environment_secrets, is_secret, redact
 
 from .address import Address
 
@@ -26,6 +27,12 @@ NO_KEY = "none"
 """Sent to servers that ask for no key: the client refuses to send nothing."""
 SHORTEST_SECRET = 8
 """Characters of the value of a header; masking shorter ones (`true`) would only make messages unreadable."""
+OURS = frozenset({
+    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "accept-encoding", "connection",
+    "expect", "te", "trailer", "upgrade", "keep-alive",
+})  # fmt: skip
+"""Headers that follow from the request and its body; with others the server could not read it, nor we the answer."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -37,6 +44,14 @@ class Credentials:
     headers: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     """Longest first."""
+    named: tuple[str, ...] = field(default=(), repr=False)
+    """Those which are secret by their name, longest first: other headers may hold words that answers hold as well."""
+
+    def mask(self, body: bytes) -> bytes:
+        """Return what a server sent without the keys that it was shown: some gateways quote requests."""
+        for secret in self.named:
+            body = body.replace(secret.encode(), MASK.encode())
+        return body
 
 
 def host_variables(address: Address) -> tuple[str, ...]:
@@ -58,8 +73,11 @@ def key_hint(address: Address, key_env: str | None) -> str:
 def read_key(address: Address, key_env: str | None) -> str | None:
     """Return the key for the server, None where there is none and none is needed.
 
-    Raises AuthError, before anything is sent, where a key is missing or cannot be one.
+    Raises AuthError, before anything is sent, where a key is missing or cannot be one; UsageError for what names none.
     """
+    if key_env is not None and (not _VARIABLE.fullmatch(key_env) or redact(key_env) != key_env):
+        # Whoever gives the key itself must not read it in a message.
+        raise UsageError("not the name of an environment variable", where="--key-env", hint="--key-env MY_KEY")
     known = {name.upper(): value.strip() for name, value in os.environ.items()}
     if key_env is not None:
         names: tuple[str, ...] = (key_env,)
@@ -85,6 +103,8 @@ def read_headers(words: Sequence[str]) -> dict[str, str]:
         name, colon, value = word.partition(":")
         if not colon or not _HEADER_NAME.fullmatch(name.strip()):
             raise UsageError(f"the header number {number} is not NAME: VALUE", where="--header")
+        if name.strip().casefold() in OURS:
+            raise UsageError(f"{name.strip()} is not for the user to set", where="--header", hint="leave it out")
         value = value.strip()
         if not (value.isascii() and value.isprintable()):
             raise UsageError(f"the value of {name.strip()} holds what no header has", where="--header")
@@ -100,4 +120,11 @@ def read_credentials(address: Address, key_env: str | None, headers: Sequence[st
         found["Authorization"] = address.authorization
     values = {part for value in found.values() for part in (value, *value.split()[-1:]) if len(part) >= SHORTEST_SECRET}
     secrets = {*address.secrets(key), *values, *environment_secrets()}
-    return Credentials(key=key, headers=found, secrets=tuple(sorted(secrets, key=len, reverse=True)))
+    shown = [*found.items(), *parse_qsl(address.query), ("api_key", key or "")]
+    named = {
+        value.split()[-1] for name, value in shown if value and (is_secret(name) or name.casefold() == "authorization")
+    }
+    return Credentials(
+        key=key, headers=found, secrets=tuple(sorted(secrets, key=len, reverse=True)),
+        named=tuple(sorted((each for each in named if len(each) >= SHORTEST_SECRET), key=len, reverse=True)),
+    )  # fmt: skip

@@ -18,6 +18,8 @@ WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_len
 """Names of the context length in lists of models."""
 PROGRAMS = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp", "llama.cpp": "llama.cpp", "library": "ollama"}
 """The server program behind the `owned_by` of a model."""
+MAX_DIGITS = 13
+"""No window has so many."""
 MAX_DETAIL = 200
 """Characters of a detail that are recorded."""
 
@@ -109,7 +111,8 @@ def _list_of(document: Json) -> Json:
 
 def _rows(document: Json) -> list[Mapping[str, Json]]:
     rows = _list_of(document)
-    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    named = [{"id": row} if isinstance(row, str) else row for row in (rows if isinstance(rows, list) else [])]
+    return [row for row in named if isinstance(row, Mapping)]
 
 
 def _name_of(row: Mapping[str, Json]) -> str:
@@ -125,10 +128,16 @@ def _names_of(row: Mapping[str, Json]) -> set[str]:
 
 
 def _whole(row: Mapping[str, Json], names: Sequence[str]) -> int | None:
-    values = (row.get(name) for name in names)
-    return next(
-        (value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0), None
-    )
+    """Return the first of the fields that is a whole number above 0, in digits or as a float too."""
+    for name in names:
+        value = row.get(name)
+        if (isinstance(value, float) and value.is_integer()) or (
+            isinstance(value, str) and value.isdecimal() and len(value) < MAX_DIGITS
+        ):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
 
 
 def read_props(document: Mapping[str, Json]) -> ServerFacts | None:

@@ -49,6 +49,7 @@ class Handshake:
     address: Address
     limits: RateLimits
     hide: Callable[[str], str]
+    mask: Callable[[bytes], bytes]
     key_hint: str
     has_key: bool
 
@@ -116,8 +117,10 @@ class Handshake:
         options: RequestOptions = {"timeout": seconds}
         try:
             if post is None:
-                return 200, await self.client.get(path, cast_to=str, options=options)
-            return 200, await self.client.post(path, cast_to=str, body=post, options=options)
+                found = await self.client.get(path, cast_to=str, options=options)
+            else:
+                found = await self.client.post(path, cast_to=str, body=post, options=options)
+            return 200, self.mask(found.encode("utf-8", "replace")).decode()
         except openai.APIStatusError as error:
             return error.status_code, error.response.text
         except openai.APIConnectionError as error:
@@ -127,6 +130,8 @@ class Handshake:
             if isinstance(error, openai.APITimeoutError):
                 raise TimeoutError from None
             return 502, f"{type(cause).__name__}: {cause}"
+        except Exception as error:  # noqa: BLE001 - the model call: whatever the client does, the server told nothing
+            return 502, f"{type(error).__name__}: {error}"
 
     async def _ask_program(self, facts: ServerFacts) -> ServerFacts:
         """Add what the server's program tells at an address of its own; an unknown one is tried with all."""

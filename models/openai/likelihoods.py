@@ -81,7 +81,8 @@ class ChoiceScoring:
             likelihood = last_likelihood(tokens, choice.text)
         else:
             tokens = read_echo(document)
-            likelihood = likelihood_of(tokens, repair_surrogates(prompt), len(prompt) - len(choice.text))
+            context = prompt[: len(prompt) - len(choice.text)]
+            likelihood = likelihood_of(tokens, repair_surrogates(prompt), len(context.rstrip()))
         if likelihood is None:
             if request.form in self.works:
                 return Failure(kind="no likelihoods", message="the answer holds no log-likelihoods of the prompt")
@@ -163,6 +164,8 @@ def read_prompt_logprobs(document: Mapping[str, Json]) -> list[ScoredToken]:
 def likelihood_of(tokens: Sequence[ScoredToken], prompt: str, boundary: int) -> Likelihood | None:
     """Return the likelihood of what stands in `prompt` from `boundary` on, None where the tokens are not the prompt's.
 
+    The boundary is the end of the context without the spaces at its end, as lm-eval and our own models have it: some
+    tokenizers give a space before a choice a token of its own.
     A token that begins before the boundary and ends after it counts: a choice's first token mostly holds the space
     before it. What was generated after the prompt does not count.
     """
@@ -189,13 +192,17 @@ def likelihood_of(tokens: Sequence[ScoredToken], prompt: str, boundary: int) -> 
 
 
 def last_likelihood(tokens: Sequence[ScoredToken], choice: str) -> Likelihood | None:
-    """Return the likelihood of the last tokens, back to the one that the choice begins in."""
+    """Return the likelihood of the last tokens, back to the one that the choice begins in, and the space before it."""
     text, wanted = "", choice.strip()
-    for place in range(len(tokens) - 1, -1, -1):
-        text = tokens[place].text + text
-        if wanted in text:
-            return _sum(tokens[place:])
-    return None
+    first = len(tokens)
+    while first > 0 and wanted not in text:
+        first -= 1
+        text = tokens[first].text + text
+    if wanted not in text:
+        return None
+    while first > 0 and not tokens[first - 1].text.strip():
+        first -= 1
+    return _sum(tokens[first:])
 
 
 def _sum(tokens: Sequence[ScoredToken]) -> Likelihood | None:

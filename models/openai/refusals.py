@@ -10,15 +10,22 @@ from dataclasses import dataclass
 
 from xlingual.identity import Json
 
-from .bodies import error_of, read_object
+from .bodies import error_of, likely_error_of, message_of, read_object
 
 REFUSED = frozenset({400, 422})
 """Statuses with which servers refuse what a request says."""
 QUOTA = frozenset({
     "insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits",
-    "insufficient_balance", "payment_required", "account_deactivated",
+    "insufficient_balance", "payment_required", "account_deactivated", "insufficient_user_quota", "budget_exceeded",
+    "exceeded_current_quota_error", "arrearage",
 })  # fmt: skip
 """Codes of an account without money: asking again is useless, whatever the status."""
+_NO_MONEY = re.compile(
+    r"insufficient_(?:user_)?quota|insufficient (?:account )?(?:balance|credits)|credit balance is too low"
+    r"|budget has been exceeded|account is in arrears",
+    re.IGNORECASE,
+)
+"""The words of those who have no code for it."""
 NO_MODEL = frozenset({"model_not_found", "unknown_model", "model_not_exist", "invalid_model", "no_such_model"})
 STATUS_OF_TYPE = (
     ("rate_limit", 429), ("too_many_requests", 429), ("resource_exhausted", 429), ("quota", 429), ("overloaded", 503),
@@ -28,15 +35,29 @@ STATUS_OF_TYPE = (
     ("context_length", 400), ("unsupported", 400),
 )  # fmt: skip
 """The status that an error's type or code names, where it comes without one."""
+PASSING_WORDS = (
+    ("rate_limit", 429), ("ratelimit", 429), ("too_many_requests", 429), ("qps", 429), ("overloaded", 503),
+    ("temporarily_unavailable", 503),
+)  # fmt: skip
+"""The status that an error's message speaks of, where nothing else names one."""
 UNNAMED = 500
 """The status of an error that names none: it may pass."""
 
 _COMPLAINT = re.compile(
-    r"unsupported|not (?:be )?(?:supported|permitted|allowed|accepted|recogni[sz]ed|available|valid|implemented)"
+    r"unsupported|not (?:(?:be|an?|yet|currently) )*"
+    r"(?:supported|permitted|allowed|accepted|recogni[sz]ed|available|valid|implemented)"
     r"|unknown|unrecogni[sz]ed|unexpected|extra|invalid|only the default|does(?:n't| not) (?:support|accept|allow|take)"
-    r"|cannot|can't|deprecated|must be|must have|no longer|forbidden|incompatible|required|without",
+    r"|cannot|can't|deprecated|(?:must|should|has to|needs to) (?:be|have)|no longer|forbidden|incompatible|required"
+    r"|without|refuse|reject|disallow|illegal|out of range|greater than|less than|positive",
     re.IGNORECASE,
 )
+_OFFERED = re.compile(
+    r"(?:expected one of|(?:supported|allowed|accepted|valid|known|available) "
+    r"(?:\w+ )?(?:parameters|params|fields|arguments|properties|keys|names|options|values)(?: are| include)?:?"
+    r"(?= ?[`'\"\[({]|:| are)).*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a server takes instead: none of that is refused."""
 _WORDS = frozenset({"stop", "seed", "echo"})
 """Parameters that are words of the language as well: they count where they are quoted or called a parameter."""
 _LENGTH = re.compile(
@@ -72,14 +93,15 @@ class Refusal:
     @property
     def codes(self) -> frozenset[str]:
         """The code and the type of the error, in small letters."""
-        error = error_of(read_object(self.body))
+        error = _error_in(self.body)
         named = (error.get(name) for name in ("code", "type", "status")) if isinstance(error, Mapping) else ()
         return frozenset(each.casefold() for each in named if isinstance(each, str))
 
     @property
     def is_quota(self) -> bool:
         """Whether the account has no money: no later attempt gets an answer."""
-        return self.status == 402 or bool(self.codes & QUOTA)
+        said = message_of(_error_in(self.body))
+        return self.status == 402 or bool(self.codes & QUOTA) or (self.status < 500 and bool(_NO_MONEY.search(said)))
 
     @property
     def names_no_model(self) -> bool:
@@ -103,22 +125,43 @@ class LengthRefusal:
         return None if self.window is None or self.prompt is None else self.window - self.prompt
 
 
+def redirection(status: int, headers: Mapping[str, str]) -> str | None:
+    """Return where a redirect leads, in words, None where it is none: they are not followed."""
+    place = headers.get("location")
+    return f"go to {place}" if 300 <= status < 400 and place else None
+
+
+def _error_in(body: str) -> Json:
+    document = read_object(body)
+    return error_of(document) or likely_error_of(document)
+
+
 def hidden_refusal(body: str, wait: float | None) -> Refusal | None:
-    """Return the refusal that a body of status 200 holds, None where it holds none."""
-    error = error_of(read_object(body))
-    return Refusal(status=_status(error), body=body, wait=wait) if error else None
+    """Return the refusal that a body of status 200 holds, None where it holds none.
+
+    What is no error by its form is one where it names a status.
+    """
+    document = read_object(body)
+    if error := error_of(document):
+        return Refusal(status=_status(error) or UNNAMED, body=body, wait=wait)
+    status = _status(likely_error_of(document))
+    return None if status is None else Refusal(status=status, body=body, wait=wait)
 
 
-def _status(error: Json) -> int:
-    if not isinstance(error, Mapping):
-        return UNNAMED
-    for name in ("code", "status", "status_code"):
-        value = error.get(name)
+def _status(error: Json) -> int | None:
+    """Return the status that an error names by its number, else by a word; None where it names none."""
+    fields = error if isinstance(error, Mapping) else {}
+    for name in ("code", "status", "status_code", "error_code"):
+        value = fields.get(name)
         number = int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0
         if 400 <= number < 600:
             return number
-    words = " ".join(str(error.get(name) or "") for name in ("type", "code", "status")).casefold()
-    return next((status for word, status in STATUS_OF_TYPE if word in words), UNNAMED)
+    named = " ".join(str(fields.get(name) or "") for name in ("type", "code", "status")).casefold()
+    said = message_of(error).casefold().replace(" ", "_")
+    for words, known in ((named, STATUS_OF_TYPE), (said, PASSING_WORDS)):
+        if found := next((status for word, status in known if word in words), None):
+            return found
+    return None
 
 
 def refused_parameters(body: str, sent: Sequence[str]) -> tuple[str, ...]:
@@ -126,14 +169,15 @@ def refused_parameters(body: str, sent: Sequence[str]) -> tuple[str, ...]:
     document = read_object(body)
     if named := [name for name in sent if name in set(_places(document))]:
         return tuple(named)
-    text = " ".join(_texts(document)) or body
-    if not _COMPLAINT.search(text):
-        return ()
-    return tuple(name for name in sent if _mentions(text, name))
+    text = " ".join(_OFFERED.sub("", each) for each in _texts(document)) or _OFFERED.sub("", body)
+    named = [name for name in sent if _mentions(text, name)]
+    begins = any(re.match(rf"\W*{name}\W*[:\uff1a]", text) for name in named)  # its name, then words of any language
+    return tuple(named) if begins or _COMPLAINT.search(text) else ()
 
 
 def _mentions(text: str, name: str) -> bool:
-    quoted = rf"[`'\"\[]{name}[`'\"\]]|(?:parameter|argument|field|property|key|name|supplied)s?:? ?{name}\b"
+    quoted = rf"[`'\"\[]{name}[`'\"\]]|(?:parameter|argument|field|property|key|name|supplied|model)s?:? ?{name}\b"
+    quoted += rf"|\b{name} (?:sequence|string|word|parameter|argument|field)s?\b"
     # Not the beginning of another name, as `max_tokens` is of `max_tokens_per_doc`.
     return bool(re.search(quoted if name in _WORDS else rf"(?<![\w.-]){name}(?![\w-])", text, re.IGNORECASE))
 

@@ -236,6 +236,11 @@ def test_wordings_are_shown_apart_with_their_spread(capsys: pytest.CaptureFixtur
     ("words", "where"),
     [
         (("--temperature", "-1"), "--temperature"),
+        (("--temperature", "inf"), "--temperature"),
+        (("--temperature", "nan"), "--temperature"),
+        (("--temperature", "1", "--top-p", "nan"), "--top-p"),
+        (("--temperature", "1", "--min-p", "nan"), "--min-p"),
+        (("--timeout", "inf"), "--timeout"),
         (("--top-p", "0.5"), "--top-p"),
         (("--top-p", "2"), "--top-p"),
         (("--repeats", "2"), "--repeats"),
@@ -255,3 +260,31 @@ def test_wrong_words_of_the_protocol_are_refused(
     assert where in error
     assert "hint:" in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("option", ["--temperature", "--top-p", "--min-p", "--timeout"])
+def test_a_number_that_is_none_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "-m", "echo", "-t", "xquad/en", "--data", "sample", "--temperature", "1", option, value]
+    assert run_command(words) == 2
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--sample-seed", "--seed", "--max-new-tokens", "--max-thinking-tokens", "--top-k", "--repeats", "--shots",
+     "--batch-size", "--concurrency", "--max-model-len", "--max-errors"],
+)  # fmt: skip
+def test_a_number_that_no_file_or_server_can_hold_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "-m", "echo", "-t", "xquad/en", "--data", "sample", "--temperature", "1", option, "9" * 26]
+    assert run_command(words) == 2
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--top-p", "--min-p", "--top-k"])
+def test_what_shapes_draws_is_not_dropped_where_nothing_is_drawn(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["eval", "-m", "echo", "-t", "xquad/en", "--data", "sample", "--temperature", "0", option, "1"]
+    assert run_command(words) == 2
+    assert f"error: {option}: answers are greedy here" in capsys.readouterr().err

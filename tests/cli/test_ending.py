@@ -168,6 +168,12 @@ def test_the_next_command_is_the_one_that_resumes(
     )
 
 
+def test_the_next_command_shows_no_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["xlingual", "eval", "--header", "Authorization: Bearer sesame123456"])
+    show_next([fail_examples(make_run("m", "xquad/ar", 1.0), 1)], "runs", limited=False)
+    assert "sesame" not in capsys.readouterr().out
+
+
 def test_board_draws_tables_on_a_terminal(runs: Path) -> None:
     shown = on_terminal(80, "xlingual", "board", str(runs), "-b", "sample")
     assert shown.code == 0

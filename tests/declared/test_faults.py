@@ -3,6 +3,7 @@
 import pytest
 
 from xlingual.errors import DataError
+from xlingual.extraction import extract_answer
 
 from .conftest import Declare
 
@@ -67,6 +68,20 @@ PROMPT = 'prompt = { instruction = "{task}", input = "{label} {river}\\n{answer_
         (PROMPT + '\nanswer = "seas"', f"{LABELLED}\n{CHOICES}\nrepeats = 2", 11, "'repeats' is of no use where", ""),
         ("id = ", "rows = []\nid = ", 7, "must be tables of texts, numbers and lists", ""),
         ("{label} {river}", "{label} {river", 8, "'input' has a single '{'", ""),
+        ("id = ", 'quoted = "yes"\nid = ', 7, "'quoted' must be true or false, got 'yes'", ""),
+        ("id = ", 'fields.x = { column = "a", lower_first = 1 }\nid = ', 7, "'lower_first' must be true or false", ""),
+        ("id = ", 'fields.x = { column = "a", of = "fr" }\nid = ', 7, "takes a column of 'fr', which is not", "known"),
+        ('answer = "seas"', 'answer = { column = "a", of = "fr" }', 9, "takes a column of 'fr', which is not", "known"),
+        ("id = ", 'extract = "after:{lable}"\nid = ', 7, "{lable} is no word of the languages", "did you mean label"),
+        ("id = ", 'extract = "last_number > after:{x}"\nid = ', 7, "{x} is no word of the languages", "known"),
+        ("id = ", 'shared = ["rivr"]\nid = ', 7, "no prompt has {rivr}", "did you mean river"),
+        ("id = ", 'variants."a,b" = "{river} "\nid = ', 7, "a variant cannot be called 'a,b'", "--variants takes"),
+        ("id = ", 'variants.all = "{river} "\nid = ', 7, "a variant cannot be called 'all'", "--variants takes"),
+        ("id = ", 'member = "x"\nid = ', 7, "'member' is of what a url gives", "leave it out"),
+        ("id = ", f'sha256 = "{"0" * 64}"\nid = ', 7, "'sha256' is of what a url gives", "leave it out"),
+        ("id = ", "rows = [{ id = 1, river = nan, seas = 1 }]\nid = ", 7, "must be tables of texts, numbers", ""),
+        ('de = { task = "Nenne das Meer.", label = "Fluss:", answer_label = "Meer:" }', 'de = "de"', 12,
+         "'de' takes the words of 'de', which has none of its own", "did you mean en"),
     ],
 )  # fmt: skip
 def test_faults(old: str, new: str, line: int | None, what: str, hint: str, declare: Declare) -> None:
@@ -75,3 +90,18 @@ def test_faults(old: str, new: str, line: int | None, what: str, hint: str, decl
     assert caught.value.what.startswith(what)
     assert caught.value.where.endswith("rivers.toml" + (f":{line}" if line else ""))
     assert caught.value.hint.startswith(hint)
+
+
+def test_braces_of_a_pattern_are_its_own(declare: Declare) -> None:
+    task = declare(('answer = "seas"', "answer = \"seas\"\nextract = 'regex:\\p{Lu}\\w{3}'"))["en"]
+    assert task.spec.extract == "regex:\\p{Lu}\\w{3}"
+
+
+def test_words_are_texts_in_patterns(declare: Declare) -> None:
+    changes = [
+        ('answer_label = "Sea:"', 'answer_label = "Sea (short):"'),
+        ('answer = "seas"', 'answer = "seas"\nextract = "regex:{answer_label} (\\\\w+) > after:{answer_label}"'),
+    ]
+    task = declare(*changes)["en"]
+    assert task.spec.extract == r"regex:Sea \(short\): (\w+) > after:Sea (short):"
+    assert extract_answer(task.spec.extract.partition(" > ")[0], "en", "Sea (short): Baltic") == "Baltic"

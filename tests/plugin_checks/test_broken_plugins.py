@@ -83,6 +83,14 @@ TASKS: Sequence[tuple[str, Sequence[Change], str]] = (
      r"rows must be a tuple, got a list"),
     ("rows-dicts", [("row(language, *each) for each", "dict(id=each[0]) for each")],
      r"cities.py:16: task cities/en: example number 1: a row must be an Example, got a dict"),
+    ("extract-word", [("max_new_tokens=8", 'max_new_tokens=8, extract="last_numbr"')],
+     r"task cities/en: extract: 'last_numbr' extracts nothing"),
+    ("extract-pattern", [("max_new_tokens=8", 'max_new_tokens=8, extract="regex:("')],
+     r"task cities/en: extract: 'regex:\(' is no regular expression"),
+    ("generator-exit", [("        return xl.Prompt(", "        raise GeneratorExit\n        return xl.Prompt(")],
+     r"cities.py:20: task cities/en, example 'fr': GeneratorExit"),
+    ("repeat-metric", [('metrics=("squad_f1",)', 'metrics=("squad_em", "pass@2")')],
+     r"task cities/en: metrics: pass@2 is of several answers"),
     ("files-text", [("files=()", 'files="x.json"')], r"files must be a tuple, got the text 'x.json'"),
     ("targets-text", [("targets=(gold,)", "targets=gold")],
      r"cities.py:16: task cities/en: example 'fr': targets must be a tuple of texts, got the text 'Paris'"),
@@ -158,6 +166,10 @@ METRICS: Sequence[tuple[str, Sequence[Change], str]] = (
     ("raises", [("return xl.MeanMetric(", "1 / 0; return xl.MeanMetric(")],
      r"words.py:9: metric words: ZeroDivisionError"),
     ("other-name", [('name="words"', 'name="word"')], r"is registered as 'words' and calls itself 'word'"),
+    *(
+        (f"scale-{each}", [("scale=1.0", f"scale={each}")], r"words.py:6: metric words: scale must be a finite number")
+        for each in ("0.0", 'float("nan")', 'float("inf")', '"1"', "True")
+    ),
     ("direction", [("higher_is_better=False", 'higher_is_better="no"')], r"higher_is_better must be True or False"),
     ("bounds", [("bounds=(0.0, None)", "bounds=(1.0, 0.0)")], r"bounds must be two numbers"),
     ("signature", [('return "mean:words|1"', "return None")],

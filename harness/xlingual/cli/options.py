@@ -1,5 +1,6 @@
 """Options that several commands share, and the way from click's words to a record."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,10 @@ from ..errors import UsageError
 from ..plugin import DataSource
 
 Record = TypeVar("Record")
+MOST = 2**31 - 1
+"""Of counts and seeds: what servers, files and tokenizers can hold."""
+MOST_REPEATS = 10_000
+"""Answers to one question; all of a run's requests are held at once."""
 
 
 def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callable[..., int]:
@@ -19,6 +24,17 @@ def takes(record: Callable[..., Record], act: Callable[[Record], int]) -> Callab
         return act(record(**parameters))
 
     return callback
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN, which no comparison refuses, and infinity, which no JSON file can hold."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; click's BadParameter for a text that is none in the range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 _DATA_HELP = (

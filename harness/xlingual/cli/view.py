@@ -11,7 +11,7 @@ from ..board import collect_runs
 from ..errors import DataError, UsageError
 from ..view import ViewOptions, write_view
 from . import printable
-from .options import takes
+from .options import FiniteRange, takes
 
 MEGABYTE = 10**6
 PAGE = "view.html"
@@ -95,7 +95,7 @@ COMMAND = click.Command(
         click.Option(["--open", "show"], is_flag=True, help="Open it in the browser."),
         click.Option(
             ["--texts"],
-            type=click.FloatRange(min=0, max=2000),
+            type=FiniteRange(min=0, max=2000),
             default=64,
             show_default=True,
             metavar="MB",

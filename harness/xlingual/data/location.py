@@ -88,10 +88,10 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
             origin = Origin.SAMPLE if inside_sample else Origin.LOCAL
             return _data_file(ref, origin, (path, hash_file(path)), None)
     what = f"not in the data folder; looked for {_first_names(map(str, paths), ', ')}"
-    hint = "leave --data out to use the cache and the official sources"
+    hint = "leave --data out to use the cache and the official sources" if ref.remotes else "put the file there"
     if scripts := sorted(path.name for path in folder.glob("*.py")):
         what += f"; the script {scripts[0]} there is never run"
-        hint = "put the original data files there, or leave --data out"
+        hint = "put the original data files there" + (", or leave --data out" if ref.remotes else "")
     raise DataError(what, where=ref.name, hint=hint)
 
 

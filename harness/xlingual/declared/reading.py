@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError
-from ..extraction import extracts_number, require_word
+from ..extraction import JOINT, extracts_number, require_word
 from ..plugin import OWN_VARIANT
 from ..sampling import Sampling
 from ..text import did_you_mean
@@ -24,6 +24,9 @@ KEYS = (
 )  # fmt: skip
 _SAMPLING = {"temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0)}
 _LABELS = re.compile(r"\S+")
+ALL_VARIANTS = "all"
+_VARIANT = re.compile(r"[^\s,]+")
+_NAMED = re.compile(r"\{([^\W\d]\w*)\}")
 
 
 def read_declaration(path: Path) -> Declaration:
@@ -143,6 +146,9 @@ def _read_wordings(table: TomlTable) -> tuple[dict[str, dict[str, Wording]], str
         for name in variants.values:
             if name == OWN_VARIANT or not name.strip():
                 raise variants.fault(name, f"a variant cannot be called {name!r}", hint="that is the prompt itself")
+            if name == ALL_VARIANTS or not _VARIANT.fullmatch(name):
+                hint = "--variants takes names with commas between them, and 'all'"
+                raise variants.fault(name, f"a variant cannot be called {name!r}", hint=hint)
             found[name] = _read_wording(variants, name)
     return found, asked_in
 
@@ -229,6 +235,8 @@ def _check(declaration: Declaration) -> None:
         if clash := [name for name in split.row.fields if name in words or name in BUILT_IN]:
             raise table.fault("fields", f"{clash[0]!r} is the name of a field and of a word", hint="rename one")
     _check_prompts(declaration, words)
+    _check_languages(declaration)
+    _check_extract(declaration, words)
     if not declaration.max_new_tokens:
         for key in ("stop", "sampling", "repeats"):
             if table.has(key):
@@ -238,6 +246,25 @@ def _check(declaration: Declaration) -> None:
         if unknown:
             hint = did_you_mean(unknown[0], words) if words else ""
             raise table.fault(key, f"{{{unknown[0]}}} is no word of the languages", hint=hint)
+
+
+def _check_languages(declaration: Declaration) -> None:
+    """Refuse a column of a language that the file does not have: there is no path to its rows."""
+    for split in declaration.splits.values():
+        rules = [("fields", each) for each in split.row.fields.values()]
+        for key, rule in (*rules, ("answer", split.row.answer.field), ("demonstration", split.row.demonstration)):
+            if rule is not None and rule.of is not None and rule.of not in declaration.languages:
+                what = f"takes a column of {rule.of!r}, which is not among the languages"
+                raise declaration.table.fault(key, what, hint=did_you_mean(rule.of, declaration.languages))
+
+
+def _check_extract(declaration: Declaration, words: frozenset[str]) -> None:
+    """Refuse a text to look for that names no word: it is never there. Braces of patterns are their own."""
+    for step in (declaration.extract or "").split(JOINT):
+        named = _NAMED.findall(step) if step.strip().startswith("after:") else []
+        if unknown := [name for name in named if name not in words]:
+            hint = did_you_mean(unknown[0], words)
+            raise declaration.table.fault("extract", f"{{{unknown[0]}}} is no word of the languages", hint=hint)
 
 
 def _check_prompts(declaration: Declaration, words: frozenset[str]) -> None:
@@ -253,6 +280,10 @@ def _check_prompts(declaration: Declaration, words: frozenset[str]) -> None:
             used |= own
     if declaration.passage is not None and declaration.passage not in names:
         raise table.fault("passage", f"no prompt has {{{declaration.passage}}}", hint=did_you_mean("passage", names))
+    fields = {name for split in declaration.splits.values() for name in split.row.fields}
+    if unknown := [name for name in declaration.shared if name not in {*names, *fields}]:
+        what, hint = f"no prompt has {{{unknown[0]}}}", did_you_mean(unknown[0], names)
+        raise table.fault("shared", what, hint=hint)
     labelled = declaration.choices is not None and declaration.choices.labels is not None
     if "options" in used and not labelled:
         hint = 'choices = { texts = [...], labels = "ABCD" }'

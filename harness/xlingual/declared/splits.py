@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import cast
 
 from ..errors import DataError
@@ -60,6 +61,9 @@ def read_source(split: SplitTable) -> SourceRule:
     )
     if source.rows is not None and not own_rows and split.of("files") is not None:
         raise split.fault("rows", "has rows of its own and files, too", hint="leave one of them out")
+    for key in ("member", "sha256"):
+        if source.url is None and split.of(key) is not None:
+            raise split.fault(key, f"{key!r} is of what a url gives, and there is none", hint="leave it out")
     if source.rows is None and not source.files and source.url is None and source.hub is None:
         what = f"does not say where the rows of {split.name!r} are"
         raise split.fault("", what, hint='such as files = ["mine/{language}.{split}.jsonl"]')
@@ -185,7 +189,7 @@ def _is_plain(value: object) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, list):
         return all(map(_is_plain, value))
-    return isinstance(value, str | int | float | bool)
+    return isinstance(value, str | int | bool) or (isinstance(value, float) and isfinite(value))
 
 
 def _templates(split: SplitTable, key: str) -> tuple[Template, ...]:

@@ -1,9 +1,11 @@
 """The Task that a declaration makes of one language."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..extraction import JOINT
 from ..languages import LANGUAGES
 from ..plugin import OWN_VARIANT, ChoiceTask, DataSource, GenerationTask, Task
 from ..records import Example, Examples, Prompt, TaskSpec
@@ -11,6 +13,9 @@ from ..text import did_you_mean
 from .declaration import Declaration, Wording
 from .rows import declaration_words, read_examples
 from .template import Template
+
+_SPECIAL = re.compile(r"[.^$*+?{}\[\]|()\\]")
+"""What means something in a pattern."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +145,19 @@ def _spec(declaration: Declaration, language: str, asker: _Asker, variant: str) 
 
 
 def _extract(declaration: Declaration, words: Mapping[str, str]) -> str | None:
-    """Return the word of extraction with `{name}` of a word filled in; braces of a pattern (`\\d{2}`) stay."""
-    found = declaration.extract
-    if found is None:
+    """Return the word of extraction with `{name}` of a word filled in; braces of a pattern (`\\d{2}`) stay.
+
+    Words are texts in patterns, too: the brackets of "Answer (short):" make no group.
+    """
+    if declaration.extract is None:
         return None
-    for name, word in words.items():
-        found = found.replace(f"{{{name}}}", word)
-    return found
+    steps = []
+    for each in declaration.extract.split(JOINT):
+        is_pattern, step = each.strip().startswith(("regex:", "last_regex:")), each
+        for name, word in words.items():
+            step = step.replace(f"{{{name}}}", _SPECIAL.sub(r"\\\g<0>", word) if is_pattern else word)
+        steps.append(step)
+    return JOINT.join(steps)
 
 
 def _uses_words(declaration: Declaration) -> bool:

@@ -25,6 +25,7 @@ from .numbers import canonical_number, describe_numbers, find_numbers, is_canoni
 
 __all__ = [
     "EXTRACT_WORDS",
+    "JOINT",
     "canonical_number",
     "extract_answer",
     "extracts_number",
@@ -39,6 +40,7 @@ __all__ = [
 REGEX_SECONDS = 10.0
 """A pattern that takes longer on one answer would take longer on others: it is refused, and no score depends on it."""
 JOINT = " > "
+"""Between words of which each looks in what the one before has found."""
 VERSION = "1"
 
 

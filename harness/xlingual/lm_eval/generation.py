@@ -1,5 +1,6 @@
 """The `generation_kwargs` of lm-eval's tasks: how an answer is generated."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ def read_generation(given: object, where: str) -> Generation:
     if not isinstance(given, Mapping | None):
         raise UsageError(f"generation settings must be a mapping, got {given!r:.80}", where=where)
     settings = given or {}
+    endless = [name for name, value in settings.items() if isinstance(value, float) and not math.isfinite(value)]
+    if endless:
+        raise UsageError(f"{endless[0]!r} must be a finite number, got {settings[endless[0]]}", where=where)
     unknown = sorted(str(name) for name, value in settings.items() if name not in _KNOWN and value not in (None, 1))
     if unknown:
         what = f"there is no setting {unknown[0]!r} of generation here"

@@ -12,6 +12,7 @@ from ..plugin import Bounds, FloatArray, Metric
 from ..plugin_code import PluginCode
 from ..records import Example, Response, Statistics
 from ..registry import METRICS, Registered
+from .mean import MeanMetric
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]*")
 _MEMBERS = ("missing", "signature", "measure", "combine")
@@ -136,10 +137,18 @@ def _make(name: str, registered: Registered[Metric | Callable[[], Metric]]) -> M
         raise code.fault(what, doing=doing, function=made, hint="both names are one")
     if not isinstance(better, bool):
         raise code.fault(f"higher_is_better must be True or False, got {_shown(better)}", doing=doing, function=made)
+    if isinstance(metric, MeanMetric) and not _is_scale(metric.scale):
+        what = f"scale must be a finite number other than 0, got {_shown(metric.scale)}"
+        raise code.fault(what, doing=doing, function=made)
     if not _are_bounds(bounds):
         what = f"bounds must be two numbers, None for none, the smaller first; got {_shown(bounds)}"
         raise code.fault(what, doing=doing, function=made)
     return PluginMetric(metric, code, own, better, bounds, exact=getattr(metric, "exact", False) is True)
+
+
+def _is_scale(value: object) -> bool:
+    """Whether a mean can be taken so often; a negative scale turns a loss into a score."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value) and value != 0
 
 
 def _are_bounds(bounds: object) -> bool:

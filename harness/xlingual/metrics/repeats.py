@@ -53,12 +53,16 @@ def pass_at(scores: Sequence[float], k: int) -> float | None:
 
 
 def majority(answers: Sequence[str], scores: Sequence[float]) -> float | None:
-    """Return the score of the answer that most of `answers` give; None where there is no answer."""
+    """Return the score of the answer that most of `answers` give; None where there is no answer.
+
+    Blank ones have no vote: they say nothing, or nothing could be extracted from them. Where all are blank, it is 0.
+    """
     given: dict[str, list[float]] = defaultdict(list)
     for answer, score in zip(answers, scores, strict=True):
-        given[" ".join(answer.split())].append(score)
+        if answer.strip():
+            given[" ".join(answer.split())].append(score)
     if not given:
-        return None
+        return 0.0 if answers else None
     most = max(map(len, given.values()))
     best = [scores[0] for scores in given.values() if len(scores) == most]
     return sum(best) / len(best)

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 
 from ..errors import UsageError
+from ..extraction import require_word
 from ..languages import LANGUAGES
 from ..metrics import METRIC_NAMES, find_metric
+from ..metrics.repeats import NAME as REPEAT_METRIC
 from ..records import TaskSpec
 from ..sampling import Sampling
 from ..text import close_words, did_you_mean
@@ -46,6 +48,16 @@ def spec_faults(spec: TaskSpec) -> Iterator[Broken]:
         yield Broken("description must be one line")
 
 
+def extract_faults(spec: TaskSpec) -> Iterator[Broken]:
+    """Yield that a task which extracts in no way of its own names no word of extraction."""
+    if spec.extract is None:
+        return
+    try:
+        require_word(spec.extract)
+    except UsageError as error:
+        yield Broken(f"extract: {error.what}", error.hint)
+
+
 def language_faults(field: str, code: str | None) -> Iterator[Broken]:
     """Yield that a code is of no language; `und` is for one that is not known."""
     if code is None or code in LANGUAGES or code == UNKNOWN_LANGUAGE:
@@ -70,6 +82,10 @@ def _metric_faults(spec: TaskSpec) -> Iterator[Broken]:
             yield Broken(f"metrics names {name!r} twice")
         if name in METRIC_NAMES:
             continue
+        if REPEAT_METRIC.fullmatch(name):
+            hint = f"repeats={name.partition('@')[2]} makes it of a metric that says right or wrong"
+            yield Broken(f"metrics: {name} is of several answers, no single one has it", hint)
+            return
         try:
             metric = find_metric(name)
         except UsageError as error:

@@ -17,7 +17,7 @@ from ..text import did_you_mean
 from .contract import require
 from .examples import examples_faults, prompt_faults
 from .record_types import describe_value, make_check, record_fault
-from .specs import language_faults, spec_faults, split_fault
+from .specs import extract_faults, language_faults, spec_faults, split_fault
 
 _TEXTS = make_check(tuple[str, ...])
 _NUMBERS = make_check(tuple[float, ...])
@@ -68,6 +68,8 @@ def checked_task(task: Task, code: PluginCode) -> Task:
     """Return `task` behind its border; PluginError where its spec is not as it must be."""
     doing = f"task {task.spec.name}"
     require(spec_faults(task.spec), code, doing)
+    if not isinstance(task, ExtractingTask):
+        require(extract_faults(task.spec), code, doing)
     offered = tuple(protocol for protocol in _OPTIONAL if isinstance(task, protocol))
     return cast(Task, _wrapper(offered)(task, code))
 

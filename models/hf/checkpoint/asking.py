@@ -89,7 +89,7 @@ def read_asking(folder: Path, config: object, tokenizer: Tokenizer, vocabulary: 
         window=context_window(text, tokenizer.model_max_length, options.max_model_len),
         thinking=_thinking(chat, options.thinking_end),
         sampling=recommended_sampling(generation),
-        constraints=constraints(generation),
+        constraints=constraints(generation, vocabulary),
         encoder_decoder=describe_encoder_decoder(config, generation, tokenizer),
         dropped=dropped_fields(generation),
     )

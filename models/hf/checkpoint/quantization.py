@@ -50,8 +50,10 @@ def quantization_method(config: Mapping[str, Json]) -> str | None:
     Older checkpoints of bitsandbytes say only `load_in_4bit` or `load_in_8bit`.
     """
     found = config.get("quantization_config") or config.get("compression_config")
-    if not isinstance(found, dict) or not found:
+    if not found:
         return None
+    if not isinstance(found, dict):
+        raise ModelError(f"must be an object, got {found!r:.80}", where="quantization_config")
     method = found.get("quant_method")
     if method is None and (found.get("load_in_4bit") or found.get("load_in_8bit")):
         return "bitsandbytes"

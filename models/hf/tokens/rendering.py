@@ -7,6 +7,7 @@ from typing import Protocol
 
 from xlingual.errors import ModelError
 from xlingual.records import Failure, Form, Request
+from xlingual.thinking import ThinkingMode
 
 from ..limits import attempt
 from .chat_template import render_messages, require_one
@@ -164,7 +165,18 @@ def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
         thinking_variables(None, request.thinking)
         return "".join(message.text for message in request.messages)
     require_one(tokenizer.chat_template)
-    variables = thinking_variables(tokenizer.chat_template, request.thinking)
+    found = _render_with(tokenizer, request, request.thinking)
+    if request.thinking is not None and isinstance(found, str):
+        other = ThinkingMode.OFF if request.thinking is ThinkingMode.ON else ThinkingMode.ON
+        if _render_with(tokenizer, request, other) == found:
+            # A template may look at its switch in some chats only: Granite, where there is no system message.
+            what = f"--thinking {request.thinking.value}: the chat template's switch changes nothing in this chat"
+            raise ModelError(what, hint="leave --thinking out, or --system")
+    return found
+
+
+def _render_with(tokenizer: Tokenizer, request: Request, thinking: ThinkingMode | None) -> str | Failure:
+    variables = thinking_variables(tokenizer.chat_template, thinking)
     return render_messages(partial(apply_template, tokenizer, cue=True, variables=variables), request.messages)
 
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 from xlingual.errors import ModelError
 from xlingual.thinking import ThinkingMode
 
-SWITCHES = ("enable_thinking", "thinking")
-"""True or False: Qwen, SmolLM3, GLM and others; DeepSeek-V3.1, Granite, Kimi."""
+SWITCHES = ("enable_thinking", "thinking", "reasoning")
+"""True or False: Qwen, SmolLM3, GLM and others; DeepSeek-V3.1, Granite, Kimi; Command A."""
 EFFORT = "reasoning_effort"
 """A word: gpt-oss, Mistral."""
 EFFORTS = {ThinkingMode.ON: ("medium", "high"), ThinkingMode.OFF: ("none", "minimal", "low")}

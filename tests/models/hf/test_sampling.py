@@ -146,6 +146,16 @@ def test_the_noise_is_the_same_on_every_machine() -> None:
         assert drawn.tolist() == [expected.index(max(expected))]
 
 
+@pytest.mark.parametrize("top_k", [100, 2**40, 10**30])
+def test_a_top_k_over_the_vocabulary_is_all_of_it(top_k: int) -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(4))
+    plain = [Sampling(temperature=1.0, seed=seed) for seed in range(3)]
+    wide = [Sampling(temperature=1.0, seed=seed, top_k=top_k) for seed in range(3)]
+    assert (
+        drawing().draw_tokens(logits, wide, [0] * 3).tolist() == drawing().draw_tokens(logits, plain, [0] * 3).tolist()
+    )
+
+
 def test_a_token_depends_on_its_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone or beside others, in one draw or in several, whatever the layout and the dtype in memory."""
     generator = torch.Generator().manual_seed(1)

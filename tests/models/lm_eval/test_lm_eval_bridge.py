@@ -213,6 +213,13 @@ def test_a_way_of_generating_that_there_is_not_is_refused(given: object) -> None
         part("generation").read_generation(given, "here")
 
 
+@pytest.mark.parametrize("name", ["temperature", "top_p", "top_k", "min_p", "seed", "max_gen_toks"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_setting_that_is_no_finite_number_is_named(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' must be a finite number"):
+        part("generation").read_generation({"do_sample": True, name: value}, "here")
+
+
 class Recorded:
     """A model that keeps what it is asked, and answers with texts that are given."""
 

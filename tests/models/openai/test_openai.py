@@ -102,7 +102,7 @@ def test_answers_come_as_they_finish_and_belong_to_their_requests() -> None:
         ("stop", {}, "x1x2x3x4x5", ("a", "b", "c", "d", "5"), "x1x2x3x4x", Finish.STOP),
         ("stop", {}, "", (), "", Finish.EOS),
         (None, {}, "a", (), "a", None),
-        ("eos_token", {}, "a", (), "a", None),
+        ("eos_token", {}, "a", (), "a", Finish.EOS),
     ],
 )
 def test_endings(

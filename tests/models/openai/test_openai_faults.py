@@ -88,7 +88,7 @@ LASTING: dict[str, tuple[Callable[[], Reply], str]] = {
     "null": (lambda: answer(None), "no content"),
     "null at length": (lambda: answer(None, reason="length"), "no content"),
     "filtered": (lambda: answer("hal", reason="content_filter"), "content filter"),
-    "parts": (lambda: document({"choices": [{"message": {"content": ["a"]}}]}), "no content"),
+    "parts": (lambda: document({"choices": [{"message": {"content": [{"type": "image"}]}}]}), "no content"),
     "no choices": (lambda: document({"choices": []}), "wrong choices"),
     "two choices": (
         lambda: document({"choices": [{"message": {"content": word}} for word in "ab"]}), "wrong choices"

@@ -130,6 +130,37 @@ def test_chats_are_scored_as_the_beginning_of_the_assistants_turn() -> None:
     assert server.asked[0].body["add_generation_prompt"] is False
 
 
+@pytest.mark.parametrize(
+    ("text", "before", "choices"),
+    [("Q: ", "", ("中国", "日")), ("Q:", " ", ("中国", "日")), ("Q:", "", (" 中国", " 日")), ("Q\n\n", "", ("中",))],
+)
+def test_the_space_before_a_choice_counts_where_it_is_a_token_of_its_own(
+    text: str, before: str, choices: tuple[str, ...]
+) -> None:
+    """As with lm-eval and our own models; here every character is a token of -1."""
+
+    def script(asked: Asked) -> Reply:
+        tokens = [*asked.prompt, "x"]
+        found = {"tokens": tokens, "token_logprobs": [None, *([-1.0] * (len(tokens) - 1))]}
+        return document({"choices": [{"text": "", "logprobs": found}]})
+
+    with serve(script) as server:
+        [response] = opened(server).answer([ask(text, before=before, choices=choices)])
+    whole = [text + before + each for each in choices]
+    assert response.likelihoods is not None
+    assert [each.tokens for each in response.likelihoods] == [len(each) - len(text.rstrip()) for each in whole]
+
+
+@pytest.mark.parametrize("parts", [("中",), ("", "", "中"), ("中", "国"), ("", "中", "", "国")])
+@pytest.mark.parametrize("space", [(), ("\n",), ("\n", "\n"), (" ",)])
+def test_so_does_the_line_break_between_a_role_and_the_choice(parts: tuple[str, ...], space: tuple[str, ...]) -> None:
+    """vLLM shows the parts of a character as nothing and the last as the whole."""
+    texts = ["<s>", "Q 中", "<assistant>", *space, *parts]
+    rows: list[Any] = [None, *({"0": {"logprob": -1.0, "rank": 1, "decoded_token": each}} for each in texts[1:])]
+    tokens = part("likelihoods").read_prompt_logprobs({"prompt_logprobs": rows})
+    assert part("likelihoods").last_likelihood(tokens, "".join(parts)).tokens == len(space) + len(parts)
+
+
 CANNOT: dict[str, Reply] = {
     "echo is refused": error(400, "echo is not supported with logprobs"),
     "no such address": error(404, "not found"),

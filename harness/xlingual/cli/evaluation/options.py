@@ -13,7 +13,7 @@ from ...prompt import OVERFLOW_POLICIES, TEMPLATES
 from ...question_settings import SAMPLING_SOURCES, TASK, QuestionSettings, SamplingChoice
 from ...selection import split_words
 from ...thinking import ThinkingMode
-from ..options import data_option, json_option, offline_option, read_data_source
+from ..options import MOST, MOST_REPEATS, FiniteRange, data_option, json_option, offline_option, read_data_source
 from ..progress import MODES
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
@@ -186,9 +186,19 @@ OPTIONS: list[click.Parameter] = [
     click.Option(["--split"], default=None, help="Split to evaluate instead of each task's own: dev."),
     click.Option(["--limit"], default=None, metavar="N|A-B", help="Only these examples; such a run is never ranked."),
     click.Option(
-        ["--shots"], type=click.IntRange(0), default=0, show_default=True, help="Solved examples before the question."
+        ["--shots"],
+        type=click.IntRange(0, MOST),
+        default=0,
+        show_default=True,
+        help="Solved examples before the question.",
     ),
-    click.Option(["--seed"], type=int, default=0, show_default=True, help="Of the choice of solved examples."),
+    click.Option(
+        ["--seed"],
+        type=click.IntRange(-MOST, MOST),
+        default=0,
+        show_default=True,
+        help="Of the choice of solved examples.",
+    ),
     click.Option(
         ["--template"],
         default="auto",
@@ -213,7 +223,10 @@ OPTIONS: list[click.Parameter] = [
         help="Solved examples are turns of a chat, or stand in its one message.",
     ),
     click.Option(
-        ["--max-new-tokens"], type=click.IntRange(1), default=None, help="Longest answer; default: each task's own."
+        ["--max-new-tokens"],
+        type=click.IntRange(1, MOST),
+        default=None,
+        help="Longest answer; default: each task's own.",
     ),
     click.Option(
         ["--sampling"],
@@ -222,14 +235,14 @@ OPTIONS: list[click.Parameter] = [
         show_default=True,
         help="How answers are drawn: as the task says (greedily, as a rule), greedily, or as the model recommends.",
     ),
-    click.Option(["--temperature"], type=click.FloatRange(0), default=None, help="Draw answers; 0 is greedy."),
-    click.Option(["--top-p"], type=click.FloatRange(0, 1, min_open=True), default=None, help="Of the drawing."),
-    click.Option(["--top-k"], type=click.IntRange(1), default=None, help="Of the drawing."),
-    click.Option(["--min-p"], type=click.FloatRange(0, 1), default=None, help="Of the drawing."),
-    click.Option(["--sample-seed"], type=click.IntRange(0), default=None, help="Of the drawing; default 0."),
+    click.Option(["--temperature"], type=FiniteRange(0), default=None, help="Draw answers; 0 is greedy."),
+    click.Option(["--top-p"], type=FiniteRange(0, 1, min_open=True), default=None, help="Of the drawing."),
+    click.Option(["--top-k"], type=click.IntRange(1, MOST), default=None, help="Of the drawing."),
+    click.Option(["--min-p"], type=FiniteRange(0, 1), default=None, help="Of the drawing."),
+    click.Option(["--sample-seed"], type=click.IntRange(0, MOST), default=None, help="Of the drawing; default 0."),
     click.Option(
         ["--repeats"],
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST_REPEATS),
         default=None,
         help="Ask each question so often: the mean, pass@k and maj@n of exact answers.",
     ),
@@ -242,7 +255,7 @@ OPTIONS: list[click.Parameter] = [
     ),
     click.Option(
         ["--max-thinking-tokens"],
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST),
         default=None,
         help="Then the thinking is ended and the model answers; without it, thinking counts as answer.",
     ),
@@ -270,7 +283,7 @@ OPTIONS: list[click.Parameter] = [
         ["--dtype"], type=click.Choice(DTYPES), default=None, help="Default: float32 on CPU, bfloat16 on GPU."
     ),
     click.Option(["--device"], default=None, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 or cuda:all shares the work."),
-    click.Option(["--batch-size"], type=click.IntRange(1), default=None, help="Prompts answered together."),
+    click.Option(["--batch-size"], type=click.IntRange(1, MOST), default=None, help="Prompts answered together."),
     click.Option(
         ["--engine"],
         type=click.Choice(ENGINES),
@@ -283,7 +296,9 @@ OPTIONS: list[click.Parameter] = [
     ),
     click.Option(["--allow-pickle"], is_flag=True, help="Load .bin weights, which can run code."),
     click.Option(["--trust-remote-code"], is_flag=True, help="Run a model's own code; needs a 40-hex --revision."),
-    click.Option(["--max-errors"], type=click.IntRange(0), default=None, help="Stop after this many failed samples."),
+    click.Option(
+        ["--max-errors"], type=click.IntRange(0, MOST), default=None, help="Stop after this many failed samples."
+    ),
     click.Option(["--fresh"], is_flag=True, help="Ask everything again; earlier answers are moved aside."),
     offline_option(),
     click.Option(
@@ -316,14 +331,16 @@ OPTIONS: list[click.Parameter] = [
     ),
     click.Option(
         ["--timeout"],
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         default=None,
         help="Seconds that a server may take for one answer.",
     ),
-    click.Option(["--concurrency"], type=click.IntRange(1), default=None, help="Most requests at once to a server."),
+    click.Option(
+        ["--concurrency"], type=click.IntRange(1, MOST), default=None, help="Most requests at once to a server."
+    ),
     click.Option(
         ["--max-model-len"],
-        type=click.IntRange(2),
+        type=click.IntRange(2, MOST),
         default=None,
         help="Tokens of prompt and answer together, where nobody tells or less is wanted.",
     ),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...records import Estimate, Origin, RunRecord
+from ...redaction import redact_command
 from .. import printable
 from ..display import reasons, settle
 from .endings import warnings_of_answers
@@ -163,8 +164,8 @@ def _warn(text: str) -> None:
 
 
 def resume_command() -> str:
-    """Return the command that goes on with this run; with --fresh it would begin once more."""
-    return shlex.join(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
+    """Return the command that goes on with this run, keys hidden; with --fresh it would begin once more."""
+    return redact_command(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
 
 
 def show_next(records: Sequence[RunRecord], out: str, *, limited: bool) -> None:

@@ -17,7 +17,7 @@ from ...scaling.recipe import allocated_recipe, find_translation_sources, left_a
 from ...scaling.tables import allocation_tables
 from ...serial import to_json
 from ...tune.recipe import shipped_recipe
-from ..options import json_option, takes
+from ..options import FiniteRange, json_option, takes
 from .fit import read_fit
 from .output import plot_option, say_saved, show_tables, write_output
 
@@ -147,7 +147,7 @@ COMMAND = click.Command(
         click.Option(["--at-least"], type=click.IntRange(0), default=0, help="Pairs that every language gets."),
         click.Option(
             ["--max-epochs"],
-            type=click.FloatRange(0, min_open=True),
+            type=FiniteRange(0, min_open=True),
             default=1.0,
             show_default=True,
             help="How often the available pairs may be repeated; the law takes a repeated pair for a new one.",

@@ -12,6 +12,7 @@ import click
 
 from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
+from ...redaction import redact_command
 from ...serial import from_json, to_json
 from ...store import LOCK, is_earlier, is_half_moved, lock_folder, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
@@ -108,7 +109,7 @@ def _resume_hint(options: RunOptions, *, single_process: bool) -> str:
     """Return the command that resumes this training: without --fresh, which would start over."""
     if single_process:
         words = [word for word in sys.argv[1:] if word != "--fresh"]
-        return "the same command again resumes: " + shlex.join(["xlingual", *words])
+        return "the same command again resumes: " + redact_command(["xlingual", *words])
     return "the same command again resumes" + (", without --fresh" if options.fresh else "")
 
 

@@ -44,6 +44,9 @@ def open_with(folder: Path, fields: dict[str, object] | None, **options: Any) ->
         ({"do_sample": True, "temperature": 0.0}, None),
         ({"do_sample": False, "temperature": 0.6}, None),
         ({"temperature": 0.6}, None),
+        ({"do_sample": True, "top_k": 1e300, "min_p": 3}, (1.0, None, None, 1.0)),
+        ({"do_sample": True, "top_k": 10**23, "top_p": 1.5}, (1.0, None, None, None)),
+        ({"do_sample": None, "temperature": 0.6}, None),
         ({}, None),
         (None, None),
     ],
@@ -76,6 +79,27 @@ def test_what_ends_thinking(copy: Path, template: str, end: str | None, expected
     assert spec.thinking == (ThinkingMarkers(start=expected[0], end=expected[1]) if expected else None)
     plain = open_with(copy, {"eos_token_id": 2}).spec
     assert (spec.fingerprint == plain.fingerprint) == (spec.thinking == plain.thinking)
+
+
+MALFORMED: list[tuple[str, object]] = [
+    ("temperature", float("nan")), ("temperature", float("inf")), ("temperature", "0.7"), ("temperature", True),
+    ("top_p", [0.9]), ("top_k", "all"), ("min_p", float("nan")), ("do_sample", "yes"), ("do_sample", 1),
+    ("suppress_tokens", "abc"), ("suppress_tokens", [[5]]), ("begin_suppress_tokens", [5.5]), ("bad_words_ids", [5]),
+    ("bad_words_ids", [[]]), ("bad_words_ids", [[10**6]]), ("sequence_bias", {"x": 1}),
+    ("sequence_bias", [[[5], "low"]]), ("sequence_bias", [[[-1], 1.0]]), ("eos_token_id", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "wrong"), MALFORMED)
+def test_a_field_that_is_malformed_is_named_before_the_first_answer(copy: Path, name: str, wrong: object) -> None:
+    fields = {"eos_token_id": 2, "do_sample": True, name: wrong}
+    with pytest.raises(ModelError, match="must be") as caught:
+        open_with(copy, fields)
+    assert caught.value.where == f"generation_config.json: {name}"
+
+
+def test_an_end_token_of_minus_one_is_none(copy: Path) -> None:
+    assert open_with(copy, {"eos_token_id": [-1, 9]}).description.end_ids == (2, 9)
 
 
 def test_a_blank_end_of_thinking_is_refused(copy: Path) -> None:

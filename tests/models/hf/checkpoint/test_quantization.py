@@ -64,6 +64,13 @@ def test_an_unknown_method_and_none(copy: Path) -> None:
         describe(copy, bits=4)
 
 
+@pytest.mark.parametrize("found", ["awq", ["awq"], 4])
+def test_a_quantization_that_is_no_object(found: object) -> None:
+    with pytest.raises(ModelError, match="must be an object") as caught:
+        quantization.quantization_method({"quantization_config": found})
+    assert caught.value.where == "quantization_config"
+
+
 def test_every_method_of_transformers_is_in_the_table() -> None:
     """Names with a number of bits are bitsandbytes'; GGUF files are converted."""
     apart = {"bitsandbytes_4bit", "bitsandbytes_8bit", "gguf", "gemma", "fouroversix"}

@@ -23,6 +23,7 @@ SWITCHES = [
     ),
     ("{% if not thinking is defined %}{% set thinking = false %}{% endif %}", {"thinking": True}, {"thinking": False}),
     ("{% macro f() %}{% if thinking %}a{% endif %}{% endmacro %}{{ f() }}", {"thinking": True}, {"thinking": False}),
+    ("{% if reasoning is defined and not reasoning %}a{% endif %}", {"reasoning": True}, {"reasoning": False}),
     (
         '{%- if reasoning_effort is not defined %}{%- set reasoning_effort = "medium" %}{%- endif %}',
         {"reasoning_effort": "medium"}, {"reasoning_effort": "low"},
@@ -52,6 +53,11 @@ def test_the_switch_is_the_variable_that_the_template_looks_at(
             "{% set ns = namespace(thinking=1) %}{{ ns.thinking }}{{ messages }}",
             Form.CHAT,
             "--thinking off: the chat template has no switch for the thinking",
+        ),
+        (
+            "{% if messages[0].content == 'c' %}{{ thinking }}{% endif %}{{ messages }}",
+            Form.CHAT,
+            "--thinking off: the chat template's switch changes nothing in this chat",
         ),
         (SWITCHES[0][0], Form.TEXT, "--thinking off: there is no chat template to switch the thinking"),
     ],

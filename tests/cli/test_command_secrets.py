@@ -1,0 +1,79 @@
+"""The command that a hint repeats holds no key, password or header value: screens are shared and logs are kept."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xlingual.redaction import redact_command
+
+from ..models.fault_server import Reply, answer, document, serve
+
+CANARY = "canary0123456789"
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        (f"openai:m@http://user:{CANARY}@host:8000/v1", "openai:m@http://***@host:8000/v1"),
+        (f"openai:m@https://host/v1?api-key={CANARY}&api-version=1", "openai:m@https://host/v1?***"),
+        (f'--extra-body={{"api_key": "{CANARY}"}}', '--extra-body={"api_key": "***"}'),
+        (f"lm-eval:local-completions,model=m,api_key={CANARY}", "lm-eval:local-completions,model=m,api_key=***"),
+        (f"--header=X-Gateway: {CANARY}", "--header=X-Gateway: ***"),
+        ("openai:m@http://host/v1", "openai:m@http://host/v1"),
+        ("--server-arg=--max-num-batched-tokens=8", "--server-arg=--max-num-batched-tokens=8"),
+        ("a word with 'quotes'", "a word with 'quotes'"),
+    ],
+)
+def test_a_word_of_a_command_is_shown_without_secrets(word: str, shown: str) -> None:
+    """R6."""
+    assert shlex.split(redact_command(["xlingual", "eval", word])) == ["xlingual", "eval", shown]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(f"X-Gateway: {CANARY}", "X-Gateway: ***"), (CANARY, "***")])
+def test_the_value_of_a_header_is_never_shown(value: str, shown: str) -> None:
+    assert shlex.split(redact_command(["--header", value, "--limit", "3"])) == ["--header", shown, "--limit", "3"]
+
+
+def test_a_secret_of_the_environment_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLINGUAL_KEY_HOST", CANARY)
+    assert CANARY not in redact_command(["--system", f"say {CANARY}"])
+
+
+def test_a_run_that_is_stopped_writes_no_key_anywhere(tmp_path: Path) -> None:
+    """R6, P13: every byte that the command writes."""
+    pytest.importorskip("openai", reason="needs the extra `openai`")
+    tells = {"/v1/models": document({"data": [{"id": "m", "root": "r", "owned_by": "vllm"}]})}
+    with serve(lambda _: Reply(body=answer("x").body, delay=0.2), tells=tells) as server:
+        url = server.url.replace("://", f"://user:{CANARY}1@") + f"?api-key={CANARY}2"
+        words = ["eval", "-m", f"openai:m@{url}", "-t", "xquad/en", "--data", "sample", "--out", str(tmp_path)]
+        words += [
+            "--header",
+            f"X-Gateway: {CANARY}3",
+            "--extra-body",
+            f'{{"api_key": "{CANARY}4"}}',
+            "--key-env",
+            "MINE",
+        ]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "xlingual", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "MINE": f"{CANARY}5"},
+        )  # fmt: skip
+        for _ in range(600):
+            if len(server.asked) > 2 or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        [asked, *_] = server.asked
+    assert process.returncode == 143
+    assert "the same command again resumes" in err
+    assert (asked.headers["x-gateway"], asked.body["api_key"]) == (f"{CANARY}3", f"{CANARY}4")
+    written = [out, err, *(str(path) for path in tmp_path.rglob("*"))]
+    written += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in written if CANARY in text]
