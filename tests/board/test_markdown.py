@@ -13,6 +13,7 @@ from xlingual.board.rows import Reported
 from xlingual.records import RunRecord
 
 from .factory import collect, fail_examples, limit_run, make_estimate, make_run, make_spec
+from .hostile import HOSTILE
 
 COMMAND = "xlingual board test"
 
@@ -88,24 +89,6 @@ def test_what_is_not_computed_is_said_with_the_reason() -> None:
     page = page_of(run)
     assert "| – | a | not computed | – |" in page
     assert "- Not computed, a, ar: no tokenizer model" in page
-
-
-HOSTILE = [
-    "x| 100 |",
-    "x\\| 100 |",
-    "<img src=x onerror=alert(1)>",
-    "[a](javascript:1)",
-    "![](http://example.org/x.png)",
-    "a\u202e001\u202c b",
-    "zero\u200bwidth\u2066\ufeff",
-    "line\nbreak\r\n| 1 | fake | 100 |",
-    "\x1b]0;title\x07",
-    "`code` **bold** __init__ ~~no~~ $x$ &lt; www.example.org http://example.org",
-    "x" * 5000,
-    "\u202e" * 5000,
-    "",
-    "\ud800 lone",
-]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -13,7 +13,7 @@ from xlingual.view import document
 from xlingual.view.document import BODY, SCRIPTS, STYLE, escape_json, script_text
 
 from ..board.factory import make_run
-from ..board.test_markdown import HOSTILE
+from ..board.hostile import HOSTILE
 from .runs import make_rows, put_run, put_runs, view_runs
 
 PAGE = Path(document.__file__).with_name("page")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -122,9 +123,11 @@ def _report(error: XlingualError, arguments: Sequence[str]) -> int:
     return error.exit_code
 
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and newline; line and paragraph separators; what turns the direction of a text around;
+lone surrogates, which no terminal can be sent."""
+
+
 def printable(text: str) -> str:
-    """Return `text` without terminal control characters, which data and models must not be able to send."""
-    return "".join(
-        character if character in "\n\t" or not (ord(character) < 32 or 127 <= ord(character) < 160) else "�"
-        for character in text
-    )
+    """Return `text` without what moves the cursor or reorders a line: data and models must not be able to do that."""
+    return _UNPRINTABLE.sub("�", text)

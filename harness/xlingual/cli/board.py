@@ -1,16 +1,35 @@
 """`xlingual board`: a leaderboard from any set of runs."""
 
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ..board import board_json, board_markdown, board_names, build_board, collect_runs, find_board
+from ..board import (
+    Board,
+    Collection,
+    board_json,
+    board_markdown,
+    board_names,
+    build_board,
+    collect_runs,
+    find_board,
+)
+from ..board.export import EXPORTS, eee_files
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
+from ..identity import repair_surrogates
+from . import printable
+from .board_terminal import show_board
 from .options import json_option, takes
+
+MARKDOWN = "markdown"
+JSON = "json"
+EVERY_EVAL_EVER = "every-eval-ever"
+FORMATS = (MARKDOWN, JSON, "csv", "latex", "eval-results", EVERY_EVAL_EVER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +42,13 @@ class BoardOptions:
     include_limited: bool
     write: str | None
     show: bool
+    format: str | None
     as_json: bool
 
 
 def run_board(options: BoardOptions) -> int:
-    """Build the board and print it, or write it to a file."""
+    """Build the board and print it, or write it to a file; a terminal gets drawn tables unless a format is named."""
+    named = _named_format(options)
     roots = [Path(word).expanduser() for word in options.runs or ("runs",)]
     for root in roots:
         if not root.is_dir():
@@ -36,19 +57,47 @@ def run_board(options: BoardOptions) -> int:
     board = build_board(
         find_board(options.board), collection, baseline=options.baseline, include_limited=options.include_limited
     )
-    text = (
-        pretty_json(board_json(board))
-        if options.as_json
-        else board_markdown(board, command=board_command(options.runs, options.board, options.baseline))
-    )
+    command = board_command(options.runs, options.board, options.baseline)
+    text = _render(board, collection, named or MARKDOWN, command)
     if options.write is None or options.show:
-        click.echo(text, nl=False)
+        if named is None and sys.stdout.isatty():
+            show_board(board)
+        else:
+            click.echo(repair_surrogates(text), nl=False)
     if options.write is not None:
-        target = Path(options.write).expanduser()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text)
-        click.echo(f"leaderboard: {target}", err=True)
+        _write(options.write, text, eee_files(board, collection) if named == EVERY_EVAL_EVER else None)
     return 0
+
+
+def _write(word: str, text: str, parts: Mapping[str, str] | None) -> None:
+    """Write `text` to the file `word`; to a folder its `parts`, each a file below it, where the format has such."""
+    target = Path(word).expanduser()
+    if target.is_dir() or word.endswith("/"):
+        if parts is None:
+            raise UsageError("is a folder", where=f"--write {word}", hint="name a file in it")
+        for name, part in parts.items():
+            _write(str(target / name), part, None)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, text)
+    click.echo(printable(f"leaderboard: {target}"), err=True)
+
+
+def _named_format(options: BoardOptions) -> str | None:
+    """Return the format that was asked for, by --format or --json; None: by where the output goes."""
+    if options.as_json and options.format not in (None, JSON):
+        raise UsageError(
+            f"--json and --format {options.format} ask for two formats", where="--format", hint="leave one of them out"
+        )
+    return JSON if options.as_json else options.format
+
+
+def _render(board: Board, collection: Collection, name: str, command: str) -> str:
+    if name == MARKDOWN:
+        return board_markdown(board, command=command)
+    if name == JSON:
+        return pretty_json(board_json(board))
+    return EXPORTS[name](board, collection, command)
 
 
 def board_command(runs: Sequence[str], board: str, baseline: str | None) -> str:
@@ -76,8 +125,20 @@ COMMAND = click.Command(
     "board",
     params=[
         *board_parameters(),
-        click.Option(["--write", "-w"], default=None, metavar="FILE", help="Write to this file instead of stdout."),
+        click.Option(
+            ["--write", "-w"],
+            default=None,
+            metavar="FILE",
+            help="Write to this file instead of stdout; every-eval-ever: or to a folder, a file a model.",
+        ),
         click.Option(["--show"], is_flag=True, help="With --write, print it, too."),
+        click.Option(
+            ["--format", "-f"],
+            type=click.Choice(FORMATS),
+            default=None,
+            help="Default: tables on a terminal, Markdown elsewhere. csv: a row a model, task and metric; latex: for "
+            "booktabs; eval-results: a model-index section a model, for its README; every-eval-ever: a record a model.",
+        ),
         json_option(),
     ],
     callback=takes(BoardOptions, run_board),

@@ -1,6 +1,8 @@
 """Tables on stdout: drawn on a terminal, Markdown in a pipe, where nothing may be cut off."""
 
+import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 import click
@@ -10,6 +12,8 @@ from . import printable
 
 KEY_COLUMNS = 2
 """Columns that say what a row is of."""
+_LEFT_TO_RIGHT = "\u200e"
+"""A mark without width: after a right-to-left text it keeps a terminal from moving the cells behind that before it."""
 
 
 def show_records(records: Sequence[RunRecord]) -> None:
@@ -20,26 +24,46 @@ def show_records(records: Sequence[RunRecord]) -> None:
     for (family, _metric), members in families.items():
         header, rows = _family_table(members)
         show_table(family, header, rows)
-        for line in _reasons(members):
+        for line in reasons(members):
             click.echo(printable(line))
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: drawn on a terminal, in parts where it is too wide for one; Markdown elsewhere."""
-    cells = [[printable(cell) for cell in row] for row in rows]
+    header = [_one_line(cell) for cell in header]
+    cells = [[_one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _draw(title, header, cells)
+        draw_table(_one_line(title), header, cells)
         return
     columns = list(zip(*cells, strict=True)) or [()] * len(header)
     rules = [" ---: " if _is_numeric(column) else " --- " for column in columns]
-    click.echo(f"\n{title}\n")
-    click.echo("| " + " | ".join(header) + " |")
+    click.echo(f"\n{_one_line(title)}\n")
+    click.echo("| " + " | ".join(map(_escape_pipes, header)) + " |")
     click.echo("|" + "|".join(rules) + "|")
     for row in cells:
-        click.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        click.echo("| " + " | ".join(map(_escape_pipes, row)) + " |")
 
 
-def _draw(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def _escape_pipes(cell: str) -> str:
+    """Return a cell of Markdown that cannot end early: backslashes before a pipe must not take its escape away."""
+    return re.sub(r"\\+(?=\|)", lambda found: "&#92;" * len(found[0]), cell).replace("|", "\\|")
+
+
+def settle(text: str) -> str:
+    """Return `text` so that what follows it on a terminal stays behind it, whatever its direction."""
+    turned = any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in text)
+    return f"{_LEFT_TO_RIGHT}{text}{_LEFT_TO_RIGHT}" if turned else text
+
+
+def draw_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table on the terminal, in parts where it is too wide for one; a cell may have several lines.
+
+    Texts are shown as they are, so they must be printable.
+    """
     from rich.cells import cell_len  # noqa: PLC0415 (only a terminal needs rich)
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -47,14 +71,14 @@ def _draw(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 
     console = Console()
     columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(cell_len, column)) + 3 for column in columns]
+    widths = [max(cell_len(line) for cell in column for line in cell.split("\n")) + 3 for column in columns]
     for part in split_columns(widths, console.width - 1):
-        table = Table(title=Text(title))
+        table = Table(title=Text(settle(title)))
         for index in part:
             numeric = _is_numeric(columns[index][1:])
-            table.add_column(Text(header[index]), justify="right" if numeric else "left", overflow="fold")
+            table.add_column(Text(settle(header[index])), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(row[index]) for index in part))
+            table.add_row(*(Text(settle(row[index])) for index in part))
         console.print(table)
 
 
@@ -122,11 +146,16 @@ def _number(estimate: Estimate, value: float | None) -> str:
     return "" if value is None else f"{value:.{decimals(estimate.metric)}f}"
 
 
-def _reasons(records: Sequence[RunRecord]) -> list[str]:
-    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all."""
+def reasons(records: Sequence[RunRecord], *, of_main: bool = False) -> list[str]:
+    """Say why values are missing, or the interval of the main metric: "METRIC: reason", with the tasks if not all.
+
+    `of_main`: of the main metric alone.
+    """
     tasks: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for each in record.estimates:
+            if of_main and each.metric != record.main_metric:
+                continue
             if each.reason is not None:
                 tasks.setdefault((each.metric, each.reason), []).append(record.protocol.task)
             elif each.metric == record.main_metric and (why := no_interval(each.interval)) is not None:

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -111,28 +112,43 @@ class PlainObserver:
 
 
 class LiveObserver:
-    """A bar over all tasks and one for each task at work."""
+    """A bar over all tasks and one for each task at work; before there are any, a spinner and the time it takes."""
 
     def __init__(self) -> None:
-        """Nothing is shown before `begin`."""
+        """Nothing is shown before `load` or `begin`."""
         self.tally = Tally()
         self.bar: Progress | None = None
         self.rows: dict[str, TaskID] = {}
 
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
-        """Draw the bars."""
+    def load(self, what: str) -> None:
+        """Show that something moves while a model and its data are read."""
         from rich.console import Console  # noqa: PLC0415 (only a terminal needs rich)
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
+        self.end()
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar.add_task(f"loading {printable(what)}", total=None)
+        self.bar.start()
+
+    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
+        """Draw the bars; the first step may take long, so that spinner and clock run from the start."""
+        from rich import progress as parts  # noqa: PLC0415 (only a terminal needs rich)
+        from rich.console import Console  # noqa: PLC0415
+
+        self.end()
         self.tally = Tally()
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[speed]}", markup=False),
+            parts.SpinnerColumn(),
+            parts.TextColumn("{task.description}", markup=False),
+            # Without a width of its own it takes what the others leave of the line.
+            parts.BarColumn(bar_width=None),
+            parts.MofNCompleteColumn(),
+            parts.TimeElapsedColumn(),
+            parts.TimeRemainingColumn(),
+            parts.TextColumn("{task.fields[speed]}", markup=False),
         )
-        self.bar = Progress(*columns, console=Console(stderr=True))
+        self.bar = parts.Progress(*columns, console=Console(stderr=True), expand=True)
         self.rows = {
             "": self.bar.add_task("all", total=sum(totals.values()), completed=sum(finished.values()), speed="")
         }
@@ -166,6 +182,19 @@ class LiveObserver:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+@contextmanager
+def loading(observer: RunObserver, what: str) -> Iterator[RunObserver]:
+    """Show on a terminal that `what` is loading, until the observer begins or is ended, or the context is left."""
+    live = observer if isinstance(observer, LiveObserver) else None
+    if live is not None:
+        live.load(what)
+    try:
+        yield observer
+    finally:
+        if live is not None:
+            live.end()
 
 
 def choose_observer(mode: str) -> RunObserver:

@@ -77,7 +77,9 @@ class _Progress:
     def __call__(self, _where: str) -> None:
         self.done += 1
         if sys.stderr.isatty():
-            click.echo(f"\rreading run {self.done} of {self.total}", nl=self.done == self.total, err=True)
+            # The last one erases the line, so that the path of the page stands below nothing that is over.
+            text = f"reading run {self.done} of {self.total}" if self.done < self.total else "\x1b[K"
+            click.echo(f"\r{text}", nl=False, err=True)
 
 
 COMMAND = click.Command(

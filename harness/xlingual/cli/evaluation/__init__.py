@@ -14,18 +14,18 @@ from ...planning import RunSettings, run_folder
 from ...plugin import Model
 from ...pricing import read_prices
 from ...records import RunRecord
-from ...redaction import redact_command
 from ...run import evaluate
 from ...selection import open_model, select_tasks, split_words, untouched_languages
 from ...serial import to_json
 from .. import printable
 from ..display import show_records
 from ..options import takes
-from ..progress import choose_observer
+from ..progress import choose_observer, loading
 from ..signals import orderly_signals
 from .endings import show_bill, show_spread, warn
 from .options import OPTIONS, EvalOptions, model_options, run_settings
 from .preview import show_plans
+from .summary import resume_command, show_next, show_scores, warn_shortly
 
 if TYPE_CHECKING:
     from ...tracking import Tracker
@@ -46,8 +46,11 @@ def run_evaluation(options: EvalOptions) -> int:
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
     for number, word in enumerate(options.model, start=1):
-        with closing(open_model(word, model_options(options))) as model, ExitStack() as endings:
+        with ExitStack() as endings:
+            endings.enter_context(loading(observer, word))
+            model = endings.enter_context(closing(open_model(word, model_options(options))))
             if options.dry_run:
+                observer.end()
                 show_plans(model, tasks, settings, prices, as_json=options.as_json)
                 continue
             tracker = _open_tracker(options, settings, model)
@@ -60,20 +63,37 @@ def run_evaluation(options: EvalOptions) -> int:
                 _mirror(tracker, found, settings, samples=options.track_samples)
     if options.dry_run:
         return 0
-    warn(records)
-    show_bill(records, prices)
     groups = aggregate(groups_of(tasks), records)
+    _show_results(options, records, groups)
+    show_bill(records, prices)
+    if not options.as_json:
+        for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
+            if parent is not None:
+                click.echo(printable(f"{name}: tuned from {parent}"), err=True)
+        click.echo(f"runs: {settings.out}", err=True)
+        if _is_short(options):
+            show_next(records, options.out, limited=options.limit is not None)
+    return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
+
+
+def _is_short(options: EvalOptions) -> bool:
+    """Whether the command ends for a person: on a terminal that did not ask for everything."""
+    return sys.stdout.isatty() and not options.show_all and not options.as_json
+
+
+def _show_results(options: EvalOptions, records: list[RunRecord], groups: list[RunRecord]) -> None:
+    if _is_short(options):
+        show_scores([*records, *groups])
+        show_spread(records)
+        warn_shortly(records)
+        return
+    warn(records)
     if options.as_json:
         shown = {"schema": 1, "runs": to_json(tuple(records))}
         click.echo(pretty_json({**shown, "groups": to_json(tuple(groups))} if groups else shown), nl=False)
     else:
         show_records([*records, *groups])
         show_spread(records)
-        for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
-            if parent is not None:
-                click.echo(printable(f"{name}: tuned from {parent}"), err=True)
-        click.echo(f"runs: {settings.out}", err=True)
-    return 0 if all(record.counts.failed == record.counts.missing == 0 for record in records) else 1
 
 
 def _include(folders: Sequence[str]) -> None:
@@ -103,12 +123,11 @@ def _warn_line(message: str) -> None:
 
 
 def _resume_hint(options: EvalOptions, later: Sequence[str]) -> str:
-    """Return the command that goes on with this run; with --fresh it would begin once more.
+    """Say how to go on with this run.
 
     Of models that come `later`, earlier answers are still there: only --fresh asks them again.
     """
-    command = redact_command(["xlingual", *(word for word in sys.argv[1:] if word != "--fresh")])
-    hint = f"the same command again resumes: {command}"
+    hint = f"the same command again resumes: {resume_command()}"
     return f"{hint}; before it, --fresh for {', '.join(later)}, not begun" if options.fresh and later else hint
 
 

@@ -33,6 +33,12 @@ def warnings_of(record: RunRecord) -> Iterator[str]:
         yield f"answered {counts.answered} of {asked} samples; the same command again asks {rest}"
     for each in (counts.failures or ())[:1]:
         yield f"the most frequent failure, {each.count} of {counts.failed}: {each.kind}: {each.example}"
+    yield from warnings_of_answers(record)
+
+
+def warnings_of_answers(record: RunRecord) -> Iterator[str]:
+    """Yield a line for everything that is wrong with the answers that there are."""
+    counts = record.counts
     if counts.shots_dropped or counts.passages_cut:
         lost = f"{counts.shots_dropped} prompts lost demonstrations, {counts.passages_cut} had their passage cut"
         yield f"{lost} to fit the context window"

@@ -67,6 +67,7 @@ class EvalOptions:
     fresh: bool
     offline: bool
     dry_run: bool
+    show_all: bool
     as_json: bool
     progress: str
     server_python: str | None
@@ -302,6 +303,9 @@ OPTIONS: list[click.Parameter] = [
     offline_option(),
     click.Option(
         ["--dry-run"], is_flag=True, help="Show counts, tokens and the first prompt of each task; ask nothing."
+    ),
+    click.Option(
+        ["--all", "show_all"], is_flag=True, help="End with all metrics and warnings on a terminal too, as in a pipe."
     ),
     json_option(),
     click.Option(

@@ -1,0 +1,89 @@
+"""A leaderboard drawn on a terminal: one table a family and metric, intervals below the values."""
+
+import click
+
+from ..board import Board
+from ..board.escape import show_hidden
+from ..board.rows import BoardRow, BoardTable, Cell, CellState
+from ..metrics import decimals
+from .display import draw_table
+
+_NOTHING = "-"
+
+
+def show_board(board: Board) -> None:
+    """Print the ranks, values and intervals of `board`, and what stands beside the tables in a line."""
+    click.echo(show_hidden(board.title))
+    if not board.tables:
+        click.echo("no run fits this leaderboard")
+    for table in board.tables:
+        _show_table(table, is_headline=False)
+    for table in board.headlines:
+        _show_table(table, is_headline=True)
+    asides = {
+        "not comparable, so not ranked": len(board.not_ranked),
+        "files or runs left out": len(board.left_out),
+        "older runs, replaced": board.superseded,
+    }
+    for what, count in asides.items():
+        if count:
+            click.echo(f"{count} {what}")
+    click.echo("protocols, signatures, diagnostics and reasons: --format markdown")
+
+
+def _show_table(table: BoardTable, *, is_headline: bool) -> None:
+    digits = decimals(table.metric)
+    columns = () if is_headline else table.columns
+    averaged = len(table.columns) > 1
+    header = ["rank", "model", *(show_hidden(column.variant) for column in columns), *["average"] * averaged]
+    gains = table.baseline is not None
+    header += ["gain, of ratios", "gain, of means"] if gains else []
+    rows = []
+    for row in table.rows:
+        cells = [] if is_headline else [_show_cell(cell, digits) for cell in row.cells]
+        cells += [_show_interval(row.average, row.average_low, row.average_high, digits)] if averaged else []
+        rows.append([_show_rank(row), show_hidden(row.model, 60), *cells, *(_show_gains(row) if gains else ())])
+    direction = "" if table.higher_is_better else ", lower is better"
+    against = f", gains over {table.baseline}" if table.baseline is not None else ""
+    draw_table(show_hidden(f"{table.family}: {table.metric}{direction}, with 95% intervals{against}"), header, rows)
+
+
+def _show_rank(row: BoardRow) -> str:
+    if row.rank is None:
+        return _NOTHING
+    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
+        return str(row.rank)
+    return f"{row.rank_low}-{row.rank_high}"
+
+
+def _show_cell(cell: Cell, digits: int) -> str:
+    if cell.state is CellState.MISSING:
+        return _NOTHING
+    if cell.state is CellState.NOT_COMPUTED or cell.value is None:
+        return "not\ncomputed"
+    if cell.state is CellState.INCOMPLETE:
+        return f"{cell.value:.{digits}f}\n{cell.n}/{cell.expected}"
+    if cell.state is CellState.LIMITED:
+        return f"{cell.value:.{digits}f}\nof {show_hidden(cell.limit or '')}"
+    return _show_interval(cell.value, cell.low, cell.high, digits)
+
+
+def _show_interval(value: float | None, low: float | None, high: float | None, digits: int, sign: str = "") -> str:
+    if value is None:
+        return _NOTHING
+    text = f"{value:{sign}.{digits}f}"
+    return text if low is None or high is None else f"{text}\n{low:{sign}.{digits}f}..{high:{sign}.{digits}f}"
+
+
+def _show_gains(row: BoardRow) -> tuple[str, str]:
+    gain = row.gain
+    if gain is None:
+        return "baseline", "baseline"
+    ratios = _show_interval(gain.value, gain.low, gain.high, 1, "+")
+    means = _show_interval(gain.of_means, gain.means_low, gain.means_high, 1, "+")
+    return _percent(ratios), _percent(means)
+
+
+def _percent(text: str) -> str:
+    first, mark, rest = text.partition("\n")
+    return text if text == _NOTHING else f"{first}%{mark}{rest}"

@@ -1,0 +1,25 @@
+"""Names that break pages, tables, spreadsheets and typesetting."""
+
+HOSTILE = (
+    "x| 100 |",
+    "x\\| 100 |",
+    "<img src=x onerror=alert(1)>",
+    "[a](javascript:1)",
+    "![](http://example.org/x.png)",
+    "a\u202e001\u202c b",
+    "zero\u200bwidth\u2066\ufeff",
+    "line\nbreak\r\n| 1 | fake | 100 |",
+    "\x1b]0;title\x07",
+    "`code` **bold** __init__ ~~no~~ $x$ &lt; www.example.org http://example.org",
+    "x" * 5000,
+    "\u202e" * 5000,
+    "",
+    "\ud800 lone",
+    '=HYPERLINK("http://example.org","x")',
+    "+1+cmd|' /C calc'!A0",
+    " -2+3, \"x\"; 'y'",
+    "@SUM(A1)",
+    "\\end{tabular} % & # _ ^ ~ {",
+    "[3em] *--*",
+    "key: [a, {b: c}] # no\n---\n- d\u2028\x85\x7f",
+)
