@@ -132,42 +132,56 @@ def test_a_model_with_other_shots_in_one_language_has_no_average(
     assert rows["mixed"]["unranked"] == "xquad/zh: no run"
 
 
-@pytest.mark.parametrize("change", ["value", "count", "samples", "limit"])
+def edit_limit(record: dict[str, Any], results: Path, *, whole: bool) -> None:
+    """Take the limit away; with `whole`, also put protocol and counts of a whole run in place."""
+    record["protocol"]["limit"] = None
+    shutil.copy(next(results.parent.glob("samples-limit*")), results.parent / "samples.jsonl")
+    if not whole:
+        return
+    others = (json.loads(each.read_text(encoding="utf-8")) for each in results.parents[2].rglob("results.json"))
+    other = next(each for each in others if each["protocol"]["task"] == record["protocol"]["task"])
+    record.update(protocol=other["protocol"], counts=other["counts"])
+    for estimate in record["estimates"]:
+        estimate["n"] = other["protocol"]["n"]
+
+
+def edit(record: dict[str, Any], results: Path, change: str) -> None:
+    """Make the results of a run better than they are."""
+    if change.startswith("limit"):
+        edit_limit(record, results, whole=change == "limit, counts")
+    if change == "dtype":
+        record["model"]["dtype"] = "bfloat16"
+    if change == "samples":
+        path = results.parent / "samples.jsonl"
+        path.write_text(path.read_text(encoding="utf-8").replace("[0.0,1.0]", "[1.0,1.0]"), encoding="utf-8")
+    main = next(each for each in record["estimates"] if each["metric"] == "containment")
+    main.update({"value": {"value": 99.0, "low": 98.0, "high": 100.0}, "count": {"n": 20}}.get(change, {}))
+    (results.parent / "results.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("value", "edited: its samples do not give its containment"),
+        ("count", "edited: 24 samples were scored, the results say 20"),
+        ("samples", "edited: its samples do not give its containment"),
+        ("dtype", "edited: dtype is not that of run.json"),
+        ("limit, counts", "edited: 8 samples were scored, the results say 24"),
+        ("limit", "| n | 8 | 24 |"),
+    ],
+)
 def test_edited_results_are_marked_and_not_ranked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
 ) -> None:
     honest(tmp_path)
-    cheat = script(tmp_path, "cheat", gold, right=12)
-    ask(tmp_path, cheat, *(("--limit", "8") if change == "limit" else ()))
+    ask(tmp_path, script(tmp_path, "cheat", gold, right=12), *(("--limit", "8") if "limit" in change else ()))
     for results in sorted((tmp_path / "runs").rglob("results*.json")):
         record = json.loads(results.read_text(encoding="utf-8"))
-        if "cheat" not in record["model"]["name"]:
-            continue
-        if change == "limit":
-            whole = next(
-                json.loads(each.read_text(encoding="utf-8"))
-                for each in (tmp_path / "runs").rglob("results.json")
-                if f'"{record["protocol"]["task"]}"' in each.read_text(encoding="utf-8")
-            )
-            record["protocol"] = whole["protocol"]
-            record["counts"] = whole["counts"]
-            for estimate in record["estimates"]:
-                estimate["n"] = 24
-            shutil.copy(next(results.parent.glob("samples-limit*")), results.parent / "samples.jsonl")
-        for estimate in record["estimates"]:
-            if estimate["metric"] == "containment" and change == "value":
-                estimate.update(value=99.0, low=98.0, high=100.0)
-            if estimate["metric"] == "containment" and change == "count":
-                estimate.update(n=20, unscored=4)
-        if change == "samples":
-            path = results.parent / "samples.jsonl"
-            path.write_text(path.read_text(encoding="utf-8").replace("[0.0,1.0]", "[1.0,1.0]"), encoding="utf-8")
-        (results.parent / "results.json").write_text(json.dumps(record), encoding="utf-8")
+        if "cheat" in record["model"]["name"]:
+            edit(record, results, change)
     _, rows, page = table_of(tmp_path, capsys)
     assert ranked(rows) == {"good", "fair"}
-    if change != "count":
-        assert "edited: " in rows["cheat"]["unranked"]
-    assert "edited: " in page
+    assert said in page
 
 
 def test_a_run_without_samples_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

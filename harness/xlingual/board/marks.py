@@ -11,12 +11,11 @@ from .thresholds import (
     MARKED_TRUNCATED,
     MOST_COPIED,
     MOST_CUT,
-    MOST_LENGTH,
     MOST_SHOTS_DROPPED,
 )
 
 _CONTAINMENTS = frozenset({"containment", "containment_first"})
-"""Metrics that gain by every word added: only there long answers and copies keep a row from its rank."""
+"""Metrics that gain by every word added: only there copies of the passage keep a row from its rank."""
 
 
 def find_marks(record: RunRecord, metric: str) -> tuple[Mark, ...]:
@@ -37,7 +36,7 @@ def _marks(record: RunRecord, metric: str) -> Iterator[Mark]:
     bars: tuple[tuple[str, str, float, float | None], ...] = (
         ("truncated answers", "truncated", MARKED_TRUNCATED, None),
         ("of the passage repeated", "passage_copy", MARKED_COPIED, MOST_COPIED),
-        ("of the gold answer's length", "length_ratio", MARKED_LENGTH, MOST_LENGTH),
+        ("of the gold answer's length", "length_ratio", MARKED_LENGTH, None),
     )
     contains = metric in _CONTAINMENTS
     for what, name, least, most in bars:

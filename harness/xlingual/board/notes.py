@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..records import RunRecord
 from .collection import CollectedRun
+from .controls import find_control
 from .integrity import Finding
 from .marks import describe_marks
 from .rows import Cell, Column
@@ -19,13 +20,17 @@ def describe_rows(
     columns: Sequence[Column],
 ) -> Mapping[str, tuple[str, ...]]:
     """Return the notes of each row by fingerprint; all arguments but `columns` are by fingerprint, then task."""
-    settings = {fingerprint: _settings([run.record for run in found.values()]) for fingerprint, found in shown.items()}
+    settings = {
+        fingerprint: _settings([run.record for run in found.values()])
+        for fingerprint, found in shown.items()
+        if not any(find_control(run.record.model) for run in found.values())
+    }
     unlike = [
         name for name in ("template", "dtype", "engine") if len({each.get(name) for each in settings.values()}) > 1
     ]
     return {
         fingerprint: (
-            *(f"{name} {settings[fingerprint][name]}" for name in unlike),
+            *(f"{name} {settings[fingerprint][name]}" for name in unlike if fingerprint in settings),
             *(("weights not known: a server's word",) if _is_served(found) else ()),
             *describe_marks({task: cell.marks for task, cell in cells[fingerprint].items()}, columns),
             *_collect_notes(findings[fingerprint], columns),

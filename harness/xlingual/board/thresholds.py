@@ -6,13 +6,11 @@ MOST_CUT = 5.0
 """Per cent of prompts that lost a part of their passage to the context window: the questions are others then."""
 MOST_SHOTS_DROPPED = 5.0
 """Per cent of prompts that lost demonstrations: the protocol says more shots than were shown."""
-MOST_COPIED = 50.0
+MOST_COPIED = 30.0
 """Mean per cent of the passage that answers repeat; where the metric is a containment, which a parrot wins."""
-MOST_LENGTH = 2000.0
-"""Per cent of the gold answer's length that answers have in the mean; where the metric is a containment."""
-MARKED_COPIED = 20.0
+MARKED_COPIED = 15.0
 """Per cent of the passage repeated from which a row is marked."""
 MARKED_LENGTH = 500.0
-"""Per cent of the gold answer's length from which a row is marked."""
+"""Per cent of the gold answer's length from which a row is marked. No bar: base models never stop, and gain little."""
 MARKED_TRUNCATED = 5.0
-"""Per cent of answers cut at the token limit from which a row is marked. No bar: base models never stop."""
+"""Per cent of answers cut at the token limit from which a row is marked. No bar, as before."""
