@@ -23,7 +23,7 @@ LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
 NAMES = {code: find_language(code).name for code in LANGUAGES}
 CONTAINMENT = ("containment", "containment_first")
 METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
-DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
+DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated", "passage_copy", "length_ratio")
 
 HUB_SPLITS = {"dev": ("validation", "dev")}
 

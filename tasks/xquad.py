@@ -21,7 +21,7 @@ from xlingual.wording import question_wordings
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 CONTAINMENT = ("containment", "containment_first")
 METRICS = (*CONTAINMENT, "mlqa_em", "mlqa_f1", "mlqa_fixed_em", "mlqa_fixed_f1", "squad_em", "squad_f1")
-DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated")
+DIAGNOSTICS = ("off_target", "empty", "source_copy", "truncated", "passage_copy", "length_ratio")
 
 
 @register_task("xquad")

@@ -148,8 +148,6 @@ class _Declared(TypedDict, total=False):
 
 
 def _declared(metric: Metric) -> _Declared:
-    """Return what a metric says of its scores; nothing for xlingual's own, which every board knows."""
-    if is_own(metric.name):
-        return {}
-    found: _Declared = {"higher_is_better": metric.higher_is_better}
+    """Return what a metric says of its scores; of xlingual's own, whose direction every board knows, other bounds."""
+    found: _Declared = {} if is_own(metric.name) else {"higher_is_better": metric.higher_is_better}
     return found if metric.bounds == SHARE else {**found, "bounds": metric.bounds}

@@ -19,6 +19,10 @@ baseline = "alpaca"
 [metrics]
 xquad = "squad_f1"
 flores101 = ["chrf++", "bleu"]
+[protocol]
+shots = 0
+thinking = "none"
+prompt_language = "English"
 [[reported]]
 claim = "c"
 value = "1"
@@ -37,6 +41,7 @@ def test_a_specification_is_read(tmp_path: Path) -> None:
     spec = read_board(write(tmp_path, GOOD))
     assert spec.metrics == {"xquad": ("squad_f1",), "flores101": ("chrf++", "bleu")}
     assert (spec.languages, spec.baseline, spec.origin) == (("zh", "ar"), "alpaca", BoardOrigin.REAL)
+    assert spec.protocol == {"shots": 0, "thinking": None, "prompt_language": "en"}
     assert spec.reported[0].url == "https://example.org/x"
     assert [spec.position(task) for task in ("flores101/en-zh", "xquad/de", "flores101/zh-en")] == [1, 0, None]
 
@@ -45,7 +50,7 @@ def test_a_specification_is_read(tmp_path: Path) -> None:
     ("old", "new", "what", "hint"),
     [
         ("title", "titel", ":3: unknown key 'titel'", "did you mean title?"),
-        ('claim = "c"', 'clam = "c"', ":12: unknown key 'clam'", "did you mean claim?"),
+        ('claim = "c"', 'clam = "c"', ":16: unknown key 'clam'", "did you mean claim?"),
         ('name = "mine"', "", "key 'name' is missing", "it must be a text"),
         (
             'name = "mine"',
@@ -59,8 +64,12 @@ def test_a_specification_is_read(tmp_path: Path) -> None:
         ('"squad_f1"', "1", ":9: 'xquad' must be a text or a list of texts, got 1", ""),
         ('"Chinese"', '"Chinesse"', ":6: no such language: 'Chinesse'", "did you mean chinese"),
         ('baseline = "alpaca"', 'origin = "smple"', ":7: 'origin' is 'smple'", "real, sample"),
-        ("https://", "http://", ":15: 'url' must be a plain https address", ""),
-        ("https://example.org/x", "https://example.org/)|", ":15: 'url' must be a plain https address", ""),
+        ("https://", "http://", ":19: 'url' must be a plain https address", ""),
+        ("https://example.org/x", "https://example.org/)|", ":19: 'url' must be a plain https address", ""),
+        ("shots = 0", "shots = -1", ":12: 'shots' must be at least 0, got -1", ""),
+        ("shots = 0", "shot = 0", ":12: unknown key 'shot'", "shots"),
+        ('thinking = "none"', 'thinking = "maybe"', ":13: 'thinking' is 'maybe'", "on, off, none"),
+        ('"English"', '"Englisch"', ":14: no such language: 'Englisch'", "english"),
         ('title = "Mine"', "title = 1", ":3: 'title' must be a text, got 1", ""),
         ('title = "Mine"', "title =", ":3:8: not TOML", ""),
     ],

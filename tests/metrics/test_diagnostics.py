@@ -41,6 +41,33 @@ def test_rates_by_hand(
     assert find_metric(name).measure(example, make_response(answer)) == (score, 1.0)
 
 
+PASSAGE = "北京是中华人民共和国的首都"
+
+
+@pytest.mark.parametrize(
+    ("answer", "copied", "ratio"),
+    [
+        (PASSAGE, 1.0, 13 / 4),
+        (f"答案: {PASSAGE}。", 1.0, 18 / 4),
+        (PASSAGE[:8], 4 / 9, 8 / 4),
+        (f"{PASSAGE[:6]} x {PASSAGE[:6]}", 2 / 9, 15 / 4),
+        ("中华", 0.0, 2 / 4),
+        (" 首 都\u200b ", 0.0, 3 / 4),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_how_much_of_the_passage_an_answer_repeats_and_how_long_it_is(
+    answer: str, copied: float, ratio: float, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    example = make_example("zh", "北京", "首都北京", fields={"context": PASSAGE})
+    response = make_response(answer)
+    assert find_metric("passage_copy").measure(example, response) == pytest.approx((copied, 1.0))
+    assert find_metric("length_ratio").measure(example, response) == pytest.approx((ratio, 1.0))
+    bare = make_example("zh", " ", fields={"source": PASSAGE})
+    assert find_metric("passage_copy").measure(bare, response) is None
+    assert find_metric("length_ratio").measure(bare, response) is None
+
+
 @pytest.mark.parametrize(
     ("finish", "statistics"),
     [(Finish.LENGTH, (1.0, 1.0)), (Finish.EOS, (0.0, 1.0)), (Finish.STOP, (0.0, 1.0)), (None, None)],

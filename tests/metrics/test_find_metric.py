@@ -8,7 +8,7 @@ import pytest
 from xlingual.errors import UsageError
 from xlingual.metrics import METRIC_NAMES, find_metric
 
-RATES = {"off_target", "thinking_off_target", "empty", "source_copy", "truncated"}
+RATES = {"off_target", "thinking_off_target", "empty", "source_copy", "truncated", "passage_copy", "length_ratio"}
 
 
 @pytest.mark.parametrize("name", METRIC_NAMES)

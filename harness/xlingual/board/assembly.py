@@ -3,32 +3,36 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..metrics import LOWER_SUFFIX
-from ..metrics.false_alarms import FALSE_ALARMS
-from ..records import Estimate, RunRecord
+from ..records import RunRecord
+from .cells import make_cell
 from .collection import CollectedRun, Collection
-from .comparison import METRIC_SIGNATURE, choose_reference, find_differences, find_estimate, run_signature
+from .comparison import METRIC_SIGNATURE, find_differences, find_estimate, run_signature
+from .controls import find_control
 from .escape import show_hidden
 from .headline import Shown, combine_tables
 from .inference import infer_table
-from .ranking import make_rows, missing_cell
+from .integrity import Finding, check_run
+from .notes import describe_rows
+from .protocols import choose_asking, choose_column, differs_from_table
+from .ranking import TableModels, choose_columns, leave_none_alone, make_rows
+from .rates import fill_rates
 from .rows import (
     Board,
     BoardModel,
-    BoardRow,
     BoardTable,
     Cell,
     CellState,
     Column,
     LeftOut,
     NotRanked,
-    RateRow,
+    ProtocolDifference,
     RateTable,
 )
-from .spec import RATES, BoardOrigin, BoardSpec
-from .thresholds import MOST_UNFINISHED
+from .samples import ScoreReader
+from .spec import BoardOrigin, BoardSpec
 
 LABEL_LENGTH = 150
 _FINGERPRINT_DIGITS = 8
@@ -57,6 +61,16 @@ class _TaskRuns:
     """The runs on one task: those of the column by fingerprint, and what is said of the others."""
 
     column: Mapping[str, CollectedRun]
+    not_ranked: tuple[NotRanked, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SortedOut:
+    """The columns of a table, the runs of its cells by fingerprint and task, and what is said of the others."""
+
+    columns: tuple[Column, ...]
+    shown: Mapping[str, Mapping[str, CollectedRun]]
     not_ranked: tuple[NotRanked, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -94,7 +108,7 @@ def build_board(
             filled = [_fill_table(context, family, metric, runs) for metric in metrics]
             tables += [each.table for each in filled]
             shown += [(each.table, each.shown) for each in filled]
-            rates += _fill_rates(filled[0], labels)
+            rates += fill_rates(filled[0].table, filled[0].shown, labels)
             not_ranked += [item for each in filled for item in each.not_ranked]
             left_out += [item for each in filled for item in each.left_out]
     models = {run.record.model.fingerprint: run.record.model for run in entered.runs}
@@ -207,34 +221,86 @@ def _by_metrics(
 
 
 def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _FilledTable:
-    columns: list[Column] = []
-    shown: dict[str, dict[str, CollectedRun]] = {}
-    not_ranked: list[NotRanked] = []
-    left_out: list[LeftOut] = []
-    for task, group in _by_task(context.spec, runs).items():
-        reference = choose_reference(group, metric).record
-        sorted_out = _split_runs(context, metric, group, reference)
-        columns.append(_make_column(reference, metric, tuple(sorted_out.column.values())))
-        not_ranked += sorted_out.not_ranked
-        left_out += sorted_out.left_out
-        for fingerprint, run in sorted_out.column.items():
-            shown.setdefault(fingerprint, {})[task] = run
+    sorted_out = _sort_out(context, metric, runs)
+    shown, columns = sorted_out.shown, sorted_out.columns
     higher_is_better = metric not in context.spec.lower_is_better and _is_higher_better(metric, runs)
-    cells = {
-        fingerprint: {task: make_cell(run.record, metric) for task, run in found.items()}
+    scores = ScoreReader()
+    findings = {
+        fingerprint: {task: check_run(run, metric, scores) for task, run in found.items()}
         for fingerprint, found in shown.items()
     }
-    baseline = context.baseline if context.baseline in shown else None
+    cells = {
+        fingerprint: {
+            task: make_cell(run.record, metric, findings[fingerprint][task].fault) for task, run in found.items()
+        }
+        for fingerprint, found in shown.items()
+    }
+    models = _table_models(context, sorted_out, findings, cells)
     table = BoardTable(
         family=family,
         metric=metric,
         higher_is_better=higher_is_better,
-        baseline=context.labels[baseline] if baseline is not None else None,
-        columns=tuple(columns),
-        rows=make_rows(cells, columns, context.labels, baseline, higher_is_better=higher_is_better),
+        baseline=context.labels[models.baseline] if models.baseline is not None else None,
+        columns=columns,
+        rows=make_rows(cells, columns, models, higher_is_better=higher_is_better),
+        ranked_columns=models.ranked_columns,
     )
-    table = infer_table(table, shown)
-    return _FilledTable(table=table, shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+    table = infer_table(table, shown, scores)
+    beside = {run.record.model.fingerprint for run in runs if find_control(run.record.model) is None} - shown.keys()
+    table = replace(table, rows=leave_none_alone(table.rows, others=bool(beside)))
+    return _FilledTable(table=table, shown=shown, not_ranked=sorted_out.not_ranked, left_out=sorted_out.left_out)
+
+
+def _sort_out(context: _Context, metric: str, runs: Sequence[CollectedRun]) -> _SortedOut:
+    """Choose the protocol of a table and the runs of its cells; a column without a run by that protocol is none."""
+    wanted = context.spec.protocol
+    groups = _by_task(context.spec, runs)
+    asking = choose_asking(groups, wanted)
+    columns: list[Column] = []
+    shown: dict[str, dict[str, CollectedRun]] = {}
+    not_ranked: list[NotRanked] = []
+    left_out: list[LeftOut] = []
+    for task, group in groups.items():
+        reference = choose_column(group, metric, asking, wanted)
+        if reference is None:
+            not_ranked += [
+                _not_ranked(context, run.record, metric, differs_from_table(run.record, asking, wanted))
+                for run in sorted(group, key=_preference)
+            ]
+            continue
+        found = _split_runs(context, metric, group, reference.record)
+        columns.append(_make_column(reference.record, metric, tuple(found.column.values())))
+        not_ranked += found.not_ranked
+        left_out += found.left_out
+        for fingerprint, run in found.column.items():
+            shown.setdefault(fingerprint, {})[task] = run
+    return _SortedOut(columns=tuple(columns), shown=shown, not_ranked=tuple(not_ranked), left_out=tuple(left_out))
+
+
+def _table_models(
+    context: _Context,
+    sorted_out: _SortedOut,
+    findings: Mapping[str, Mapping[str, Finding]],
+    cells: Mapping[str, Mapping[str, Cell]],
+) -> TableModels:
+    shown = sorted_out.shown
+    controls = {
+        fingerprint: control
+        for fingerprint, found in shown.items()
+        if (control := find_control(next(iter(found.values())).record.model)) is not None
+    }
+    competing = {
+        fingerprint: found
+        for fingerprint, found in cells.items()
+        if fingerprint not in controls and any(cell.state is CellState.COMPLETE for cell in found.values())
+    }
+    return TableModels(
+        labels=context.labels,
+        controls=controls,
+        notes=describe_rows(shown, findings, cells, sorted_out.columns),
+        baseline=context.baseline if context.baseline in shown else None,
+        ranked_columns=choose_columns(competing or cells, sorted_out.columns),
+    )
 
 
 def _is_higher_better(metric: str, runs: Sequence[CollectedRun]) -> bool:
@@ -250,18 +316,28 @@ def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], re
     not_ranked: list[NotRanked] = []
     left_out: list[LeftOut] = []
     for run in sorted(runs, key=_preference):
-        record, label = run.record, context.labels[run.record.model.fingerprint]
+        record = run.record
         if differences := find_differences(record, reference, metric):
-            estimate = find_estimate(record, metric)
-            value = estimate.value if estimate else None
-            task = record.protocol.task
-            not_ranked.append(NotRanked(model=label, task=task, metric=metric, value=value, differences=differences))
+            not_ranked.append(_not_ranked(context, record, metric, differences))
         elif record.model.fingerprint in column:
             left_out.append(LeftOut(where=run.where, reason="another run of the model shows more of the task"))
         else:
             column[record.model.fingerprint] = run
     order = sorted(not_ranked, key=lambda item: (item.model, str(item.differences)))
     return _TaskRuns(column=column, not_ranked=tuple(order), left_out=tuple(left_out))
+
+
+def _not_ranked(
+    context: _Context, record: RunRecord, metric: str, differences: tuple[ProtocolDifference, ...]
+) -> NotRanked:
+    estimate = find_estimate(record, metric)
+    return NotRanked(
+        model=context.labels[record.model.fingerprint],
+        task=record.protocol.task,
+        metric=metric,
+        value=estimate.value if estimate else None,
+        differences=differences,
+    )
 
 
 def _by_task(spec: BoardSpec, runs: Sequence[CollectedRun]) -> dict[str, list[CollectedRun]]:
@@ -293,79 +369,3 @@ def _make_column(reference: RunRecord, metric: str, runs: Sequence[CollectedRun]
         protocol=reference.protocol,
         origins=tuple(sorted({run.record.origin.value for run in runs})),
     )
-
-
-def make_cell(record: RunRecord, metric: str) -> Cell:
-    """Return what `record` has for `metric`, as complete only if every example of the split was answered and scored."""
-    estimate = find_estimate(record, metric)
-    protocol = record.protocol
-    reason: str | None
-    if estimate is None or estimate.value is None:
-        reason = (estimate.reason or "no reason was given") if estimate else f"the run does not have {metric}"
-        state, scored = CellState.NOT_COMPUTED, 0
-    else:
-        state, scored = _judge(record, estimate), _scored(record, estimate)
-        reason = _unfinished(record) if state is CellState.INCOMPLETE else None
-    value = estimate.value if estimate else None
-    return Cell(
-        task=protocol.task,
-        state=state,
-        value=value,
-        low=estimate.low if estimate and value is not None else None,
-        high=estimate.high if estimate and value is not None else None,
-        n=scored,
-        expected=protocol.n,
-        limit=protocol.limit,
-        reason=reason,
-        interval=estimate.interval if estimate else None,
-        clusters=estimate.clusters if estimate else None,
-        clustered_by=estimate.clustered_by if estimate else None,
-        icc=estimate.icc if estimate else None,
-        effective_n=estimate.effective_n if estimate else None,
-    )
-
-
-def _judge(record: RunRecord, estimate: Estimate) -> CellState:
-    if record.protocol.limit is not None:
-        return CellState.LIMITED
-    unscored = record.protocol.n - estimate.n
-    allowed = (record.counts.unfinished_thinking or 0) if _unfinished(record) is None else 0
-    whole = record.complete and unscored == estimate.unscored and unscored <= allowed
-    return CellState.COMPLETE if whole else CellState.INCOMPLETE
-
-
-def _unfinished(record: RunRecord) -> str | None:
-    """Return what is said of a run with too many answers that ended inside the thinking; None for any other."""
-    share = 100.0 * (record.counts.unfinished_thinking or 0) / max(1, record.counts.answered)
-    return f"{share:.1f}% unfinished thinking" if share > MOST_UNFINISHED else None
-
-
-def _scored(record: RunRecord, estimate: Estimate) -> int:
-    """Return how many examples stand behind the value; failures that were scored as answers do not count."""
-    answered = record.protocol.n - record.counts.failed - record.counts.missing
-    return max(0, min(estimate.n, answered, record.protocol.n - estimate.unscored))
-
-
-def _fill_rates(filled: _FilledTable, labels: Mapping[str, str]) -> list[RateTable]:
-    """Return the diagnostics of the runs that a table shows: a list of one, or of none where no run has any."""
-    columns = filled.table.columns
-    ordered: Sequence[BoardRow] = filled.table.rows
-    rows = [
-        RateRow(
-            model=labels[row.fingerprint],
-            metric=metric,
-            cells=tuple(
-                make_cell(runs[column.task].record, metric) if column.task in runs else missing_cell(column.task)
-                for column in columns
-            ),
-        )
-        for row in ordered
-        for runs in [filled.shown[row.fingerprint]]
-        for metric in RATES
-        if any(find_estimate(run.record, metric) for run in runs.values())
-    ]
-    variants = tuple(column.variant for column in columns)
-    judged = any(row.metric.endswith("off_target") for row in rows)
-    alarms = tuple(FALSE_ALARMS.get(column.language, 0.0) for column in columns) if judged else None
-    table = RateTable(family=filled.table.family, variants=variants, rows=tuple(rows), false_alarms=alarms)
-    return [table] if rows else []

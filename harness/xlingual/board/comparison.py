@@ -60,13 +60,16 @@ def find_differences(run: RunRecord, reference: RunRecord, metric: str) -> tuple
     mine, theirs = run_signature(run, metric), run_signature(reference, metric)
     skipped = _OF_THE_PART if run.protocol.limit is not None else frozenset()
     return tuple(
-        ProtocolDifference(field=name, run=_show(name, mine[name], value), ranked=_show(name, value, mine[name]))
+        ProtocolDifference(
+            field=name, run=show_field(name, mine[name], value), ranked=show_field(name, value, mine[name])
+        )
         for name, value in theirs.items()
         if name in mine and name not in skipped and mine[name] != value
     )
 
 
-def _show(name: str, value: Json, other: Json) -> str:
+def show_field(name: str, value: Json, other: Json) -> str:
+    """Return the `value` of a field in words, with as much of a hash as tells it from `other`."""
     if name in _HASHES and str(value)[:HASH_DIGITS] != str(other)[:HASH_DIGITS]:
         return str(value)[:HASH_DIGITS]
     if value is None:

@@ -16,12 +16,15 @@ def board_json(board: Board) -> Json:
     - name, title, description; origin, "real" or "sample"; newest, the `finished_at` of the newest run or null
     - tables: family, metric, higher_is_better, baseline (label or null),
       columns (task, variant, language, signature, protocol as in results.json, origins), and rows (model,
-      fingerprint, cells, average, rank, gain); a cell has task, state ("complete", "incomplete", "limited",
-      "not computed", "missing"), value, low, high, n, expected, limit, reason, interval, clusters, clustered_by, icc,
-      effective_n; a row has average_low, average_high, rank_low and rank_high, null where the samples do not give
-      them; a gain has value (the mean of ratios, percent), low, high, of_means (the ratio of means), means_low,
-      means_high, columns (tasks), weak and undefined (tasks with a baseline near zero) and reason; tests, of a table,
-      has note, clusters, pairs, method and detectable (points); scores have full precision and are null for no score
+      fingerprint, cells, average, rank, gain), and ranked_columns (tasks that averages and ranks are over); a cell
+      has task, state ("complete", "marked", "incomplete", "limited", "not computed", "missing"), value, low, high, n,
+      expected, limit, reason, interval, clusters, clustered_by, icc, effective_n, marks (what, share and most in
+      per cent); a row has control ("floor", "ceiling" or null), notes, unranked (the reason or null), average_low,
+      average_high, rank_low and rank_high, null where the samples do not give them; a gain has value (the mean of
+      ratios, percent), low, high, of_means (the ratio of means), means_low, means_high, columns (tasks), weak and
+      undefined (tasks with a baseline near zero) and reason; tests, of a table, has note, clusters, pairs, method,
+      detectable (points) and parallel (all columns have the same examples); scores have full precision and are null
+      for no score
     - rates: family, variants, rows (model, metric, cells), false_alarms (per cent, one a variant, or null)
     - models: label, spec as in results.json
     - not_ranked: model, task, metric, value, differences (field, run, ranked)

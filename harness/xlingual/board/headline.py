@@ -1,10 +1,13 @@
 """The headline: averages and gains over several benchmarks together, as the x-LLaMA paper has them over two."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from ..identity import canonical_json
 from .collection import CollectedRun
 from .inference import infer_table
-from .ranking import make_rows
+from .protocols import find_asking
+from .ranking import TableModels, leave_none_alone, make_rows
 from .rows import BoardTable, Cell
 
 Shown = Mapping[str, Mapping[str, CollectedRun]]
@@ -16,13 +19,15 @@ def combine_tables(
 ) -> tuple[BoardTable, ...]:
     """Return a table over all columns of those `tables` that share a metric and have the baseline: none for one alone.
 
-    `baseline` is a fingerprint. Every column has equal weight; benchmarks without a common item are drawn apart.
+    `baseline` is a fingerprint. Tables of unlike protocols are not combined. Every column has equal
+    weight; benchmarks without a common item are drawn apart.
     """
-    by_metric: dict[str, list[tuple[BoardTable, Shown]]] = {}
+    alike: dict[tuple[str, str], list[tuple[BoardTable, Shown]]] = {}
     for table, shown in tables:
         if table.baseline is not None and baseline is not None:
-            by_metric.setdefault(table.metric, []).append((table, shown))
-    return tuple(_combine(found, labels, baseline) for found in by_metric.values() if len(found) > 1)
+            record = next(iter(shown[baseline].values())).record
+            alike.setdefault((table.metric, canonical_json(find_asking(record))), []).append((table, shown))
+    return tuple(_combine(found, labels, baseline) for found in alike.values() if len(found) > 1)
 
 
 def _combine(found: Sequence[tuple[BoardTable, Shown]], labels: Mapping[str, str], baseline: str | None) -> BoardTable:
@@ -34,13 +39,22 @@ def _combine(found: Sequence[tuple[BoardTable, Shown]], labels: Mapping[str, str
         for row in table.rows:
             cells.setdefault(row.fingerprint, {}).update({cell.task: cell for cell in row.cells})
             runs.setdefault(row.fingerprint, {}).update(shown[row.fingerprint])
-    rows = make_rows(cells, columns, labels, baseline, higher_is_better=first.higher_is_better)
+    rows = [row for table, _ in found for row in table.rows]
+    models = TableModels(
+        labels=labels,
+        controls={row.fingerprint: row.control for row in rows if row.control is not None},
+        notes={},
+        baseline=baseline,
+        ranked_columns=tuple(task for table, _ in found for task in table.ranked_columns),
+    )
     table = BoardTable(
         family=" and ".join(table.family for table, _ in found),
         metric=first.metric,
         higher_is_better=first.higher_is_better,
         baseline=first.baseline,
         columns=tuple(columns),
-        rows=rows,
+        rows=make_rows(cells, columns, models, higher_is_better=first.higher_is_better),
+        ranked_columns=models.ranked_columns,
     )
-    return infer_table(table, runs)
+    table = infer_table(table, runs)
+    return replace(table, rows=leave_none_alone(table.rows, others=False))

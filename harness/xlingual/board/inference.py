@@ -32,7 +32,7 @@ from ..statistics.shares import is_share
 from ..statistics.signflip import ALPHA, DRAWS, FEWEST_DIFFERENCES, flip, sign_flip
 from .collection import CollectedRun
 from .rows import BoardRow, BoardTable, Gain, TableTests
-from .samples import common_ids, read_scores
+from .samples import ScoreReader, common_ids
 
 _SEED = 0
 _EXACT_PAIRS = 1000
@@ -60,14 +60,20 @@ class _Pairs:
     method: str
 
 
-def infer_table(table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]]) -> BoardTable:
+def infer_table(
+    table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]], scores: ScoreReader | None = None
+) -> BoardTable:
     """Return `table` with intervals of averages and gains, and rank limits; `runs` are by fingerprint and task."""
-    whole = [row for row in table.rows if row.average is not None]
+    reader = scores or ScoreReader()
+    whole = [row for row in table.rows if row.average is not None and row.control is None]
     if not whole:
         return table
     try:
         metric = find_metric(table.metric, task=table.columns[0].task)
-        entries = [_read(row, table, runs, metric) for row in whole]
+        entries = [
+            _Entry(row, tuple(reader.read(runs[row.fingerprint][task], metric) for task in table.ranked_columns))
+            for row in whole
+        ]
     except XlingualError as error:
         return replace(table, tests=TableTests(note=f"{error.where}: {error.what}" if error.where else error.what))
     rows = {}
@@ -84,14 +90,15 @@ def infer_table(table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]
     if base is not None:
         for each in entries:
             row = rows[each.row.fingerprint]
-            if row.gain is not None and row.gain.value is not None and len(row.gain.columns) == len(table.columns):
+            if row.gain is not None and row.gain.value is not None and row.gain.columns == table.ranked_columns:
                 rows[row.fingerprint] = replace(row, gain=_gain_interval(metric, row.gain, each, base))
+    tests = replace(tests, parallel=_are_parallel(entries[0].columns))
     return replace(table, rows=tuple(rows.get(row.fingerprint, row) for row in table.rows), tests=tests)
 
 
-def _read(row: BoardRow, table: BoardTable, runs: Mapping[str, Mapping[str, CollectedRun]], metric: Metric) -> _Entry:
-    found = runs[row.fingerprint]
-    return _Entry(row, tuple(read_scores(found[column.task], metric) for column in table.columns))
+def _are_parallel(columns: Sequence[Scored]) -> bool | None:
+    """Return whether all columns have the same examples, by id: languages of unlike benchmarks are not parallel."""
+    return all(each.keys() == columns[0].keys() for each in columns[1:]) if len(columns) > 1 else None
 
 
 def _average_interval(metric: Metric, entry: _Entry) -> tuple[float, float] | None:

@@ -1,16 +1,13 @@
 """A leaderboard as a page of GitHub Markdown; the same board gives the same bytes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..metrics import decimals
-from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .escape import LINE_LENGTH, escape_markdown
-from .rows import Board, BoardRow, BoardTable, Cell, CellState, Column, Gain, RateTable
-
-_DECIMALS = 1
-_NOTHING = "–"
+from .rows import Board, BoardRow, BoardTable, Cell, CellState, Gain, RateTable
+from .table_notes import DECIMALS, NOTHING, explain_tests, show_value, state_protocol, table_notes, warn_of_weak
 
 
 def board_markdown(board: Board, *, command: str) -> str:
@@ -53,18 +50,24 @@ def _render_table(table: BoardTable) -> list[str]:
     if table.baseline is not None:
         name = escape_markdown(table.baseline)
         header += [f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+    if noted := any(row.notes for row in table.rows):
+        header.append("Notes")
     rows = [
         [
             _show_rank(row),
             escape_markdown(row.model),
-            *(_show_cell(cell, top, digits) for cell, top in zip(row.cells, best[:-1], strict=True)),
+            *(
+                _show_cell(cell, None if row.control else top, digits)
+                for cell, top in zip(row.cells, best[:-1], strict=True)
+            ),
             _show_average(row, best[-1], digits),
             *(_show_gains(row, table) if gains else []),
+            *([escape_markdown("; ".join(row.notes)) if row.notes else NOTHING] if noted else []),
         ]
         for row in table.rows
     ]
     heading = f"## {escape_markdown(table.family)}: {escape_markdown(table.metric)}{direction}"
-    return [heading, markdown_table(header, rows, texts=2), "\n".join(_table_notes(table))]
+    return [heading, *state_protocol(table), markdown_table(header, rows, texts=2), "\n".join(table_notes(table))]
 
 
 def _render_headline(table: BoardTable) -> list[str]:
@@ -80,50 +83,55 @@ def _render_headline(table: BoardTable) -> list[str]:
     heading = f"## {escape_markdown(table.family)} together: {escape_markdown(table.metric)}"
     tasks = ", ".join(column.task for column in table.columns)
     weight = f"- Columns, each with equal weight: {escape_markdown(tasks, LINE_LENGTH)}"
-    notes = [*_explain_tests(table), *_warn_of_weak(table), weight]
+    notes = [*explain_tests(table), *warn_of_weak(table), weight]
     return [heading, markdown_table(header, rows, texts=2), "\n".join(notes)]
 
 
 def _best_values(table: BoardTable, digits: int) -> list[float | None]:
     """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
+    models = [row for row in table.rows if row.control is None]
     columns: list[list[float]] = [
-        [cell.value for cell in cells if cell.state is CellState.COMPLETE and cell.value is not None]
-        for cells in zip(*(row.cells for row in table.rows), strict=True)
+        [
+            row.cells[place].value or 0.0
+            for row in models
+            if row.cells[place].state is CellState.COMPLETE and row.cells[place].value is not None
+        ]
+        for place in range(len(table.columns))
     ]
-    columns.append([row.average for row in table.rows if row.average is not None])
+    columns.append([row.average for row in models if row.average is not None])
     return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
 
 
-def _show_value(value: float | None, digits: int = _DECIMALS) -> str:
-    return _NOTHING if value is None else f"{value:.{digits}f}"
-
-
 def _embolden(value: float | None, best: float | None, digits: int) -> str:
-    text = _show_value(value, digits)
+    text = show_value(value, digits)
     return f"**{text}**" if value is not None and best is not None and round(value, digits) == best else text
 
 
 def _show_cell(cell: Cell, best: float | None, digits: int) -> str:
     if cell.state is CellState.MISSING:
-        return _NOTHING
+        return NOTHING
     if cell.state is CellState.NOT_COMPUTED:
         return "not computed"
-    text = _show_value(cell.value, digits)
+    text = show_value(cell.value, digits)
     if cell.state is CellState.INCOMPLETE:
         return f"{text} ({cell.n}/{cell.expected} incomplete{f': {cell.reason}' if cell.reason else ''})"
+    if cell.state is CellState.MARKED:
+        return f"{text} (not ranked: {escape_markdown(cell.reason or '')})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_markdown(cell.limit or '')})"
     return _embolden(cell.value, best, digits) + _show_interval(cell.low, cell.high, digits)
 
 
 def _show_interval(low: float | None, high: float | None, digits: int) -> str:
-    return "" if low is None or high is None else f" [{_show_value(low, digits)}, {_show_value(high, digits)}]"
+    return "" if low is None or high is None else f" [{show_value(low, digits)}, {show_value(high, digits)}]"
 
 
 def _show_average(row: BoardRow, best: float | None, digits: int) -> str:
     """Return the average with its interval; bold are all that may be the best."""
-    text = _show_value(row.average, digits)
+    text = show_value(row.average, digits)
+    if row.control is not None:
+        return text
     if row.rank_low is None:
         text = _embolden(row.average, best, digits)
     elif row.rank_low == 1 and best is not None:
@@ -132,8 +140,10 @@ def _show_average(row: BoardRow, best: float | None, digits: int) -> str:
 
 
 def _show_rank(row: BoardRow) -> str:
+    if row.control is not None:
+        return row.control
     if row.rank is None:
-        return _NOTHING
+        return NOTHING
     if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
         return str(row.rank)
     return f"{row.rank_low}–{row.rank_high}"
@@ -153,123 +163,9 @@ def _show_gains(row: BoardRow, table: BoardTable) -> tuple[str, str]:
 
 def _show_percent(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
-        return _NOTHING
-    interval = "" if low is None or high is None else f" [{low:+.{_DECIMALS}f}%, {high:+.{_DECIMALS}f}%]"
-    return f"{value:+.{_DECIMALS}f}%{interval}"
-
-
-def _table_notes(table: BoardTable) -> list[str]:
-    """Say what stands behind the numbers; columns that are alike share a line."""
-    notes = [*_explain_tests(table)]
-    notes += _share(table.columns, "Metric", lambda column: column.signature or "not computed")
-    notes += _share(table.columns, "Protocol", _describe_protocol)
-    for column in table.columns:
-        data = column.protocol.data[:HASH_DIGITS]
-        origins = ", ".join(column.origins)
-        text = f"{column.protocol.n} examples, hash {data}, origin {origins}"
-        notes.append(f"- Data, {escape_markdown(column.variant)}: {escape_markdown(text)}")
-    if table.baseline is not None:
-        notes.append(
-            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both. Mean of ratios: the "
-            "mean of 100 × (model − baseline) / baseline; ratio of means: the same of both averages."
-        )
-        notes += _warn_of_weak(table)
-    reasons = {
-        f"- No gain of {escape_markdown(row.model)}: {escape_markdown(row.gain.reason, LINE_LENGTH)}."
-        for row in table.rows
-        if row.gain is not None and row.gain.reason is not None
-    }
-    uncomputed = {
-        f"- Not computed, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(cell.reason)}"
-        for row in table.rows
-        for cell, column in zip(row.cells, table.columns, strict=True)
-        if cell.state is CellState.NOT_COMPUTED and cell.reason is not None
-    }
-    bare = {
-        f"- No interval, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(why)}"
-        for row in table.rows
-        for cell, column in zip(row.cells, table.columns, strict=True)
-        if (why := no_interval(cell.interval)) is not None
-    }
-    return [*notes, *sorted(reasons), *sorted(uncomputed), *sorted(bare)]
-
-
-def _explain_tests(table: BoardTable) -> list[str]:
-    """Say what intervals and ranks are, and what the table can show."""
-    tests = table.tests
-    if tests is None:
-        return ["- Values with 95% intervals."]
-    if tests.note is not None:
-        why = escape_markdown(tests.note, LINE_LENGTH)
-        bare = "" if any(row.average_low is not None for row in table.rows) else "No intervals of averages, and ranks"
-        return ["- Values with 95% intervals.", f"- {bare or 'Ranks'} by average alone: {why}."]
-    lines = ["- Values with 95% intervals; those of averages draw the items of parallel languages together."]
-    if tests.detectable is not None:
-        lines.append(
-            f"- Ranks are those that the differences allow: {tests.pairs} pair{'s' if tests.pairs != 1 else ''}, "
-            f"{tests.method}, {tests.clusters} clusters, corrected by Holm's method. Models with ranks that overlap "
-            "are not told apart."
-        )
-        points = _show_value(tests.detectable)
-        lines.append(f"- This table can tell two models apart from {points} points on (chance 80%, a single pair).")
-    return lines
-
-
-def _warn_of_weak(table: BoardTable) -> list[str]:
-    """Warn of baselines near zero: a ratio to one point says little."""
-    weak = {task: None for row in table.rows if row.gain is not None for task in row.gain.weak}
-    named = ", ".join(escape_markdown(column.task) for column in table.columns if column.task in weak)
-    if not named:
-        return []
-    return [
-        f"- Warning: the baseline is near zero in {named}; the mean of ratios rests on that. See the ratio of means."
-    ]
-
-
-def _share(columns: Sequence[Column], title: str, describe: Callable[[Column], str]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for column in columns:
-        groups.setdefault(describe(column), []).append(column.variant)
-    lines = []
-    for text, variants in groups.items():
-        subject = title if len(groups) == 1 else f"{title}, {', '.join(variants)}"
-        lines.append(f"- {escape_markdown(subject, LINE_LENGTH)}: {escape_markdown(text, LINE_LENGTH)}")
-    return lines
-
-
-def _describe_protocol(column: Column) -> str:
-    protocol = column.protocol
-    stop = "the template's own" if protocol.stop is None else repr(list(protocol.stop))
-    shots = f"{protocol.shots}" if protocol.seed is None else f"{protocol.shots} (seed {protocol.seed})"
-    return (
-        f"split {protocol.split}, shots {shots}, template {protocol.template}, "
-        f"max_new_tokens {protocol.max_new_tokens}, stop {stop}, on overflow {protocol.on_overflow}, "
-        f"task version {protocol.task_version}" + "".join(f", {each}" for each in _unusual(protocol))
-    )
-
-
-def _unusual(protocol: Protocol) -> Iterator[str]:
-    """Yield how questions were put, where that is not what a task does by itself."""
-    if protocol.system is not None:
-        yield f"system {protocol.system!r}"
-    if protocol.prompt_language is not None:
-        yield f"instruction in {protocol.prompt_language}"
-    if protocol.variant is not None:
-        yield f"wording {protocol.variant}"
-    if protocol.shots_as_text:
-        yield "shots in one message"
-    if protocol.sampling_source is not None:
-        yield f"sampling as each model recommends, seed {protocol.sample_seed or 0}"
-    if protocol.sampling is not None:
-        yield f"sampling {show_sampling(protocol.sampling)}, seed {protocol.sampling.seed}"
-    if protocol.repeats is not None:
-        yield f"{protocol.repeats} answers to each question"
-    if protocol.thinking is not None:
-        yield f"thinking {protocol.thinking.value}"
-    if protocol.max_thinking_tokens is not None:
-        yield f"max_thinking_tokens {protocol.max_thinking_tokens}"
-    if protocol.extract is not None:
-        yield f"extract {protocol.extract}"
+        return NOTHING
+    interval = "" if low is None or high is None else f" [{low:+.{DECIMALS}f}%, {high:+.{DECIMALS}f}%]"
+    return f"{value:+.{DECIMALS}f}%{interval}"
 
 
 def _render_rates(rates: RateTable) -> list[str]:
@@ -279,15 +175,15 @@ def _render_rates(rates: RateTable) -> list[str]:
         for row in rates.rows
     ]
     if rates.false_alarms is not None:
-        alarms = [_show_value(each) for each in rates.false_alarms]
+        alarms = [show_value(each) for each in rates.false_alarms]
         rows.append(["of correct texts", "off\\_target", *alarms])
     return [f"## {escape_markdown(rates.family)}: how answers failed", markdown_table(header, rows, texts=2)]
 
 
 def _show_rate(cell: Cell) -> str:
     if cell.value is None:
-        return _NOTHING if cell.state is CellState.MISSING else "not computed"
-    return _show_value(cell.value) + (f" ({cell.n}/{cell.expected})" if cell.n < cell.expected else "")
+        return NOTHING if cell.state is CellState.MISSING else "not computed"
+    return show_value(cell.value) + (f" ({cell.n}/{cell.expected})" if cell.n < cell.expected else "")
 
 
 def _render_models(board: Board) -> list[str]:
@@ -306,7 +202,7 @@ def _render_models(board: Board) -> list[str]:
             words.append(show_sampling(spec.sampling) if spec.sampling else "greedy")
         if told:
             words.append(", ".join(f"{name}: {value}" for name, value in (spec.details or {}).items()))
-        rows.append([escape_markdown(model.label), *(escape_markdown(word) if word else _NOTHING for word in words)])
+        rows.append([escape_markdown(model.label), *(escape_markdown(word) if word else NOTHING for word in words)])
     return ["## Models", markdown_table(header, rows, texts=len(header))]
 
 
@@ -317,13 +213,16 @@ def _render_not_ranked(board: Board) -> list[str]:
     rows = [
         [
             *(escape_markdown(word) for word in (item.model, item.task, item.metric)),
-            _show_value(item.value, decimals(item.metric)),
+            show_value(item.value, decimals(item.metric)),
             *(escape_markdown(word) for word in (difference.field, difference.run, difference.ranked)),
         ]
         for item in board.not_ranked
         for difference in item.differences
     ]
-    intro = "Runs whose protocol or metric is not that of most models: not comparable with the tables above."
+    intro = (
+        "Runs whose protocol or metric is not that of the table, which is the leaderboard's or that of most models: "
+        "not comparable with the tables above."
+    )
     return ["## Not ranked", intro, markdown_table(header, rows, texts=len(header))]
 
 

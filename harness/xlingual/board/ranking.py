@@ -12,19 +12,55 @@ _DIGITS = 9
 
 
 def rank_rows(rows: Sequence[BoardRow], *, higher_is_better: bool) -> tuple[BoardRow, ...]:
-    """Give ranks to the rows that have an average, and sort: by rank, then label; rows without one come last."""
+    """Give ranks to models that have an average, and sort: by rank, then label; other models, then controls, last."""
 
     def merit(row: BoardRow) -> float:
         average = round(row.average or 0.0, _DIGITS)
         return -average if higher_is_better else average
 
-    ranked = sorted((row for row in rows if row.average is not None), key=lambda row: (merit(row), row.model))
+    ranked = sorted((row for row in rows if _may_rank(row)), key=lambda row: (merit(row), row.model))
     placed: list[BoardRow] = []
     for index, row in enumerate(ranked):
         tied = index > 0 and merit(row) == merit(ranked[index - 1])
         placed.append(dataclasses.replace(row, rank=placed[-1].rank if tied else index + 1))
-    others = sorted((row for row in rows if row.average is None), key=lambda row: row.model)
+    others = sorted((row for row in rows if not _may_rank(row)), key=lambda row: (row.control is not None, row.model))
     return (*placed, *others)
+
+
+def _may_rank(row: BoardRow) -> bool:
+    return row.average is not None and row.control is None
+
+
+def choose_columns(cells: Mapping[str, Mapping[str, Cell]], columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return the tasks that averages and ranks are over; `cells` are those of models with whole runs.
+
+    They are the columns that more than half of the models have: a language that one model has in addition keeps no
+    other from its rank, and a model with its best language alone does not make that the whole board. Where only half of
+    the columns or fewer would be left, they are all columns.
+    """
+    tasks = tuple(column.task for column in columns)
+    whole = (CellState.MISSING, CellState.LIMITED)
+    counts = [sum(task in found and found[task].state not in whole for found in cells.values()) for task in tasks]
+    kept = tuple(task for task, count in zip(tasks, counts, strict=True) if 2 * count > len(cells))
+    return kept if 2 * len(kept) > len(tasks) else tasks
+
+
+def leave_none_alone(rows: Sequence[BoardRow], *, others: bool) -> tuple[BoardRow, ...]:
+    """Take the rank from a row that is the only one to have one, where there are other models: it says nothing.
+
+    `others` says that there are models beside the table, which were asked otherwise.
+    """
+    ranked = [row for row in rows if row.rank is not None]
+    models = [row for row in rows if row.control is None]
+    if len(ranked) != 1 or (len(models) == 1 and not others):
+        return tuple(rows)
+    reason = "no other model can be compared with it"
+    return tuple(
+        dataclasses.replace(row, rank=None, rank_low=None, rank_high=None, unranked=reason)
+        if row.rank is not None
+        else row
+        for row in rows
+    )
 
 
 def average_cells(cells: Sequence[Cell]) -> float | None:
@@ -68,32 +104,57 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableModels:
+    """The models of a table by fingerprint, and the columns that they are ranked over."""
+
+    labels: Mapping[str, str]
+    controls: Mapping[str, str]
+    """"floor" or "ceiling" of those that are controls."""
+    notes: Mapping[str, tuple[str, ...]]
+    baseline: str | None
+    """A fingerprint."""
+    ranked_columns: tuple[str, ...]
+
+
 def make_rows(
-    cells: Mapping[str, Mapping[str, Cell]],
-    columns: Sequence[Column],
-    labels: Mapping[str, str],
-    baseline: str | None,
-    *,
-    higher_is_better: bool,
+    cells: Mapping[str, Mapping[str, Cell]], columns: Sequence[Column], models: TableModels, *, higher_is_better: bool
 ) -> tuple[BoardRow, ...]:
-    """Make a row of each model that has a cell; `cells` are by fingerprint and task, `baseline` is a fingerprint."""
+    """Make a row of each model that has a cell; `cells` are by fingerprint and task."""
     lines = {
         fingerprint: tuple(found.get(column.task) or missing_cell(column.task) for column in columns)
         for fingerprint, found in cells.items()
     }
-    base = lines.get(baseline) if baseline is not None else None
-    rows = [
-        BoardRow(
-            model=labels[fingerprint],
-            fingerprint=fingerprint,
-            cells=line,
-            average=average_cells(line),
-            rank=None,
-            gain=find_gain(line, base) if base is not None and fingerprint != baseline else None,
+    base = lines.get(models.baseline) if models.baseline is not None else None
+    rows = []
+    for fingerprint, line in lines.items():
+        counted = [cell for cell in line if cell.task in models.ranked_columns]
+        control = models.controls.get(fingerprint)
+        rows.append(
+            BoardRow(
+                model=models.labels[fingerprint],
+                fingerprint=fingerprint,
+                cells=line,
+                average=average_cells(counted),
+                rank=None,
+                gain=find_gain(line, base) if base is not None and fingerprint != models.baseline else None,
+                control=control,
+                notes=models.notes.get(fingerprint, ()),
+                unranked=None if control is not None else _why_unranked(counted),
+            )
         )
-        for fingerprint, line in lines.items()
-    ]
     return rank_rows(rows, higher_is_better=higher_is_better)
+
+
+def _why_unranked(cells: Sequence[Cell]) -> str | None:
+    """Return what keeps a row from its rank: the first of its cells that is not complete."""
+    for cell in cells:
+        if cell.state is not CellState.COMPLETE:
+            reason = (
+                cell.reason if cell.state in (CellState.MARKED, CellState.MISSING, CellState.NOT_COMPUTED) else None
+            )
+            return f"{cell.task}: {reason or cell.state.value}"
+    return None
 
 
 def missing_cell(task: str) -> Cell:

@@ -10,6 +10,8 @@ class CellState(StrEnum):
     """What a cell holds; only `complete` ones enter averages, gains and ranks."""
 
     COMPLETE = "complete"
+    MARKED = "marked"
+    """Whole, but a mark is above its bar, or the file was edited; see the reason."""
     INCOMPLETE = "incomplete"
     """Some examples failed, are missing or could not be judged."""
     LIMITED = "limited"
@@ -18,6 +20,23 @@ class CellState(StrEnum):
     """The run is there, the metric has no value; see the reason."""
     MISSING = "missing"
     """There is no run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a score does not say of how it was reached."""
+
+    what: str
+    """In words: passages cut."""
+    share: float
+    """Per cent."""
+    most: float | None
+    """The bar of `thresholds.py`: a row above it is shown and not ranked. None: there is none for the metric."""
+
+    @property
+    def barred(self) -> bool:
+        """Whether the share is above its bar."""
+        return self.most is not None and self.share > self.most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +62,7 @@ class Cell:
     icc: float | None = None
     effective_n: float | None = None
     """These five as in `records.Estimate`; None without a value and in older records."""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +113,8 @@ class TableTests:
     method: str | None = None
     detectable: float | None = None
     """Points from which on two models can be told apart with a chance of 80%, at 5% for a single pair."""
+    parallel: bool | None = None
+    """Whether all columns have the same examples, by id; None: one column, or no samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +127,7 @@ class BoardRow:
     cells: tuple[Cell, ...]
     """One a column, in the order of the columns."""
     average: float | None
-    """Over all columns; None unless every cell is complete."""
+    """Over the ranked columns; None unless every cell of them is complete."""
     rank: int | None
     """From 1: `rank_low` where it is known, else by average, equal averages sharing one. None: not ranked."""
     gain: Gain | None
@@ -116,6 +138,12 @@ class BoardRow:
     rank_low: int | None = None
     rank_high: int | None = None
     """The best and the worst rank that the differences allow, after Holm's correction over the table."""
+    control: str | None = None
+    """"floor" or "ceiling" for a control, which is never ranked."""
+    notes: tuple[str, ...] = ()
+    """What the row would hide: its marks, and template, dtype and engine where those of the rows differ."""
+    unranked: str | None = None
+    """Why it has no rank; None where it has one, and for controls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +160,8 @@ class BoardTable:
     """Ranked rows by average, then the others by label."""
     tests: TableTests | None = None
     """None: no row has an average."""
+    ranked_columns: tuple[str, ...] = ()
+    """Tasks that averages and ranks are over: those of most models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Scores of single examples behind the cells of a leaderboard, from the samples beside their results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..errors import DataError, EnvironmentFault
 from ..files.json_file import CHANGED
@@ -14,7 +15,22 @@ from ..store import read_samples
 from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
 
+SAMPLES_FILE = "samples.jsonl"
 _ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReader:
+    """Reads the scores of runs, those of each run and metric once: a table needs them twice."""
+
+    _read: dict[tuple[str, str], Scored] = field(default_factory=dict)
+
+    def read(self, run: CollectedRun, metric: Metric) -> Scored:
+        """Return `read_scores`, from memory where it was asked before."""
+        key = (run.where, metric.name)
+        if key not in self._read:
+            self._read[key] = read_scores(run, metric)
+        return self._read[key]
 
 
 def read_scores(run: CollectedRun, metric: Metric) -> Scored:

@@ -2,23 +2,30 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..identity import Json
 from ..plugin_files import find_table, table_names
 from ..text import did_you_mean
+from ..thinking import ThinkingMode
 from ..toml_table import TomlTable, read_toml
 from .rows import Reported
 
-RATES = ("off_target", "empty", "source_copy", "truncated", "thinking_off_target")
+RATES = ("off_target", "empty", "source_copy", "truncated", "thinking_off_target", "passage_copy", "length_ratio")
 """Metrics shown as diagnostics; lower is better in all of them."""
 
 _KEYS = (
     *("name", "title", "description", "origin", "tasks", "metrics"),
-    *("lower_is_better", "languages", "baseline", "reported"),
+    *("lower_is_better", "languages", "baseline", "protocol", "reported"),
 )
+_COUNTS = ("shots", "max_new_tokens", "max_thinking_tokens", "repeats")
+_TEXTS = ("template", "variant", "system", "extract", "split", "on_overflow")
+_PROTOCOL_KEYS = (*_COUNTS, *_TEXTS, "prompt_language", "thinking")
+_NONE = "none"
+"""In `[protocol]`: the setting must not have been made."""
 _REPORTED_KEYS = ("claim", "value", "source", "url")
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._~/?#=&%+-]*)?")
 
@@ -49,6 +56,8 @@ class BoardSpec:
     baseline: str | None
     """Name of the model that relative gains are measured against."""
     reported: tuple[Reported, ...]
+    protocol: Mapping[str, Json] = field(default_factory=dict)
+    """Fields of a Protocol that runs must have to be ranked, None for a setting that was not made; {}: as most have."""
 
     def position(self, task: str) -> int | None:
         """Return the index of the first pattern that takes `task` in, or None."""
@@ -88,6 +97,7 @@ def read_board(path: Path) -> BoardSpec:
         lower_is_better=frozenset((*RATES, *_lower_is_better(top))),
         languages=_read_languages(top),
         baseline=top.text("baseline") if top.has("baseline") else None,
+        protocol=_read_protocol(top.table("protocol")) if top.has("protocol") else {},
         reported=tuple(_read_reported(each) for each in top.tables("reported")),
     )
 
@@ -109,6 +119,23 @@ def _read_languages(top: TomlTable) -> tuple[str, ...] | None:
     if not top.has("languages"):
         return None
     return tuple(dict.fromkeys(top.language("languages", word) for word in top.texts("languages")))
+
+
+def _read_protocol(table: TomlTable) -> Mapping[str, Json]:
+    """Read what runs must have been asked with; "none" is a setting that was not made."""
+    table.allow(_PROTOCOL_KEYS)
+    found: dict[str, Json] = {}
+    for name in table.values:
+        if name in _COUNTS:
+            found[name] = table.count(name, least=0 if name == "shots" else 1)
+        elif name == "thinking":
+            word = table.choice(name, (*(each.value for each in ThinkingMode), _NONE))
+            found[name] = None if word == _NONE else word
+        else:
+            word = table.text(name)
+            known = name == "prompt_language" and word != _NONE
+            found[name] = None if word == _NONE else table.language(name, word) if known else word
+    return found
 
 
 def _read_reported(table: TomlTable) -> Reported:

@@ -1,4 +1,16 @@
-"""Shares above which a row of a leaderboard is marked and not ranked."""
+"""Shares from which a row of a leaderboard is marked, and above which it is not ranked."""
 
 MOST_UNFINISHED = 1.0
 """Per cent of answers that ended inside the thinking."""
+MOST_CUT = 5.0
+"""Per cent of prompts that lost a part of their passage to the context window: the questions are others then."""
+MOST_SHOTS_DROPPED = 5.0
+"""Per cent of prompts that lost demonstrations: the protocol says more shots than were shown."""
+MOST_COPIED = 30.0
+"""Mean per cent of the passage that answers repeat; where the metric is a containment, which a parrot wins."""
+MARKED_COPIED = 15.0
+"""Per cent of the passage repeated from which a row is marked."""
+MARKED_LENGTH = 500.0
+"""Per cent of the gold answer's length from which a row is marked. No bar: base models never stop, and gain little."""
+MARKED_TRUNCATED = 5.0
+"""Per cent of answers cut at the token limit from which a row is marked. No bar, as before."""

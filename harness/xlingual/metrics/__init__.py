@@ -41,6 +41,8 @@ _MODULES = {
     "empty": "diagnostics",
     "source_copy": "diagnostics",
     "truncated": "diagnostics",
+    "passage_copy": "diagnostics",
+    "length_ratio": "diagnostics",
     "exact_match": "exact",
     "accuracy": "choices",
     "accuracy_norm": "choices",

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..board.assembly import label_models, make_cell
+from ..board.assembly import label_models
+from ..board.cells import make_cell
 from ..board.collection import CollectedRun
 from ..board.comparison import choose_reference, find_differences, find_estimate, run_signature
+from ..board.controls import CONTROLS
 from ..board.rows import CellState
 from ..board.spec import RATES
 from ..identity import Json
@@ -20,8 +22,6 @@ from ..records import Protocol, RunRecord
 from ..serial import to_json
 from .provenance import clean_text
 
-CONTROLS = frozenset({"echo", "oracle"})
-"""Backends that are no models: the floor and the ceiling of a table, kept apart."""
 _WORDS = 100
 """Characters of a difference that are shown."""
 _HASHED = frozenset({"data", "prompts"})

@@ -161,8 +161,11 @@ def test_the_board_has_each_task_by_its_main_metric_and_each_group_whole(greedy_
     ]
     assert [column.variant for column in shown["lm-eval", "acc"].columns] == ["one", "three_zh", "two"]
     nested = shown["lm-eval/nested, a group", "acc"]
-    assert [(row.model, row.rank) for row in nested.rows] == [("oracle", 1), ("llama", 2)]
-    assert nested.rows[0].average == 100.0
+    assert [(row.model, row.rank, row.control) for row in nested.rows] == [
+        ("llama", 1, None),
+        ("oracle", None, "ceiling"),
+    ]
+    assert nested.rows[1].average == 100.0
     rolling = shown["lm-eval", "word_perplexity"]
     assert not rolling.higher_is_better
     assert [row.rank for row in rolling.rows] == [1]
@@ -202,9 +205,9 @@ def test_a_limit_beyond_one_task_is_that_of_the_group(tmp_path: Path) -> None:
     _, [whole] = run("oracle", ["by_size"], tmp_path)
     assert (whole.protocol.limit, whole.protocol.n) == (None, 7)
     tables = build_board(find_board("all"), collect_runs([tmp_path], include_limited=True), include_limited=True).tables
-    assert [(table.family, [row.rank for row in table.rows]) for table in tables] == [
-        ("lm-eval", [1]),
-        ("lm-eval/by_size, a group", [1]),
+    assert [(table.family, [row.average for row in table.rows]) for table in tables] == [
+        ("lm-eval", [100.0]),
+        ("lm-eval/by_size, a group", [100.0]),
     ]
 
 

@@ -65,6 +65,7 @@ function words(run, score) {
   if (score[4] === "not computed") return "not computed";
   const marks = [];
   if (score[4] === "incomplete") marks.push(`incomplete ${count(score[3])}/${count(entry.expected)}`);
+  if (score[4] === "marked") marks.push("not ranked");
   if (score[4] === "limited") marks.push(`limited, n ${count(score[3])}`);
   if (score[5] !== null) marks.push(score[5]);
   return marks.join("; ");

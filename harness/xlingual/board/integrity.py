@@ -1,0 +1,76 @@
+"""Whether a record says what its samples say: numbers that do not follow from them are not ranked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import DataError, XlingualError
+from ..files import read_json
+from ..metrics import find_metric
+from ..serial import to_json
+from .collection import RESULTS_FILE, CollectedRun
+from .comparison import find_estimate
+from .samples import SAMPLES_FILE, ScoreReader
+
+PLAN_FILE = "run.json"
+"""Written before the first answer, with model and protocol."""
+_OF_THE_MODEL = ("fingerprint", "backend", "dtype")
+EDITED = "edited"
+"""Begins what is said of a run whose results and samples do not agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the samples of a run say of its numbers."""
+
+    fault: str | None = None
+    """Why the run is not ranked."""
+    note: str | None = None
+    """What could not be checked."""
+
+
+def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> Finding:
+    """Compute the score of `run` by `metric` anew from its samples, and count them.
+
+    A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either.
+    """
+    estimate = find_estimate(run.record, metric)
+    if run.path is None or run.is_group or run.path.name != RESULTS_FILE or estimate is None or estimate.value is None:
+        return Finding()
+    if (field := _differs_from_plan(run)) is not None:
+        return Finding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
+    if not (run.path.parent / SAMPLES_FILE).is_file():
+        return Finding(note="samples missing")
+    try:
+        known = find_metric(metric, task=run.record.protocol.task)
+    except XlingualError:
+        return Finding(note=f"not checked: {metric} is not known here")
+    try:
+        found = scores.read(run, known)
+    except DataError as error:
+        return Finding(fault=f"{EDITED}: {error.what.partition(chr(10))[0]}")
+    if len(found) != estimate.n:
+        return Finding(fault=f"{EDITED}: {len(found)} samples were scored, the results say {estimate.n}")
+    return Finding()
+
+
+def _differs_from_plan(run: CollectedRun) -> str | None:
+    """Return a field in which a whole run is not what was planned; None without a plan that can be read."""
+    path = run.path.with_name(PLAN_FILE) if run.path is not None else None
+    try:
+        plan = read_json(path) if path is not None and path.is_file() else None
+    except XlingualError:
+        return None
+    if not isinstance(plan, Mapping):
+        return None
+    record = to_json(run.record)
+    if not isinstance(record, Mapping):
+        raise TypeError("a run is a record")
+    for part, names in (("protocol", None), ("model", _OF_THE_MODEL)):
+        planned, said = plan.get(part), record[part]
+        if not isinstance(planned, Mapping) or not isinstance(said, Mapping):
+            continue
+        for name in names or planned:
+            # A record from before a field was written down has the field's None.
+            if name in planned and name in said and planned[name] != said[name]:
+                return name
+    return None
