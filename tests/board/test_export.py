@@ -15,7 +15,7 @@ from xlingual.board.export import EXPORTS
 from xlingual.board.export.latex import escape_latex
 from xlingual.board.export.table import COLUMNS
 from xlingual.board.rows import Board
-from xlingual.board.spec import BoardOrigin
+from xlingual.board.spec import RATES, BoardOrigin
 from xlingual.records import Origin, RunRecord
 
 from .factory import collect, fail_examples, limit_run, make_run, make_spec
@@ -83,7 +83,7 @@ def latex_rows(text: str) -> list[list[str]]:
 
 def test_csv_has_a_row_a_model_task_and_metric() -> None:
     rows = read_csv(export("csv", *two_models()))
-    assert len(rows) == 4 * (1 + 5), "the main metric and five diagnostics"
+    assert len(rows) == 4 * (1 + len(RATES)), "the main metric and the diagnostics"
     [row] = [
         each for each in rows if (each["model"], each["task"], each["metric"]) == ("alpaca", "xquad/zh", "containment")
     ]
@@ -193,8 +193,9 @@ def test_escaped_latex(text: str, expected: str) -> None:
 def test_the_hub_section_has_a_result_a_task_with_all_that_the_number_depends_on() -> None:
     broken = fail_examples(make_run("x-llama", "xquad/hi", 12.3), 273)
     text = export("eval-results", *two_models(), broken)
-    [alpaca, other] = yaml.safe_load_all(text)
-    assert alpaca["model-index"][0]["name"] == "alpaca"
+    sections = {each["model-index"][0]["name"]: each for each in yaml.safe_load_all(text)}
+    assert sorted(sections) == ["alpaca", "x-llama"]
+    alpaca, other = sections["alpaca"], sections["x-llama"]
     result = alpaca["model-index"][0]["results"][1]
     record = two_models()[1]
     assert result["task"] == {"type": "question-answering", "name": "Question answering"}
