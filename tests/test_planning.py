@@ -252,6 +252,7 @@ def test_the_limit_of_answers_is_fitted_to_a_small_window_where_the_user_chose_n
     assert {fitted.request.max_new_tokens for fitted in plan.fitted} == {limit}
     told = [f"answers may have {limit} tokens, the task's own limit is 512"] if limit < 512 else []
     assert list(plan.notes) == told
+    assert plan_task(select_tasks(["xquad/en"], [])[0], model, replace(START, max_new_tokens=8)).notes == ()
 
 
 def test_a_foreign_prompt_keeps_its_end_and_what_cannot_be_cut_is_refused_or_skipped() -> None:

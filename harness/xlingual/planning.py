@@ -175,7 +175,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         files=found.files,
         demonstrations=shots,
         folder=run_folder(settings.out, model.spec, protocol, requests.template),
-        notes=tuple(_notes(spec, found, protocol, held_out=len(found.rows) - len(evaluated))),
+        notes=tuple(_notes(spec, found, protocol, len(found.rows) - len(evaluated), settings.max_new_tokens)),
     )
 
 
@@ -215,13 +215,13 @@ def _rendering(task: Task, model: ModelSpec, settings: RunSettings, question: Qu
     )
 
 
-def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, *, held_out: int) -> Iterator[str]:
-    """Yield what a user should know of a plan that is not an error."""
+def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, held_out: int, chosen: int | None) -> Iterator[str]:
+    """Yield what a user should know of a plan that is not an error; `chosen` is the limit of answers of the user's."""
     if found.skipped:
         yield f"{found.skipped} of {found.skipped + len(found.rows)} entries hold nothing to ask and are left out"
     if held_out:
         yield f"{held_out} of {len(found.rows)} examples are held out: demonstrations come from their groups"
-    if protocol.max_new_tokens < spec.max_new_tokens:
+    if chosen is None and protocol.max_new_tokens < spec.max_new_tokens:
         yield f"answers may have {protocol.max_new_tokens} tokens, the task's own limit is {spec.max_new_tokens}"
 
 
