@@ -46,7 +46,7 @@ class TaskEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class InventoryEntry:
     """The tasks that words name, and the families that could not be looked through."""
 
     tasks: tuple[TaskEntry, ...]
@@ -97,7 +97,7 @@ def _family_tasks(name: str) -> tuple[list[Task], list[XlingualError]]:
     return tasks, faults
 
 
-def find_entries(words: Sequence[str], languages: Sequence[str], data_source: DataSource | None) -> Found:
+def find_entries(words: Sequence[str], languages: Sequence[str], data_source: DataSource | None) -> InventoryEntry:
     """Return the tasks that `words` name; of words that name none, those that speak of all of them.
 
     A family, task or glob names tasks. Any other word is looked for in names, descriptions and the English names of the
@@ -114,7 +114,7 @@ def find_entries(words: Sequence[str], languages: Sequence[str], data_source: Da
             f" in {', '.join(codes)}" if codes else ""
         )
         raise UsageError(what, hint=did_you_mean(words[0] if words else "", TASKS.names()))
-    return Found(tasks=tuple(_entry(task, data_source) for task in found), broken=tuple(broken))
+    return InventoryEntry(tasks=tuple(_entry(task, data_source) for task in found), broken=tuple(broken))
 
 
 def _is_name(word: str) -> bool:

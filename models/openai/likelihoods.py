@@ -25,7 +25,7 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredToken:
+class ServedToken:
     """A token of a prompt."""
 
     text: str
@@ -111,7 +111,7 @@ def _with_choice(request: Request, choice: Choice) -> Request:
     return replace(request, messages=(*request.messages, last), choices=None)
 
 
-def read_echo(document: Mapping[str, Json]) -> list[ScoredToken]:
+def read_echo(document: Mapping[str, Json]) -> list[ServedToken]:
     """Return the tokens of an echoed prompt and of what was generated after it, [] where the answer has none."""
     choices = document.get("choices")
     first = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
@@ -123,7 +123,7 @@ def read_echo(document: Mapping[str, Json]) -> list[ScoredToken]:
         return []
     starts, tops = _same_length(found.get("text_offset"), texts), _same_length(found.get("top_logprobs"), texts)
     return [
-        ScoredToken(
+        ServedToken(
             text=str(text), start=start if isinstance(start, int) else None, logarithm=_number(value),
             is_greedy=_is_best(_number(value), top),
         )
@@ -144,7 +144,7 @@ def _is_best(value: float | None, top: Json) -> bool | None:
     return value >= max(others) if others and value is not None else None
 
 
-def read_prompt_logprobs(document: Mapping[str, Json]) -> list[ScoredToken]:
+def read_prompt_logprobs(document: Mapping[str, Json]) -> list[ServedToken]:
     """Return the tokens of vLLM's `prompt_logprobs`, one entry a position: of the prompt alone, template included."""
     rows = document.get("prompt_logprobs")
     found = []
@@ -153,7 +153,7 @@ def read_prompt_logprobs(document: Mapping[str, Json]) -> list[ScoredToken]:
         entry = entry if isinstance(entry, Mapping) else {}
         rank = entry.get("rank")
         found.append(
-            ScoredToken(
+            ServedToken(
                 text=str(entry.get("decoded_token") or ""), start=None, logarithm=_number(entry.get("logprob")),
                 is_greedy=rank == 1 if isinstance(rank, int) else None,
             )
@@ -161,7 +161,7 @@ def read_prompt_logprobs(document: Mapping[str, Json]) -> list[ScoredToken]:
     return found
 
 
-def likelihood_of(tokens: Sequence[ScoredToken], prompt: str, boundary: int) -> Likelihood | None:
+def likelihood_of(tokens: Sequence[ServedToken], prompt: str, boundary: int) -> Likelihood | None:
     """Return the likelihood of what stands in `prompt` from `boundary` on, None where the tokens are not the prompt's.
 
     The boundary is the end of the context without the spaces at its end, as lm-eval and our own models have it: some
@@ -191,7 +191,7 @@ def likelihood_of(tokens: Sequence[ScoredToken], prompt: str, boundary: int) -> 
     return _sum(chosen)
 
 
-def last_likelihood(tokens: Sequence[ScoredToken], choice: str) -> Likelihood | None:
+def last_likelihood(tokens: Sequence[ServedToken], choice: str) -> Likelihood | None:
     """Return the likelihood of the last tokens, back to the one that the choice begins in, and the space before it."""
     text, wanted = "", choice.strip()
     first = len(tokens)
@@ -205,7 +205,7 @@ def last_likelihood(tokens: Sequence[ScoredToken], choice: str) -> Likelihood | 
     return _sum(tokens[first:])
 
 
-def _sum(tokens: Sequence[ScoredToken]) -> Likelihood | None:
+def _sum(tokens: Sequence[ServedToken]) -> Likelihood | None:
     values = [token.logarithm for token in tokens if token.logarithm is not None]
     if not values or len(tokens) - len(values) > 1:
         return None

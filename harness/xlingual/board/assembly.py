@@ -14,7 +14,7 @@ from .controls import find_control
 from .escape import show_hidden
 from .headline import Shown, combine_tables
 from .inference import infer_table
-from .integrity import Finding, check_run
+from .integrity import IntegrityFinding, check_run
 from .notes import describe_rows
 from .protocols import choose_asking, choose_column, differs_from_table
 from .ranking import TableModels, choose_columns, leave_none_alone, make_rows
@@ -280,7 +280,7 @@ def _sort_out(context: _Context, metric: str, runs: Sequence[CollectedRun]) -> _
 def _table_models(
     context: _Context,
     sorted_out: _SortedOut,
-    findings: Mapping[str, Mapping[str, Finding]],
+    findings: Mapping[str, Mapping[str, IntegrityFinding]],
     cells: Mapping[str, Mapping[str, Cell]],
 ) -> TableModels:
     shown = sorted_out.shown

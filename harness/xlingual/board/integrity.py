@@ -19,7 +19,7 @@ EDITED = "edited"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class IntegrityFinding:
     """What the samples of a run say of its numbers."""
 
     fault: str | None = None
@@ -28,29 +28,29 @@ class Finding:
     """What could not be checked."""
 
 
-def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> Finding:
+def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> IntegrityFinding:
     """Compute the score of `run` by `metric` anew from its samples, and count them.
 
     A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either.
     """
     estimate = find_estimate(run.record, metric)
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE or estimate is None or estimate.value is None:
-        return Finding()
+        return IntegrityFinding()
     if (field := _differs_from_plan(run)) is not None:
-        return Finding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
+        return IntegrityFinding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
     if not (run.path.parent / SAMPLES_FILE).is_file():
-        return Finding(note="samples missing")
+        return IntegrityFinding(note="samples missing")
     try:
         known = find_metric(metric, task=run.record.protocol.task)
     except XlingualError:
-        return Finding(note=f"not checked: {metric} is not known here")
+        return IntegrityFinding(note=f"not checked: {metric} is not known here")
     try:
         found = scores.read(run, known)
     except DataError as error:
-        return Finding(fault=f"{EDITED}: {error.what.partition(chr(10))[0]}")
+        return IntegrityFinding(fault=f"{EDITED}: {error.what.partition(chr(10))[0]}")
     if len(found) != estimate.n:
-        return Finding(fault=f"{EDITED}: {len(found)} samples were scored, the results say {estimate.n}")
-    return Finding()
+        return IntegrityFinding(fault=f"{EDITED}: {len(found)} samples were scored, the results say {estimate.n}")
+    return IntegrityFinding()
 
 
 def _differs_from_plan(run: CollectedRun) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ..records import RunRecord
 from .collection import CollectedRun
 from .controls import find_control
-from .integrity import Finding
+from .integrity import IntegrityFinding
 from .marks import describe_marks
 from .rows import Cell, Column
 
@@ -15,7 +15,7 @@ _SERVERS = frozenset({"openai"})
 
 def describe_rows(
     shown: Mapping[str, Mapping[str, CollectedRun]],
-    findings: Mapping[str, Mapping[str, Finding]],
+    findings: Mapping[str, Mapping[str, IntegrityFinding]],
     cells: Mapping[str, Mapping[str, Cell]],
     columns: Sequence[Column],
 ) -> Mapping[str, tuple[str, ...]]:
@@ -53,7 +53,7 @@ def _is_served(found: Mapping[str, CollectedRun]) -> bool:
     return any(model.backend in _SERVERS and model.revision is None for model in models)
 
 
-def _collect_notes(findings: Mapping[str, Finding], columns: Sequence[Column]) -> tuple[str, ...]:
+def _collect_notes(findings: Mapping[str, IntegrityFinding], columns: Sequence[Column]) -> tuple[str, ...]:
     """Return what could not be checked, with the columns where it is not all of them."""
     places: dict[str, list[str]] = {}
     for column in columns:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..identity import Json
 from ..sampling import Sampling
 from ..toml_table import TomlTable
-from .template import Template
+from .template import TextTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class FieldRule:
     """Characters that are taken off the end, with the white space around them."""
     lower_first: bool = False
     """Whether the first letter is lowered, for a text that goes on with a sentence."""
-    words: Mapping[str, Template] | None = None
+    words: Mapping[str, TextTemplate] | None = None
     """The text for each value of the column; None: the value itself."""
 
 
@@ -45,11 +45,11 @@ class AnswerRule:
 class ChoicesRule:
     """What may be answered."""
 
-    texts: tuple[Template, ...] | str
+    texts: tuple[TextTemplate, ...] | str
     """Of each choice, or the column that lists them."""
     labels: tuple[str, ...] | None
     """What is answered in place of the texts, which the prompt shows as `{options}`; None: the texts are answered."""
-    option: Template
+    option: TextTemplate
     """A line of `{options}`, of `{label}` and `{text}`."""
 
 
@@ -59,18 +59,18 @@ class HubRule:
 
     repository: str
     revision: str
-    subset: Template
-    split: Template
+    subset: TextTemplate
+    split: TextTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRule:
     """Where the rows of a split are, and in what form."""
 
-    files: tuple[Template, ...]
+    files: tuple[TextTemplate, ...]
     """Below the folder of `--data`, the first that is there; "FILE#NAME.NAME" for a place inside of a file."""
-    url: Template | None
-    member: Template | None
+    url: TextTemplate | None
+    member: TextTemplate | None
     """Of an archive at `url`."""
     sha256: str | None
     hub: HubRule | None
@@ -80,7 +80,7 @@ class SourceRule:
     """Of a table without a header."""
     quoted: bool | None
     """Whether a table has quotation marks around values; None: CSV has, TSV has not."""
-    where: Mapping[str, Template]
+    where: Mapping[str, TextTemplate]
     """Only rows whose column has this text."""
     rows: tuple[Mapping[str, Json], ...] | None
     """The rows themselves, where they stand in the TOML file."""
@@ -90,10 +90,10 @@ class SourceRule:
 class RowRule:
     """How a row becomes an example."""
 
-    id: Template | None
+    id: TextTemplate | None
     """None: the split and the row's number, "test-0001"."""
-    group: Template | None
-    cluster: Template | None
+    group: TextTemplate | None
+    cluster: TextTemplate | None
     fields: Mapping[str, FieldRule]
     answer: AnswerRule
     demonstration: FieldRule | None
@@ -111,8 +111,8 @@ class SplitRule:
 class Wording:
     """How an example is asked for."""
 
-    instruction: Template
-    input: Template
+    instruction: TextTemplate
+    input: TextTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,15 +152,15 @@ class Declaration:
     choices: ChoicesRule | None
     metrics: tuple[str, ...]
     extract: str | None
-    system: Template | None
-    stop: tuple[Template, ...] | None
+    system: TextTemplate | None
+    stop: tuple[TextTemplate, ...] | None
     max_new_tokens: int
     """0: choices are scored, nothing is generated."""
     sampling: Sampling | None
     repeats: int | None
 
     @property
-    def worded_fields(self) -> Mapping[str, Mapping[str, Template]]:
+    def worded_fields(self) -> Mapping[str, Mapping[str, TextTemplate]]:
         """The fields whose values stand for texts, in any split."""
         rules = [item for split in self.splits.values() for item in split.row.fields.items()]
         return {name: rule.words for name, rule in rules if rule.words is not None}

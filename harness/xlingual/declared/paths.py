@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ..errors import DataError
 from ..languages import LANGUAGES
 from ..text import did_you_mean
-from .template import Template
+from .template import TextTemplate
 
 
 def path_names(language: str, split: str, words: Mapping[str, str]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def path_names(language: str, split: str, words: Mapping[str, str]) -> dict[str,
     return {**words, **own}
 
 
-def fill_path(template: Template, names: Mapping[str, str], where: str) -> str:
+def fill_path(template: TextTemplate, names: Mapping[str, str], where: str) -> str:
     """Return the path; a name with colons is a table, "{en:eng,zh:cmn}", as in the paths of recipes.
 
     DataError, naming `where`, for a name that stands for nothing.

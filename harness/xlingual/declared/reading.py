@@ -13,7 +13,7 @@ from .declaration import ChoicesRule, Declaration, RowRule, SplitRule, Wording
 from .language_rows import read_languages, read_prompt_words
 from .rows import BUILT_IN, declaration_words, text_columns
 from .splits import ROW_KEYS, SOURCE_KEYS, SplitTable, read_row, read_source
-from .template import Template, parse_template, template_of, templates_of
+from .template import TextTemplate, parse_template, template_of, templates_of
 
 MAX_NEW_TOKENS = 512
 """Of generated answers where the file does not say, as in the shipped tasks."""
@@ -124,7 +124,7 @@ def _read_choices(table: TomlTable) -> ChoicesRule | None:
     return ChoicesRule(texts=_choice_texts(given, "texts"), labels=labels, option=option)
 
 
-def _choice_texts(table: TomlTable, key: str) -> tuple[Template, ...] | str:
+def _choice_texts(table: TomlTable, key: str) -> tuple[TextTemplate, ...] | str:
     if table.has(key) and isinstance(table.values[key], str):
         return table.text(key)
     texts = table.texts(key, least=2)
@@ -156,7 +156,7 @@ def _read_wordings(table: TomlTable) -> tuple[dict[str, dict[str, Wording]], str
 def _read_wording(table: TomlTable, key: str) -> dict[str, Wording]:
     """Return the wordings at `key` by the prompt's language: of a text, or of a table with further languages."""
     if not isinstance(table.values[key], dict):
-        return {"": Wording(instruction=Template(()), input=template_of(table, key))}
+        return {"": Wording(instruction=TextTemplate(()), input=template_of(table, key))}
     given = table.table(key)
     own = ("instruction", "input", "language")
     found = {"": _read_parts(given)}
@@ -172,7 +172,7 @@ def _read_wording(table: TomlTable, key: str) -> dict[str, Wording]:
 
 
 def _read_parts(table: TomlTable) -> Wording:
-    instruction = template_of(table, "instruction") if table.has("instruction") else Template(())
+    instruction = template_of(table, "instruction") if table.has("instruction") else TextTemplate(())
     return Wording(instruction=instruction, input=template_of(table, "input"))
 
 

@@ -24,7 +24,7 @@ from ..text import did_you_mean, for_scoring
 from .declaration import AnswerRule, Declaration, FieldRule, RowRule
 from .sources import FoundRows, read_rows
 from .tables import Row
-from .template import Template
+from .template import TextTemplate
 
 ANSWER_KINDS = ("text", "number", "rationale", "index", "letter", "value")
 
@@ -95,7 +95,7 @@ def _choice_columns(declaration: Declaration, rule: RowRule) -> list[str]:
     return [
         name
         for text in texts
-        if isinstance(text, Template)
+        if isinstance(text, TextTemplate)
         for name in text.names
         if name not in words and name not in rule.fields
     ]
@@ -161,7 +161,7 @@ class _ExampleMaker:
             shared=shared or None,
         )
 
-    def _filled(self, template: Template, row: Row) -> str:
+    def _filled(self, template: TextTemplate, row: Row) -> str:
         return template.fill(lambda name: _text(row, name))
 
     def _texts(self, row: Row, rule: RowRule, key: str) -> tuple[dict[str, str], dict[str, str]]:

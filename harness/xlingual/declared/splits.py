@@ -12,7 +12,7 @@ from ..toml_table import TomlTable
 from .declaration import AnswerRule, FieldRule, HubRule, RowRule, SourceRule
 from .rows import ANSWER_KINDS
 from .tables import FORMATS
-from .template import Name, Template, template_of
+from .template import Name, TextTemplate, template_of
 
 SOURCE_KEYS = (
     "files", "url", "member", "sha256", "hub", "format", "columns", "quoted", "where", "rows",
@@ -98,7 +98,7 @@ def _read_field(table: TomlTable, key: str, others: tuple[str, ...]) -> FieldRul
         return FieldRule(column=table.text(key))
     given = table.table(key)
     given.allow(("column", "of", "after", "strip", "lower_first", "map", *others))
-    words: dict[str, Template] | None = None
+    words: dict[str, TextTemplate] | None = None
     if given.has("map"):
         texts = given.table("map")
         words = {value: template_of(texts, value) for value in texts.values}
@@ -154,7 +154,7 @@ def _read_hub(split: SplitTable) -> HubRule | None:
     )
 
 
-def _read_url(split: SplitTable) -> Template | None:
+def _read_url(split: SplitTable) -> TextTemplate | None:
     """Return the address of the file; DataError for one whose bytes may change: no commit in it, and no SHA-256."""
     if (table := split.of("url")) is None:
         return None
@@ -167,7 +167,7 @@ def _read_url(split: SplitTable) -> Template | None:
     return template_of(table, "url")
 
 
-def _read_where(split: SplitTable) -> Mapping[str, Template]:
+def _read_where(split: SplitTable) -> Mapping[str, TextTemplate]:
     if (table := split.of("where")) is None:
         return {}
     given = table.table("where")
@@ -192,22 +192,22 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | bool) or (isinstance(value, float) and isfinite(value))
 
 
-def _templates(split: SplitTable, key: str) -> tuple[Template, ...]:
+def _templates(split: SplitTable, key: str) -> tuple[TextTemplate, ...]:
     table = split.of(key)
     return () if table is None else tuple(template_of(table, key, text) for text in table.texts(key))
 
 
-def _template(split: SplitTable, key: str) -> Template | None:
+def _template(split: SplitTable, key: str) -> TextTemplate | None:
     table = split.of(key)
     return None if table is None else template_of(table, key, table.text(key))
 
 
-def _column_template(split: SplitTable, key: str) -> Template | None:
+def _column_template(split: SplitTable, key: str) -> TextTemplate | None:
     """Return the text of columns at `key`; without any brace it is the name of one."""
     found = _template(split, key)
     if found is None or found.names:
         return found
-    return Template((Name("".join(part for part in found.parts if isinstance(part, str))),))
+    return TextTemplate((Name("".join(part for part in found.parts if isinstance(part, str))),))
 
 
 def _texts(split: SplitTable, key: str) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from ..records import Example, Examples, Prompt, TaskSpec
 from ..text import did_you_mean
 from .declaration import Declaration, Wording
 from .rows import declaration_words, read_examples
-from .template import Template
+from .template import TextTemplate
 
 _SPECIAL = re.compile(r"[.^$*+?{}\[\]|()\\]")
 """What means something in a pattern."""
@@ -89,7 +89,7 @@ class _Asker:
         """Say what to ask: the passage, where there is one, apart from what stands around it."""
         passage = self.declaration.passage
         halves = self.wording.input.split(passage) if passage is not None else None
-        before, after = halves if halves is not None else (Template(()), self.wording.input)
+        before, after = halves if halves is not None else (TextTemplate(()), self.wording.input)
         return Prompt(
             instruction=self._fill(self.wording.instruction, example),
             before=self._fill(before, example),
@@ -102,7 +102,7 @@ class _Asker:
         """Those of the language that is asked in."""
         return self.declaration.prompt_words.get(self.asked_in, {})
 
-    def _fill(self, template: Template, example: Example) -> str:
+    def _fill(self, template: TextTemplate, example: Example) -> str:
         words, shared = self.words, example.shared or {}
 
         def value(name: str) -> str:
@@ -118,7 +118,7 @@ class _Asker:
 
 
 def _spec(declaration: Declaration, language: str, asker: _Asker, variant: str) -> TaskSpec:
-    def filled(template: Template) -> str:
+    def filled(template: TextTemplate) -> str:
         return template.fill(asker.words.__getitem__)
 
     return TaskSpec(

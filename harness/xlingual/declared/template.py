@@ -24,7 +24,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class TextTemplate:
     """A text and the names in it, in order."""
 
     parts: tuple[str | Name, ...]
@@ -38,15 +38,15 @@ class Template:
         """Return the text with each name replaced by its value; braces in a value stay as they are."""
         return "".join(part if isinstance(part, str) else value(part.name) for part in self.parts)
 
-    def split(self, name: str) -> "tuple[Template, Template] | None":
+    def split(self, name: str) -> "tuple[TextTemplate, TextTemplate] | None":
         """Return what stands before and behind the first place of `name`, or None where it has none."""
         for place, part in enumerate(self.parts):
             if part == Name(name):
-                return Template(self.parts[:place]), Template(self.parts[place + 1 :])
+                return TextTemplate(self.parts[:place]), TextTemplate(self.parts[place + 1 :])
         return None
 
 
-def parse_template(text: str) -> Template:
+def parse_template(text: str) -> TextTemplate:
     """Return `text` as a template; TemplateError for a brace that is alone and for names that are none."""
     parts: list[str | Name] = []
     place = 0
@@ -62,10 +62,10 @@ def parse_template(text: str) -> Template:
         else:
             parts.append(Name(found[1]))
     parts.append(text[place:])
-    return Template(tuple(part for part in parts if part != ""))
+    return TextTemplate(tuple(part for part in parts if part != ""))
 
 
-def template_of(table: TomlTable, key: str, text: str | None = None) -> Template:
+def template_of(table: TomlTable, key: str, text: str | None = None) -> TextTemplate:
     """Return the text at `key` as a template, or another `text` that stands there; DataError naming its line."""
     try:
         return parse_template(table.get(key, str) if text is None else text)
@@ -73,7 +73,7 @@ def template_of(table: TomlTable, key: str, text: str | None = None) -> Template
         raise table.fault(key, f"{key!r} has {error}", hint="names stand in braces: {question}") from error
 
 
-def templates_of(table: TomlTable, key: str) -> tuple[Template, ...]:
+def templates_of(table: TomlTable, key: str) -> tuple[TextTemplate, ...]:
     """Return the texts at `key` as templates: a list, or one text; they may be white space, but not empty."""
     value = table.values[key] if isinstance(table.values[key], list) else [table.values[key]]
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):

@@ -12,7 +12,7 @@ from ..files import read_json
 from ..identity import Json, content_hash
 from ..records import RunRecord
 from ..serial import to_json
-from .document import Chunk, write_page
+from .document import TextChunk, write_page
 from .ordering import MainScores, TaskOrder, example_names, order_task, rank_samples, sort_samples
 from .provenance import clean_text, show_record
 from .samples import RunSamples, TaskExamples, read_run_samples
@@ -236,14 +236,15 @@ def _prompt_language(record: RunRecord) -> str:
     return record.protocol.prompt_language or (source if target else record.language)
 
 
-def _chunks(page: _Page) -> list[Chunk]:
+def _chunks(page: _Page) -> list[TextChunk]:
     """Return all chunks: first what every click needs, then texts."""
     chunks = [
-        Chunk(f"t{number}", encode({"positions": list(task.order.positions)})) for number, task in enumerate(page.tasks)
+        TextChunk(f"t{number}", encode({"positions": list(task.order.positions)}))
+        for number, task in enumerate(page.tasks)
     ]
-    chunks += [Chunk(f"r{number}", encode(_run_facts(page, number))) for number in range(len(page.runs))]
-    chunks += [Chunk(f"s{task}-{chunk}", text) for (task, chunk), text in sorted(page.chosen.tasks.items())]
-    chunks += [Chunk(f"o{run}-{chunk}", text) for (run, chunk), text in sorted(page.chosen.runs.items())]
+    chunks += [TextChunk(f"r{number}", encode(_run_facts(page, number))) for number in range(len(page.runs))]
+    chunks += [TextChunk(f"s{task}-{chunk}", text) for (task, chunk), text in sorted(page.chosen.tasks.items())]
+    chunks += [TextChunk(f"o{run}-{chunk}", text) for (run, chunk), text in sorted(page.chosen.runs.items())]
     return chunks
 
 

@@ -38,14 +38,14 @@ _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class TextChunk:
     """A piece of data: base64, in which nothing can act."""
 
     name: str
     text: str
 
 
-def write_page(target: Path, index: Json, chunks: Sequence[Chunk]) -> int:
+def write_page(target: Path, index: Json, chunks: Sequence[TextChunk]) -> int:
     """Write the page and return its size in bytes; EnvironmentFault where that fails."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

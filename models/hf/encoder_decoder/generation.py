@@ -11,7 +11,7 @@ from xlingual.records import Failure, Response, failed_response
 from ..limits import RowLimit
 from ..loaded_model import LoadedModel
 from ..responses import Thought, respond
-from ..static.generation import Draws, FiniteCheck, RowEnds
+from ..static.generation import DrawProcessor, FiniteCheck, RowEnds
 from ..tokens.rendering import Rendered
 from .batches import pad, run_batches
 
@@ -97,7 +97,7 @@ def _answer_batch(loaded: LoadedModel, given: tuple[int, ...], batch: list[Rende
             attention_mask=mask,
             decoder_input_ids=torch.tensor([given] * len(batch), device=loaded.device),
             generation_config=settings,
-            logits_processor=LogitsProcessorList([finite, Draws(batch, len(given))] if sampled else [finite]),
+            logits_processor=LogitsProcessorList([finite, DrawProcessor(batch, len(given))] if sampled else [finite]),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
     nonfinite = finite.first_nonfinite(len(batch))

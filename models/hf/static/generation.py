@@ -83,7 +83,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
     )
     finite = FiniteCheck()
     ends = RowEnds(loaded, batch, width)
-    processors = [finite, Draws(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
+    processors = [finite, DrawProcessor(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
     with torch.inference_mode():
         sequences = loaded.model.generate(
             input_ids=ids.to(loaded.device),
@@ -117,7 +117,7 @@ class FiniteCheck:
         return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
-class Draws:
+class DrawProcessor:
     """A logits processor that draws the next token of each row with sampling, and leaves only that one possible."""
 
     def __init__(self, batch: Sequence[Rendered], width: int) -> None:

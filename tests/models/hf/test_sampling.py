@@ -1,4 +1,4 @@
-"""Draws: the filters of transformers, the frequencies of the softmax, and no row that depends on another."""
+"""DrawProcessor: the filters of transformers, the frequencies of the softmax, and no row that depends on another."""
 
 import importlib
 import math
