@@ -104,7 +104,7 @@ COMMAND = click.Command(
         click.Option(["--no-golds"], is_flag=True, help="Leave gold answers out, for a page that is published."),
     ],
     callback=takes(ViewCommand, run_view),
-    help="Write one HTML page of all runs in folders (default: runs): heat maps, every sample behind a cell, two "
+    help="Write one HTML page of all runs in folders (default: runs): heat maps, the samples behind each cell, two "
     "models side by side, where each number comes from. It opens from disk, needs no server and no network.",
     epilog="Example: xlingual view runs --open",
 )

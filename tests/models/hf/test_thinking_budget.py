@@ -41,6 +41,16 @@ def test_budgets_and_answers_of_all_kinds_beside_each_other(mixed: Mixed, engine
     assert {each.key: each for each in model.answer(asked)} == alone
 
 
+def test_deterministic_answers_do_not_depend_on_each_other_in_half_precision(mixed: Mixed) -> None:
+    """Drawn or greedy, with a budget of thinking or without: as each is answered alone."""
+    folder, asked, _ = mixed
+    options = ModelOptions(device="cpu", dtype="bfloat16", deterministic=True)
+    model = MODELS.get("hf")(str(folder), options)
+    together = {each.key: each for each in model.answer(asked[7::-1])}
+    assert together == {each.key: each for request in asked[:8] for each in model.answer([request])}
+    assert len(together) == 8
+
+
 def test_an_interrupted_run_loses_few_thoughts(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both steps of five prompts come before the first step of the next five."""
     folder, asked, alone = mixed

@@ -324,7 +324,7 @@ OPTIONS: list[click.Parameter] = [
         help="Passed to the server that is started: --server-arg=--tensor-parallel-size=2. Repeatable.",
     ),
     click.Option(
-        ["--extra-body"], default=None, metavar="JSON", help="Object that is merged into every request to a server."
+        ["--extra-body"], default=None, metavar="JSON", help="Object that is merged into every question to a server."
     ),
     click.Option(
         ["--header"], multiple=True, metavar="'NAME: VALUE'", help="Sent with every request to a server. Repeatable."
