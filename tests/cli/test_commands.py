@@ -288,3 +288,12 @@ def test_what_shapes_draws_is_not_dropped_where_nothing_is_drawn(
     words = ["eval", "-m", "echo", "-t", "xquad/en", "--data", "sample", "--temperature", "0", option, "1"]
     assert run_command(words) == 2
     assert f"error: {option}: answers are greedy here" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_several_models_is_one_document(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = _run(capsys, *_eval(tmp_path, "-m", "echo", "--dry-run", "--json"))
+    assert code == 0
+    assert [(plan["model"], plan["task"]) for plan in json.loads(out)["plans"]] == [
+        ("oracle", "xquad/en"),
+        ("echo", "xquad/en"),
+    ]

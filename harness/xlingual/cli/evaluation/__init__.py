@@ -42,6 +42,7 @@ def run_evaluation(options: EvalOptions) -> int:
     tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
     prices = None if options.price is None else read_prices(options.price)
     records: list[RunRecord] = []
+    shown_plans: list[dict[str, object]] = []
     observer = choose_observer("none" if options.as_json else options.progress)
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
@@ -51,7 +52,7 @@ def run_evaluation(options: EvalOptions) -> int:
             model = endings.enter_context(closing(open_model(word, model_options(options))))
             if options.dry_run:
                 observer.end()
-                show_plans(model, tasks, settings, prices, as_json=options.as_json)
+                shown_plans += show_plans(model, tasks, settings, prices, as_json=options.as_json)
                 continue
             tracker = _open_tracker(options, settings, model)
             if tracker is not None:
@@ -62,6 +63,8 @@ def run_evaluation(options: EvalOptions) -> int:
             if tracker is not None:
                 _mirror(tracker, found, settings, samples=options.track_samples)
     if options.dry_run:
+        if options.as_json:
+            click.echo(pretty_json({"schema": 1, "plans": to_json(shown_plans)}), nl=False)
         return 0
     groups = aggregate(groups_of(tasks), records)
     _show_results(options, records, groups)

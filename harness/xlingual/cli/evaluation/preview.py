@@ -2,24 +2,24 @@
 
 import click
 
-from ...files import pretty_json
 from ...planning import RunSettings, TaskPlan, plan_task
 from ...plugin import Model, Task
 from ...pricing import PriceTable, estimate_tokens, forecast, format_money
 from ...question_settings import word_tasks
-from ...serial import to_json
 from .. import printable
 
 
 def show_plans(
     model: Model, tasks: list[Task], settings: RunSettings, prices: PriceTable | None, *, as_json: bool
-) -> None:
-    """Print counts, limits, the first prompt of every task and what it would cost; nothing is asked."""
+) -> list[dict[str, object]]:
+    """Print counts, limits, the first prompt of every task and what it would cost, and return them; nothing is asked.
+
+    With `as_json` nothing is printed: all models together make one document.
+    """
     plans = [plan_task(task, model, settings) for task in word_tasks(tasks, settings.question)]
     documents = [_describe(model, plan, prices) for plan in plans]
     if as_json:
-        click.echo(pretty_json({"schema": 1, "plans": to_json(documents)}), nl=False)
-        return
+        return documents
     for plan, document in zip(plans, documents, strict=True):
         tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
         click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
@@ -44,6 +44,7 @@ def show_plans(
         for choice in plan.fitted[0].request.choices or ():
             click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
         click.echo()
+    return documents
 
 
 def _cost(plan: TaskPlan, prices: PriceTable | None, prompt_tokens: int | None) -> dict[str, object] | None:
