@@ -39,6 +39,7 @@ class RunOptions:
     base: str | None
     data: str | None
     offline: bool
+    contamination: str
     out: str
     pack_length: int | None
     checkpoint_every: int
@@ -132,7 +133,13 @@ def _make_observer(options: RunOptions, cleanup: ExitStack) -> TrainingObserver:
 
 def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) -> _PreparedRun:
     """Plan, store, and fetch the base: on rank 0 only."""
-    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    mix = MixOptions(
+        recipe=options.recipe,
+        base=options.base,
+        data=options.data,
+        offline=options.offline,
+        contamination=options.contamination,
+    )
     layout = PackLayout(pack_length=options.pack_length, ranks=world.size, on_gpu=world.device.type == "cuda")
     prepared, model = make_or_load_plan(mix, layout)
     if prepared.folder is None:
