@@ -127,7 +127,7 @@ def _size_lines(plan: MixPlan) -> list[str]:
     step = (
         f"{schedule.rows_per_step} rows" if schedule.rows_per_step else f"at most {schedule.tokens_per_step:,} tokens"
     )
-    a_step = plan.tokens * schedule.epochs / plan.steps
+    a_step = tokens_of_a_step(plan)
     rank = f" of rank {method.rank}" if method.rank else ""
     return [
         f"base: {plan.base.name}, {method.kind.value}{rank}, rows of at most {plan.recipe.length} tokens",
@@ -137,6 +137,16 @@ def _size_lines(plan: MixPlan) -> list[str]:
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",
     ]
+
+
+def tokens_of_a_step(plan: MixPlan) -> float:
+    """Return the tokens of a whole step, on average; an epoch may have fewer rows than a step."""
+    schedule = plan.recipe.schedule
+    if schedule.rows_per_step is not None:
+        return plan.tokens * min(schedule.rows_per_step, plan.rows) / plan.rows
+    if schedule.epochs < 1.0:  # less than an epoch has too few steps for a mean
+        return min(schedule.tokens_per_step or plan.tokens, plan.tokens)
+    return plan.tokens * schedule.epochs / plan.steps
 
 
 def _ranks_words(plan: MixPlan) -> str:
