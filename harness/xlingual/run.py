@@ -1,7 +1,7 @@
 """The run: plan -> answer -> score -> record. A folder for each model and task; nothing finished is asked again."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -317,7 +317,8 @@ def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) 
     """Show a note of the model, and keep it in the folder of every run that is being answered."""
     observer.note(message)
     for each in opened:
-        with (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
+        # A log that cannot be written ends no run: what matters of a note is on the screen.
+        with suppress(OSError), (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
             file.write(f"{timestamp()} {message}\n")
 
 

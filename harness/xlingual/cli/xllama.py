@@ -12,7 +12,7 @@ from ..lease import lock_folder
 from ..pipeline import SCALES, X_MODEL, Pipeline, PipelineSettings, StageFailed
 from ..tune.recipe import find_recipe
 from . import printable, run_command
-from .options import data_option, offline_option, takes
+from .options import FolderName, data_option, offline_option, takes
 from .progress import MODES
 from .signals import orderly_signals
 from .tune.trainer import Trainer, count_processes, processes_option
@@ -119,7 +119,14 @@ COMMAND = click.Command(
         ),
         data_option("Folder that the recipes' paths are below and that holds the benchmarks, or 'sample'."),
         offline_option(),
-        click.Option(["--out", "-o"], default="runs", show_default=True, metavar="DIR", help="Folder of all runs."),
+        click.Option(
+            ["--out", "-o"],
+            type=FolderName(),
+            default="runs",
+            show_default=True,
+            metavar="DIR",
+            help="Folder of all runs.",
+        ),
         click.Option(
             ["--limit"], default=None, metavar="N|A-B", help="Only these examples of each test set; unranked."
         ),

@@ -22,7 +22,7 @@ from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, TuneRecord, Tuning
 from .. import HELP_OPTIONS, printable
-from ..options import json_option, takes
+from ..options import FolderName, json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
 from .options import MixOptions, make_or_load_plan, mix_parameters
@@ -248,7 +248,9 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
 
 _OPTIONS: list[click.Parameter] = [
     *mix_parameters(),
-    click.Option(["--out", "-o"], default="runs", show_default=True, metavar="DIR", help="Folder of all runs."),
+    click.Option(
+        ["--out", "-o"], type=FolderName(), default="runs", show_default=True, metavar="DIR", help="Folder of all runs."
+    ),
     click.Option(
         ["--pack-length"],
         type=click.IntRange(1),
