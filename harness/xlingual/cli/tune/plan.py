@@ -15,7 +15,7 @@ from ...tune.prepare import store_plan
 from ...tune.records import BenchmarkCheck, MixPlan, OnRepetition, SourceReport
 from .. import printable
 from ..display import show_table
-from ..options import json_option, takes
+from ..options import FolderName, json_option, takes
 from .options import MixOptions, make_or_load_plan, mix_parameters
 
 DEFAULT_GPU = "H100"
@@ -200,7 +200,13 @@ COMMAND = click.Command(
     "plan",
     params=[
         *mix_parameters(),
-        click.Option(["--out", "-o"], default=None, metavar="DIR", help="Keep plan and rows below this folder."),
+        click.Option(
+            ["--out", "-o"],
+            type=FolderName(),
+            default=None,
+            metavar="DIR",
+            help="Keep plan and rows below this folder.",
+        ),
         click.Option(
             ["--gpu"],
             default=None,
