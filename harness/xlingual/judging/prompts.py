@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..errors import DataError, UsageError
+from ..errors import UsageError
 from ..identity import Json, content_hash
 from ..records import Prompt
 from ..text import did_you_mean
@@ -48,6 +48,8 @@ class VerdictForm(StrEnum):
     """SCORE: 85."""
     TWO_SCORES = "two scores"
     """SCORE A: 7, then SCORE B: 5."""
+    CHOICE = "choice"
+    """Nothing: the likeliest of the words counts. For judges that do not keep to a form; servers seldom can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +65,13 @@ class JudgePrompt:
     corrections: tuple[str, ...]
     """What is otherwise than in the published prompt that it is made after."""
     cue: str
-    """Begins the line of the verdict."""
+    """Begins the line of the verdict; "" where the verdict is chosen."""
     labels: Mapping[str, tuple[str, ...]]
     """By verdict ("correct"), the words that a judge may say for it."""
     scale: float
     """The highest score."""
     max_new_tokens: int
+    """0 where the verdict is chosen."""
     instruction: str
     input: str
 
@@ -91,8 +94,11 @@ class JudgePrompt:
 
     def fill(self, texts: Mapping[str, str]) -> Prompt:
         """Return what is asked with `texts`, by the names in braces."""
-        instruction, given = (_BRACES.sub(lambda found: texts[found[1]], each) for each in (self.instruction, self.input))
-        return Prompt(instruction=instruction, before=given, passage="", after="")
+        instruction, given = (
+            _BRACES.sub(lambda found: texts[found[1]], each) for each in (self.instruction, self.input)
+        )
+        choices = tuple(words[0] for words in self.labels.values()) if self.form is VerdictForm.CHOICE else None
+        return Prompt(instruction=instruction, before=given, passage="", after="", choices=choices)
 
 
 def prompt_names(kind: JudgeKind | None = None) -> list[str]:
@@ -135,12 +141,12 @@ def read_prompt(path: Path) -> JudgePrompt:
         description=table.text("description"),
         citation=table.text("citation") if table.has("citation") else None,
         corrections=table.texts("corrections") if table.has("corrections") else (),
-        cue=table.text("cue"),
-        labels=_read_labels(table, kind) if form is VerdictForm.LABEL else {},
+        cue="" if form is VerdictForm.CHOICE else table.text("cue"),
+        labels=_read_labels(table, kind) if form in (VerdictForm.LABEL, VerdictForm.CHOICE) else {},
         scale=table.number("scale", least=0.0, most=1e6, above=True) if table.has("scale") else 1.0,
-        max_new_tokens=table.count("max_new_tokens"),
+        max_new_tokens=0 if form is VerdictForm.CHOICE else table.count("max_new_tokens"),
         instruction=table.text("instruction").strip(),
-        input=table.text("input").strip(),
+        input=table.text("input").strip("\n"),
     )
     _check_fields(table, prompt)
     return prompt
@@ -162,5 +168,8 @@ def _check_fields(table: TomlTable, prompt: JudgePrompt) -> None:
         raise table.fault("input", f"{{{name}}} is none of its texts", hint=did_you_mean(name, FIELDS[prompt.kind]))
     for name in sorted(NEEDED[prompt.kind] - used):
         raise table.fault("input", f"does not show {{{name}}}")
-    if re.sub(r"\W", "", prompt.cue) == "":
-        raise DataError("the cue has no letters", where=str(table.path))
+    if prompt.form is not VerdictForm.CHOICE and re.sub(r"\W", "", prompt.cue) == "":
+        raise table.fault("cue", "the cue has no letters")
+    several = next((name for name, words in prompt.labels.items() if len(words) > 1), None)
+    if prompt.form is VerdictForm.CHOICE and several is not None:
+        raise table.fault("verdicts", f"{several!r} has several words, and a choice is one")

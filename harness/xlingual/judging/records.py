@@ -59,6 +59,7 @@ class JudgeIdentity:
     sampling: str
     """"greedy", or the parameters."""
     max_new_tokens: int
+    """0: nothing is generated, the likeliest verdict counts."""
     thinking: str
     language_gate: bool
     """Whether an answer in another language than asked for is marked before the judge is asked."""

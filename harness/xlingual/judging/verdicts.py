@@ -4,15 +4,16 @@
     **Verdict:** CORRECT                       correct
     VERDICT: CORRECT, INCORRECT                unreadable: the form was repeated, nothing was chosen
     VERDICT: CORRECT ... VERDICT: INCORRECT    unreadable: two verdicts
-    判断：不正确                                unreadable: not in the form that was asked for; nothing looks for "正确" in it
+    判断：不正确                              unreadable: not the form that was asked for; "正确" in it is no sign
 
 Letter case, marks around words and full-width forms do not matter. Thinking is taken out before (see `answers`).
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from ..records import Likelihood
 from ..text import for_scoring
 from .prompts import VALUES, JudgePrompt, VerdictForm
 from .records import Verdict, VerdictState
@@ -26,15 +27,22 @@ _LONGEST_SHOWN = 60
 
 
 def read_verdict(prompt: JudgePrompt, text: str) -> Verdict:
-    """Return the verdict that a judge's reply, without its thinking, holds; UNREADABLE with the reason for any other."""
+    """Return the verdict in a reply without its thinking; UNREADABLE, with the reason, where there is none."""
     plain = unicodedata.normalize("NFKC", for_scoring(text))
     if not plain.strip():
         return unreadable("an empty reply")
-    if prompt.form is VerdictForm.LABEL:
+    if prompt.form in (VerdictForm.LABEL, VerdictForm.CHOICE):
         return _read_label(prompt, plain)
     if prompt.form is VerdictForm.SCORE:
         return _read_score(prompt, plain)
     return _read_two_scores(prompt, plain)
+
+
+def read_choice(prompt: JudgePrompt, likelihoods: Sequence[Likelihood]) -> Verdict:
+    """Return the verdict whose word is the likeliest; UNREADABLE where two are equally likely."""
+    best = max(each.logarithm for each in likelihoods)
+    names = [name for name, each in zip(prompt.labels, likelihoods, strict=True) if each.logarithm == best]
+    return _of_label(prompt, names[0]) if len(names) == 1 else unreadable("two words are equally likely")
 
 
 def unreadable(why: str) -> Verdict:
@@ -44,6 +52,8 @@ def unreadable(why: str) -> Verdict:
 
 def holds_verdict(prompt: JudgePrompt, text: str) -> bool:
     """Return whether an answer holds a line that in a judge's reply would be a verdict."""
+    if not prompt.cue:
+        return False
     plain = unicodedata.normalize("NFKC", for_scoring(text))
     cue = _words(prompt.cue)
     return any(re.match(rf"{_BEFORE}{re.escape(cue)}\b", _words(each)) is not None for each in _SEGMENT.split(plain))
