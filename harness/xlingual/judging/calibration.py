@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..data import read_records
 from ..errors import DataError
-from ..files import read_text
+from ..files import read_text, require_file
 from ..identity import content_hash
 from ..records import Estimate, Example
 from ..statistics.quantiles import NORMAL
@@ -56,10 +56,14 @@ class LabelledSet:
 
 
 def read_labels(path: Path, prompt: JudgePrompt) -> LabelledSet:
-    """Read a file of labelled items; DataError naming the file, and the lines that are not as they must be."""
+    """Read a file of labelled items.
+
+    Raises UsageError where there is none, DataError naming the file and the lines that are not as they must be.
+    """
     if prompt.kind not in LABELS:
         what = f"labels are of {' and '.join(LABELS)}, not of translations"
         raise DataError(what, where=str(path), hint="leave --calibration out")
+    require_file(path)
     pair = prompt.kind is JudgeKind.PAIRWISE
     texts = ("question", "first", "second") if pair else ("question", "gold", "answer")
     optional = () if pair or prompt.uses_reference else ("gold",)

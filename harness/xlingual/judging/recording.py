@@ -7,11 +7,11 @@ from pathlib import Path
 from ..files import pretty_json, write_atomically
 from ..identity import Json, canonical_json
 from ..provenance import installed_versions, timestamp
-from ..records import Counts, Estimate, FailureCount, RunRecord
+from ..records import Counts, Estimate, FailureCount, RunRecord, no_interval
 from ..run import RUN, SCHEMA, VERSIONED, OpenPlan
 from ..serial import to_json
 from .agreement import gold_agreements, order_agreement, pair_gold_agreements
-from .asking import METRICS, JudgeSettings, spending
+from .asking import METRICS, JudgeSettings, hash_identity, spending
 from .calibration import LabelledSet, calibrate, correct_rate
 from .cases import Case
 from .judged import JUDGED_PREFIX, JudgedRun
@@ -114,7 +114,7 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         calibration=calibration,
         corrected=None if calibration is None else correct_rate(score, calibration),
         spending=nothing if outcome.opened is None else spending(outcome.opened, budget),
-        notes=tuple(notes_on(counts, outcome.identity, judged)),
+        notes=(*_notes_on_score(score), *notes_on(counts, outcome.identity, judged)),
         finished_at=timestamp(),
     )
 
@@ -124,6 +124,13 @@ def _estimate(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> Estimate:
     return estimate_over(
         metric, outcome.run.record.language, [each.case.answer for each in judged], statistics_of(judged)
     )
+
+
+def _notes_on_score(score: Estimate) -> list[str]:
+    if score.value is None:
+        return [f"no score: {score.reason}"]
+    why = no_interval(score.interval)
+    return [] if why is None else [f"no interval: {why}"]
 
 
 def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[JudgedCase]) -> list[str]:
@@ -162,10 +169,12 @@ def _bounds(judged: Sequence[JudgedCase]) -> str:
 def _run_record(outcome: Outcome, report: JudgeReport, judged: tuple[JudgedCase, ...]) -> RunRecord:
     """Return the result in the form of a run of the judged model, on a task of its own."""
     record, identity = outcome.run.record, outcome.identity
+    # Two judges, or one in two ways, make two results of a run: the newer must not count as the older one made anew.
+    digest = hash_identity(identity, outcome.against)
     protocol = replace(
         record.protocol,
         task=f"{JUDGED_PREFIX}{identity.kind}/{record.protocol.task}",
-        task_version=f"{record.protocol.task_version}, {identity.prompt}",
+        task_version=f"{record.protocol.task_version}, {identity.prompt} by {identity.model}#{digest[:8]}",
     )
     return RunRecord(
         schema=SCHEMA,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..pricing import format_money
-from ..records import Estimate, no_interval
+from ..records import Estimate
 from .records import JudgeKind, JudgeReport
 
 NOTHING = "–"
@@ -32,13 +32,12 @@ def report_tables(reports: Sequence[JudgeReport]) -> list[JudgeTable]:
 
 
 def show_estimate(estimate: Estimate | None, decimals: int = 1) -> str:
-    """Return a value with its interval, or why there is none."""
+    """Return a value with its interval where it has one; the notes of a report say why the score has none."""
     if estimate is None or estimate.value is None:
-        return NOTHING if estimate is None else f"{NOTHING} ({estimate.reason})"
+        return NOTHING
     value = f"{estimate.value:.{decimals}f}"
     if estimate.low is None or estimate.high is None:
-        why = no_interval(estimate.interval)
-        return f"{value} (no interval: {why})" if why else value
+        return value
     return f"{value} [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
 
 
