@@ -16,12 +16,12 @@ from xlingual.records import Estimate
 from .runs import Judge, evaluate, ids, read_one, write_lines
 
 TABLES = [
-    # Cohen 1960, table 1: 0.49; the textbook case of 20, 5, 10, 15: 0.4.
+    # The textbook case: observed 35 of 50, by chance 0.5.
     ((20, 5, 10, 15), 2, 0.4),
     ((25, 0, 0, 25), 2, 1.0),
     ((0, 25, 25, 0), 2, -1.0),
     ((10, 10, 10, 10), 2, 0.0),
-    ((88, 14, 18, 10, 40, 6, 2, 6, 16), 3, 0.49194),  # cells of Cohen's proportions, of 200
+    ((88, 14, 18, 10, 40, 6, 2, 6, 16), 3, 0.312 / 0.592),  # observed 0.72, by chance 0.408
 ]
 
 
@@ -118,7 +118,8 @@ def test_corrected_win_rates_hold_the_truth(truth: float, accuracy: float) -> No
 
 def _label_lines(count: int) -> list[dict[str, object]]:
     return [
-        {"id": f"l{place}", "question": f"What is {place} plus 1?", "gold": str(place + 1), "answer": str(place + 1 - place % 2),
+        {"id": f"l{place}", "question": f"What is {place} plus 1?", "gold": str(place + 1),
+         "answer": str(place + 1 - place % 2),
          "label": "incorrect" if place % 2 else "correct"}
         for place in range(count)
     ]  # fmt: skip

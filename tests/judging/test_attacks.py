@@ -63,7 +63,8 @@ def test_a_huge_answer_is_cut_and_the_judge_is_told(tmp_path: Path, names: list[
     assert judge.run(str(run), "--kind", "correctness", "--max-answer-chars", "300") == 0
     assert judge.report().counts.cut == 1
     assert any("cut to 300 characters" in note for note in judge.report().notes)
-    shown = _cases(tmp_path / "again", [names[0]], huge) if (tmp_path / "again").mkdir() is None else ""
+    (tmp_path / "again").mkdir()
+    shown = _cases(tmp_path / "again", [names[0]], huge)
     assert f"[... {len(huge) - 6000:,} characters are not shown ...]" in shown
     assert len(shown) < 10_000
 

@@ -25,7 +25,7 @@ class FoundReports:
 
 
 def read_reports(roots: Sequence[Path], *, include_limited: bool = True) -> FoundReports:
-    """Read all reports below `roots`; one that cannot be used is left out. UsageError for a folder that is not there."""
+    """Read all reports below `roots`; what is none is left out. UsageError for a folder that is not there."""
     reports: list[JudgeReport] = []
     left_out: list[tuple[str, str]] = []
     for root in roots:
