@@ -13,7 +13,7 @@ from xlingual.judging.reports import read_reports
 from xlingual.judging.section import section
 from xlingual.records import Origin
 
-from .runs import PARIS, Judge, answer_questions, evaluate, ids, read_one, read_samples
+from .runs import PARIS, Judge, answer_questions, evaluate, ids, read_one, read_samples, write_lines
 
 XQUAD = ("-t", "xquad/en", "--data", "sample")
 HINDI = "पेरिस फ़्रांस की राजधानी है और यह सीन नदी के किनारे बसा हुआ है। यहाँ हर साल बहुत से लोग घूमने आते हैं और संग्रहालय देखते हैं।"
@@ -226,3 +226,37 @@ def test_the_section_of_a_page_is_text_and_escaped(tmp_path: Path, oracle: Path)
     assert "scripted-&lt;b&gt;judge&amp;" in found
     assert "no score" in found
     assert section(()) == ""
+
+
+def test_every_answer_to_a_repeated_question_is_judged_and_the_example_counts_once(tmp_path: Path) -> None:
+    script = tmp_path / "model.jsonl"
+    names = ids(read_one(evaluate(tmp_path / "oracle", "oracle", *XQUAD)))
+    script.write_text("".join(json.dumps({"id": name, "prediction": PARIS}) + "\n" for name in names), "utf-8")
+    words = (*XQUAD, "--repeats", "2", "--temperature", "1")
+    run = evaluate(tmp_path / "runs", f"scripted:{script}", *words)
+    assert len(read_one(run).answers) == 48
+    replies = dict.fromkeys(names, "VERDICT: CORRECT") | {f"{name}~1": "VERDICT: INCORRECT" for name in names}
+    judge = Judge(tmp_path, replies)
+    assert judge.run(str(run), "--kind", "correctness") == 0
+    report = judge.report()
+    assert (report.counts.judged, report.score.n, report.score.value) == (48, 24, 50.0)
+
+
+def test_the_gate_passes_languages_that_the_identifier_takes_for_others(tmp_path: Path) -> None:
+    # 40% of correct Afrikaans is called Dutch: a gate would throw good answers out.
+    data = tmp_path / "data" / "instructions"
+    data.mkdir(parents=True)
+    texts = [f"Skryf asseblief 'n kort brief aan die burgemeester van ons dorp oor plan nommer {n}." for n in range(12)]
+    lines = [{"id": f"a{number}", "instruction": text} for number, text in enumerate(texts)]
+    write_lines(data / "af.jsonl", lines)
+    words = ("-t", "instructions/af", "--data", str(data.parent))
+    runs = []
+    for name, text in (("ours", "Het is een mooie brief aan de burgemeester van ons dorp, met vriendelijke groet."),
+                       ("theirs", "Dit is 'n mooi brief aan die burgemeester van ons dorp, met vriendelike groete.")):  # fmt: skip
+        script = write_lines(tmp_path / f"{name}.jsonl", [{"id": each["id"], "prediction": text} for each in lines])
+        runs.append(evaluate(tmp_path / "runs", f"scripted:{script}", *words))
+    judge = Judge(tmp_path, {f"a{number}#{order}": "TIE" for number in range(12) for order in (1, 2)})
+    assert judge.run(str(runs[0]), "--kind", "pairwise", "--against", str(runs[1])) == 0
+    report = judge.report()
+    assert (report.counts.wrong_language, report.counts.judged) == (0, 12)
+    assert any("the language gate lets every answer pass" in note for note in report.notes)

@@ -5,7 +5,7 @@
 A verdict that is in the journal is never asked for again, whatever stopped the command.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,13 +126,17 @@ def ask_judge(model: Model, opened: Sequence[OpenPlan], settings: JudgeSettings,
         return
     left, price = settings.budget.most, settings.budget.price
     tried: set[str] = set()
+    observer.begin(
+        {each.plan.name: len(each.plan.fitted) for each in opened},
+        {each.plan.name: each.finished for each in opened},
+    )
     while True:
         pending = [each for each in pending_requests(opened) if each.key not in tried]
         worst = dict(zip([each.key for each in pending], _worst_costs(model, pending, price), strict=True))
         chosen = _afford(worst, left)
         if not chosen:
             break
-        ask_pending(model, [_only(each, chosen) for each in opened], settings.max_errors, observer)
+        ask_pending(model, [_only(each, chosen) for each in opened], settings.max_errors, _Begun(observer))
         responses = {key: response for key in chosen if (response := _response(opened, key)) is not None}
         left -= sum(_cost(response, worst[key], price) for key, response in responses.items())
         tried |= chosen
@@ -141,6 +145,28 @@ def ask_judge(model: Model, opened: Sequence[OpenPlan], settings: JudgeSettings,
     if pending:
         what = f"stopped before {len(pending)} of the judge's questions: the budget of {settings.budget.most:g}"
         observer.note(f"{what} may not hold the next one; the same command again goes on")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An observer that has been told of all that there is to do: parts of it are no news."""
+
+    observer: RunObserver
+
+    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
+        """Say nothing."""
+
+    def answered(self, task: str, response: Response) -> None:
+        """Pass it on."""
+        self.observer.answered(task, response)
+
+    def note(self, message: str) -> None:
+        """Pass it on."""
+        self.observer.note(message)
+
+    def end(self) -> None:
+        """Pass it on."""
+        self.observer.end()
 
 
 def pending_requests(opened: Sequence[OpenPlan]) -> list[Request]:

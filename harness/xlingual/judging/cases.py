@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..errors import DataError
 from ..identity import content_hash
 from ..languages import LANGUAGES
+from ..metrics import find_metric
 from ..metrics.off_target import judge_language
 from ..records import Example
 from ..text import is_blank
@@ -66,6 +67,7 @@ def make_cases(
     Raises DataError for a run whose questions have no accepted answer where the prompt shows one.
     """
     language = run.record.language
+    gated = language if screening.language_gate and gate_lack(language) is None else None
     partners = {} if other is None else {each.name: each for each in other.answers}
     if prompt.kind is JudgeKind.CORRECTNESS and prompt.uses_reference:
         open_question = next((each for each in run.answers if not each.targets), None)
@@ -78,7 +80,7 @@ def make_cases(
     cases = []
     for answer in run.answers:
         partner = partners.get(answer.name)
-        rule, score = _rule(answer, partner, other is not None, language if screening.language_gate else None)
+        rule, score = _rule(answer, partner, other is not None, gated)
         shown = () if rule is not None else _show(answer, partner, prompt, screening, _texts(run, answer, fields))
         answers = [each.text or "" for each in (answer, partner) if each is not None] if shown else []
         cases.append(
@@ -95,10 +97,15 @@ def make_cases(
     return tuple(cases)
 
 
+def gate_lack(language: str) -> str | None:
+    """Return why the language gate cannot judge answers in a language on this machine, or None."""
+    return find_metric("off_target").missing(language)
+
+
 def _rule(
     answer: JudgedAnswer, partner: JudgedAnswer | None, is_pair: bool, language: str | None
 ) -> tuple[str | None, float | None]:
-    """Return why the judge is not asked, and the score; `language`: None without the gate."""
+    """Return why the judge is not asked, and the score; `language`: None where there is no gate."""
     faults = [_fault(each, language) for each in (answer, *((partner,) if is_pair else ()))]
     if UNANSWERED in faults:
         return UNANSWERED, None

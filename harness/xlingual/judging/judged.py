@@ -41,8 +41,9 @@ class JudgedAnswer:
 
     @property
     def name(self) -> str:
-        """The id, with the repeat where it is not the first."""
-        return f"{self.id}~{self.repeat}" if self.repeat else self.id
+        """The id, with the repeat where it is not the first; no two answers of a run share it."""
+        plain = self.id.replace("~", "~~")
+        return f"{plain}~{self.repeat}" if self.repeat else plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,9 +101,16 @@ def plan_judging(
     if labelled is None:
         return plans, None
     name = f"{JUDGED_PREFIX}calibration/{Path(labelled.file).stem}"
-    folder = folders[0].parent.parent / slug(name, hash_identity(identity, labelled.sha256)) / VERDICTS
+    folder = _runs_folder(assignments[0].run) / slug(name, hash_identity(identity, labelled.sha256)) / VERDICTS
     examples = [example for item in labelled.items for example in item.shown]
     return plans, plan_questions(name, examples, model, settings, folder)
+
+
+def _runs_folder(run: JudgedRun) -> Path:
+    """Return the folder of all models, whose runs share verdicts on labels; of a run that was moved, that around it."""
+    model = run.record.model
+    inside = run.folder.resolve().parent.name == slug(model.name, model.fingerprint)
+    return run.folder.parent.parent if inside else run.folder.parent
 
 
 def _plan(model: Model, assignment: Assignment, identity: JudgeIdentity, settings: JudgeSettings) -> JudgePlan:

@@ -1,5 +1,6 @@
 """Writing down what a judge said of a run: `results.json` and `samples.jsonl` as of a run, and `judge.json`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..serial import to_json
 from .agreement import gold_agreements, order_agreement, pair_gold_agreements
 from .asking import METRICS, JudgeSettings, hash_identity, spending
 from .calibration import LabelledSet, calibrate, correct_rate
-from .cases import Case
+from .cases import Case, gate_lack
 from .judged import JUDGED_PREFIX, JudgedRun
 from .records import (
     JUDGE_SCHEMA,
@@ -36,6 +37,7 @@ from .scores import (
 )
 
 REPORT = "judge.json"
+_FAILED = (VerdictState.FAILED,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         calibration=calibration,
         corrected=None if calibration is None else correct_rate(score, calibration),
         spending=nothing if outcome.opened is None else spending(outcome.opened, budget),
-        notes=(*_notes_on_score(score), *notes_on(counts, outcome.identity, judged)),
+        notes=(*_notes_on_score(score), *_notes_on_gate(outcome), *notes_on(counts, outcome.identity, judged)),
         finished_at=timestamp(),
     )
 
@@ -131,6 +133,11 @@ def _notes_on_score(score: Estimate) -> list[str]:
         return [f"no score: {score.reason}"]
     why = no_interval(score.interval)
     return [] if why is None else [f"no interval: {why}"]
+
+
+def _notes_on_gate(outcome: Outcome) -> list[str]:
+    lack = gate_lack(outcome.run.record.language) if outcome.identity.language_gate else None
+    return [] if lack is None else [f"the language gate lets every answer pass: {lack}"]
 
 
 def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[JudgedCase]) -> list[str]:
@@ -150,7 +157,9 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
     if counts.suspect:
         notes.append(f"{counts.suspect} answers hold a line that looks like the judge's verdict: look at them")
     if counts.failed:
-        notes.append(f"{counts.failed} answers have no verdict, for the judge failed: the same command asks them again")
+        words = [reply.verdict.word for each in judged for reply in each.replies if reply.verdict.state in _FAILED]
+        often = Counter(words).most_common(1)[0][0]
+        notes.append(f"{counts.failed} answers have no verdict, and the same command asks them again: {often}")
     if counts.unasked:
         notes.append(f"{counts.unasked} answers were not judged yet: the same command goes on")
     if counts.unanswered:
