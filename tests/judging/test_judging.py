@@ -251,8 +251,10 @@ def test_the_gate_passes_languages_that_the_identifier_takes_for_others(tmp_path
     write_lines(data / "af.jsonl", lines)
     words = ("-t", "instructions/af", "--data", str(data.parent))
     runs = []
-    for name, text in (("ours", "Het is een mooie brief aan de burgemeester van ons dorp, met vriendelijke groet."),
-                       ("theirs", "Dit is 'n mooi brief aan die burgemeester van ons dorp, met vriendelike groete.")):  # fmt: skip
+    for name, text in (
+        ("ours", "Het is een mooie brief aan de burgemeester van ons dorp, met vriendelijke groet."),
+        ("theirs", "Dit is 'n mooi brief aan die burgemeester van ons dorp, met vriendelike groete."),
+    ):
         script = write_lines(tmp_path / f"{name}.jsonl", [{"id": each["id"], "prediction": text} for each in lines])
         runs.append(evaluate(tmp_path / "runs", f"scripted:{script}", *words))
     judge = Judge(tmp_path, {f"a{number}#{order}": "TIE" for number in range(12) for order in (1, 2)})
