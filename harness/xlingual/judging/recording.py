@@ -149,13 +149,17 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
         notes.append(f"{counts.empty} empty answers were not shown to the judge: they {ruled}")
     if counts.wrong_language:
         notes.append(f"{counts.wrong_language} answers in the wrong language were not shown to the judge: they {ruled}")
+    if counts.same:
+        notes.append(f"{counts.same} pairs are of one and the same answer: ties, without asking")
     if counts.unreadable or counts.unclear:
         both = f"{counts.unreadable} verdicts could not be read, {counts.unclear} say that the judge cannot tell"
         notes.append(f"{both}: those answers have no score, which is not a zero{_bounds(judged)}")
     if counts.cut:
         notes.append(f"{counts.cut} answers were cut to {identity.longest:,} characters, the judge was told so")
     if counts.suspect:
-        notes.append(f"{counts.suspect} answers hold a line that looks like the judge's verdict: look at them")
+        notes.append(
+            f"{counts.suspect} answers hold what looks like the judge's verdict, or markers of a chat: look at them"
+        )
     if counts.failed:
         words = [reply.verdict.word for each in judged for reply in each.replies if reply.verdict.state in _FAILED]
         often = Counter(words).most_common(1)[0][0]
