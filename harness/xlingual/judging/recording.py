@@ -106,7 +106,7 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         fingerprint=record.model.fingerprint,
         task=record.label,
         language=record.language,
-        against=None if outcome.other is None else outcome.other.record.model.name,
+        against=None if outcome.other is None else _name_opponent(outcome.run, outcome.other),
         limit=record.protocol.limit,
         counts=counts,
         score=score,
@@ -119,6 +119,12 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         notes=(*_notes_on_score(score), *_notes_on_gate(outcome), *notes_on(counts, outcome.identity, judged)),
         finished_at=timestamp(),
     )
+
+
+def _name_opponent(run: JudgedRun, other: JudgedRun) -> str:
+    """Return the other model's name, with the folder of its run where the model is the same."""
+    name = other.record.model.name
+    return name if name != run.record.model.name else f"{name}, {other.folder.name}"
 
 
 def _estimate(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> Estimate:
