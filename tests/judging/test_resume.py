@@ -173,3 +173,23 @@ def test_one_reply_serves_two_runs_with_the_same_answers(tmp_path: Path, oracle:
         assert run_command([*_command(oracle, server), str(copy)]) == 0
         assert len(server.asked) == QUESTIONS
     assert [each.counts.judged for each in read_reports([tmp_path / "runs"]).reports] == [QUESTIONS, QUESTIONS]
+
+
+def test_a_server_that_gives_no_likelihoods_cannot_choose(
+    tmp_path: Path, oracle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve(_says_correct) as server:
+        code = run_command([*_command(oracle, server), "--prompt", "correctness-choice"])
+    assert code in (1, 3)
+    assert "bug" not in capsys.readouterr().err
+
+
+def test_a_refused_key_ends_with_what_was_said_before(tmp_path: Path, oracle: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return error(401, "no such key") if asked.number > 5 else answer("VERDICT: CORRECT")
+
+    with serve(script) as server:
+        assert run_command(_command(oracle, server)) == 4
+    report = _report(tmp_path / "runs")
+    assert (report.counts.judged, report.counts.failed) == (5, 0)
+    assert report.counts.unasked == QUESTIONS - 5
