@@ -188,10 +188,16 @@ def judge_runs(
             observer.end()
         by_folder = {each.plan.folder: each for each in opened}
         labelled = None if labels is None or calibrating is None else (labels[0], by_folder[calibrating.folder])
-        reports = [_record(plan, by_folder, labelled, settings) for plan in plans]
+        known = [plan for plan in plans if fault is None or _has_verdicts(plan, by_folder)]
+        reports = [_record(plan, by_folder, labelled, settings) for plan in known]
         if fault is not None:
             raise fault
     return reports
+
+
+def _has_verdicts(plan: JudgePlan, opened: Mapping[Path, OpenPlan]) -> bool:
+    """Whether anything was said of a run; of a judge that could not be asked at all there is nothing to write down."""
+    return plan.questions is None or bool(opened[plan.questions.folder].journal.responses)
 
 
 def _record(

@@ -11,6 +11,7 @@ from ...judging.prompts import JudgePrompt
 from ...judging.records import JudgeKind
 from ...plugin import ModelOptions
 from ...pricing import read_prices
+from ...prompt import TEMPLATES
 from ...question_settings import QuestionSettings, SamplingChoice
 from ...thinking import ThinkingMode
 from ..options import MOST, FiniteRange, data_option, json_option, offline_option
@@ -34,6 +35,7 @@ class JudgeOptions:
     language_gate: bool
     longest: int
     calibration: str | None
+    template: str
     max_new_tokens: int | None
     temperature: float | None
     top_p: float | None
@@ -95,6 +97,7 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
             thinking=None if options.thinking == AUTO else ThinkingMode(options.thinking),
             max_thinking_tokens=options.max_thinking_tokens,
         ),
+        template=options.template,
         max_new_tokens=options.max_new_tokens,
         fresh=options.fresh,
         max_errors=options.max_errors,
@@ -142,6 +145,13 @@ OPTIONS: list[click.Parameter] = [
         type=click.IntRange(1, MOST),
         default=None,
         help="Of a verdict; default: the prompt's.",
+    ),
+    click.Option(
+        ["--template"],
+        type=click.Choice(("auto", *TEMPLATES)),
+        default="auto",
+        show_default=True,
+        help="Form of the question; auto: the judge's own.",
     ),
     click.Option(["--temperature"], type=FiniteRange(0, 100), default=None, help="Default: greedy."),
     click.Option(["--top-p"], type=FiniteRange(0, 1, min_open=True), default=None, help="With a temperature."),
