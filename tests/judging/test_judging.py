@@ -326,3 +326,26 @@ def test_a_judge_that_judges_itself_is_named(tmp_path: Path) -> None:
     [report] = read_reports([tmp_path / "runs"]).reports
     assert report.counts.failed == 24  # the oracle has no gold for a verdict
     assert any("favour their own" in note for note in report.notes)
+
+
+def test_two_models_are_compared_by_their_wins_against_a_third(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    texts = {"good": PARIS, "poor": "I do not know it.", "third": "It is Rome, I think."}
+    runs = {name: answer_questions(tmp_path, name, dict.fromkeys(names, text)) for name, text in texts.items()}
+    replies = {f"{name}#{order}": "AB"[order - 1] for name in names for order in (1, 2)}
+    judge = Judge(tmp_path, replies | {f"{names[0]}#1": "TIE", f"{names[0]}#2": "TIE"})
+    words = ("--kind", "pairwise", "--against", str(runs["third"]))
+    assert judge.run(str(runs["good"]), str(runs["poor"]), *words) == 0
+    folders = [next(runs[name].parent.glob("judge_pairwise*")) for name in ("good", "poor")]
+    [found] = compare_runs(folders[0], folders[1], [])
+    assert (found.metric, found.n, found.difference) == ("judge_win", 24, 0.0)
+
+
+def test_two_runs_of_one_model_as_opponents_make_two_results(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    script = write_lines(tmp_path / "other.jsonl", [{"id": name, "prediction": PARIS} for name in names])
+    others = [evaluate(tmp_path / "runs", f"scripted:{script}", *XQUAD, "--max-new-tokens", count) for count in "56"]
+    judge = Judge(tmp_path, {f"{name}#{order}": "AB"[order - 1] for name in names for order in (1, 2)})
+    for other in others:
+        assert judge.run(str(oracle), "--kind", "pairwise", "--against", str(other)) == 0
+    assert len(list(oracle.parent.glob("judge_pairwise*"))) == 2

@@ -124,7 +124,7 @@ def _plan(model: Model, assignment: Assignment, identity: JudgeIdentity, setting
         )
         against = f"{other.record.model.name}#{other.record.model.fingerprint[:8]}/{answers[:8]}"
     task = f"{JUDGED_PREFIX}{identity.kind}/{record.protocol.task}"
-    whole = None if other is None else other.record.model.fingerprint
+    whole = None if other is None else [other.record.model.fingerprint, other.folder.name]
     digest = hash_identity(identity, run.folder.name, to_json(identifying_part(record.protocol)), whole)
     folder = run.folder.parent / slug(task, digest)
     name = f"{task} of {run.folder.parent.name}"
@@ -178,7 +178,8 @@ def judge_runs(
     """
     questions = [each.questions for each in plans if each.questions is not None]
     calibrating = None if labels is None else labels[1]
-    with open_plans([*questions, *([] if calibrating is None else [calibrating])], settings.fresh, observer) as opened:
+    # Labels come first: a budget that ends in the middle of a run has not left out what says whether to believe it.
+    with open_plans([*([] if calibrating is None else [calibrating]), *questions], settings.fresh, observer) as opened:
         fault: XlingualError | None = None
         try:
             ask_judge(model, opened, settings, observer)

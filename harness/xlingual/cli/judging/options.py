@@ -7,7 +7,7 @@ import click
 from ...errors import UsageError
 from ...judging.asking import Budget, JudgeSettings
 from ...judging.cases import Screening
-from ...judging.prompts import JudgePrompt
+from ...judging.prompts import JudgePrompt, VerdictForm
 from ...judging.records import JudgeKind
 from ...plugin import ModelOptions
 from ...pricing import read_prices
@@ -85,6 +85,8 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
         raise UsageError(
             "without prices nobody knows what a verdict costs", where="--budget", hint="give --price as well"
         )
+    if prompt.form is VerdictForm.CHOICE:
+        _refuse_generation(options, prompt)
     budget = None
     if options.price is not None:
         budget = Budget(price=read_prices(options.price).price_of(judge), most=options.budget)
@@ -103,6 +105,22 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
         max_errors=options.max_errors,
         budget=budget,
     )
+
+
+def _refuse_generation(options: JudgeOptions, prompt: JudgePrompt) -> None:
+    """Raise UsageError for an option of what is generated: it would change nothing where the judge chooses."""
+    given = {
+        "--max-new-tokens": options.max_new_tokens,
+        "--temperature": options.temperature,
+        "--top-p": options.top_p,
+        "--sample-seed": options.sample_seed,
+        "--thinking": None if options.thinking == AUTO else options.thinking,
+        "--max-thinking-tokens": options.max_thinking_tokens,
+    }
+    for word, value in given.items():
+        if value is not None:
+            what = f"with the prompt {prompt.name} nothing is generated: the likelier verdict counts"
+            raise UsageError(what, where=word, hint=f"leave {word} out")
 
 
 OPTIONS: list[click.Parameter] = [
