@@ -153,6 +153,21 @@ def open_journal(folder: Path, guard: Callable[[], None] = lambda: None) -> Jour
     return journal
 
 
+def answered_keys(folder: Path) -> frozenset[str]:
+    """Return the keys of all requests that have an answer, read beside a run that may be at work: nothing is mended."""
+    path = folder / JOURNAL
+    if not path.is_file():
+        return frozenset()
+    failed: dict[str, bool] = {}
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            response = read_line(line, path, number)
+        except DataError:  # the run sets it aside
+            continue
+        failed[response.key] = response.failure is not None
+    return frozenset(key for key, is_failed in failed.items() if not is_failed)
+
+
 def _set_aside(folder: Path, lines: list[bytes]) -> None:
     path = folder / DAMAGED
     try:

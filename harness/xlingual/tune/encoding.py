@@ -110,7 +110,7 @@ class Encoder:
         for start in range(0, len(found.rows), BATCH):
             answered = []
             for index, example in enumerate(found.rows[start : start + BATCH], start):
-                if example.targets[0].strip():
+                if example.targets and example.targets[0].strip():
                     answered.append((index, example))
                 else:
                     excluded.skipped += 1
