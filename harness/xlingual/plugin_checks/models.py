@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import SupportsIndex, cast
 
 from ..errors import PluginError
-from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
+from ..plugin import ExampleAware, LogitLens, Model, SupportsHiddenStates, SupportsNotes, TextStates, Trainable
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
 from .contract import shows_nothing
@@ -183,8 +183,30 @@ def _tokenizer_files(self: CheckedModel) -> Path:
         return cast(Trainable, self.model).tokenizer_files()
 
 
+def _hidden_states(self: CheckedModel, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
+    """Yield the pooled states of each text; raises PluginError for what are none, and where some are lacking."""
+    function = cast(SupportsHiddenStates, self.model).hidden_states
+    shapes: set[object] = set()
+    with self.code.calling(self.doing, function):
+        stream = iter(function(texts, lens))
+    for number in range(1, len(texts) + 1):
+        with self.code.calling(f"{self.doing}, text {number} of {len(texts)}", function):
+            found: object = next(stream, None)
+        if not isinstance(found, TextStates):
+            what = f"hidden_states must yield TextStates for each of {len(texts)} texts"
+            raise self.code.fault(
+                f"{what}; got {describe_value(found)} for number {number}", doing=self.doing, function=function
+            )
+        shapes |= {getattr(each, "shape", None) for each in (found.mean, found.last)}
+        if len(shapes) > 1 or None in shapes:
+            what = f"states must be arrays of one shape, (layers + 1, width): got {sorted(map(str, shapes))}"
+            raise self.code.fault(what, doing=self.doing, function=function)
+        yield found
+
+
 _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     ExampleAware: {"see": _see},
+    SupportsHiddenStates: {"hidden_states": _hidden_states},
     SupportsNotes: {"on_note": _on_note},
     Trainable: {
         "prompt_ids": _prompt_ids,
