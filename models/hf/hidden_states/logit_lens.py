@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from ..loaded_model import LoadedModel
+from xlingual.decoder.architecture import text_config
+from xlingual.decoder.protocols import DecoderConfig
+
+from ..loaded_model import CausalLM, LoadedModel
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +49,11 @@ class FinalProjection:
         return torch.cat(parts)
 
 
+def decoder_config(model: CausalLM) -> DecoderConfig:
+    """Return the configuration of a model's decoder, which in a multimodal one is a part of the whole."""
+    return cast(DecoderConfig, text_config(model.config))
+
+
 def lens_positions(tokens: int, count: int) -> list[int]:
     """Return up to `count` places among the tokens of a text, evenly spaced, its last token last; never the first.
 
@@ -59,13 +67,13 @@ def lens_positions(tokens: int, count: int) -> list[int]:
 def final_projection(loaded: LoadedModel) -> FinalProjection | None:
     """Return the end of the model, or None where no final norm is found that computes what the model does."""
     if (fused := loaded.fused) is not None:
-        return FinalProjection(fused.normed, fused.head, loaded.model.config.vocab_size)
+        return FinalProjection(fused.normed, fused.head, decoder_config(loaded.model).vocab_size)
     model = cast("nn.Module", loaded.model)
     head = cast("Callable[[], nn.Module | None]", getattr(model, "get_output_embeddings", lambda: None))()
     if head is None:
         return None
     for norm in _candidates(model):
-        found = FinalProjection(norm, head, loaded.model.config.vocab_size)
+        found = FinalProjection(norm, head, decoder_config(loaded.model).vocab_size)
         if _is_proved(loaded, norm, found):
             return found
     return None
@@ -101,4 +109,4 @@ def _is_proved(loaded: LoadedModel, norm: "nn.Module", projection: FinalProjecti
 
 
 def _trial_ids(loaded: LoadedModel) -> Sequence[int]:
-    return [each % loaded.model.config.vocab_size for each in _TRIAL]
+    return [each % decoder_config(loaded.model).vocab_size for each in _TRIAL]

@@ -16,7 +16,7 @@ from ..packed.batch_plan import plan_prefill
 from ..packed.chunked_prefill import PrefillChunk
 from ..packed.forward import cache_spec_of, forward_states, packed_attention, tokens_of
 from ..packed.kv_cache import new_prefix_kv
-from .logit_lens import FinalProjection
+from .logit_lens import FinalProjection, decoder_config
 from .pooling import LayerPooling, PassTokens, split_texts
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _run_pass(loaded: LoadedModel, texts: Sequence[tuple[int, ...]], plan: Plan)
 
     tokens = PassTokens(tuple(texts), plan.lens)
     pooling = LayerPooling(tokens, plan.projection, loaded.device)
-    depth = loaded.model.config.num_hidden_layers
+    depth = decoder_config(loaded.model).num_hidden_layers
     with torch.inference_mode(), packed_attention(loaded) if plan.packed else nullcontext():
         states = _packed_states(loaded, texts) if plan.packed else _padded_states(loaded, texts)
         count = 0

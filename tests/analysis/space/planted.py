@@ -41,8 +41,8 @@ def planted_text(sentences: int = 60, words: int = 8) -> ParallelText:
     return make_parallel(LANGUAGES, lines)
 
 
-def make_planted_model(folder: Path) -> Path:
-    """Write the model into `folder`."""
+def make_planted_model(folder: Path, *, neutral: bool = True) -> Path:
+    """Write the model into `folder`; not `neutral`: with layers that do nothing."""
     vocabulary = {"<unk>": 0}
     for language in range(3):
         for concept in range(CONCEPTS):
@@ -58,12 +58,12 @@ def make_planted_model(folder: Path) -> Path:
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
     with torch.no_grad():
-        _set_weights(model)
+        _set_weights(model, neutral=neutral)
     model.save_pretrained(folder)
     return folder
 
 
-def _set_weights(model: LlamaForCausalLM) -> None:
+def _set_weights(model: LlamaForCausalLM, *, neutral: bool) -> None:
     generator = np.random.default_rng(1)
     meanings = _unit(generator.normal(size=(CONCEPTS, DIMENSIONS)))
     noise = NOISE_LENGTH * _unit(generator.normal(size=(3 * CONCEPTS, NOISE - 1)))
@@ -83,7 +83,7 @@ def _set_weights(model: LlamaForCausalLM) -> None:
         layer.self_attn.o_proj.weight.zero_()
         for part in (layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj):
             part.weight.zero_()
-        if number in (NEUTRAL_LAYER, NEUTRAL_LAYER + 1):
+        if neutral and number in (NEUTRAL_LAYER, NEUTRAL_LAYER + 1):
             _move(layer, to_shared=number == NEUTRAL_LAYER)
 
 

@@ -10,7 +10,7 @@ from ...scaling.tables import TextTable
 from .comparison import compare_spaces, incomparable
 from .plots import draw_curves, draw_lens, draw_maps
 from .records import SpaceRecord
-from .tables import comparison_table, peak_lines, space_tables
+from .tables import comparison_tables, peak_lines, space_tables
 
 _STYLE = """
 .space table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
@@ -82,7 +82,8 @@ def _difference(first: SpaceRecord, second: SpaceRecord) -> list[str]:
         return [f"<p>{html.escape(names)} are not compared layer by layer: {html.escape(why)}.</p>"]
     found = compare_spaces(first, second)
     shared = [each for each in first.poolings if each in second.poolings]
-    return [_table(comparison_table(found, (first, second), each, every=True)) for each in shared]
+    tables = [table for each in shared for table in comparison_tables(found, (first, second), each, every=True)]
+    return [_table(each) for each in tables]
 
 
 def _shared_poolings(records: Sequence[SpaceRecord]) -> list[str]:

@@ -31,7 +31,7 @@ class ParallelText:
     @property
     def is_sample(self) -> bool:
         """Whether the sentences are those of the packaged sample."""
-        return all(each.origin is Origin.SAMPLE for each in self.files)
+        return bool(self.files) and all(each.origin is Origin.SAMPLE for each in self.files)
 
 
 def make_parallel(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...scaling.tables import TextTable
 from .comparison import find_curve
 from .decoding import OVERLAP
-from .measures import MEASURES
+from .measures import MEASURES, SHARE
 from .records import MEAN, Curve, Decoded, DifferenceCurve, LensRecord, Peak, SpaceComparison, SpaceRecord
 from .token_language import OTHER, UNDECIDED
 
@@ -20,11 +20,13 @@ SHORT = {
     "sentence_share": "sentence",
     "language_share": "language",
     "probe": "probe",
-    "centroid_distance": "distance",
+    "centroid_distance": "dist.",
     "centroid_distance_centred": "centred",
 }
 """What measures are called above a column."""
-_DIFFERENCES = ("retrieval_margin", "cka", "language_share")
+_SHUFFLED = "shuf."
+_COUNTED = ("language_share", "sentence_share", OVERLAP)
+"""Shown in per cent, as the measures that are counted are."""
 
 
 def shown_layers(record: SpaceRecord, *, every: bool) -> list[int]:
@@ -53,6 +55,7 @@ def space_tables(record: SpaceRecord, pooling: str, *, every: bool = False) -> l
 
 _ALIKE = ("retrieval_margin", "cka")
 _MEANING = ("sentence_share", "cosine_gap")
+_VARIANCE = ("sentence_share", "language_share")
 
 
 def peak_lines(record: SpaceRecord, pooling: str) -> list[str]:
@@ -72,10 +75,15 @@ def _first(record: SpaceRecord) -> str:
     return record.poolings[0]
 
 
+def _is_percent(measure: str) -> bool:
+    known = MEASURES.get(measure)
+    return measure in _COUNTED or (known is not None and known.bounds == SHARE and known.has_interval)
+
+
 def _number(measure: str, value: float) -> str:
-    """Return shares that are counted in per cent, all else as it is."""
-    percent = measure in MEASURES and MEASURES[measure].bounds == (0.0, 1.0) and measure != "cka_biased"
-    return f"{100 * value:.1f}" if percent or measure == OVERLAP else f"{value:.3f}"
+    """Return shares in per cent, all else as it is; never a zero with a sign."""
+    shown = f"{100 * value:.1f}" if _is_percent(measure) else f"{value:.3f}"
+    return shown if shown.strip("-0.") else shown.lstrip("-")
 
 
 def _at(curve: Curve | None, layer: int, *, interval: bool = False) -> str:
@@ -90,7 +98,7 @@ def _at(curve: Curve | None, layer: int, *, interval: bool = False) -> str:
 def _layer_table(
     title: str, record: SpaceRecord, pooling: str, layers: Sequence[int], measures: Sequence[str]
 ) -> TextTable:
-    header = ["layer", *(word for measure in measures for word in (f"{SHORT[measure]} [95%]", "shuffled"))]
+    header = ["layer", *(word for measure in measures for word in (f"{SHORT[measure]} [95%]", _SHUFFLED))]
     both = [
         [find_curve(record.curves, measure, pooling, shuffled=shuffled) for shuffled in (False, True)]
         for measure in measures
@@ -104,7 +112,7 @@ def _layer_table(
 
 def _language_table(record: SpaceRecord, pooling: str, layers: Sequence[int]) -> TextTable:
     measures = ("language_share", "probe", "centroid_distance", "centroid_distance_centred")
-    header = ["layer", *(word for measure in measures for word in (SHORT[measure], "shuff."))]
+    header = ["layer", *(word for measure in measures for word in (SHORT[measure], _SHUFFLED))]
     curves = [
         find_curve(record.curves, measure, pooling, shuffled=each) for measure in measures for each in (False, True)
     ]
@@ -123,7 +131,7 @@ def _pair_table(record: SpaceRecord, pooling: str) -> TextTable:
     best = best_layer(record, pooling)
     layer = record.layers // 2 if best is None else best
     where = "no layer stands out" if best is None else "where retrieval is highest"
-    header = ["pair", "there", "back", "shuff.", "CKA", "shuff.", "cosine gap", "shuff.", "distance"]
+    header = ["pair", "there", "back", _SHUFFLED, "CKA", _SHUFFLED, "gap", _SHUFFLED, "dist."]
     rows = []
     for number, first in enumerate(record.languages):
         for second in record.languages[number + 1 :]:
@@ -160,7 +168,7 @@ def _decoded_table(name: str, lens: LensRecord, layers: Sequence[int], *, best: 
     own, control = (foreign_inputs(lens, best, shuffled=shuffled) for shuffled in (False, True))
     overlap = [find_curve(lens.overlap, OVERLAP, "none", shuffled=shuffled) for shuffled in (False, True)]
     with_overlap = best == lens.top_k
-    header = ["layer", "own", "shuff.", pivot, "shuff.", "others", UNDECIDED, *["shared", "shuff."] * with_overlap]
+    header = ["layer", "own", _SHUFFLED, pivot, _SHUFFLED, "others", UNDECIDED, *["shared", _SHUFFLED] * with_overlap]
     rows = []
     for layer in layers:
         found, mixed = mean_shares(own, pivot, layer), mean_shares(control, pivot, layer)
@@ -192,26 +200,29 @@ def mean_shares(decoded: Sequence[Decoded], pivot: str, layer: int) -> tuple[flo
     return own, english, others / count, undecided
 
 
-def comparison_table(
+def comparison_tables(
     comparison: SpaceComparison, records: tuple[SpaceRecord, SpaceRecord], pooling: str, *, every: bool = False
-) -> TextTable:
+) -> list[TextTable]:
     """Return the differences by layer; a star where they are more than noise with so many layers looked at."""
     layers = sorted({*shown_layers(records[0], every=every), *shown_layers(records[1], every=every)})
-    header = ["layer", *(word for measure in _DIFFERENCES for word in (SHORT[measure], "shuff."))]
     curves = {each.measure: each for each in comparison.curves if each.pooling == pooling}
-    rows = [
-        [
-            str(layer),
-            *(
-                cell
-                for measure in _DIFFERENCES
-                for cell in (_change(curves.get(measure), layer), _control_change(records, measure, pooling, layer))
-            ),
-        ]
-        for layer in layers
-    ]
     title = f"{comparison.second} less {comparison.first}, {pooling} [95%]; * certain over all layers"
-    return TextTable(title, header, rows)
+    tables = []
+    for measures in (_ALIKE, _VARIANCE):
+        header = ["layer", *(word for measure in measures for word in (SHORT[measure], _SHUFFLED))]
+        rows = [
+            [
+                str(layer),
+                *(
+                    cell
+                    for measure in measures
+                    for cell in (_change(curves.get(measure), layer), _control_change(records, measure, pooling, layer))
+                ),
+            ]
+            for layer in layers
+        ]
+        tables.append(TextTable(title, header, rows))
+    return tables
 
 
 def _change(curve: DifferenceCurve | None, layer: int) -> str:
@@ -229,6 +240,5 @@ def _control_change(records: tuple[SpaceRecord, SpaceRecord], measure: str, pool
 
 
 def _signed(measure: str, value: float) -> str:
-    percent = MEASURES[measure].bounds == (0.0, 1.0)
-    shown = f"{100 * value:+.1f}" if percent else f"{value:+.2f}"
+    shown = f"{100 * value:+.1f}" if _is_percent(measure) else f"{value:+.3f}"
     return shown if shown.strip("+-0.") else shown.lstrip("+-")

@@ -150,7 +150,7 @@ def _draw(records: "Sequence[SpaceRecord]", folder: Path) -> None:
 
 def _show(records: "tuple[SpaceRecord, ...]", command: SpaceCommand) -> None:
     from ...analysis.space import compare_spaces, incomparable  # noqa: PLC0415 (numpy)
-    from ...analysis.space.tables import comparison_table, peak_lines, space_tables  # noqa: PLC0415 (numpy)
+    from ...analysis.space.tables import comparison_tables, peak_lines, space_tables  # noqa: PLC0415 (numpy)
 
     others = [(other, incomparable(records[0], other)) for other in records[1:]]
     comparisons = [(other, compare_spaces(records[0], other)) for other, why in others if why is None]
@@ -173,8 +173,8 @@ def _show(records: "tuple[SpaceRecord, ...]", command: SpaceCommand) -> None:
             click.echo(f"note: {note}")
     for other, found in comparisons:
         for pooling in records[0].poolings:
-            table = comparison_table(found, (records[0], other), pooling, every=command.every_layer)
-            show_table(table.title, table.header, table.rows)
+            for table in comparison_tables(found, (records[0], other), pooling, every=command.every_layer):
+                show_table(table.title, table.header, table.rows)
     for other, why in others:
         if why is not None:
             names = printable(f"{records[0].model.name} and {other.model.name}")
