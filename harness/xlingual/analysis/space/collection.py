@@ -104,6 +104,9 @@ def _read(
                 layers, width = states.mean.shape
                 shape = (len(poolings), layers, len(text.languages), count, width)
                 mapped = np.memmap(progress.path, dtype=np.float32, mode="w+", shape=shape)
+            if states.mean.shape != (mapped.shape[1], mapped.shape[4]):
+                what = f"shows {states.mean.shape} states, and {mapped.shape[1::3]} of the first sentence"
+                raise ModelError(what, where=_name(model))
             _check(model, states, f"sentence {number + 1} in {text.languages[language]}")
             for index, pooling in enumerate(poolings):
                 mapped[index, :, language, number] = states.mean if pooling == "mean" else states.last
