@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = ("retrieval_margin", "retrieval_centred", "cka", "sentence_share", "language_share", "centroid_distance")
+PANELS = (
+    "retrieval_margin",
+    "retrieval_centred",
+    "cka",
+    "sentence_share_scaled",
+    "language_share_scaled",
+    "centroid_distance",
+)
 _COLUMNS = 3
 _PANEL = (3.4, 2.5)
 """Inches."""
