@@ -211,3 +211,10 @@ def test_text_that_cannot_be_compared(
 ) -> None:
     with pytest.raises(kind, match=message):
         make_parallel(languages, lines)
+
+
+def test_models_of_different_depth_are_drawn_by_relative_depth(planted_record: SpaceRecord) -> None:
+    shallow = analyze_space(FakeModel(layers=2), _text(10), SpaceSettings(lens_sentences=0))
+    one, both = draw_curves([shallow], "mean", ("cka",)), draw_curves([shallow, planted_record], "mean", ("cka",))
+    assert len(both.svg) > len(one.svg)
+    assert "are not compared layer by layer" in section([shallow, replace(planted_record, data=shallow.data)])
