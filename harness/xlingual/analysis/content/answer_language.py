@@ -12,7 +12,7 @@ from ...metrics.off_target import judge_language
 from ...text import for_scoring
 from .samples import AnsweredSample
 from .scripts import count_scripts, share_of
-from .spans import LanguageSpan, find_language_of, same_language, split_spans
+from .spans import LanguageSpan, find_language_of, is_prose, same_language, split_spans
 
 ENGLISH = "en"
 
@@ -37,8 +37,8 @@ def find_answer_language(sample: AnsweredSample) -> AnswerLanguage:
     """Return the languages of an answer; EnvironmentFault where the identifier cannot be loaded."""
     found = find_language_of(sample.answer)
     letters = count_scripts(for_scoring(sample.answer))
-    # A text that is mostly in another script is not in English, whatever label a few Latin words give it.
-    if found == ENGLISH and share_of(("Latn",), letters) < 0.5:
+    # A few Latin words among others give a text the label of English, and so does the name of an English company.
+    if found == ENGLISH != sample.language and (share_of(("Latn",), letters) < 0.5 or not is_prose(sample.answer)):
         found = None
     spans = tuple(split_spans(sample.answer, sample.language))
     judged = [span.foreign for span in spans if span.foreign is not None]

@@ -34,7 +34,7 @@ def cut(text: str, length: int = LENGTH) -> str:
 
 
 def _whole(sample: AnsweredSample, findings: Findings) -> Shown:
-    return sample.answer, findings.language.language or ""
+    return sample.answer, findings.language.language or "another script"
 
 
 def _switch(_sample: AnsweredSample, findings: Findings) -> Shown:

@@ -86,8 +86,14 @@ def _repeated_unit(text: str) -> tuple[str, float]:
         if length >= TIMES * period and length > best:
             begin = int(edges[place]) + 1
             if weigh(padded[begin : begin + length]) >= LETTERS:
-                best, unit, times = length, padded[begin : begin + period].strip(), length / period
-    return unit, times
+                best, unit, times = length, padded[begin : begin + period], length / period
+    return _from_a_word(unit), times
+
+
+def _from_a_word(unit: str) -> str:
+    """Return a unit that goes round from the beginning of a word on, where it has one."""
+    head, space, tail = unit.partition(" ")
+    return f"{tail} {head}".strip() if space and tail else unit.strip()
 
 
 def _repeated_share(text: str) -> float | None:

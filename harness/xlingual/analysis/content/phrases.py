@@ -28,12 +28,13 @@ _GAP_PATTERN = r"[^.!?。！？؟।\n]{0,40}?"
 BEGIN = 300
 """Characters at the start of an answer in which it is looked for refusals: longer answers quote them."""
 END = 200
-"""The same at its end, for what is said behind an answer."""
+"""The same at its end, for what is said behind an answer; never in its first sentence."""
 _DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
 _LETTER = r"[\p{L}\p{M}\p{N}]"
 _SAME = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "İ": "i", "ı": "i", "ـ": "", "أ": "ا", "إ": "ا", "آ": "ا",
                        "ى": "ي", "，": ",", "：": ":", "！": "!", "،": ",", "“": '"', "”": '"'})  # fmt: skip
 _WITHOUT_MARKS = ("Arab", "Grek")
+_SENTENCE_END = regex.compile(r"(?<=[.!?:؟।])\s+|(?<=[。！？：])|\n+")
 _LEADING = regex.compile(r"^[^\p{L}\p{N}]+")
 
 
@@ -99,7 +100,7 @@ class Phrases:
 def find_phrases(sample: AnsweredSample) -> Phrases:
     """Return the phrases of an answer, one of a kind and language."""
     text = fold_phrase(sample.answer)
-    places = {"start": text, "begin": text[:BEGIN], "end": text[-END:]}
+    places = {"begin": text[:BEGIN], "end": fold_phrase(_behind_first_sentence(sample.answer))[-END:]}
     stripped = _LEADING.sub("", text)
     found: dict[tuple[PhraseKind, str], FoundPhrase] = {}
     for (language, key), pattern in phrase_patterns().items():
@@ -108,6 +109,11 @@ def find_phrases(sample: AnsweredSample) -> Phrases:
         if match is not None:
             found.setdefault((kind, language), FoundPhrase(kind=kind, language=language, text=match[0]))
     return Phrases(found=tuple(found.values()))
+
+
+def _behind_first_sentence(text: str) -> str:
+    """Return all but the first sentence or line: what closes an answer is not the answer itself."""
+    return [*_SENTENCE_END.split(text.strip(), maxsplit=1), ""][1]
 
 
 def fold_phrase(text: str) -> str:

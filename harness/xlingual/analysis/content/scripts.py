@@ -71,8 +71,12 @@ class ScriptMix:
 
 @lru_cache(maxsize=65536)
 def script_of(character: str) -> str | None:
-    """Return the script of a letter, OTHER for a rare one; None for all that is no letter."""
-    if not unicodedata.category(character).startswith("L"):
+    """Return the script of a letter or vowel sign, OTHER for a letter of a rare one; None for all else.
+
+    Vowel signs are half of what is written in Hindi; accents that any script may have are nothing by themselves.
+    """
+    category = unicodedata.category(character)[0]
+    if category not in "LM":
         return None
     name = unicodedata.name(character, "")
     for width in _WIDTHS:
@@ -80,7 +84,7 @@ def script_of(character: str) -> str | None:
     word = name.replace("-", " ").partition(" ")[0]
     if word in ("MODIFIER", "MASCULINE", "FEMININE", "MICRO"):
         return None
-    return _NAMES.get(word, OTHER)
+    return _NAMES.get(word, OTHER if category == "L" else None)
 
 
 def weigh(text: str) -> float:

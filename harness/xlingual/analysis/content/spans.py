@@ -12,18 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...languages import LANGUAGES
-from ...metrics.off_target import identify_language, is_judgeable
+from ...metrics.off_target import CERTAINTY_NEEDED, identify_language
 from ...text import for_scoring
 from .scripts import count_scripts, script_of, scripts_of_language, share_of, weigh
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…؟۔।॥])[\"'”’»)\]]*\s+|(?<=[。！？])|\n+")
-_LETTERS_OF_SPAN = 30
-"""Letters of an alphabet from which on a part in another script is a span of its own."""
+LETTERS_OF_ANSWER = 30
+"""Letters of an alphabet that a whole answer has whose language is told."""
+LETTERS_OF_SPAN = 20
+"""The same of a span, with a surer label."""
+CERTAINTY_OF_SPAN = 0.8
+"""Probability of the best label of a span that is called foreign; half is enough for the language asked for."""
+LETTERS_OF_PROSE = 30
+"""Of a part in another script that is a span of its own."""
 _LOWER_WORDS = 3
 """Words without a capital that such a part has where its script has capitals: names and titles have few."""
 _CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
-_SURE = 0.8
-"""Share of a span's letters that must be in scripts of the language asked for before the identifier is asked."""
+_MOSTLY = 0.8
+"""Share of a span's letters that decides for or against a script."""
+_OF_MANY = frozenset({"Latn", "Cyrl", "Arab", "Deva"})
+"""Scripts of many languages."""
 _OF_LABEL = {row.lid: row.code for row in reversed(LANGUAGES.values()) if row.lid is not None}
 _OF_LABEL |= {"wuu": "zh", "yue": "zh", "nn": "nb"}
 _SAME_CODE = {"zho_trad": "zh"}
@@ -52,9 +60,11 @@ def find_language_of(text: str) -> str | None:
     Raises EnvironmentFault where the identifier cannot be loaded.
     """
     text = for_scoring(text)
-    if not is_judgeable(text):
-        return None
-    label = identify_language(text)
+    return None if weigh(text) < LETTERS_OF_ANSWER else _identify(text, CERTAINTY_NEEDED)
+
+
+def _identify(text: str, certainty: float) -> str | None:
+    label = identify_language(text, certainty)
     if label == "ja" and "Kana" not in count_scripts(text):
         label = "zh"
     return None if label is None else _OF_LABEL.get(label, label)
@@ -74,7 +84,7 @@ def _split_scripts(sentence: str, own: frozenset[str] | None) -> Iterator[str]:
         return
     rest, start = [], 0
     for begin, end in _foreign_runs(sentence, own):
-        if _is_prose(sentence[begin:end]):
+        if is_prose(sentence[begin:end]):
             rest.append(sentence[start:begin])
             yield sentence[begin:end]
             start = end
@@ -98,9 +108,9 @@ def _foreign_runs(sentence: str, own: frozenset[str]) -> Iterator[tuple[int, int
         yield begin, end
 
 
-def _is_prose(text: str) -> bool:
-    """Return whether a part in another script is long enough, and more than names."""
-    if weigh(text) < _LETTERS_OF_SPAN:
+def is_prose(text: str) -> bool:
+    """Return whether a text is long enough to be a span of its own, and more than names and titles."""
+    if weigh(text) < LETTERS_OF_PROSE:
         return False
     scripts = count_scripts(text)
     if next(iter(scripts)) not in _CASED:
@@ -110,13 +120,18 @@ def _is_prose(text: str) -> bool:
 
 
 def _judge(text: str, language: str, own: frozenset[str] | None) -> LanguageSpan:
-    letters = count_scripts(text)
-    found = find_language_of(text)
-    if not letters or own is None or not is_judgeable(text):
+    """Say what language a span is in: by its script where that is another, else by the identifier.
+
+    A script that few languages are written in tells where the identifier does not.
+    """
+    if own is None or weigh(text) < LETTERS_OF_SPAN:
         return LanguageSpan(text=text, language=None, foreign=None)
-    share = share_of(own, letters)
-    if share < 1 - _SURE:
+    share, found = share_of(own, count_scripts(text)), _identify(text, CERTAINTY_NEEDED)
+    if share < 1 - _MOSTLY:
         return LanguageSpan(text=text, language=found, foreign=True)
-    if found is None:
-        return LanguageSpan(text=text, language=None, foreign=None)
-    return LanguageSpan(text=text, language=found, foreign=found != same_language(language))
+    if found == same_language(language):
+        return LanguageSpan(text=text, language=found, foreign=False)
+    if (found := _identify(text, CERTAINTY_OF_SPAN)) is not None:
+        return LanguageSpan(text=text, language=found, foreign=True)
+    tells = share >= _MOSTLY and not own & _OF_MANY
+    return LanguageSpan(text=text, language=None, foreign=False if tells else None)

@@ -61,13 +61,18 @@ def _counts(records: Sequence[ContentRecord]) -> TextTable:
 
 
 def _measures(task: str, records: Sequence[ContentRecord]) -> TextTable:
-    """Return a row for each measure and model; measures that no model has are in the notes."""
+    """Return a row for each measure, a column for each model; measures that no model has are in the notes."""
     rows = []
     for measure in MEASURES:
-        found = [(each, _estimate(each, measure.name)) for each in records]
-        if any(estimate.value is not None for _, estimate in found):
-            rows += [(measure.name, _name(each.model), show_estimate(own), str(own.n)) for each, own in found]
-    return TextTable(title=f"{task}: content", header=("measure", "model", "value [95%]", "judged"), rows=tuple(rows))
+        found = [_estimate(each, measure.name) for each in records]
+        if any(estimate.value is not None for estimate in found):
+            rows.append((measure.name, *map(_show_judged, found)))
+    header = ("measure", *(_name(each.model) for each in records))
+    return TextTable(title=f"{task}: content", header=header, rows=tuple(rows))
+
+
+def _show_judged(estimate: Estimate) -> str:
+    return f"{show_estimate(estimate)} of {estimate.n}" if estimate.value is not None else f"- ({estimate.n} judged)"
 
 
 def _estimate(record: ContentRecord, name: str) -> Estimate:
@@ -78,7 +83,7 @@ def show_estimate(estimate: Estimate) -> str:
     """Return a value with its interval: per cent with one decimal, ratios with two."""
     digits = 2 if MEASURES_BY_NAME[estimate.metric].geometric else 1
     if estimate.value is None:
-        return "not computed"
+        return "-"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
