@@ -98,7 +98,9 @@ def main(folder: Path, languages: Sequence[str]) -> None:
         print(f"\n{title}\n\n| language | {' | '.join(ALARMS)} |\n| --- |{' ---: |' * len(ALARMS)}")
         shown = []
         for code in languages:
-            name = task.format(code if code != "en" or "xquad" in task else "").replace("en-", "en-" if code != "en" else "fr-en")
+            name = task.format(code if code != "en" or "xquad" in task else "").replace(
+                "en-", "en-" if code != "en" else "fr-en"
+            )
             try:
                 [found] = select_tasks([name], [])
                 examples = found.examples(found.spec.split, source).rows

@@ -1,5 +1,7 @@
 """Every detector against labelled sentences in seven languages: what it must find, and what it must not."""
 
+from itertools import pairwise
+
 import pytest
 
 from xlingual.analysis.content.answer_language import find_answer_language, find_thinking_language
@@ -40,7 +42,7 @@ def test_code_switching(code: str) -> None:
     found = {each: find_answer_language(make_sample(each, code)).switched for each in sentences(code, "switched")}
     assert {each for each, switched in found.items() if switched is not True} == set()
     plain = sentences(code, "plain")
-    pairs = [f"{first} {second}" for first, second in zip(plain, plain[1:], strict=False)]
+    pairs = [f"{first} {second}" for first, second in pairwise(plain)]
     assert [find_answer_language(make_sample(each, code)).switched for each in pairs] == [False] * len(pairs)
 
 

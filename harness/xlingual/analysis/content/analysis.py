@@ -36,7 +36,7 @@ def analyse_runs(
     *,
     baseline: str | None = None,
     most_examples: int = MOST_EXAMPLES,
-    noticing: Callable[[str], object] = lambda where: None,
+    noticing: Callable[[str], object] | None = None,
 ) -> ContentAnalysis:
     """Return what is in the answers of all runs below `roots`, limited ones too, and how they differ.
 
@@ -57,7 +57,8 @@ def analyse_runs(
         raise UsageError(f"no run of {baseline!r}", where="--baseline", hint=did_you_mean(baseline, names))
     analysed = []
     for run in _in_order(runs, roots, baseline):
-        noticing(run.where)
+        if noticing is not None:
+            noticing(run.where)
         analysed.append(analyse_run(run, most_examples))
     analysed = _with_own_names(analysed)
     differences, not_compared = _compare(analysed)
@@ -107,8 +108,8 @@ def _with_own_names(runs: Sequence[AnalysedRun]) -> list[AnalysedRun]:
 
 
 def _named_by_file(record: ContentRecord) -> ContentRecord:
-    place = PurePosixPath(record.where)
-    return replace(record, model=f"{record.model} ({place.parent.name}{f', {record.limit}' if record.limit else ''})")
+    limit = f", {record.limit}" if record.limit else ""
+    return replace(record, model=f"{record.model} ({PurePosixPath(record.where).parent}{limit})")
 
 
 def _compare(runs: Sequence[AnalysedRun]) -> tuple[tuple[ContentDifference, ...], tuple[NotCompared, ...]]:
@@ -144,9 +145,7 @@ def _unlike(run: AnalysedRun, base: AnalysedRun) -> str | None:
 def _difference(measure: ContentMeasure, run: AnalysedRun, base: AnalysedRun) -> ContentDifference | NotCompared | None:
     """Return how far a run is from its baseline; None where neither has the measure."""
     task, model = run.record.task, run.record.model
-    values = [
-        next(each.value for each in one.record.estimates if each.metric == measure.name) for one in (run, base)
-    ]
+    values = [next(each.value for each in one.record.estimates if each.metric == measure.name) for one in (run, base)]
     if values == [None, None]:
         return None
     pairs = zip(run.statistics[measure.name], base.statistics[measure.name], strict=True)

@@ -84,7 +84,9 @@ def longest_common_part(first: str, second: str) -> str:
     while low < high:
         size = (low + high + 1) // 2
         pieces = {second[start : start + size] for start in range(len(second) - size + 1)}
-        part = next((first[at : at + size] for at in range(len(first) - size + 1) if first[at : at + size] in pieces), None)
+        part = next(
+            (first[at : at + size] for at in range(len(first) - size + 1) if first[at : at + size] in pieces), None
+        )
         if part is None:
             high = size - 1
         else:

@@ -31,9 +31,8 @@ END = 200
 """The same at its end, for what is said behind an answer; never in its first sentence."""
 _DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
 _LETTER = r"[\p{L}\p{M}\p{N}]"
-_SAME = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "İ": "i", "ı": "i", "ـ": "", "أ": "ا", "إ": "ا", "آ": "ا",
-                       "ى": "ي", "，": ",", "：": ":", "！": "!", "،": ",", "“": '"', "”": '"'})  # fmt: skip
-_WITHOUT_MARKS = ("Arab", "Grek")
+_SAME = str.maketrans("’‘ʼ`İıأإآى，：！،“”", "''''iiاااي,:!,\"\"", "ـ")
+"""Kinds of apostrophes, commas and quotation marks; dots of i; forms of Arabic letters, of which writers keep few."""
 _SENTENCE_END = regex.compile(r"(?<=[.!?:؟।])\s+|(?<=[。！？：])|\n+")
 _LEADING = regex.compile(r"^[^\p{L}\p{N}]+")
 
@@ -113,7 +112,8 @@ def find_phrases(sample: AnsweredSample) -> Phrases:
 
 def _behind_first_sentence(text: str) -> str:
     """Return all but the first sentence or line: what closes an answer is not the answer itself."""
-    return [*_SENTENCE_END.split(text.strip(), maxsplit=1), ""][1]
+    end = _SENTENCE_END.search(text.strip())
+    return "" if end is None else text.strip()[end.end() :]
 
 
 def fold_phrase(text: str) -> str:
@@ -134,7 +134,9 @@ def fold_phrase(text: str) -> str:
 def phrase_patterns() -> Mapping[tuple[str, str], "regex.Pattern[str]"]:
     """Return what finds the phrases of a language and a key; DataError where the table is not as it must be."""
     return {
-        (language, key): _compile(phrases) for language, table in read_phrases().items() for key, phrases in table.items()
+        (language, key): _compile(phrases)
+        for language, table in read_phrases().items()
+        for key, phrases in table.items()
     }
 
 

@@ -18,7 +18,7 @@ from ...files.json_file import CHANGED, type_name
 from ...identity import Json
 from ...records import Finish, RunRecord
 from ...thinking import KNOWN_MARKERS, ThinkingMarkers, split_thinking
-from .prompts import GivenTexts, PromptReader
+from .prompts import NOTHING, GivenTexts, PromptReader
 
 ABSENT = "they are written when a run ends; run the same `xlingual eval` again"
 
@@ -50,7 +50,7 @@ class AnsweredSample:
     """Without the thinking."""
     thinking: str | None = None
     targets: tuple[str, ...] = ()
-    given: GivenTexts = GivenTexts()
+    given: GivenTexts = NOTHING
     cut: bool | None = None
     """Whether the answer ended at the limit of tokens; None where the backend does not say."""
 

@@ -115,7 +115,7 @@ def is_prose(text: str) -> bool:
     scripts = count_scripts(text)
     if next(iter(scripts)) not in _CASED:
         return True
-    words = [word for word in re.split(r"[^\w'’]+", text) if word and script_of(word[0]) is not None]
+    words: list[str] = [word for word in re.split(r"[^\w'’]+", text) if word and script_of(word[0]) is not None]
     return sum(word[0].islower() for word in words) >= max(_LOWER_WORDS, len(words) / 2)
 
 

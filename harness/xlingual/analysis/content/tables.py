@@ -34,7 +34,9 @@ def analysis_notes(analysis: ContentAnalysis) -> list[str]:
     hidden = sum(each.found.p > SHOWN_P for each in analysis.differences)
     if analysis.differences:
         shown = "differences are of the model minus the baseline; p (Holm) is corrected for all of this analysis"
-        notes.append(f"{shown}, {len(analysis.differences)} comparisons, of which {hidden} with p > {SHOWN_P:g} are not shown")
+        notes.append(
+            f"{shown}, {len(analysis.differences)} comparisons, of which {hidden} with p > {SHOWN_P:g} are not shown"
+        )
     skipped: dict[str, list[str]] = {}
     for each in analysis.not_compared:
         what = f"{each.task} {each.model}" + (f" {each.measure}" if each.measure else "")
@@ -50,14 +52,24 @@ def measure_table() -> TextTable:
 
 
 def _counts(records: Sequence[ContentRecord]) -> TextTable:
-    rows = []
-    for each in records:
-        counts = each.counts
-        numbers = (counts.answered, counts.failed, counts.missing, counts.unfinished)
-        limit = f" ({each.limit})" if each.limit else ""
-        rows.append((each.task + limit, _name(each.model), *map(str, numbers)))
-    header = ("task", "model", "answered", "failed", "not asked", "unfinished thinking")
-    return TextTable(title="Answers", header=header, rows=tuple(rows))
+    """Return what became of the questions; what happened to none of them has no column, but for failures."""
+    columns = {
+        "answered": [each.counts.answered for each in records],
+        "failed": [each.counts.failed for each in records],
+        "unfinished thinking": [each.counts.unfinished for each in records],
+        "not asked": [each.counts.missing for each in records],
+        "choices": [each.counts.choices for each in records],
+    }
+    shown = [name for name, counts in columns.items() if name in ("answered", "failed") or any(counts)]
+    rows = [
+        (
+            each.task + (f" ({each.limit})" if each.limit else ""),
+            _name(each.model),
+            *(str(columns[name][place]) for name in shown),
+        )
+        for place, each in enumerate(records)
+    ]
+    return TextTable(title="Answers", header=("task", "model", *shown), rows=tuple(rows))
 
 
 def _measures(task: str, records: Sequence[ContentRecord]) -> TextTable:
@@ -104,7 +116,9 @@ def _differences(task: str, differences: Sequence[ContentDifference]) -> TextTab
 def _show_difference(each: ContentDifference) -> str:
     digits = 2 if MEASURES_BY_NAME[each.measure].geometric else 1
     found = each.found
-    interval = "" if found.low is None or found.high is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    interval = (
+        "" if found.low is None or found.high is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    )
     return f"{found.difference:+.{digits}f}{interval}"
 
 
@@ -177,10 +191,10 @@ def _reasons(records: Sequence[ContentRecord]) -> list[str]:
 
 def _without_counts(reason: str) -> str:
     """Return a reason that does not say how many were judged, so that runs share it."""
-    judged, colon, why = reason.partition(": ")
+    _, colon, why = reason.partition(": ")
     if reason.startswith("only ") and colon:
         return f"fewer than {FEWEST_JUDGED} answers could be judged: {why}"
-    return reason if not judged.startswith("no answer could") else reason
+    return reason
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,20 +1,31 @@
 """`xlingual analyze content`: what is in the stored answers of runs."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ...analysis.content import MOST_EXAMPLES, ContentAnalysis, analyse_runs, analysis_notes, analysis_tables
+from ...analysis.content import (
+    MOST_EXAMPLES,
+    ContentAnalysis,
+    ContentRecord,
+    analyse_runs,
+    analysis_notes,
+    analysis_tables,
+)
+from ...board.escape import show_hidden
 from ...errors import UsageError
 from ...files import pretty_json, write_atomically
 from ...serial import to_json
 from .. import printable
-from ..display import show_table
+from ..display import settle, show_table
 from ..options import json_option, takes
 
 MANY_EXAMPLES = 1000
+DETAIL = 40
+"""Characters of what is to be seen in an example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +64,35 @@ def run_content(words: ContentCommand) -> int:
 
 
 def _show(analysis: ContentAnalysis) -> None:
-    for table in analysis_tables(analysis):
+    on_terminal = sys.stdout.isatty()
+    for table in analysis_tables(analysis, examples=not on_terminal):
         show_table(table.title, table.header, table.rows)
     click.echo("")
+    for record in analysis.records if on_terminal else ():
+        _list_examples(record)
     for note in analysis_notes(analysis):
         click.echo(printable(f"note: {note}"))
+
+
+def _list_examples(record: ContentRecord) -> None:
+    """Print examples on two lines each: in a table a terminal would turn around the folded lines of Arabic ones."""
+    if record.examples:
+        click.echo(f"{show_hidden(record.task)}, {show_hidden(record.model)}: examples")
+    for each in record.examples:
+        detail = settle(show_hidden(each.detail, DETAIL))
+        click.echo(f"  {each.measure}  {settle(show_hidden(each.id))}  {detail}")
+        click.echo(f"    {settle(_fit(show_hidden(each.excerpt), shutil.get_terminal_size().columns - 5))}")
+    if record.examples:
+        click.echo("")
+
+
+def _fit(text: str, room: int) -> str:
+    """Return as much of `text` as `room` columns of a terminal hold."""
+    from rich.cells import cell_len  # noqa: PLC0415 (only a terminal needs rich)
+
+    while cell_len(text) > room:
+        text = f"{text.removesuffix('…')[:-1]}…"
+    return text
 
 
 def _notice(where: str) -> None:
@@ -89,8 +124,8 @@ COMMAND = click.Command(
         json_option(),
     ],
     callback=takes(ContentCommand, run_content),
-    help="Say what is in the stored answers of runs (default: runs), by task and language: answers in another language, "
-    "code-switching, loops, copies of source and passage, refusals, places in the passage, the language of the "
-    "thinking; with intervals, and tests between models. No model and no data are needed.",
+    help="Say what is in the stored answers of runs (default: runs), by task and language: answers in another "
+    "language, code-switching, loops, copies of source and passage, refusals, places in the passage, the language of "
+    "the thinking; with intervals, and tests between models. No model and no data are needed.",
     epilog="Example: xlingual analyze content runs/SmolLM2-135M-Instruct-afbd81ac runs/x-llama-zh-mini-48806dbe",
 )
