@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...languages import LANGUAGES
+from ...metrics.false_alarms import FALSE_ALARMS
 from ...metrics.off_target import CERTAINTY_NEEDED, identify_language
 from ...text import for_scoring
 from .scripts import count_scripts, script_of, scripts_of_language, share_of, weigh
@@ -23,6 +24,9 @@ LETTERS_OF_SPAN = 20
 """The same of a span, with a surer label."""
 CERTAINTY_OF_SPAN = 0.8
 """Probability of the best label of a span that is called foreign; half is enough for the language asked for."""
+MOST_FALSE_ALARMS_OF_SPAN = 0.3
+"""Per cent of correct sentences that the identifier calls another language, above which a span in the same script is
+foreign only where it is English: Assamese is taken for Bengali, Azerbaijani for Turkish."""
 LETTERS_OF_PROSE = 30
 """Of a part in another script that is a span of its own."""
 _LOWER_WORDS = 3
@@ -132,6 +136,7 @@ def _judge(text: str, language: str, own: frozenset[str] | None) -> LanguageSpan
     if found == same_language(language):
         return LanguageSpan(text=text, language=found, foreign=False)
     if (found := _identify(text, CERTAINTY_OF_SPAN)) is not None:
-        return LanguageSpan(text=text, language=found, foreign=True)
+        mistaken = FALSE_ALARMS.get(language, 0.0) > MOST_FALSE_ALARMS_OF_SPAN and found != "en"
+        return LanguageSpan(text=text, language=found, foreign=None if mistaken else True)
     tells = share >= _MOSTLY and not own & _OF_MANY
     return LanguageSpan(text=text, language=None, foreign=False if tells else None)
