@@ -94,7 +94,8 @@ def longest_common_part(first: str, second: str) -> str:
 
 
 def _overlap(answer: str, given: str | None) -> Overlap | None:
-    if given is None or not answer:
+    """Return what both have in common; None without a given text, and for an answer of signs alone."""
+    if given is None or not any(map(str.isalnum, answer)):
         return None
     other = fold(given)
     ours, theirs = _pieces(answer), _pieces(other)

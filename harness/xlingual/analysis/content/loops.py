@@ -21,6 +21,10 @@ TIMES = 4
 """Of a unit in a row."""
 LETTERS = 24
 """Of all its repetitions together, in letters of an alphabet."""
+LETTERS_OF_UNIT = 10
+"""Of a unit between numbers: "3 million, 4 million, 5 million, 6 million" is no loop."""
+MANY_TIMES = 8
+"""From which on any unit will do."""
 LONGEST_UNIT = 400
 """Characters."""
 READ = 4000
@@ -55,8 +59,10 @@ class Loop:
 
 def find_loop(sample: AnsweredSample) -> Loop:
     """Return how an answer repeats itself."""
-    text = _letters_alone(sample.answer)[-READ:]
-    unit, times = _repeated_unit(text)
+    text = _plain(sample.answer, "LMN")[-READ:]
+    unit, times = _repeated_unit(text, 0.0)
+    if not unit:
+        unit, times = _repeated_unit(_plain(sample.answer, "LM")[-READ:], LETTERS_OF_UNIT)
     repeated = _repeated_share(text)
     kind = LoopKind.UNIT if unit else None
     if kind is None and repeated is not None and repeated >= REPEATED:
@@ -64,15 +70,18 @@ def find_loop(sample: AnsweredSample) -> Loop:
     return Loop(kind=kind, unit=unit, times=times, repeated=repeated)
 
 
-def _letters_alone(text: str) -> str:
-    """Return letters and their marks with single spaces: numbers of a list and its bullets hide no repetition."""
+def _plain(text: str, categories: str) -> str:
+    """Return what is of Unicode's `categories`, with single spaces: signs hide no repetition, nor do list numbers."""
     folded = for_scoring(text).casefold()
-    kept = (char if unicodedata.category(char)[0] in "LM" else " " for char in folded)
+    kept = (char if unicodedata.category(char)[0] in categories else " " for char in folded)
     return " ".join("".join(kept).split())
 
 
-def _repeated_unit(text: str) -> tuple[str, float]:
-    """Return the unit that fills most of the text in a row, and how often; "" and 0 where none is repeated enough."""
+def _repeated_unit(text: str, least: float) -> tuple[str, float]:
+    """Return the unit that fills most of the text in a row, and how often; "" and 0 where none is repeated enough.
+
+    `least` are the letters of a unit that is repeated fewer than MANY_TIMES.
+    """
     padded = f" {text} "
     codes = np.array([ord(char) for char in padded], dtype=np.uint32)
     best, unit, times = 0, "", 0.0
@@ -85,7 +94,8 @@ def _repeated_unit(text: str) -> tuple[str, float]:
         length = int(runs[place]) + period
         if length >= TIMES * period and length > best:
             begin = int(edges[place]) + 1
-            if weigh(padded[begin : begin + length]) >= LETTERS:
+            enough = length >= MANY_TIMES * period or weigh(padded[begin : begin + period]) >= least
+            if enough and weigh(padded[begin : begin + length]) >= LETTERS:
                 best, unit, times = length, padded[begin : begin + period], length / period
     return _from_a_word(unit), times
 
