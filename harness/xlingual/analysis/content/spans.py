@@ -81,7 +81,7 @@ def split_spans(text: str, language: str) -> list[LanguageSpan]:
     own = scripts_of_language(language)
     text = _ADDRESS.sub(" ", for_scoring(text))
     parts = [part for sentence in _SENTENCE_END.split(text) for part in _split_scripts(sentence, own)]
-    return [_judge(part, language, own) for part in parts if part.strip()]
+    return [_judge(part, language, own) for part in parts if weigh(part)]
 
 
 def _split_scripts(sentence: str, own: frozenset[str] | None) -> Iterator[str]:
