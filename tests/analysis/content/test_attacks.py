@@ -9,6 +9,7 @@ from xlingual.analysis.content.passage_position import chance_of_thirds, find_po
 from xlingual.analysis.content.phrases import find_phrases
 from xlingual.analysis.content.scripts import find_scripts, script_of
 from xlingual.analysis.content.spans import split_spans
+from xlingual.wording import QUESTION_WORDS
 
 from .labelled_table import LANGUAGES, given, make_sample, sentences
 
@@ -41,6 +42,7 @@ def test_loops_of_other_shapes() -> None:
     assert find_loop(make_sample(frame)).kind is LoopKind.PIECES
     late = " ".join(sentences("en", "plain")) + " and then" + " it goes on" * 12
     assert find_loop(make_sample(late)).kind is LoopKind.UNIT, "after a good beginning"
+    assert find_loop(make_sample("油烧！" + "！" * 30)).unit == "！"
     long = "word " * 100_000
     assert find_loop(make_sample(long)).kind is LoopKind.UNIT
 
@@ -142,3 +144,13 @@ def test_a_place_in_two_thirds_is_no_place() -> None:
     assert find_position(make_sample("Warsaw", given=given(passage=passage), targets=("Nobody",))).answer is None
     assert find_position(make_sample("Nobody", given=given(passage=passage))).answer is not None
     assert find_position(make_sample("Nobody")).answer is None
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_instruction_instead_of_an_answer(code: str) -> None:
+    instruction = QUESTION_WORDS[code].instruction
+    asked = given(instruction=instruction)
+    assert find_copying(make_sample(f"{instruction}: 1894", given=asked)).copies_instruction is True
+    assert [find_copying(make_sample(each, given=asked)).copies_instruction for each in sentences(code, "plain")] == [
+        False
+    ] * 12

@@ -6,6 +6,7 @@
 A refrain of three, or a word said twice, is no loop: at least four times in a row, over 24 letters or more.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ PIECE = 12
 REPEATED = 0.5
 """Share of all pieces that must be repetitions of earlier ones, in a text of LETTERS_OF_PIECES letters or more."""
 LETTERS_OF_PIECES = 160
+_SIGNS = re.compile(rf"([^\w\s\-=*.·~#|─…])\1{{{LETTERS - 1},}}")
+"""One sign again and again, "！！！！"; but for those that rules and dotted lines are made of."""
 
 
 class LoopKind(StrEnum):
@@ -64,6 +67,8 @@ def find_loop(sample: AnsweredSample) -> Loop:
     if not unit:
         unit, times = _repeated_unit(_plain(sample.answer, "LM")[-READ:], LETTERS_OF_UNIT)
     repeated = _repeated_share(text)
+    if not unit and (signs := _SIGNS.search(for_scoring(sample.answer))) is not None:
+        unit, times = signs[1], float(len(signs[0]))
     kind = LoopKind.UNIT if unit else None
     if kind is None and repeated is not None and repeated >= REPEATED:
         kind = LoopKind.PIECES
