@@ -43,6 +43,10 @@ def test_loops_of_other_shapes() -> None:
     late = " ".join(sentences("en", "plain")) + " and then" + " it goes on" * 12
     assert find_loop(make_sample(late)).kind is LoopKind.UNIT, "after a good beginning"
     assert find_loop(make_sample("油烧！" + "！" * 30)).unit == "！"
+    going_on = "Then the old bakery sells bread, the old bakery sells bread, the old bakery sells bread, the ol"
+    assert find_loop(make_sample(going_on)).kind is None
+    assert find_loop(make_sample(going_on, cut=True)).kind is LoopKind.UNIT, "the limit of tokens has ended it"
+    assert find_loop(make_sample(f"{going_on} What then?", cut=True)).kind is None
     long = "word " * 100_000
     assert find_loop(make_sample(long)).kind is LoopKind.UNIT
 

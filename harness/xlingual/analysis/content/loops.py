@@ -9,6 +9,7 @@ A refrain of three, or a word said twice, is no loop: at least four times in a r
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,10 @@ TIMES = 4
 """Of a unit in a row."""
 LETTERS = 24
 """Of all its repetitions together, in letters of an alphabet."""
+TIMES_AT_END = 3
+"""Of a unit at the end of an answer that the limit of tokens cut off: it would have gone on."""
+LETTERS_AT_END = 36
+"""Of all its repetitions together."""
 LETTERS_OF_UNIT = 10
 """Of a unit between numbers: "3 million, 4 million, 5 million, 6 million" is no loop."""
 MANY_TIMES = 8
@@ -66,6 +71,8 @@ def find_loop(sample: AnsweredSample) -> Loop:
     unit, times = _repeated_unit(text, 0.0)
     if not unit:
         unit, times = _repeated_unit(_plain(sample.answer, "LM")[-READ:], LETTERS_OF_UNIT)
+    if not unit and sample.cut:
+        unit, times = _unit_at_the_end(text)
     repeated = _repeated_share(text)
     if not unit and (signs := _SIGNS.search(for_scoring(sample.answer))) is not None:
         unit, times = signs[1], float(len(signs[0]))
@@ -88,21 +95,37 @@ def _repeated_unit(text: str, least: float) -> tuple[str, float]:
     `least` are the letters of a unit that is repeated fewer than MANY_TIMES.
     """
     padded = f" {text} "
-    codes = np.array([ord(char) for char in padded], dtype=np.uint32)
     best, unit, times = 0, "", 0.0
-    for period in range(1, min(LONGEST_UNIT, len(codes) // TIMES) + 1):
-        equal = codes[period:] == codes[:-period]
-        breaks = np.flatnonzero(~equal)
-        edges = np.concatenate(([-1], breaks, [len(equal)]))
-        runs = np.diff(edges) - 1
-        place = int(runs.argmax())
-        length = int(runs[place]) + period
-        if length >= TIMES * period and length > best:
-            begin = int(edges[place]) + 1
-            enough = length >= MANY_TIMES * period or weigh(padded[begin : begin + period]) >= least
-            if enough and weigh(padded[begin : begin + length]) >= LETTERS:
-                best, unit, times = length, padded[begin : begin + period], length / period
+    for period, begin, length in _periodic_runs(padded, TIMES, at_end=False):
+        enough = length >= MANY_TIMES * period or weigh(padded[begin : begin + period]) >= least
+        if length > best and enough and weigh(padded[begin : begin + length]) >= LETTERS:
+            best, unit, times = length, padded[begin : begin + period], length / period
     return _from_a_word(unit), times
+
+
+def _unit_at_the_end(text: str) -> tuple[str, float]:
+    """Return the unit that a text which was cut off was repeating, and how often; "" and 0 for none."""
+    padded = f" {text}"
+    for period, begin, length in _periodic_runs(padded, TIMES_AT_END, at_end=True):
+        if weigh(padded[begin : begin + length]) >= LETTERS_AT_END:
+            return _from_a_word(padded[begin : begin + period]), length / period
+    return "", 0.0
+
+
+def _periodic_runs(text: str, times: int, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield period, beginning and length of parts that repeat a unit in a row: the longest of each period, or the last.
+
+    Only those of at least so many `times` the period.
+    """
+    codes = np.array([ord(char) for char in text], dtype=np.uint32)
+    for period in range(1, min(LONGEST_UNIT, len(codes) // times) + 1):
+        breaks = np.flatnonzero(codes[period:] != codes[:-period])
+        edges = np.concatenate(([-1], breaks, [len(codes) - period]))
+        runs = np.diff(edges) - 1
+        place = len(runs) - 1 if at_end else int(runs.argmax())
+        length = int(runs[place]) + period
+        if length >= times * period:
+            yield period, int(edges[place]) + 1, length
 
 
 def _from_a_word(unit: str) -> str:
