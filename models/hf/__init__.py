@@ -44,13 +44,14 @@ from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
-from .packed.verification import longest_text, verify
+from .packed.verification import takes_length, try_packed
 from .paged.continuous_batching import generate_paged
 from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
+from .static.verification import batch_problem
 from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
@@ -75,6 +76,8 @@ class HfModel:
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """By engine."""
     note: Callable[[str], None] = field(default=ignore_note, init=False)
+    batches_tried: bool = field(default=False, init=False)
+    """Whether static batches had their trial."""
     noted: set[str] = field(default_factory=set, init=False)
     """Notes that are not repeated."""
 
@@ -148,7 +151,7 @@ class HfModel:
             return
         for engine, chosen in self._by_engine(prompts).items():
             if chosen:
-                limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
+                limit = self._static_limit(len(chosen)) if engine == "static" else self._limit(engine, MAX_RUNNING)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
@@ -185,7 +188,7 @@ class HfModel:
         if packed:
             yield from score_packed(self._load(), packed)
         if padded:
-            yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
+            yield from score_padded(self._load(), padded, self._static_limit(len(padded)))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""
@@ -239,17 +242,15 @@ class HfModel:
         Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
         on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
-        verified = verify(self._load(), min(lengths))
-        if verified is None:
-            self._note_once("the packed engine does not compute what this model does: static batches answer instead")
+        loaded = self.loaded = try_packed(self._load())
+        if not loaded.verified:
+            self._note_once(f"static batches answer, not the packed engine: {loaded.refusal}")
             return [], list(items)
-        self.loaded = verified
-        fits = {length: verify(verified, length) is not None for length in set(lengths)}
-        packed = [item for item, length in zip(items, lengths, strict=True) if fits[length]]
-        if len(packed) < len(items):
-            longest = longest_text(verified.model.config)
-            self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
-        return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+        fits = [takes_length(loaded, length) for length in lengths]
+        if not all(fits):
+            self._note_once(f"static batches answer what is over {loaded.longest} tokens, the packed engine the rest")
+        packed = [item for item, fit in zip(items, fits, strict=True) if fit]
+        return packed, [item for item, fit in zip(items, fits, strict=True) if not fit]
 
     def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
         """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""
@@ -265,6 +266,16 @@ class HfModel:
         if message not in self.noted:
             self.noted.add(message)
             self.note(message)
+
+    def _static_limit(self, prompts: int) -> RowLimit:
+        """Return the rows of a static batch: one, where the rows of a batch are not answered as each is by itself."""
+        limit = self._limit("static", STATIC_BATCH_SIZE)
+        if min(limit.rows, prompts) > 1 and not self.batches_tried:
+            self.batches_tried = True
+            if (problem := batch_problem(self._load())) is not None:
+                limit.rows = 1
+                self._note_once(f"prompts are answered one by one: {problem}")
+        return limit
 
     def _limit(self, engine: str, rows: int) -> RowLimit:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))

@@ -14,7 +14,7 @@ from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
 from ..encoder_decoder.description import EncoderDecoder
-from ..packed.verification import longest_text
+from ..packed.support import longest_packed_text
 from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
@@ -28,7 +28,7 @@ from .tokenizer_files import load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Goes up when an engine adds up in another order: in half precision that can change answers."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
@@ -202,20 +202,21 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
     In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
     prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
 
-    - packed, and static batches for texts beyond a sliding window, whose length is then part of the fingerprint;
+    - packed, and static batches for texts beyond the longest that the configuration allows there (longrope), whose
+      length is then part of the fingerprint;
     - static, also by default, where the packed engine does not compute what the configuration says;
     - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
       their length, which is then part of the fingerprint.
 
-    What shows only once the model is loaded is noted while it answers: the packed engine's scores are not the model's,
-    or it has parts beside its language model (Gemma3ForConditionalGeneration). Static batches then always answer under
-    a fingerprint that says packed.
+    What shows only once the model is loaded is noted while it answers, and recorded: its layers compute attention by
+    themselves (BLOOM), or the packed engine's scores are not the model's. Static batches then always answer under a
+    fingerprint that says packed.
     """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
-    engine, limit = options.engine or "packed", longest_text(_text_config(config))
+    engine, limit = options.engine or "packed", longest_packed_text(config)
     if engine == "paged" and (short := longest_short_text(config)) is not None:
         limit = short
     if engine == "packed" and limit == 0:
