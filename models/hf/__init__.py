@@ -13,6 +13,7 @@
     sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
     thinking_budget    thinking that is ended after so many tokens, then the answer
+    diagnosis      which engine answers, and why: for the record of a run, and for `xlingual doctor`
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
@@ -20,7 +21,7 @@
 An engine is how a local model generates: packed, static or paged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .diagnosis import diagnose, engine_words, recorded
 from .encoder_decoder.generation import generate_answers
 from .encoder_decoder.likelihood import score_choices
 from .limits import RowLimit, ignore_note, release_memory
@@ -78,6 +80,10 @@ class HfModel:
     note: Callable[[str], None] = field(default=ignore_note, init=False)
     batches_tried: bool = field(default=False, init=False)
     """Whether static batches had their trial."""
+    batch_problem: str | None = field(default=None, init=False)
+    """Why a static batch holds one prompt, as the trial found."""
+    said: str | None = field(default=None, init=False)
+    """Which engine answered, once the weights are freed."""
     noted: set[str] = field(default_factory=set, init=False)
     """Notes that are not repeated."""
 
@@ -87,8 +93,9 @@ class HfModel:
 
     @property
     def spec(self) -> ModelSpec:
-        """Which model."""
-        return self.description.spec
+        """Which model; its details say which engine answers, and why."""
+        spec = self.description.spec
+        return replace(spec, details=recorded(spec.details, self.said or self._engine_words()))
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: memory was short, or another engine answers."""
@@ -221,16 +228,29 @@ class HfModel:
         """Return the folder of the tokenizer's files."""
         return self.description.checkpoint.folder
 
+    def diagnose(self, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+        """Return how the model computes, by names, and why not the fast way; from its weights, or without them."""
+        loaded = None
+        if weights:
+            loaded = self._load() if self.description.encoder_decoder is not None else try_packed(self._load())
+            self.loaded = loaded
+        return diagnose(self.description, self.options, loaded)
+
     def close(self) -> None:
         """Free the weights and the token cache."""
         self.tokens.clear()
         if self.loaded is not None:
+            self.said = self._engine_words()
             release_model(self.loaded.model)
             self.loaded = None
             release_memory()
 
+    def _engine_words(self) -> str:
+        return engine_words(self.description, self.options, self.loaded, self.batch_problem)
+
     def _load(self) -> LoadedModel:
         if self.loaded is None:
+            self.said = None
             known = self.spec.thinking
             markers = KNOWN_MARKERS if known is None else (known,)
             self.loaded = replace(load(self.description, self.options), markers=markers)
@@ -272,9 +292,11 @@ class HfModel:
         limit = self._limit("static", STATIC_BATCH_SIZE)
         if min(limit.rows, prompts) > 1 and not self.batches_tried:
             self.batches_tried = True
-            if (problem := batch_problem(self._load())) is not None:
-                limit.rows = 1
-                self._note_once(f"prompts are answered one by one: {problem}")
+            self.batch_problem = batch_problem(self._load())
+            if self.batch_problem is not None:
+                self._note_once(f"prompts are answered one by one: {self.batch_problem}")
+        if self.batch_problem is not None:
+            limit.rows = 1
         return limit
 
     def _limit(self, engine: str, rows: int) -> RowLimit:

@@ -14,7 +14,7 @@ from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
 from ..encoder_decoder.description import EncoderDecoder
-from ..packed.support import longest_packed_text
+from ..packed.support import longest_packed_text, packed_problem
 from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
@@ -67,6 +67,12 @@ class Description:
     """Tokens that the model's own configuration bars, as `GenerationConfig` takes them."""
     encoder_decoder: EncoderDecoder | None = None
     """What an encoder-decoder says an answer after; None for a decoder."""
+    config: object = None
+    """transformers' configuration."""
+    packed_problem: str | None = None
+    """Why the packed engine takes no text of the model, as far as its configuration tells."""
+    longest_packed: int | None = None
+    """Most tokens of a text that it takes, as far as the configuration tells; None: any number."""
     quantized: bool = False
     """Whether the weights are quantized; then they are placed while they are loaded, and not moved."""
     notes: tuple[str, ...] = ()
@@ -133,6 +139,9 @@ def describe(name: str, options: ModelOptions) -> Description:
         trusted=trusted,
         learnt_end=asking.learnt_end if spec.template == "chat" else None,
         constraints=asking.constraints,
+        config=config,
+        packed_problem=packed_problem(config),
+        longest_packed=longest_packed_text(config),
         encoder_decoder=asking.encoder_decoder,
         quantized=quantized is not None,
         notes=() if difference is None else (difference,),

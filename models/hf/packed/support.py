@@ -61,3 +61,8 @@ def first_scaled_position(config: object) -> int | None:
     config = text_config(config)
     floor = getattr(config, "floor_scale", None)
     return int(floor) - 1 if floor and getattr(config, "attn_temperature_tuning", False) else None
+
+
+def layers_of(config: object) -> int:
+    """Return the number of layers of the language model."""
+    return int(getattr(text_config(config), "num_hidden_layers", 0))

@@ -31,7 +31,7 @@ from .fused_llama import FusedLlama, fuse_llama
 from .kv_cache import new_prefix_kv
 from .prefix_tree import MIN_SHARED_TOKENS, build_prefix_tree
 from .running_batch import new_batch
-from .support import WINDOW_FIELDS, longest_packed_text, packed_problem, sliding_windows
+from .support import WINDOW_FIELDS, layers_of, longest_packed_text, packed_problem, sliding_windows
 from .weight_changes import WeightChanges
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def try_packed(loaded: LoadedModel) -> LoadedModel:
     calls = attempt(partial(observe_attention, loaded.model, loaded.device))
     if isinstance(calls, Failure):
         return replace(loaded, refusal=_words(calls))
-    if (problem := calls_problem(calls, text_layers(config))) is not None:
+    if (problem := calls_problem(calls, layers_of(config))) is not None:
         return replace(loaded, refusal=problem)
     loaded = replace(loaded, calls=calls, longest=longest_packed_text(config))
     windows = {**sliding_windows(config), **{str(each): each for each in _windows(calls)}}
@@ -103,11 +103,6 @@ def try_packed(loaded: LoadedModel) -> LoadedModel:
         loaded = replace(loaded, longest=min(loaded.longest or min(windows.values()), *windows.values()))
     found = attempt(partial(_try_forwards, loaded))
     return replace(loaded, refusal=_words(found)) if isinstance(found, Failure) else found
-
-
-def text_layers(config: object) -> int:
-    """Return the number of layers of the language model."""
-    return int(getattr(text_config(config), "num_hidden_layers", 0))
 
 
 def _words(failure: Failure) -> str:
