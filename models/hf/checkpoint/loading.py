@@ -81,6 +81,5 @@ def auto_class(config: object) -> "type[AutoModelForCausalLM]":
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     )
 
-    reads_images = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    chosen = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
-    return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else chosen
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return cast("type[AutoModelForCausalLM]", AutoModelForCausalLM if known else AutoModelForImageTextToText)
