@@ -308,3 +308,26 @@ def check_packed(architecture: Architecture) -> None:
     taken = [each for each in asked if ready.verified and verification.takes_length(ready, len(each) + NEW)]
     assert bool(taken) == (architecture.reason is None)
     assert answer(scheduler, scheduler.generate_packed, ready, taken, 6) == {each: expected[each] for each in taken}
+
+
+def coverage_table() -> str:
+    """Return the table of docs/engine.md: architectures by the engine that answers, and why."""
+    groups = {
+        "attention to all that comes before": dense(),
+        "sliding windows, capped scores, sinks and latent attention (MLA) are computed": windowed(),
+        "experts, and the language models of multimodal ones, are transformers' own modules": experts_and_wrappers(),
+        "": static(),
+    }
+    names: dict[tuple[str, str], list[str]] = {}
+    for why, group in groups.items():
+        for each in group:
+            row = ("static", each.reason) if each.reason else ("packed", why)
+            if each.longest is not None:
+                row = ("packed, then static", "from some length on, a token depends on the longest text of a pass")
+            names.setdefault(row, []).append(each.name)
+    rows = [f"| {', '.join(found)} | {engine} | {why} |" for (engine, why), found in names.items()]
+    return "\n".join(["| architectures | engine | why |", "| --- | --- | --- |", *sorted(rows, key=_rank)])
+
+
+def _rank(row: str) -> int:
+    return ["packed", "packed, then static", "static"].index(row.split(" | ")[1])

@@ -19,6 +19,9 @@ DEPENDS = "its scores depend on the other rows of a batch"
 ALONE = f"one prompt at a time: {DEPENDS}"
 NOTE = f"static batches answer, not the packed engine: {BY_ITSELF}"
 SLIDING = f"a sliding window of {WINDOW} tokens in"
+LONG = "packed; static batches for texts over 64 tokens"
+SIZES = "static batches: its layers have heads of different numbers or sizes"
+CONV = "static batches: it has layers of the type conv"
 ENGINES: list[tuple[str, str, str, str]] = [
     # architecture, engine by its configuration, engine by its weights, part of what is said of its attention
     ("Llama", "packed", "packed, by a fused forward pass", "4 layers, 4 heads over 2 of size 16"),
@@ -26,11 +29,11 @@ ENGINES: list[tuple[str, str, str, str]] = [
     ("Gemma 2", "packed", "packed", f"{SLIDING} 2 layers; scores capped at 2"),
     ("gpt-oss", "packed", "packed", f"{SLIDING} 2 layers; attention sinks"),
     ("MiniCPM 3", "packed", "packed", "4 layers, 4 heads of size 24, of values 12"),
-    ("Phi-3 (longrope)", *["packed; static batches for texts over 64 tokens"] * 2, "4 layers"),
-    ("Gemma 4", *["static batches: its layers have heads of different numbers or sizes"] * 2, ""),
-    ("BLOOM", *[f"static batches: {BY_ITSELF}"] * 2, ""),
+    ("Phi-3 (longrope)", LONG, LONG, "4 layers"),
+    ("Gemma 4", SIZES, SIZES, ""),
+    ("BLOOM", f"static batches: {BY_ITSELF}", f"static batches: {BY_ITSELF}", ""),
     ("RWKV", f"static batches: {BY_ITSELF}", f"static batches: {BY_ITSELF}; {ALONE}", ""),
-    ("LFM2", *["static batches: it has layers of the type conv"] * 2, ""),
+    ("LFM2", CONV, CONV, ""),
 ]
 
 
