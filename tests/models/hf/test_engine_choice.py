@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, MistralConfig, Phi3Config, Phi3ForCausalLM
+from transformers import (
+    AutoTokenizer,
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MistralConfig,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
 
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Request, Response
@@ -165,3 +176,39 @@ def test_the_fingerprint_tells_which_engine_answers(limited: Path, refused: Path
     config = Phi3Config(**SIZE, original_max_position_embeddings=ORIGINAL, rope_parameters=LONGROPE)
     assert arithmetic("bfloat16", ModelOptions(), config) == {**unlimited, "static_beyond": ORIGINAL}
     assert arithmetic("bfloat16", ModelOptions(engine="static"), config) == {**unlimited, "engine": "static"}
+
+
+def gemma_3(*, with_images: bool) -> Any:  # noqa: ANN401 - of transformers
+    """Return a Gemma 3 whose sliding layers see 32 tokens, alone or within the model that reads images as well."""
+    torch.manual_seed(5)
+    size = {**SIZE, "head_dim": 8, "sliding_window": 32, "layer_types": ["sliding_attention", "full_attention"]}
+    if not with_images:
+        return Gemma3ForCausalLM(Gemma3TextConfig(**size))
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Gemma3ForConditionalGeneration(
+        Gemma3Config(text_config=size, vision_config=vision, mm_tokens_per_image=4, pad_token_id=0)
+    )
+
+
+@pytest.mark.parametrize("with_images", [False, True], ids=["text", "images"])
+@pytest.mark.parametrize("scored", [False, True], ids=["generated", "scored"])
+def test_an_answer_beyond_the_window_of_gemma_3_is_packed(
+    tiny_llama: Path,
+    tmp_path: Path,
+    text_request: MakeRequest,
+    used: dict[str, list[str]],
+    scored: bool,
+    with_images: bool,
+) -> None:
+    """Also where the prompt has three tokens and the answer 60: no part of the configuration bars it."""
+    folder = save(gemma_3(with_images=with_images), tiny_llama, tmp_path / "gemma")
+    requests = asked(text_request, ["fox", *SHORT, LONG], scored=scored)
+    if not scored:
+        requests = [replace(each, max_new_tokens=60) for each in requests]
+    found, notes = answer(opened(folder), requests)
+    assert (sorted(used["packed"]), used["static"], notes) == (sorted(["fox", *SHORT, LONG]), [], [])
+    expected, _ = answer(opened(folder, engine="static"), requests)
+    for key, response in found.items():
+        assert (response.text, response.failure) == (expected[key].text, None)
+        values = [each.logarithm for each in expected[key].likelihoods or ()]
+        assert [each.logarithm for each in response.likelihoods or ()] == pytest.approx(values, abs=1e-4)
