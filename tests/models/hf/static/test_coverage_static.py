@@ -4,8 +4,9 @@ import importlib
 from typing import Any
 
 import pytest
+import torch
 
-from ..architectures import Architecture, answer, build, generate_alone, load, prompts, static
+from ..architectures import Architecture, answer, build, experts_and_wrappers, generate_alone, load, prompts, static
 
 generation: Any = importlib.import_module("xlingual.plugins.models.hf.static.generation")
 trial: Any = importlib.import_module("xlingual.plugins.models.hf.static.verification")
@@ -26,3 +27,10 @@ def test_static_answers_are_those_of_generate(architecture: Architecture) -> Non
     assert answer(generation, generation.generate, tried, asked, 1 if problem else 5) == expected
     if problem:
         assert answer(generation, generation.generate, tried, asked, 5) != expected, "the trial had a reason"
+
+
+@pytest.mark.parametrize("name", ["Qwen3 MoE", "RWKV", "Mamba", "BLOOM"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_a_token_on_its_way_to_another_expert_is_no_dependence(name: str, dtype: torch.dtype) -> None:
+    architecture = next(each for each in (*experts_and_wrappers(), *static()) if each.name == name)
+    assert trial.batch_problem(load(build(architecture).to(dtype))) == DEPENDS.get(name)
