@@ -47,7 +47,7 @@ def test_windows_that_attention_is_not_told_of_are_found_and_limit_the_texts(
     told = verification.try_packed(load(model))
     assert (told.verified, told.longest) == (True, None)
     assert windows_of(model) == before, "the windows of the trial are gone"
-    watched(monkeypatch, lambda named: named.pop("sliding_window", None) and None)
+    watched(monkeypatch, lambda named: named.update(sliding_window=None))
     blind = verification.try_packed(load(build(architecture(name))))
     assert (blind.verified, blind.longest) == (True, WINDOW)
     assert verification.takes_length(blind, WINDOW)
