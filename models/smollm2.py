@@ -4,7 +4,7 @@ The package extends another program, which is not needed here; only its data fil
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from xlingual.errors import EnvironmentFault
 from xlingual.plugin import (
     LOCAL_OPTIONS,
+    Diagnosable,
     LogitLens,
     Model,
     ModelOptions,
@@ -28,7 +29,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
-class TrainableHfModel(Model, Trainable, SupportsHiddenStates, Protocol):
+class TrainableHfModel(Model, Trainable, SupportsHiddenStates, Diagnosable, Protocol):
     """What the backend `hf` opens."""
 
 
@@ -36,8 +37,18 @@ class TrainableHfModel(Model, Trainable, SupportsHiddenStates, Protocol):
 class NamedModel:
     """An hf model under a name of its own, instead of the path of its file on this machine."""
 
-    spec: ModelSpec
+    named: ModelSpec
+    """Which model, as it was opened."""
     inner: TrainableHfModel
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Which model; its details as the inner one knows them by now."""
+        return replace(self.named, details=self.inner.spec.details)
+
+    def diagnose(self, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+        """Return how the model computes, and why not the fast way."""
+        return self.inner.diagnose(weights=weights)
 
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
@@ -92,7 +103,7 @@ def open_smollm2(name: str, options: ModelOptions) -> Model:
     # The label of the adapter comes last in the name of the whole.
     label = f"+{inner.spec.name.rpartition('+')[2]}" if name else ""
     word = f"smollm2:{name}" if name else "smollm2"
-    return NamedModel(spec=replace(inner.spec, word=word, name=NAME + label), inner=inner)
+    return NamedModel(named=replace(inner.spec, word=word, name=NAME + label), inner=inner)
 
 
 def _packaged_file() -> Path:

@@ -13,6 +13,7 @@
     sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
     thinking_budget    thinking that is ended after so many tokens, then the answer
+    diagnosis      which engine answers, and why: for the record of a run, and for `xlingual doctor`
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     hidden_states  what the layers make of a text, for `xlingual analyze space`
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
@@ -21,7 +22,7 @@
 An engine is how a local model generates: packed, static or paged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from .checkpoint.description import ENGINES, Description, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .diagnosis import diagnose, engine_words, recorded
 from .encoder_decoder.generation import generate_answers
 from .encoder_decoder.likelihood import score_choices
 from .hidden_states.logit_lens import final_projection
@@ -47,13 +49,14 @@ from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
-from .packed.verification import longest_text, verify
+from .packed.verification import takes_length, try_packed
 from .paged.continuous_batching import generate_paged
 from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
+from .static.verification import batch_problem
 from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
@@ -78,6 +81,12 @@ class HfModel:
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """By engine."""
     note: Callable[[str], None] = field(default=ignore_note, init=False)
+    batches_tried: bool = field(default=False, init=False)
+    """Whether static batches had their trial."""
+    batch_problem: str | None = field(default=None, init=False)
+    """Why a static batch holds one prompt, as the trial found."""
+    said: str | None = field(default=None, init=False)
+    """Which engine answered, once the weights are freed."""
     noted: set[str] = field(default_factory=set, init=False)
     """Notes that are not repeated."""
 
@@ -87,8 +96,9 @@ class HfModel:
 
     @property
     def spec(self) -> ModelSpec:
-        """Which model."""
-        return self.description.spec
+        """Which model; its details say which engine answers, and why."""
+        spec = self.description.spec
+        return replace(spec, details=recorded(spec.details, self.said or self._engine_words()))
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: memory was short, or another engine answers."""
@@ -151,7 +161,7 @@ class HfModel:
             return
         for engine, chosen in self._by_engine(prompts).items():
             if chosen:
-                limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
+                limit = self._static_limit(len(chosen)) if engine == "static" else self._limit(engine, MAX_RUNNING)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
@@ -188,7 +198,7 @@ class HfModel:
         if packed:
             yield from score_packed(self._load(), packed)
         if padded:
-            yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
+            yield from score_padded(self._load(), padded, self._static_limit(len(padded)))
 
     def hidden_states(self, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
         """Yield the pooled states of each text, in order; ModelError for an encoder-decoder and for what is too long.
@@ -241,16 +251,29 @@ class HfModel:
         """Return the folder of the tokenizer's files."""
         return self.description.checkpoint.folder
 
+    def diagnose(self, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+        """Return how the model computes, by names, and why not the fast way; from its weights, or without them."""
+        loaded = None
+        if weights:
+            loaded = self._load() if self.description.encoder_decoder is not None else try_packed(self._load())
+            self.loaded = loaded
+        return diagnose(self.description, self.options, loaded)
+
     def close(self) -> None:
         """Free the weights and the token cache."""
         self.tokens.clear()
         if self.loaded is not None:
+            self.said = self._engine_words()
             release_model(self.loaded.model)
             self.loaded = None
             release_memory()
 
+    def _engine_words(self) -> str:
+        return engine_words(self.description, self.options, self.loaded, self.batch_problem)
+
     def _load(self) -> LoadedModel:
         if self.loaded is None:
+            self.said = None
             known = self.spec.thinking
             markers = KNOWN_MARKERS if known is None else (known,)
             self.loaded = replace(load(self.description, self.options), markers=markers)
@@ -262,17 +285,15 @@ class HfModel:
         Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
         on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
-        verified = verify(self._load(), min(lengths))
-        if verified is None:
-            self._note_once("the packed engine does not compute what this model does: static batches answer instead")
+        loaded = self.loaded = try_packed(self._load())
+        if not loaded.verified:
+            self._note_once(f"static batches answer, not the packed engine: {loaded.refusal}")
             return [], list(items)
-        self.loaded = verified
-        fits = {length: verify(verified, length) is not None for length in set(lengths)}
-        packed = [item for item, length in zip(items, lengths, strict=True) if fits[length]]
-        if len(packed) < len(items):
-            longest = longest_text(verified.model.config)
-            self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
-        return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+        fits = [takes_length(loaded, length) for length in lengths]
+        if not all(fits):
+            self._note_once(f"static batches answer what is over {loaded.longest} tokens, the packed engine the rest")
+        packed = [item for item, fit in zip(items, fits, strict=True) if fit]
+        return packed, [item for item, fit in zip(items, fits, strict=True) if not fit]
 
     def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
         """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""
@@ -288,6 +309,18 @@ class HfModel:
         if message not in self.noted:
             self.noted.add(message)
             self.note(message)
+
+    def _static_limit(self, prompts: int) -> RowLimit:
+        """Return the rows of a static batch: one, where the rows of a batch are not answered as each is by itself."""
+        limit = self._limit("static", STATIC_BATCH_SIZE)
+        if min(limit.rows, prompts) > 1 and not self.batches_tried:
+            self.batches_tried = True
+            self.batch_problem = batch_problem(self._load())
+            if self.batch_problem is not None:
+                self._note_once(f"prompts are answered one by one: {self.batch_problem}")
+        if self.batch_problem is not None:
+            limit.rows = 1
+        return limit
 
     def _limit(self, engine: str, rows: int) -> RowLimit:
         return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))

@@ -9,6 +9,7 @@ sources    a Source yields examples to learn from
 from .metrics import SHARE, Bounds, FloatArray, Metric
 from .models import (
     LOCAL_OPTIONS,
+    Diagnosable,
     ExampleAware,
     LogitLens,
     Model,
@@ -47,6 +48,7 @@ __all__ = [
     "ChatTask",
     "ChoiceTask",
     "DataSource",
+    "Diagnosable",
     "ExampleAware",
     "ExtractingTask",
     "FloatArray",

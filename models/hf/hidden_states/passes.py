@@ -4,17 +4,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlingual.errors import EnvironmentFault, ModelError
 from xlingual.plugin import LogitLens, TextStates
 from xlingual.records import Failure
 
 from ..limits import OUT_OF_MEMORY, attempt
-from ..loaded_model import LoadedModel
+from ..loaded_model import LoadedModel, takes_logits_to_keep
 from ..packed.batch_plan import plan_prefill
 from ..packed.chunked_prefill import PrefillChunk
-from ..packed.forward import cache_spec_of, forward_states, packed_attention, tokens_of
+from ..packed.exchange import cache_spec_of, packed_attention
+from ..packed.forward import forward_states, tokens_of
 from ..packed.kv_cache import new_prefix_kv
 from .logit_lens import FinalProjection, decoder_config
 from .pooling import LayerPooling, PassTokens, split_texts
@@ -69,7 +70,7 @@ def _run_pass(loaded: LoadedModel, texts: Sequence[tuple[int, ...]], plan: Plan)
     tokens = PassTokens(tuple(texts), plan.lens)
     pooling = LayerPooling(tokens, plan.projection, loaded.device)
     depth = decoder_config(loaded.model).num_hidden_layers
-    with torch.inference_mode(), packed_attention(loaded) if plan.packed else nullcontext():
+    with torch.inference_mode(), packed_attention(loaded.model) if plan.packed else nullcontext():
         states = _packed_states(loaded, texts) if plan.packed else _padded_states(loaded, texts)
         count = 0
         for hidden in states:
@@ -97,7 +98,6 @@ def _padded_states(loaded: LoadedModel, texts: Sequence[tuple[int, ...]]) -> "It
     ids = torch.tensor([[*each, *[loaded.pad_id] * (width - len(each))] for each in texts], device=loaded.device)
     lengths = torch.tensor([len(each) for each in texts], device=loaded.device)
     mask = torch.arange(width, device=loaded.device)[None] < lengths[:, None]
-    output = loaded.model(
-        input_ids=ids, attention_mask=mask.long(), use_cache=False, logits_to_keep=1, output_hidden_states=True
-    )
+    kept: dict[str, Any] = {"logits_to_keep": 1} if takes_logits_to_keep(loaded.model) else {}
+    output = loaded.model(input_ids=ids, attention_mask=mask.long(), use_cache=False, output_hidden_states=True, **kept)
     yield from (each[mask] for each in output.hidden_states or ())
