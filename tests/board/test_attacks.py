@@ -218,13 +218,19 @@ def test_controls_stand_apart_and_never_vote(tmp_path: Path, capsys: pytest.Capt
     """S22: oracle ranks first, and its settings decide what is comparable."""
     ask(tmp_path, script(tmp_path, "good", gold, right=18))
     ask(tmp_path, script(tmp_path, "fair", gold, right=6))
-    for control in ("echo", "oracle"):
+    for control in ("echo", "oracle", "passage", "majority"):
         ask(tmp_path, control)
         ask(tmp_path, control, "--shots", "2")
     ask(tmp_path, script(tmp_path, "other", gold, right=3), "--shots", "2")
     table, rows, page = table_of(tmp_path, capsys)
     assert {column["protocol"]["shots"] for column in table["columns"]} == {0}
     assert ranked(rows) == {"good", "fair"}
-    assert [(row["model"], row["control"]) for row in table["rows"][-2:]] == [("echo", "floor"), ("oracle", "ceiling")]
+    assert [(row["control"], row["model"], row["average"], row["notes"]) for row in table["rows"][-4:]] == [
+        ("floor", "echo", 0.0, []),
+        ("floor", "majority", pytest.approx(100 / 24), []),
+        ("copy", "passage", 100.0, []),
+        ("ceiling", "oracle", 100.0, []),
+    ]
     assert "| ceiling | oracle | 100.0" in page
+    assert "| copy | passage | 100.0" in page
     assert "never ranked" in page

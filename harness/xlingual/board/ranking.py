@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..statistics.parallel import NO_BASELINE, WEAK_BASELINE, weakness
+from .controls import KINDS
 from .rows import BoardRow, Cell, CellState, Column, Gain
 
 _DIGITS = 9
@@ -23,8 +24,12 @@ def rank_rows(rows: Sequence[BoardRow], *, higher_is_better: bool) -> tuple[Boar
     for index, row in enumerate(ranked):
         tied = index > 0 and merit(row) == merit(ranked[index - 1])
         placed.append(dataclasses.replace(row, rank=placed[-1].rank if tied else index + 1))
-    others = sorted((row for row in rows if not _may_rank(row)), key=lambda row: (row.control is not None, row.model))
+    others = sorted((row for row in rows if not _may_rank(row)), key=lambda row: (_place(row.control), row.model))
     return (*placed, *others)
+
+
+def _place(control: str | None) -> int:
+    return -1 if control is None else KINDS.index(control)
 
 
 def _may_rank(row: BoardRow) -> bool:

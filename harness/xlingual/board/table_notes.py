@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
+from .controls import KINDS
 from .escape import LINE_LENGTH, escape_markdown
 from .rows import BoardTable, CellState, Column
 
@@ -97,8 +98,9 @@ def _explain_ranks(table: BoardTable) -> list[str]:
         for row in table.rows
         if row.unranked is not None
     ]
-    if any(row.control is not None for row in table.rows):
-        lines.append("- Floor and ceiling are controls, not models: they are never ranked.")
+    if shown := {row.control for row in table.rows}.intersection(KINDS):
+        kinds = ", ".join(kind for kind in KINDS if kind in shown)
+        lines.append(f"- Controls ({kinds}) are no models: they are never ranked, and have no say in what is compared.")
     return lines
 
 

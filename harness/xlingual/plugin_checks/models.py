@@ -1,6 +1,6 @@
 """A plugin's model behind its border: each answer is checked as it comes, and what was answered before is kept."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import SupportsIndex, cast
 
 from ..errors import PluginError
-from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
+from ..plugin import ExampleAware, Model, SplitAware, SupportsNotes, Trainable
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
 from .contract import shows_nothing
@@ -146,6 +146,13 @@ def _see(self: CheckedModel, examples: Mapping[str, Example]) -> None:
         function(examples)
 
 
+def _see_split(self: CheckedModel, keys: Collection[str], examples: Sequence[Example]) -> None:
+    """Take all examples of a task."""
+    function = cast(SplitAware, self.model).see_split
+    with self.code.calling(self.doing, function):
+        function(keys, examples)
+
+
 def _on_note(self: CheckedModel, note: Callable[[str], None]) -> None:
     """Take the function that takes notes."""
     function = cast(SupportsNotes, self.model).on_note
@@ -185,6 +192,7 @@ def _tokenizer_files(self: CheckedModel) -> Path:
 
 _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     ExampleAware: {"see": _see},
+    SplitAware: {"see_split": _see_split},
     SupportsNotes: {"on_note": _on_note},
     Trainable: {
         "prompt_ids": _prompt_ids,

@@ -134,7 +134,7 @@ function drawTable() {
       several ? el("td", { tabindex: "-1", class: "average" }, number(averageOf(row))) : null)));
   const rows = shownRows();
   const controls = rows.filter((row) => row.control);
-  fill(document.getElementById("table"), el("thead", {}, head), body(rows.filter((row) => !row.control)), body(controls, "Floor and ceiling: no models"));
+  fill(document.getElementById("table"), el("thead", {}, head), body(rows.filter((row) => !row.control)), body(controls, "Controls: floor and ceiling, no models"));
   if (rows.length === 0) document.getElementById("table").append(el("tbody", {}, el("tr", {}, el("td", { colspan: String(columns.length + 2), tabindex: "-1" }, "No model has such a name."))));
   moveTo(0, 0, false);
   drawCaption(scale);
