@@ -62,7 +62,7 @@ def _choosing(golds: Sequence[str], choices: Sequence[str] | None = None) -> lis
 
 def test_majority_gives_the_answer_that_is_right_most_often(text_request: MakeRequest) -> None:
     model = opened("majority")
-    assert isinstance(model, SplitAware)
+    assert isinstance(opened("majority"), SplitAware)
     model.see_split(["key-q", "key-r"], _choosing(["Oslo", "Rome", "", "Rome", "Oslo", "Bonn"]))
     model.see_split(["key-s"], _choosing(["Bonn"]))
     requests = [text_request(key) for key in ("key-q", "key-r", "key-s")]
