@@ -110,7 +110,7 @@ def answer_tokens(answer: str, family: RuleFamily, language: str) -> tuple[str, 
 def _fold(text: str, language: str) -> str:
     """Return `text` without letter case, with digits of every script as 0 to 9, and without tatweels.
 
-    In Turkish and Azerbaijani all four letters i are one: "ISPARTA" is "ısparta" there, and "IBM" is "ibm" all the same.
+    In Turkish and Azerbaijani all four letters i are one: "ISPARTA" is "ısparta", and "IBM" is "ibm" all the same.
     """
     plain = text.replace("İ", "i")
     if language in _DOTLESS:
