@@ -1,10 +1,11 @@
 """Whether a record says what its samples say: numbers that do not follow from them are not ranked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import DataError, XlingualError
 from ..files import read_json
+from ..identity import Json
 from ..metrics import find_metric
 from ..serial import to_json
 from .collection import RESULTS_FILE, CollectedRun
@@ -28,8 +29,12 @@ class IntegrityFinding:
     """What could not be checked."""
 
 
-def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> IntegrityFinding:
+def check_run(
+    run: CollectedRun, metric: str, scores: ScoreReader, samples: Sequence[Mapping[str, Json]] | None = None
+) -> IntegrityFinding:
     """Compute the score of `run` by `metric` anew from its samples, and count them.
+
+    `samples` are the lines of its file, where they have been read already.
 
     A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either.
     """
@@ -45,7 +50,7 @@ def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> IntegrityF
     except XlingualError:
         return IntegrityFinding(note=f"not checked: {metric} is not known here")
     try:
-        found = scores.read(run, known)
+        found = scores.read(run, known, samples)
     except DataError as error:
         return IntegrityFinding(fault=f"{EDITED}: {error.what.partition(chr(10))[0]}")
     if len(found) != estimate.n:

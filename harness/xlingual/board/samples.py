@@ -16,7 +16,7 @@ from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
 
 SAMPLES_FILE = "samples.jsonl"
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,18 @@ class ScoreReader:
 
     _read: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
-    def read(self, run: CollectedRun, metric: Metric) -> Scored:
+    def read(self, run: CollectedRun, metric: Metric, samples: Sequence[Mapping[str, Json]] | None = None) -> Scored:
         """Return `read_scores`, from memory where it was asked before."""
         key = (run.where, metric.name)
         if key not in self._read:
-            self._read[key] = read_scores(run, metric)
+            self._read[key] = read_scores(run, metric, samples)
         return self._read[key]
 
 
-def read_scores(run: CollectedRun, metric: Metric) -> Scored:
+def read_scores(run: CollectedRun, metric: Metric, samples: Sequence[Mapping[str, Json]] | None = None) -> Scored:
     """Return what each scored example of `run` adds to `metric`, by id; with repeats the mean of its answers.
+
+    `samples` are the lines of its file, where they have been read already.
 
     Raises DataError where there are no samples, where a line is none of ours, and where the samples do not give the
     score that the results have: one of the two files was changed.
@@ -42,7 +44,7 @@ def read_scores(run: CollectedRun, metric: Metric) -> Scored:
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE:
         raise DataError("has no samples", where=run.where)
     try:
-        samples = read_samples(run.path.parent)
+        samples = read_samples(run.path.parent) if samples is None else samples
     except (DataError, EnvironmentFault) as error:
         raise DataError("its samples cannot be read", where=run.where) from error
     answers: dict[str, list[Mapping[str, Json]]] = {}
@@ -79,7 +81,7 @@ def _check(run: CollectedRun, metric: Metric, found: Scored) -> None:
         raise DataError(f"its samples have no {metric.name}", where=run.where, hint=CHANGED)
     rows = [each.statistics for each in found.values()]
     sums = read_values(rows, range(len(rows)), metric.name).sum(axis=0)
-    if not abs(float(metric.combine(sums)) - estimate.value) <= _ROUNDING:
+    if not abs(float(metric.combine(sums)) - estimate.value) <= ROUNDING:
         raise DataError(f"its samples do not give its {metric.name}", where=run.where, hint=CHANGED)
 
 

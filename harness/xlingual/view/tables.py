@@ -209,12 +209,17 @@ def is_higher_better(metric: str, records: Sequence[RunRecord]) -> bool:
     return metric not in RATES and not metric.endswith(LOWER_SUFFIX)
 
 
-def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None) -> Json:
-    """Return one number of a run for the page: value, low, high, n, state, and the reason or remark beside it."""
+def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None, fault: str | None = None) -> Json:
+    """Return one number of a run for the page: value, low, high, n, state, and the reason or remark beside it.
+
+    `fault` says why the number is not believed.
+    """
     cell = make_cell(record, metric)
-    reason = cell.reason
-    if reference is not None and cell.state is not CellState.NOT_COMPUTED:
+    reason, state = cell.reason, cell.state
+    if fault is not None:
+        reason, state = fault, CellState.MARKED
+    elif reference is not None and cell.state is not CellState.NOT_COMPUTED:
         mine, theirs = run_signature(record, metric), run_signature(reference, metric)
         if mine.get("metric signature") != theirs.get("metric signature", mine.get("metric signature")):
             reason = "other metric signature"
-    return [cell.value, cell.low, cell.high, cell.n, cell.state.value, None if reason is None else clean_text(reason)]
+    return [cell.value, cell.low, cell.high, cell.n, state.value, None if reason is None else clean_text(reason)]
