@@ -132,6 +132,19 @@ def test_a_script_answers_fails_waits_and_logs(
     assert log.read_text() == "q1\ns1\nx\n"
 
 
+def test_examples_of_several_languages_may_share_their_ids(tmp_path: Path, text_request: MakeRequest) -> None:
+    name = write(
+        tmp_path / "s.jsonl",
+        {"id": "q1", "language": "ar", "prediction": "روما"},
+        {"id": "q1", "language": "zh", "prediction": "罗马"},
+        {"id": "q1", "prediction": "Rome"},
+    )
+    model = opened("scripted", name)
+    model.see({code: replace(QUESTION, language=code) for code in ("ar", "zh", "en")})
+    found = model.answer([text_request(code) for code in ("ar", "zh", "en")])
+    assert [each.text for each in found] == ["روما", "罗马", "Rome"]
+
+
 def fields_of(example: Example) -> dict[str, Any]:
     return {name: getattr(example, name) for name in Example.__dataclass_fields__}
 
@@ -150,6 +163,7 @@ def test_the_fingerprint_of_a_script_is_its_content(tmp_path: Path) -> None:
         "{", "[]", "{}", '{"id": 1, "prediction": "a"}', '{"id": "a"}', '{"id": "a", "prediction": "a", "error": "b"}',
         '{"id": "a", "prediction": 3}', '{"id": "a", "prediction": "a", "wait": 1}',
         '{"id": "a", "prediction": "a", "seconds": "1"}', '{"id": "ok", "prediction": "again"}', b"\xff\xfe",
+        '{"id": "a", "prediction": "a", "language": "klingon"}', '{"id": "a", "prediction": "a", "language": 1}',
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_named(tmp_path: Path, line: str | bytes) -> None:

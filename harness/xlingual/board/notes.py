@@ -12,6 +12,9 @@ from .rows import Cell, Column
 _SERVERS = frozenset({"openai"})
 """Backends that ask a server which weights it serves, and must believe the answer."""
 
+_FILES = frozenset({"scripted"})
+"""Backends that read answers, whoever gave them."""
+
 
 def describe_rows(
     shown: Mapping[str, Mapping[str, CollectedRun]],
@@ -32,6 +35,7 @@ def describe_rows(
         fingerprint: (
             *(f"{name} {settings[fingerprint][name]}" for name in unlike if fingerprint in settings),
             *(("weights not known: a server's word",) if _is_served(found) else ()),
+            *(("answers from a file: how they were asked is not known",) if _is_of_a_file(found) else ()),
             *describe_marks({task: cell.marks for task, cell in cells[fingerprint].items()}, columns),
             *_collect_notes(findings[fingerprint], columns),
         )
@@ -51,6 +55,10 @@ def _settings(records: Sequence[RunRecord]) -> Mapping[str, str]:
 def _is_served(found: Mapping[str, CollectedRun]) -> bool:
     models = [run.record.model for run in found.values()]
     return any(model.backend in _SERVERS and model.revision is None for model in models)
+
+
+def _is_of_a_file(found: Mapping[str, CollectedRun]) -> bool:
+    return any(run.record.model.backend in _FILES for run in found.values())
 
 
 def _collect_notes(findings: Mapping[str, IntegrityFinding], columns: Sequence[Column]) -> tuple[str, ...]:
