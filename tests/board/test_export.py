@@ -5,20 +5,23 @@ import dataclasses
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
-from xlingual.board import board_json, build_board
+from xlingual.board import board_json, build_board, collect_runs
 from xlingual.board.collection import Collection
-from xlingual.board.export import EXPORTS
+from xlingual.board.controls import CONTROLS
+from xlingual.board.export import EXPORTS, eee_files
 from xlingual.board.export.latex import escape_latex
 from xlingual.board.export.table import COLUMNS
-from xlingual.board.rows import Board
+from xlingual.board.rows import Board, BoardTable, CellState
 from xlingual.board.spec import RATES, BoardOrigin
 from xlingual.records import Origin, RunRecord
 
-from .factory import collect, fail_examples, limit_run, make_run, make_spec
+from ..view.runs import make_rows
+from .factory import collect, fail_examples, limit_run, make_run, make_spec, write_run
 from .hostile import HOSTILE
 
 COMMAND = "xlingual board runs"
@@ -288,6 +291,94 @@ def test_no_name_breaks_the_records(name: str) -> None:
     [line] = text.splitlines()
     assert not UNSEEN.search(line)
     assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", json.loads(line)["model_info"]["id"])
+
+
+def test_the_hub_results_have_a_file_a_table() -> None:
+    text = export("hub-results", *two_models(), make_run("alpaca", "flores101/en-zh", 3.0, metric="chrf++"))
+    documents = list(yaml.safe_load_all(text))
+    paths = re.findall("^# (.*)$", text, re.MULTILINE)
+    assert paths == [f"unknown/{name}/.eval_results/xquad-containment.yaml" for name in ("x-llama", "alpaca")]
+    assert len(documents) == 2, "Flores-101 has no data set on the hub that we know"
+    result = documents[1][1]
+    assert result["dataset"] == {"id": "google/xquad", "task_id": "xquad.zh"}
+    assert (result["value"], result["date"]) == (100 / 3, "2025-01-01")
+    notes = "containment, 0-shot, template native, 95% interval 31.3 to 35.3, 1190 examples"
+    assert result["notes"] == f"{notes}, signature score:containment|v:1; xlingual, not verified"
+    assert "verify" not in text.replace("not verified", "")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_the_hub_results(name: str) -> None:
+    text = export("hub-results", with_name(name))
+    assert not UNSEEN.search(text)
+    [document] = yaml.safe_load_all(text)
+    assert set(document[0]) == {"dataset", "value", "date", "notes"}
+    assert re.search(r"^# [\w.+-]+/[\w.+-]+/\.eval_results/xquad-containment\.yaml$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("format_name", ["eval-results", "hub-results", "every-eval-ever"])
+def test_controls_are_not_published_as_models(format_name: str) -> None:
+    for backend in CONTROLS:
+        run = make_run(f"the-{backend}", "xquad/ar", 100.0)
+        control = dataclasses.replace(run, model=dataclasses.replace(run.model, backend=backend))
+        text = export(format_name, *two_models(), control)
+        assert ("alpaca" in text, f"the-{backend}" in text) == (True, False)
+        [row] = [row for row in read_csv(export("csv", *two_models(), control)) if row["model"] == f"the-{backend}"][:1]
+        assert row["control"] == CONTROLS[backend]
+
+
+CHOICES = {
+    "choices": ["yes", "no"],
+    "likelihoods": [
+        {"logarithm": -3.0, "is_greedy": False, "tokens": 1}, {"logarithm": -1.0, "is_greedy": True, "tokens": 1},
+    ],
+    "answer": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "extracted", "score"),
+    [
+        ({"answer": "yes", "statistics": {"squad_f1": [1.0, 1.0]}}, "yes", "yes", 100.0),
+        ({"answer": "oh yes", "scored": "yes", "statistics": {"squad_f1": [0.4, 1.0]}}, "oh yes", "yes", 40.0),
+        ({**CHOICES, "statistics": {"squad_f1": [1.0, 1.0]}}, "no", "no", 100.0),
+        ({"answer": "a\ud800", "thinking": "hm", "statistics": {"squad_f1": [0.5, 1.0]}}, "a\ufffd", "a\ufffd", 50.0),
+        ({"answer": None, "statistics": {"squad_f1": None}}, None, None, None),
+        ({"answer": "cut", "statistics": {"squad_f1": None}}, None, None, None),
+    ],
+)
+def test_single_samples_are_records_too(
+    tmp_path: Path, line: dict[str, object], said: str | None, extracted: str, score: float
+) -> None:
+    record = make_run("a", "xquad/ar", 50.0, metric="squad_f1")
+    write_run(tmp_path / "a", record)
+    [row] = ({**each, **line} for each in make_rows(["yes"]))
+    (tmp_path / "a" / "samples.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    collection = collect_runs([tmp_path])
+    board = build_board(make_spec("*/*"), collection)
+    board = dataclasses.replace(board, tables=tuple(_believed(each) for each in board.tables))
+    files = eee_files(board, collection, samples=True)
+    [aggregate] = [json.loads(text) for path, text in files.items() if path.endswith(".json")]
+    [(path, text)] = [(path, text) for path, text in files.items() if path.endswith("_samples.jsonl")]
+    assert aggregate["detailed_evaluation_results"]["file_path"] == path
+    found = [json.loads(each) for each in text.splitlines()]
+    assert len(found) == aggregate["detailed_evaluation_results"]["total_rows"] == int(said is not None)
+    for each in found:
+        assert each["output"]["raw"] == [said]
+        assert each["output"].get("reasoning_trace") == (["hm"] if "thinking" in line else None)
+        assert each["answer_attribution"][0]["extracted_value"] == extracted
+        assert each["input"]["reference"] == ["yes"]
+        assert each["input"]["raw"] == "Q: question 0?"
+        assert each["evaluation"] == {"score": score, "is_correct": score >= 50}
+        assert each["metadata"] == {"language": "ar", "is_correct": "score of 50 or more"}
+
+
+def _believed(table: BoardTable) -> BoardTable:
+    """Make cells complete whose samples are made by hand and do not give their scores."""
+    return dataclasses.replace(table, rows=tuple(
+        dataclasses.replace(row, cells=tuple(dataclasses.replace(cell, state=CellState.COMPLETE) for cell in row.cells))
+        for row in table.rows
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -211,17 +212,48 @@ def test_formats_are_written_too_and_one_at_a_time(
     assert run_command([*words, "--json", "--format", "csv"]) == 2
 
 
+def _write_script(path: Path) -> str:
+    lines = [{"id": f"sample-xq-{number:04d}", "prediction": f"an \ud800 answer {number}"} for number in range(1, 25)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return f"scripted:{path}"
+
+
 def test_every_eval_ever_goes_to_a_folder_as_their_repository_has_it(runs: Path, tmp_path: Path) -> None:
-    words = ["board", str(runs), "-b", "sample", "--write", f"{tmp_path}/eee/"]
+    out, model = str(tmp_path / "runs"), _write_script(tmp_path / "own.jsonl")
+    asked = ["eval", "-m", model, "-t", "xquad", "--data", "sample", "-l", "ar,el,en,hi,tr,vi,zh"]
+    assert run_command([*asked, "-o", out]) == 0
+    words = ["board", str(runs), out, "-b", "sample", "--write", f"{tmp_path}/eee/"]
     assert run_command([*words, "--format", "csv"]) == 2
     for _ in range(2):
         assert run_command([*words, "--format", "every-eval-ever"]) == 0
     paths = sorted(path.relative_to(tmp_path / "eee").as_posix() for path in (tmp_path / "eee").rglob("*.json"))
     unit = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-    assert len(paths) == 2, "the same board, the same files"
-    assert re.fullmatch(f"data/xlingual/unknown/echo/{unit}.json", paths[0])
+    assert len(paths) == 1, "the same board, the same files; controls are no models"
+    assert re.fullmatch(f"data/xlingual/unknown/scripted-own/{unit}.json", paths[0])
     record = json.loads((tmp_path / "eee" / paths[0]).read_text(encoding="utf-8"))
     assert len(record["evaluation_results"]) == 7
+    assert "detailed_evaluation_results" not in record
+
+    assert run_command([*words, "--format", "every-eval-ever", "--samples"]) == 0
+    record = json.loads((tmp_path / "eee" / paths[0]).read_text(encoding="utf-8"))
+    details = record["detailed_evaluation_results"]
+    content = (tmp_path / "eee" / details["file_path"]).read_bytes()
+    assert details["file_path"] == f"{paths[0].removesuffix('.json')}_samples.jsonl"
+    assert details["checksum"] == hashlib.sha256(content).hexdigest()
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert details["total_rows"] == len(lines) == 7 * 24
+    results = {each["evaluation_result_id"]: each["evaluation_name"] for each in record["evaluation_results"]}
+    for line in lines:
+        assert results[line["evaluation_result_id"]] == line["evaluation_name"]
+        assert (line["evaluation_id"], line["model_id"]) == (record["evaluation_id"], record["model_info"]["id"])
+        assert (line["output"]["raw"][0][:5], line["messages"]) == ("an \ufffd ", None)
+        assert line["evaluation"] == {"score": 0.0, "is_correct": False}
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "csv"], ["--format", "every-eval-ever"]])
+def test_single_samples_want_their_format_and_a_folder(runs: Path, tmp_path: Path, words: list[str]) -> None:
+    assert run_command(["board", str(runs), "-b", "sample", "--samples", *words]) == 2
+    assert run_command(["board", str(runs), "-b", "sample", "--samples", *words, "-w", f"{tmp_path}/x.json"]) == 2
 
 
 def test_make_eval_ends_in_the_paths_of_board_and_page(tmp_path: Path) -> None:
