@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from xlingual.board import build_board, find_board
 from xlingual.cli import run_command
 from xlingual.cli.board import FORMATS
+from xlingual.cli.board_terminal import show_board
 from xlingual.cli.evaluation.summary import show_next, show_scores, warn_shortly
 from xlingual.records import FailureCount, RunRecord
 
-from ..board.factory import fail_examples, limit_run, make_estimate, make_run
+from ..board.factory import collect, fail_examples, limit_run, make_estimate, make_run
 from ..board.hostile import HOSTILE
 from .terminal import Shown, on_terminal
 
@@ -184,6 +186,21 @@ def test_board_draws_tables_on_a_terminal(runs: Path) -> None:
     assert "| Rank |" not in shown.text
     assert max(map(cell_len, shown.lines)) <= 80
     assert "…" not in shown.text
+
+
+def test_a_terminal_tells_controls_marks_and_other_protocols_too(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(name, "xquad/zh", 40.0) for name in ("good", "fair", "parrot", "floor")]
+    runs[2] = dataclasses.replace(runs[2], estimates=(*runs[2].estimates[:1], make_estimate("passage_copy", 80.0)))
+    runs[3] = dataclasses.replace(runs[3], model=dataclasses.replace(runs[3].model, backend="echo"))
+    show_board(build_board(find_board("paper"), collect(*runs)))
+    shown = capsys.readouterr().out
+    assert "not ranked, parrot: xquad/zh: 80.0% of the passage repeated, at most 30%" in shown
+    assert "marked" in shown
+    assert any(line.startswith("│ floor │ floor") for line in shown.splitlines())
+    assert "4 figures that others report" in shown
+    five = [dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, shots=5)) for run in runs]
+    show_board(build_board(find_board("paper"), collect(*five)))
+    assert "xquad: no run was asked as this leaderboard wants; see --board all" in capsys.readouterr().out
 
 
 def test_board_is_markdown_in_a_pipe_and_the_named_format_anywhere(runs: Path) -> None:
