@@ -137,11 +137,8 @@ def main() -> str:
         weak = measure_gains(each, WEAK)[0]
         cells = " | ".join(f"{value:.1f}" for value in (measure_averages(each), ratios, means, weak))
         lines.append(f"| {each.count} | {each.questions} | {cells} |")
-    lines += [
-        "",
-        "| true rates of five models | articles | all ranks held | mean width of an interval |",
-        "| --- | --: | --: | --: |",
-    ]
+    lines += ["", "| true rates of five models | articles | all ranks held | mean width of an interval |"]
+    lines.append("| --- | --: | --: | --: |")
     for levels in TABLES:
         for each in sets:
             held, width = measure_ranks(each, levels, draws=400)

@@ -10,7 +10,7 @@ import pytest
 
 from xlingual.answers import AnswerReading, read_answers
 from xlingual.comparison import compare_runs
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.metrics.repeats import majority, pass_at
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
@@ -165,11 +165,29 @@ def test_a_file_of_predictions_is_read_in_the_same_way(tmp_path: Path) -> None:
         assert next(each.value for each in report.scores if each.metric == "containment") == score
 
 
+def test_a_file_of_predictions_may_hold_several_languages(tmp_path: Path) -> None:
+    """Examples of parallel languages share their ids."""
+    path = tmp_path / "predictions.jsonl"
+    gold, language = EXAMPLE.targets[0], TASK.spec.language
+    own = {"id": EXAMPLE.id, "language": language, "prediction": gold}
+    other = {"id": EXAMPLE.id, "language": "zu", "prediction": "no"}
+    common = {"id": EXAMPLE.id, "prediction": "no"}
+    for lines, score in (([other, own], 100.0), ([own, common, other], 100.0), ([other, common], 0.0)):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        report, _ = score_predictions(TASK, SAMPLE, path, split=None, missing="skip")
+        assert (report.n, report.unknown) == (1, ())
+        assert next(each.value for each in report.scores if each.metric == "containment") == score
+    for lines, why in (([other], f"no line is of '{language}'"), ([own, own], "on lines 1 and 2")):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        with pytest.raises(DataError, match=why):
+            score_predictions(TASK, SAMPLE, path, split=None, missing="skip")
+
+
 WARM = SamplingChoice(temperature=1.0)
 
 
 def test_an_absent_prediction_is_wrong_though_the_rules_leave_nothing_of_the_gold_answer(tmp_path: Path) -> None:
-    """The English article "A" is nothing to the rules of SQuAD, and so is an empty answer."""
+    """S20: the English article "A" is nothing to the rules of SQuAD, and so is an empty answer."""
     assert isinstance(TASK, CheckedTask)
     assert isinstance(TASK.task, GenerationTask)
 

@@ -75,6 +75,8 @@ def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_fresh_run_moved_aside_is_neither_compared_nor_ranked(tmp_path: Path) -> None:
+    """S24: old answers were ranked again."""
+
     class Impatient(SilentRunObserver):
         def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
             raise KeyboardInterrupt

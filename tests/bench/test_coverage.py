@@ -2,6 +2,7 @@
 
 import pytest
 from bench.coverage import Design, designs, measure, measure_resamples
+from bench.joint_coverage import TABLES, Articles, measure_averages, measure_gains, measure_ranks
 
 SOME = (
     Design(5, "5", 0.1, 0.2),
@@ -50,3 +51,15 @@ def test_every_design_covers() -> None:
     assert len(low) <= 3
     common = [each for each in found if each.design.common and each.design.clusters >= 24]
     assert all(each.covered <= (98.3 if each.design.clusters == 24 else 97.3) for each in common)
+
+
+def test_averages_gains_and_ranks_hold_the_truth() -> None:
+    articles = Articles(24, 5)
+    assert 91 <= measure_averages(articles, draws=300) <= 98
+    for covered in measure_gains(articles, draws=300):
+        assert 91 <= covered <= 98
+    for levels in TABLES:
+        held, _ = measure_ranks(articles, levels, draws=100)
+        assert held >= 93
+    held, width = measure_ranks(Articles(240, 5), (0.5, 0.4, 0.2), draws=50)
+    assert (held >= 92, width) == (True, 0.0), "sure differences are found"

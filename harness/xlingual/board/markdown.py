@@ -42,7 +42,7 @@ def board_markdown(board: Board, *, command: str) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
-    """Return a table of cells that are Markdown already; all but notes and the first `texts` columns are aligned right."""
+    """Return a table of cells that are Markdown; all but notes and the first `texts` columns are aligned right."""
     rule = [":--" if index < texts or title == NOTES else "--:" for index, title in enumerate(header)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 

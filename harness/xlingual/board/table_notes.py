@@ -40,9 +40,10 @@ def table_notes(table: BoardTable) -> list[str]:
         )
         notes += warn_of_weak(table)
     reasons = {
-        f"- No gain of {escape_markdown(row.model)}: {escape_markdown(row.gain.reason, LINE_LENGTH)}."
+        f"- No {'mean of ratios' if row.gain.of_means is not None else 'gain'} of {escape_markdown(row.model)}: "
+        f"{escape_markdown(row.gain.reason, LINE_LENGTH)}."
         for row in table.rows
-        if row.gain is not None and row.gain.reason is not None
+        if row.gain is not None and row.gain.reason is not None and row.control is None
     }
     uncomputed = {
         f"- Not computed, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(cell.reason)}"
