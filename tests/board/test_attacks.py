@@ -190,7 +190,7 @@ def test_a_run_without_samples_is_marked(tmp_path: Path, capsys: pytest.CaptureF
         if "good" in str(path):
             path.unlink()
     _, rows, page = table_of(tmp_path, capsys)
-    assert rows["good"]["notes"][0] == "answers from a file: how they were asked is not known"
+    assert rows["good"]["notes"][0] == "answers from a file"
     assert rows["good"]["notes"][-1] == "samples missing"
     assert "samples missing |" in page
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from xlingual.records import ModelSpec, Origin, RunRecord
 from xlingual.view.samples import score_samples
 from xlingual.view.tables import ViewTable, build_tables, language_tag, show_estimate
@@ -58,7 +60,8 @@ def test_controls_stand_apart_and_sample_data_have_a_table_of_their_own() -> Non
     oracle = dataclasses.replace(oracle, model=dataclasses.replace(oracle.model, backend="oracle"))
     sample = dataclasses.replace(make_run("a", "xquad/ar", 3.0), origin=Origin.SAMPLE)
     real, small = tables_of(make_run("b", "xquad/ar", 1.0), oracle, sample)
-    assert [(row.model, row.control) for row in real.rows] == [("b", False), ("a-oracle", True)]
+    assert real.rows[0].remark is None
+    assert [(row.model, row.control) for row in real.rows] == [("b", None), ("a-oracle", "ceiling")]
     assert (real.sample, small.sample) == (False, True)
 
 
@@ -95,3 +98,17 @@ def test_labels_hold_no_path_of_the_machine() -> None:
     model: ModelSpec = dataclasses.replace(run.model, name="/home/Anna/models/tuned")
     (table,) = tables_of(dataclasses.replace(run, model=model))
     assert table.rows[0].model == "~/models/tuned"
+
+
+@pytest.mark.parametrize(
+    ("backend", "remark"),
+    [
+        ("scripted", "answers from a file"),
+        ("openai", "weights not known: a server's word"),
+    ],
+)
+def test_what_a_backend_cannot_know_stands_below_the_name(backend: str, remark: str) -> None:
+    run = make_run("a", "xquad/ar", 3.0)
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, backend=backend, revision=None))
+    (table,) = tables_of(run)
+    assert (table.rows[0].remark, table.rows[0].notes) == (remark, ())

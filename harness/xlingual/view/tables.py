@@ -12,7 +12,8 @@ from ..board.assembly import label_models
 from ..board.cells import make_cell
 from ..board.collection import CollectedRun
 from ..board.comparison import choose_reference, find_differences, find_estimate, run_signature
-from ..board.controls import CONTROLS
+from ..board.controls import KINDS, find_control
+from ..board.notes import describe_backend
 from ..board.rows import CellState
 from ..board.spec import RATES
 from ..identity import Json
@@ -35,7 +36,10 @@ class ViewRow:
 
     model: str
     fingerprint: str
-    control: bool
+    control: str | None
+    """"floor", "copy" or "ceiling" of a control; None of a model."""
+    remark: str | None
+    """What its backend cannot know of it."""
     notes: tuple[str, ...]
     """Why it does not compare: differences in words, a limit."""
     runs: tuple[int | None, ...]
@@ -115,7 +119,8 @@ def _build(
         ViewRow(
             model=clean_text(labels[fingerprint]) or "(no name)",
             fingerprint=fingerprint,
-            control=runs[next(iter(found.values()))].record.model.backend in CONTROLS,
+            control=find_control(runs[next(iter(found.values()))].record.model),
+            remark=describe_backend(runs[next(iter(found.values()))].record.model),
             notes=notes,
             runs=tuple(found.get(task) for task in tasks),
         )
@@ -128,8 +133,13 @@ def _build(
         columns=tuple(
             _column(references[task].record, _find(runs, found, references[task])) for task, found in tasks.items()
         ),
-        rows=tuple(sorted(rows, key=lambda row: (row.control, len(row.notes), row.model, row.fingerprint, row.notes))),
+        rows=tuple(sorted(rows, key=_place)),
     )
+
+
+def _place(row: ViewRow) -> tuple[int, int, str, str, tuple[str, ...]]:
+    control = -1 if row.control is None else KINDS.index(row.control)
+    return control, len(row.notes), row.model, row.fingerprint, row.notes
 
 
 def _notes(record: RunRecord, reference: RunRecord, metric: str) -> tuple[str, ...]:
