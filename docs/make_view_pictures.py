@@ -18,7 +18,7 @@ from xlingual.board import collect_runs
 from xlingual.view import ViewOptions, write_view
 
 PICTURES = Path(__file__).parent / "pictures"
-PAGE = PICTURES / "sample-board.html"
+PAGE = PICTURES.with_name("sample-board.html")
 COLOURS = 128
 """Of a picture: a third of the bytes, and nothing that an eye would miss."""
 OPEN_TABLE = "[...document.querySelectorAll('#tabs button')].find((each) => each.textContent.includes('xquad')).click()"
