@@ -188,6 +188,22 @@ def test_board_draws_tables_on_a_terminal(runs: Path) -> None:
     assert "…" not in shown.text
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_a_board_on_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(name, "xquad/zh", 40.0), make_run("fair", "xquad/zh", 30.0)]
+    runs.append(fail_examples(make_run(f"{name} b", "xquad/zh", 20.0), 3))
+    reason = dataclasses.replace(runs[0].estimates[0], value=None, low=None, high=None, reason=name)
+    runs.append(dataclasses.replace(make_run("c", "xquad/zh", 20.0), estimates=(reason,)))
+    show_board(build_board(find_board("all"), collect(*runs), baseline="fair"))
+    text = capsys.readouterr().out
+    text.encode("utf-8")
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", text)
+    for part in text.split("┏")[1:]:
+        framed = [line for line in f"┏{part}".splitlines() if line.startswith(("│", "┃", "└", "┡", "┏"))]
+        assert len({cell_len(line) for line in framed}) == 1, "all lines end at the same place"
+    assert len([line for line in text.splitlines() if "not ranked, " in line]) == 2
+
+
 def test_a_terminal_tells_controls_marks_and_other_protocols_too(capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make_run(name, "xquad/zh", 40.0) for name in ("good", "fair", "parrot", "floor")]
     runs[2] = dataclasses.replace(runs[2], estimates=(*runs[2].estimates[:1], make_estimate("passage_copy", 80.0)))
