@@ -21,7 +21,7 @@ from xlingual.board.spec import RATES, BoardOrigin
 from xlingual.records import Origin, RunRecord
 
 from ..view.runs import make_rows
-from .factory import collect, fail_examples, limit_run, make_run, make_spec, write_run
+from .factory import collect, fail_examples, limit_run, make_estimate, make_run, make_spec, write_run
 from .hostile import HOSTILE
 
 COMMAND = "xlingual board runs"
@@ -158,6 +158,21 @@ def test_latex_has_bold_best_values_and_small_intervals() -> None:
 def test_latex_shows_cells_that_are_not_whole_without_bold() -> None:
     text = export("latex", *two_models(), fail_examples(make_run("broken", "xquad/ar", 99.0), 273))
     assert "broken & 99.0 (917/1190) & -- & -- \\\\" in text
+
+
+def test_latex_tells_controls_and_marked_rows() -> None:
+    """The oracle was the bold best of every column, and a parrot's 100.0 stood as any other score."""
+    runs = [make_run(name, "xquad/ar", value) for name, value in (("a", 40.0), ("b", 50.0), ("p", 100.0), ("o", 100.0))]
+    copies = (*runs[2].estimates[:1], make_estimate("passage_copy", 90.0))
+    runs[2] = dataclasses.replace(runs[2], estimates=copies)
+    runs[3] = dataclasses.replace(runs[3], model=dataclasses.replace(runs[3].model, backend="oracle"))
+    text = export("latex", *runs)
+    assert re.findall(r"\\textbf\{([0-9.]+)\}", text) == ["50.0"]
+    assert "p & 100.0 (not ranked) \\\\\n\\midrule\no (ceiling) & 100.0 {\\scriptsize" in text
+    assert (
+        "Not ranked, p: xquad/ar: 90.0\\% of the passage repeated, at most 30\\%. Below the second rule: controls."
+        in text
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
