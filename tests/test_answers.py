@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from xlingual.answers import AnswerReading, read_answers
+from xlingual.board import collect_runs
+from xlingual.board.integrity import IntegrityFinding, check_run
+from xlingual.board.samples import ScoreReader
 from xlingual.comparison import compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.metrics.repeats import majority, pass_at
@@ -229,6 +232,15 @@ def test_repeats_give_the_mean_pass_at_k_and_the_majority(tmp_path: Path) -> Non
     assert (estimate.n, estimate.unscored) == (24, 0)
     assert record.protocol.repeats == 4
     assert (record.counts.answered, record.complete) == (96, True)
+    [run] = collect_runs([tmp_path]).runs
+    for each in record.estimates:
+        assert check_run(run, each.metric, ScoreReader()) == IntegrityFinding(), "the samples give every score"
+    changed = tuple(
+        replace(each, value=99.0) if "@" in each.metric else each for each in record.estimates if each.value is not None
+    )
+    edited = replace(run, record=replace(record, estimates=changed))
+    for name in ("pass@2", "pass@4", "maj@4"):
+        assert check_run(edited, name, ScoreReader()).fault == f"edited: its samples do not give its {name}"
 
 
 def test_two_runs_with_repeats_are_compared_by_the_means_of_examples(tmp_path: Path) -> None:

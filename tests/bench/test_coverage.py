@@ -29,7 +29,7 @@ def test_intervals_cover(design: Design) -> None:
 
 @pytest.mark.parametrize("rate", [0.2, 0.35, 0.5])
 def test_five_clusters_of_five_cover_what_they_should(rate: float) -> None:
-    """S5: a bootstrap covered 82 to 87%."""
+    """S5: a bootstrap covered 82 to 87%. Five clusters cannot tell their correlation: it is rather too wide."""
     assert 93 <= measure(Design(5, "5", 0.1, rate), draws=4000).covered <= 98
 
 
@@ -43,14 +43,13 @@ def test_resamples_of_corpus_scores_cover() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_design_covers() -> None:
-    """One design in 900 may be off by three standard errors of 4,000 draws by chance."""
     found = [measure(design) for design in designs()]
-    low = [each for each in found if each.covered < 93]
-    assert all(each.covered >= 92.5 for each in found)
-    assert len(low) <= 3
+    assert min(each.covered for each in found) >= 93
     common = [each for each in found if each.design.common and each.design.clusters >= 24]
-    assert all(each.covered <= (98.3 if each.design.clusters == 24 else 97.3) for each in common)
+    assert all(each.covered <= 97 for each in common if each.design.clusters > 24 or 0.1 < each.design.rate < 0.9)
+    assert max(each.covered for each in common) <= 97.7
 
 
 def test_averages_gains_and_ranks_hold_the_truth() -> None:

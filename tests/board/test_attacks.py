@@ -155,7 +155,10 @@ def edit(record: dict[str, Any], results: Path, change: str) -> None:
         path = results.parent / "samples.jsonl"
         path.write_text(path.read_text(encoding="utf-8").replace("[0.0,1.0]", "[1.0,1.0]"), encoding="utf-8")
     main = next(each for each in record["estimates"] if each["metric"] == "containment")
-    main.update({"value": {"value": 99.0, "low": 98.0, "high": 100.0}, "count": {"n": 20}}.get(change, {}))
+    if change == "plan":
+        (results.parent / "run.json").unlink()
+    changes = {"value": {"value": 99.0, "low": 98.0, "high": 100.0}, "count": {"n": 20}, "interval": {"low": 49.0}}
+    main.update(changes.get(change, {}))
     (results.parent / "results.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -164,6 +167,8 @@ def edit(record: dict[str, Any], results: Path, change: str) -> None:
     [
         ("value", "edited: its samples do not give its containment"),
         ("count", "edited: 24 samples were scored, the results say 20"),
+        ("interval", "edited: its samples do not give the interval of its containment"),
+        ("plan", "run.json missing"),
         ("samples", "edited: its samples do not give its containment"),
         ("dtype", "edited: dtype is not that of run.json"),
         ("limit, counts", "edited: 8 samples were scored, the results say 24"),
@@ -180,7 +185,7 @@ def test_edited_results_are_marked_and_not_ranked(
         if "cheat" in record["model"]["name"]:
             edit(record, results, change)
     _, rows, page = table_of(tmp_path, capsys)
-    assert ranked(rows) == {"good", "fair"}
+    assert ranked(rows) == {"good", "fair"} | ({"cheat"} if change == "plan" else set())
     assert said in page
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics import LOWER_SUFFIX
+from ..metrics import LOWER_SUFFIX, is_own
 from ..records import RunRecord
 from .cells import make_cell
 from .collection import CollectedRun, Collection
@@ -304,10 +304,12 @@ def _table_models(
 
 
 def _is_higher_better(metric: str, runs: Sequence[CollectedRun]) -> bool:
-    """Return the direction that the runs declare; xlingual's own metrics and older records go by the name."""
+    """Return the direction that most runs declare; xlingual's own metrics and older records go by the name."""
     found = [estimate.higher_is_better for run in runs if (estimate := find_estimate(run.record, metric)) is not None]
     declared = [each for each in found if each is not None]
-    return declared[0] if declared else not metric.endswith(LOWER_SUFFIX)
+    if not declared or is_own(metric):
+        return not metric.endswith(LOWER_SUFFIX)
+    return 2 * sum(declared) >= len(declared)
 
 
 def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _TaskRuns:

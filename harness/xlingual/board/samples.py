@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..errors import DataError, EnvironmentFault
 from ..files.json_file import CHANGED
 from ..identity import Json
+from ..metrics.repeats import RepeatMetric, majority, pass_at
 from ..plugin import Metric
 from ..records import Statistics
 from ..scoring import mean_statistics
@@ -52,7 +53,10 @@ def read_scores(run: CollectedRun, metric: Metric, samples: Sequence[Mapping[str
         answers.setdefault(str(sample["id"]), []).append(sample)
     found: dict[str, ScoredExample] = {}
     for identifier, lines in answers.items():
-        statistics = mean_statistics([_statistics(line, metric.name, run.where) for line in lines])
+        if isinstance(metric, RepeatMetric):
+            statistics = _of_repeats(metric, run, lines)
+        else:
+            statistics = mean_statistics([_statistics(line, metric.name, run.where) for line in lines])
         if statistics is not None:
             group = lines[0].get("group")
             found[identifier] = ScoredExample(
@@ -73,6 +77,28 @@ def _statistics(line: Mapping[str, Json], metric: str, where: str) -> Statistics
     if not numbers or not isinstance(values, list) or len(numbers) != len(values):
         raise DataError(f"sample {line['id']} has no statistics of {metric}", where=where, hint=CHANGED)
     return tuple(float(each) for each in numbers)
+
+
+def _of_repeats(metric: RepeatMetric, run: CollectedRun, lines: Sequence[Mapping[str, Json]]) -> Statistics | None:
+    """Return what one question adds to pass@k or maj@n, whose single answers have the scores of another metric.
+
+    The signature of the score begins with that of the other metric.
+    """
+    recorded = find_estimate(run.record, metric.name)
+    of = recorded.signature.rpartition("|repeats:")[0] if recorded is not None else ""
+    name = next((each.metric for each in run.record.estimates if each.signature == of), metric.name)
+    measured = [(_read_text(line), _statistics(line, name, run.where)) for line in lines]
+    scored = [(text, row[0]) for text, row in measured if row is not None]
+    kind, _, count = metric.name.partition("@")
+    scores = [score for _, score in scored]
+    value = pass_at(scores, int(count)) if kind == "pass" else majority([text for text, _ in scored], scores)
+    return None if value is None else (value, 1.0)
+
+
+def _read_text(line: Mapping[str, Json]) -> str:
+    """Return what the metrics saw of an answer."""
+    text = line.get("scored", line.get("answer"))
+    return text if isinstance(text, str) else ""
 
 
 def _check(run: CollectedRun, metric: Metric, found: Scored) -> None:
