@@ -45,6 +45,16 @@ def test_what_is_unlike_has_a_row_of_its_own_with_the_difference_in_words() -> N
     }
 
 
+def test_runs_that_are_all_limited_alike_compare_with_each_other() -> None:
+    """Each was "not comparable", and striped for it."""
+    runs = [limit_run(make_run(model, "xquad/ar", 9.0), 40) for model in ("a", "b")]
+    (table,) = tables_of(*runs)
+    assert [row.notes for row in table.rows] == [(), ()]
+    assert show_estimate(runs[0], "containment", runs[1])[4] == "limited"  # type: ignore[index]
+    (table,) = tables_of(*runs, limit_run(make_run("c", "xquad/ar", 9.0), 7))
+    assert sorted(row.notes for row in table.rows) == [(), (), ("limited to examples 1-7",)]
+
+
 def test_two_runs_of_one_cell_are_both_shown() -> None:
     first = make_run("a", "xquad/ar", 1.0)
     others = [

@@ -143,7 +143,8 @@ def _place(row: ViewRow) -> tuple[int, int, str, str, tuple[str, ...]]:
 
 
 def _notes(record: RunRecord, reference: RunRecord, metric: str) -> tuple[str, ...]:
-    notes = [] if record.protocol.limit is None else [f"limited to examples {record.protocol.limit}"]
+    limit = record.protocol.limit
+    notes = [] if limit in (None, reference.protocol.limit) else [f"limited to examples {limit}"]
     for each in find_differences(record, reference, metric):
         words = f"other {each.field}" if each.field in _HASHED else f"{each.field}: {each.run}, not {each.ranked}"
         notes.append(clean_text(words)[:_WORDS])
