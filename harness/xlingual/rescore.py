@@ -29,8 +29,8 @@ PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language
 class PredictionScores:
     """Scores of a predictions file on a task: what `xlingual score PRED.jsonl --json` prints.
 
-    `n` of `total` examples were scored, `coverage` is n / total; with `missing` "zero" the absent ones count as empty
-    answers, as the official scripts do, with "skip" they are left out. `unknown` ids of the file are in no example.
+    `n` of `total` examples were scored, `coverage` is n / total; with `missing` "zero" the absent ones count as wrong,
+    as the official scripts do, with "skip" they are left out. `unknown` ids of the file are in no example.
     """
 
     schema: int

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from ..board.assembly import label_models
 from ..board.cells import make_cell
 from ..board.collection import CollectedRun
-from ..board.comparison import choose_reference, find_differences, find_estimate, run_signature
+from ..board.comparison import (
+    choose_reference,
+    find_differences,
+    find_estimate,
+    is_higher_better,
+    run_signature,
+)
 from ..board.controls import KINDS, find_control
 from ..board.notes import describe_backend
 from ..board.rows import CellState
 from ..board.spec import RATES
 from ..identity import Json
 from ..languages import LANGUAGES
-from ..metrics import LOWER_SUFFIX
 from ..records import Protocol, RunRecord
 from ..serial import to_json
 from .provenance import clean_text
@@ -205,19 +210,10 @@ def _metric(name: str, records: Sequence[RunRecord]) -> ViewMetric:
     found = [estimate for record in records if (estimate := find_estimate(record, name)) is not None]
     return ViewMetric(
         name=name,
-        higher_is_better=is_higher_better(name, records),
+        higher_is_better=name not in RATES and is_higher_better(name, records),
         bounded=all(estimate.bounds is None for estimate in found),
         signatures=tuple(sorted({estimate.signature for estimate in found if estimate.value is not None})),
     )
-
-
-def is_higher_better(metric: str, records: Sequence[RunRecord]) -> bool:
-    """Return the direction of a metric, as records say it; by its name where they are from before it was recorded."""
-    for record in records:
-        estimate = find_estimate(record, metric)
-        if estimate is not None and estimate.higher_is_better is not None:
-            return estimate.higher_is_better
-    return metric not in RATES and not metric.endswith(LOWER_SUFFIX)
 
 
 def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None, fault: str | None = None) -> Json:
