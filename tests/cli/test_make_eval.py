@@ -61,7 +61,10 @@ def test_the_demo_asks_the_controls_too_and_a_model_of_ones_own_stays_alone(
     assert make.main("eval") == 0
     asked = [each[each.index("--model") + 1] for each in seen if each[0] == "eval"]
     assert asked == ["smollm2", *make.DEMO_CONTROLS]
-    assert len({tuple(each[3:]) for each in seen if each[0] == "eval"}) == 1, "all have the questions of the demo"
+    plain = [each[3:] for each in seen if each[0] == "eval" and "passage" not in each]
+    assert all(each == plain[0] for each in plain), "all have the questions of the demo"
+    [passage] = [each for each in seen if "passage" in each]
+    assert passage[3:] == [*plain[0], "--tasks", "xquad,mlqa"], "a sentence to translate has no passage"
     assert [each[0] for each in seen[-2:]] == ["board", "view"]
     out = capsys.readouterr()
     assert (out.out.count("a table"), "no room left" in out.err) == (3, True)

@@ -17,8 +17,11 @@ from . import run_command
 DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
 DEMO_TOKENS = "32"
 DEMO_RECIPE = "x-llama-zh-mini"
-DEMO_CONTROLS = ("majority", "echo", "passage", "oracle")
-"""What the demo shows beside the packaged model: floor and ceiling of each metric. They answer at once."""
+DEMO_CONTROLS: Mapping[str, str | None] = {"majority": None, "echo": None, "passage": "xquad,mlqa", "oracle": None}
+"""What the demo shows beside the packaged model, and on which tasks if not on all: floor and ceiling of each metric.
+
+They answer at once. A sentence to translate has no passage: there `passage` is `echo`.
+"""
 SMALL = "-mini"
 """Ends the names of recipes whose paths are those of the packaged sample."""
 Words = Mapping[str, str]
@@ -90,10 +93,12 @@ def main(target: str) -> int:
 
 def _ask_controls(arguments: list[str]) -> None:
     """Put the questions of the demo to the controls, without a word unless one fails."""
-    for control in DEMO_CONTROLS:
-        said = io.StringIO()
+    for control, tasks in DEMO_CONTROLS.items():
+        said, words = io.StringIO(), ["eval", "--model", control, *arguments[3:]]
+        if tasks is not None and "--tasks" not in arguments:
+            words += ["--tasks", tasks]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            code = run_command(["eval", "--model", control, *arguments[3:]])
+            code = run_command(words)
         if code:
             click.echo(said.getvalue(), err=True, nl=False)
 
