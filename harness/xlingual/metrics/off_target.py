@@ -142,7 +142,7 @@ def _describe(language: str) -> str:
     if identifier is None:
         return "rate:off-target|lid:none"
     han = "|han:gb2312/big5" if LANGUAGES[language].script in _HAN else ""
-    needed = f"letters:{LETTERS_NEEDED}/{LETTERS_NEEDED_DENSE}|script:half|ja:kana{han}"
+    needed = f"letters:{LETTERS_NEEDED}/{LETTERS_NEEDED_DENSE}|{identifier.settings}|script:half|ja:kana{han}"
     return f"rate:off-target|{identifier.signature}|{needed}|false-alarms:{identifier.false_alarms:g}%"
 
 
