@@ -284,6 +284,10 @@ def test_no_answer_text_is_no_score(make_example: ExampleMaker, make_response: R
         assert find_metric(name).measure(make_example("en", "cat"), make_response(None)) is None
 
 
+def test_a_mean_beyond_all_numbers_is_told_without_a_warning() -> None:
+    assert find_metric("squad_f1").combine(np.array([1e308, 1.0])) == np.inf
+
+
 def test_mean_is_vectorised_and_undefined_without_examples() -> None:
     scores = find_metric("squad_f1").combine(np.array([[[1.5, 2.0], [0.0, 4.0]], [[3.0, 3.0], [0.0, 0.0]]]))
     assert scores.shape == (2, 2)
