@@ -39,3 +39,11 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
     assert imported.isdisjoint(HEAVY)
     assert "xlingual" in imported
+
+
+def test_public_names_are_those_of_their_modules() -> None:
+    names = [name for names in xlingual._HOMES.values() for name in names]
+    assert sorted(names) == sorted(xlingual.__all__)
+    assert set(xlingual.__all__) <= set(dir(xlingual))
+    with pytest.raises(AttributeError, match="no attribute 'evaluate'"):
+        _ = xlingual.evaluate  # type: ignore[attr-defined]

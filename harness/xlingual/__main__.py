@@ -1,13 +1,26 @@
 """`python -m xlingual` and the command `xlingual`."""
 
+import os
+import signal
 import sys
 
-from .cli import run_command
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
-    sys.exit(run_command(sys.argv[1:]))
+    """Run the command line and leave with its exit code, also where Ctrl-C comes while it is being imported."""
+    try:
+        from .cli import run_command  # noqa: PLC0415 (within the reach of Ctrl-C)
+        from .cli.streams import exit_code_of, open_streams  # noqa: PLC0415
+
+        streams = open_streams()
+        code = exit_code_of(run_command(sys.argv[1:]), sys.argv[1:], streams)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)  # what threads of libraries would say of it is nobody's concern
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from .errors import DataError, UsageError
 from .estimate import estimate
 from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
+from .lease import lock_folder
 from .metrics import find_metric
 from .metrics.mean import MeanMetric
 from .planning import hash_examples
@@ -20,7 +21,7 @@ from .run import VERSIONED
 from .run_summary import ANSWER_PARTS, parts_of_answer, recount
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
-from .store import lock_folder, read_samples
+from .store import read_samples
 
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language": str}
 

@@ -1,7 +1,7 @@
 """The run: plan -> answer -> score -> record. A folder for each model and task; nothing finished is asked again."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,8 @@ from .errors import AuthError, DataError, EnvironmentFault, XlingualError
 from .files import pretty_json, read_json, write_atomically
 from .groups import groups_of, write_groups
 from .identity import Json
+from .journal import DAMAGED, Journal, open_journal
+from .lease import LOCK, Lease, lock_folder
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
@@ -19,7 +21,7 @@ from .records import Example, Failure, Request, Response, RunRecord, failed_resp
 from .run_summary import count_answers, sample_lines
 from .scoring import score_answers
 from .serial import from_json, to_json
-from .store import LOCK, Journal, is_half_moved, lock_folder, move_aside, open_journal, prepare_folder
+from .store import is_half_moved, move_aside, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
@@ -138,21 +140,32 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
     """
     with ExitStack() as stack:
         opened = []
+        leases: list[Lease] = []
         for plan in plans:
             prepare_folder(plan.folder)
-            if note := stack.enter_context(lock_folder(plan.folder)):
+            leases.append(stack.enter_context(lock_folder(plan.folder, observer.note)))
+            if note := leases[-1].note:
                 observer.note(f"{plan.name}: {note}")
         for plan in plans:
             if fresh or is_half_moved(plan.folder):
                 _discard(plan)
-        for plan in plans:
-            journal = open_journal(plan.folder)
+        for plan, lease in zip(plans, leases, strict=True):
+            journal = open_journal(plan.folder, lease.check)
             stack.callback(journal.close)
-            if journal.torn_bytes:
-                observer.note(f"{plan.name}: dropped a torn last line of {journal.torn_bytes} bytes from the journal")
+            for line in _mended(journal):
+                observer.note(f"{plan.name}: {line}")
             opened.append(OpenPlan(plan, journal, _answered_with(plan.folder)))
             _describe(opened[-1])
         yield opened
+
+
+def _mended(journal: Journal) -> Iterator[str]:
+    """Yield what was wrong with a journal and what was done."""
+    if journal.torn_bytes:
+        yield f"dropped a torn last line of {journal.torn_bytes} bytes from the journal"
+    if count := len(journal.damaged):
+        lines = "1 damaged line" if count == 1 else f"{count} damaged lines"
+        yield f"set {lines} of the journal aside in {DAMAGED}, to be asked again; the first is {journal.damaged[0]}"
 
 
 def _discard(plan: TaskPlan) -> None:
@@ -315,7 +328,8 @@ def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) 
     """Show a note of the model, and keep it in the folder of every run that is being answered."""
     observer.note(message)
     for each in opened:
-        with (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
+        # A log that cannot be written ends no run: what matters of a note is on the screen.
+        with suppress(OSError), (each.plan.folder / NOTES).open("a", encoding="utf-8") as file:
             file.write(f"{timestamp()} {message}\n")
 
 
@@ -353,6 +367,7 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
     )
+    journal.guard()
     write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", sample_lines(plan, responses, scores))
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
     return record

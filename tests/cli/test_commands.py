@@ -135,13 +135,16 @@ def test_score_of_a_predictions_file(capsys: pytest.CaptureFixture[str], tmp_pat
     command = ["score", str(predictions), "--task", "xquad/en", *SAMPLE, "--json"]
     code, out, err = _run(capsys, *command, "--items", str(items))
     report = json.loads(out)
-    assert code == 0
+    assert code == 1
     assert (report["n"], report["total"], report["unknown"]) == (1, 24, ["unknown"])
+    assert "warning: 23 of 24 examples have no prediction: the scores are of the other 1 alone" in err
     assert report["coverage"] == pytest.approx(1 / 24)
     assert "1 ids are in no example" in err
     assert json.loads(items.read_text(encoding="utf-8"))["statistics"]["squad_em"] == [0.0, 1.0]
-    _, out, _ = _run(capsys, *command, "--missing", "zero")
-    assert json.loads(out)["n"] == 24
+    code, out, err = _run(capsys, *command, "--missing", "zero")
+    assert (code, json.loads(out)["n"], "no prediction" in err) == (0, 24, False)
+    code, _, err = _run(capsys, *command, "--partial")
+    assert (code, "no prediction" in err, "hint" in err) == (0, True, False)
 
 
 @pytest.mark.parametrize(

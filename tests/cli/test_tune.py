@@ -61,7 +61,7 @@ def test_a_plan_is_shown_and_stored(xlingual: Xlingual, tmp_path: Path) -> None:
     assert "| alpaca-en | en | 60 | 60 | 1.00 |" in shown.stdout
     assert "| translation | zh | 60 | 60 | 1.00 |" in shown.stdout
     assert "steps: 18 in 2 epochs, each 16 rows" in shown.stdout
-    assert "xquad (sample): 160 texts in en, zh: nothing found" in shown.stdout
+    assert "xquad (sample): 560 texts in en, zh and 5 more languages: nothing found" in shown.stdout
     assert "cost on H100: not estimated" in shown.stdout
     assert "alpaca-zh: encoding 20 rows" in shown.stderr
     [folder] = (tmp_path / "runs").iterdir()

@@ -11,10 +11,10 @@ from xlingual.cli.scale.fit import read_fit
 from xlingual.data import read_records, read_squad
 from xlingual.errors import DataError, ModelError, UsageError, XlingualError
 from xlingual.files import MAX_DEPTH, read_json, read_json_lines, read_json_object
+from xlingual.journal import open_journal, read_line
 from xlingual.plugin import ModelOptions
 from xlingual.records import DataFile, Origin
 from xlingual.registry import MODELS
-from xlingual.store import open_journal
 from xlingual.tracking.spool import archive_spool
 from xlingual.training.steplog import cut_back
 from xlingual.tune.cost import read_shape
@@ -32,13 +32,21 @@ def _squad(path: Path) -> object:
     return read_squad(file, "ar")
 
 
+def _journal(path: Path) -> None:
+    """Read every line; `open_journal` itself sets the bad ones aside."""
+    if path.is_dir():
+        open_journal(path.parent)
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        read_line(line, path, number)
+
+
 STRICT: dict[str, tuple[str, Read]] = {
     "JSON": ("a.json", read_json),
     "an object": ("a.json", read_json_object),
     "a data set": ("a.json", _squad),
     "data in lines": ("a.jsonl", lambda path: read_records(path, {"a": str})),
     "lines of ours": ("samples.jsonl", read_json_lines),
-    "a journal": ("journal.jsonl", lambda path: open_journal(path.parent)),
+    "a journal": ("journal.jsonl", _journal),
     "results": ("results.json", lambda path: read_run(path, str(path))),
     "a plan": ("plan.json", lambda path: load_plan(path.parent)),
     "a log of steps": ("steps.jsonl", lambda path: cut_back(path, 1)),

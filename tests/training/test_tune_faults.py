@@ -10,7 +10,7 @@ import torch
 
 from xlingual.cli import run_command
 from xlingual.errors import Interrupted
-from xlingual.store import lock_folder
+from xlingual.lease import lock_folder
 from xlingual.tracking import Tracker, open_tracker
 from xlingual.tracking.spool import Spool
 

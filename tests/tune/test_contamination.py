@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from xlingual.cli.tune.plan import contamination_lines
 from xlingual.errors import DataError
 from xlingual.plugin import DataSource, GenerationTask
 from xlingual.records import Example, Examples, Prompt
 from xlingual.selection import select_tasks
-from xlingual.tune.contamination import compared_texts, fold, gather_held_out
+from xlingual.tune.contamination.benchmarks import compared_texts, fold, gather_held_out
 from xlingual.tune.prepare import plan_mix
+from xlingual.tune.records import MixPlan, OnRepetition, Repetition
 
 from .conftest import DataFolder
 
@@ -22,6 +24,12 @@ DEV_QUESTIONS = 6
 """In `dev-context-zh-question-zh.json` of the packaged sample."""
 PAIR = '[sources.t]\nreader = "parallel"\npath = "t.{language}"\ndirection = "en-zh"\n'
 ALPACA = '[sources.a]\nreader = "alpaca"\npath = "a.jsonl"\nlanguage = "zh"\n'
+
+
+def row_of(*texts: str) -> Example:
+    """Return a row with these fields, the last of them its answer."""
+    fields = {str(place): text for place, text in enumerate(texts[:-1])}
+    return Example(id="1", language="vi", group="1", cluster="1", fields=fields, targets=texts[-1:])
 
 
 def lines(name: str) -> list[str]:
@@ -69,7 +77,7 @@ def test_compared_texts_of_an_example(fields: dict[str, str], texts: set[str]) -
     example = Example(id="1", language="en", group="1", cluster="1", fields=fields, targets=("Hanoi",))
     spec = select_tasks(["xquad/en"], [])[0].spec
     task = GenerationTask(spec=spec, read=lambda split, data_source: Examples(rows=(), files=()), ask=ask)
-    assert set(compared_texts(task, example)) == texts
+    assert {fold(text) for text in compared_texts(task, example)} == texts
 
 
 def test_a_file_of_test_data_is_refused(data_folder: DataFolder) -> None:
@@ -89,7 +97,7 @@ def test_sentences_are_found_and_left_out(data_folder: DataFolder) -> None:
     plan = data_folder.plan(data_folder.recipe(PAIR)).plan
     assert (plan.sources[0].contaminated, plan.sources[0].available) == (3, 1)
     found = {check.family: check for check in plan.checks if check.origins == ("sample",)}
-    assert (found["flores101"].texts, found["flores101"].rows) == (48, 3)
+    assert (found["flores101"].texts, found["flores101"].rows) == (7 * 24, 3)
     assert found["xquad"].rows == found["mlqa"].rows == 0
 
 
@@ -143,12 +151,15 @@ def test_missing_test_data_are_reported(data_folder: DataFolder) -> None:
     assert absent == {**both, "xcopa": ("zh",)}
 
 
-def test_only_the_languages_of_the_mixture_are_read() -> None:
+def test_every_language_is_compared_and_those_of_the_mixture_are_named() -> None:
     data_source = DataSource(folder=None, sample=True, offline=True)
     greek = {check.family: check for check in gather_held_out(["el"], data_source).checks}
     assert greek["xquad"].languages == ("el",)
-    assert greek["flores101"].texts == 48  # the Greek lines, and the English side
-    assert "mlqa" not in greek  # it has no Greek
+    assert greek["flores101"].languages == ("el",)
+    assert greek["flores101"].others == ("ar", "en", "hi", "tr", "vi", "zh")
+    assert greek["flores101"].texts == 7 * 24
+    assert greek["mlqa"].languages == ()  # it has no Greek
+    assert "en" in greek["mlqa"].others
     english = {check.family: check.languages for check in gather_held_out(["en"], data_source).checks}
     assert english == {"flores101": ("en",), "mlqa": ("en",), "xquad": ("en",)}
 
@@ -157,13 +168,12 @@ def test_the_packaged_training_text_holds_no_test_data() -> None:
     codes = ["ar", "el", "hi", "tr", "vi", "zh"]
     data_source = DataSource(folder=None, sample=True, offline=True)
     data = gather_held_out(["en", *codes], data_source)
-    texts = 0
+    rows: list[str] = []
     for path in sorted((SAMPLE / "tune").iterdir()):
         for line in path.read_text(encoding="utf-8").splitlines():
-            for text in json.loads(line).values() if path.suffix == ".jsonl" else [line]:
-                assert fold(text) not in data.texts, (path, line)
-                texts += 1
-    assert texts == 7 * 60 + (60 + 6 * 20) * 3
+            rows.extend(json.loads(line).values() if path.suffix == ".jsonl" else [line])
+    assert len(rows) == 7 * 60 + (60 + 6 * 20) * 3
+    assert not any(data.compare([row_of(text) for text in rows]))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
@@ -171,8 +181,51 @@ def test_real_test_data_are_found(data_folder: DataFolder) -> None:
     data_source = DataSource(folder=REAL, sample=False, offline=True)
     data = gather_held_out(["en", "zh"], data_source)
     counts = {check.family: check.texts for check in data.checks if check.origins == ("local",)}
-    assert counts["flores101"] == 2 * 1012
+    assert counts["flores101"] > 100 * 1000  # sentences of 101 languages, some of them equal
     flores = (REAL / "flores101/devtest/zho_simpl.devtest").read_text(encoding="utf-8").split("\n")[:-1]
-    assert all(fold(line) in data.texts for line in flores)
+    assert all(found and found.is_left_out for found in data.compare([row_of(line) for line in flores]))
     dev = (REAL / "parallel/flores-dev-510/zho_simpl.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    assert not any(fold(line) in data.texts for line in dev)
+    assert not any(data.compare([row_of(line) for line in dev]))
+
+
+def repeated(data_folder: DataFolder, on_repetition: OnRepetition) -> MixPlan:
+    """Return the plan of two rows, of which one holds a Greek sentence of the test data with a word changed."""
+    sentence = (SAMPLE / "flores101/devtest/ell.devtest").read_text(encoding="utf-8").splitlines()[1].split()
+    sentence[len(sentence) // 2] = "αλφα"
+    data_folder.instructions("a.jsonl", [("翻译。", " ".join(sentence), "好。"), ("说一个词。", "", "词")])
+    data_source = DataSource(folder=data_folder.path, sample=False, offline=True)
+    recipe = data_folder.recipe(ALPACA)
+    return plan_mix(recipe, data_folder.model, data_source, on_repetition=on_repetition).plan
+
+
+def test_a_near_match_in_another_language_is_left_out_and_shown(data_folder: DataFolder) -> None:
+    plan = repeated(data_folder, OnRepetition.DROP)
+    assert (plan.sources[0].contaminated, plan.sources[0].available) == (1, 1)
+    (count,) = plan.repetitions
+    assert (count.source, count.family, count.kind) == ("a", "flores101", Repetition.NEAR)
+    assert (count.rows, count.left_out) == (1, 1)
+    (row,) = count.examples
+    assert row.row == "a-1"
+    assert row.text.startswith("flores101/")
+    assert 0.7 <= row.share < 1
+    lines = "\n".join(contamination_lines(plan))
+    assert "a: 1 near of flores101" in lines
+    assert "a-1: 翻译。" in lines
+
+
+def test_report_trains_on_it_and_says_so(data_folder: DataFolder) -> None:
+    plan = repeated(data_folder, OnRepetition.REPORT)
+    assert (plan.sources[0].contaminated, plan.sources[0].available) == (0, 2)
+    assert [(each.rows, each.left_out) for each in plan.repetitions] == [(1, 0)]
+    assert plan.on_repetition is OnRepetition.REPORT
+    lines = "\n".join(contamination_lines(plan))
+    assert "1 rows REPEAT THEM AND ARE TRAINED ON" in lines
+    assert "a: 1 near of flores101, 1 of them trained on" in lines
+    assert plan.id != repeated(data_folder, OnRepetition.DROP).id
+
+
+def test_refuse_makes_no_plan(data_folder: DataFolder) -> None:
+    with pytest.raises(DataError, match="1 row repeats test data, such as flores101/") as caught:
+        repeated(data_folder, OnRepetition.REFUSE)
+    assert caught.value.where == "source a: a-1"
+    assert "--contamination drop" in caught.value.hint

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from . import run_command
+from ..errors import UsageError
+from . import printable, run_command
+from .streams import open_streams
 
 DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
 DEMO_TOKENS = "32"
@@ -32,6 +34,16 @@ def make_word(environment: Words, name: str) -> str:
     return environment.get(f"XLINGUAL_MAKE_{name}", "")
 
 
+def _more_words(environment: Words) -> list[str]:
+    """Return the words of ARGS; UsageError where a quote is not closed."""
+    words = make_word(environment, "ARGS")
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        hint = "quote it as for a shell: ARGS='--shots 2'"
+        raise UsageError(f"{words!r} cannot be read: {error}", where="ARGS", hint=hint) from error
+
+
 def eval_arguments(environment: Words) -> list[str]:
     """Return the arguments of `xlingual` for MODEL, TASKS, LANGS, LIMIT, DATA, OUT and ARGS; the demo with none set."""
     model, data = make_word(environment, "MODEL"), make_word(environment, "DATA")
@@ -43,7 +55,7 @@ def eval_arguments(environment: Words) -> list[str]:
         arguments += ["--data", "sample"]
         arguments += [] if make_word(environment, "LANGS") else ["--langs", DEMO_LANGUAGES]
         arguments += ["--max-new-tokens", DEMO_TOKENS]
-    return arguments + shlex.split(make_word(environment, "ARGS"))
+    return arguments + _more_words(environment)
 
 
 def tune_arguments(environment: Words) -> list[str]:
@@ -57,7 +69,7 @@ def tune_arguments(environment: Words) -> list[str]:
     arguments = ["tune", "run", "--merge", "--out", make_word(environment, "OUT") or "runs"]
     for option, value in (("--base", make_word(environment, "BASE")), ("--data", data)):
         arguments += [option, value] if value else []
-    return [*arguments, *shlex.split(make_word(environment, "ARGS")), "--", recipe]
+    return [*arguments, *_more_words(environment), "--", recipe]
 
 
 def xllama_arguments(environment: Words) -> list[str]:
@@ -66,7 +78,7 @@ def xllama_arguments(environment: Words) -> list[str]:
     for name in ("SCALE", "BASE", "LANGS", "DATA", "LIMIT", "OUT"):
         if value := make_word(environment, name):
             arguments += [f"--{name.lower()}", value]
-    return [*arguments, *shlex.split(make_word(environment, "ARGS"))]
+    return [*arguments, *_more_words(environment)]
 
 
 TARGETS: Mapping[str, Callable[[Words], list[str]]] = {
@@ -78,7 +90,11 @@ TARGETS: Mapping[str, Callable[[Words], list[str]]] = {
 
 def main(target: str) -> int:
     """Show and run what a target stands for; after an evaluation, leaderboard and page of the output folder, too."""
-    arguments = TARGETS[target](os.environ)
+    try:
+        arguments = TARGETS[target](os.environ)
+    except UsageError as error:
+        click.echo(f"error: {printable(str(error))}\nhint: {printable(error.hint)}", err=True)
+        return error.exit_code
     click.echo(f"xlingual {shlex.join(arguments)}", err=True)
     sys.argv[1:] = arguments  # hints name the command that resumes
     code = run_command(arguments)
@@ -112,4 +128,5 @@ def _show_board(arguments: list[str], out: str) -> int:
 
 
 if __name__ == "__main__":
+    open_streams()
     sys.exit(main(sys.argv[1]))

@@ -37,6 +37,18 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class FolderName(click.ParamType[str]):
+    """The name of a folder that results go to: never blank, which would be the folder one stands in."""
+
+    name = "DIR"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; click's BadParameter for a blank one."""
+        if not value.strip():
+            self.fail("the name of the folder is blank; . is the folder you are in.", param, ctx)
+        return value
+
+
 _DATA_HELP = (
     "Folder of original benchmark files, or 'sample' for the packaged sample. Without it: the cache, then the official "
     "sources."

@@ -8,7 +8,7 @@ import click
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
 from ..records import Estimate
-from ..rescore import recorded_task, rescore_run, score_predictions
+from ..rescore import PredictionScores, recorded_task, rescore_run, score_predictions
 from ..selection import select_tasks
 from ..serial import to_json
 from .display import show_records, show_table
@@ -24,13 +24,14 @@ class ScoreOptions:
     data: str | None
     split: str | None
     missing: str
+    partial: bool
     items: str | None
     offline: bool
     as_json: bool
 
 
 def run_score(options: ScoreOptions) -> int:
-    """Score files or run folders; 0 unless examples are missing from a predictions file that must be whole."""
+    """Score files or run folders; 1 where a predictions file lacks examples that nothing was said of."""
     data_source = read_data_source(options.data, offline=options.offline)
     if options.task is None:
         records = []
@@ -56,7 +57,22 @@ def run_score(options: ScoreOptions) -> int:
                    [_row(each) for each in report.scores])  # fmt: skip
     if report.unknown:
         click.echo(f"warning: {len(report.unknown)} ids are in no example, first {report.unknown[0]!r}", err=True)
-    return 0
+    return _partial_code(report, partial=options.partial, missing=options.missing)
+
+
+def _partial_code(report: PredictionScores, *, partial: bool, missing: str) -> int:
+    """Warn of examples without a prediction, and return 1 unless they were asked to be left out or count as wrong."""
+    left = report.total - report.n
+    if not left or missing == "zero":
+        return 0
+    what = "1 example has" if left == 1 else f"{left:,} of {report.total:,} examples have"
+    click.echo(
+        f"warning: {what} no prediction: the scores are of the other {report.n:,} alone, and no score of {report.task}",
+        err=True,
+    )
+    if not partial:
+        click.echo("hint: --missing zero counts them as wrong; --partial says that a part is what you want", err=True)
+    return 0 if partial else 1
 
 
 def _row(estimate: Estimate) -> list[str]:
@@ -80,6 +96,7 @@ COMMAND = click.Command(
             show_default=True,
             help="Examples without a prediction: leave out, or count as wrong as the official scripts do.",
         ),
+        click.Option(["--partial"], is_flag=True, help="A part of the examples is wanted: exit code 0 for it, too."),
         click.Option(["--items"], default=None, metavar="FILE", help="Write the statistics of every example as JSONL."),
         offline_option(),
         json_option(),

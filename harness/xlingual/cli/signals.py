@@ -1,4 +1,8 @@
-"""Signals: the first one ends the run in order, the second at once."""
+"""Signals: the first one ends the run in order, the second at once.
+
+Besides Ctrl-C and SIGTERM these are SIGHUP, of a terminal that is closed, and SIGUSR1, by which batch systems say that
+the time is nearly up. Under nohup, SIGHUP stays ignored.
+"""
 
 import os
 import signal
@@ -13,9 +17,15 @@ SAME_WAVE = 2.0
 """Seconds: a terminal and torchrun both pass one Ctrl-C on, which is not to be taken for two."""
 
 
+def _numbers() -> list[signal.Signals]:
+    """Return the signals that end a run in order."""
+    found = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+    return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*found, signal.SIGHUP]
+
+
 @contextmanager
 def orderly_signals(hint: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into Interrupted with `hint`, once; a second signal ends the process at once."""
+    """Turn these signals into Interrupted with `hint`, once; a second signal ends the process at once."""
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -24,7 +34,7 @@ def orderly_signals(hint: str) -> Iterator[None]:
         received.append(number)
         raise Interrupted(number, hint=hint)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _numbers()}
     try:
         yield
     finally:
@@ -34,7 +44,7 @@ def orderly_signals(hint: str) -> Iterator[None]:
 
 @contextmanager
 def noted_signals() -> Iterator[Callable[[], int | None]]:
-    """Note SIGINT and SIGTERM and yield what tells the first of them; a later one ends the process at once."""
+    """Note these signals and yield what tells the first of them; a later one ends the process at once."""
     received: list[tuple[int, float]] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -42,7 +52,7 @@ def noted_signals() -> Iterator[Callable[[], int | None]]:
             os._exit(128 + number)
         received.append((number, time.monotonic()))
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _numbers()}
     try:
         yield lambda: received[0][0] if received else None
     finally:

@@ -8,11 +8,11 @@ import click
 
 from ..identity import slug
 from ..languages import find_language
+from ..lease import lock_folder
 from ..pipeline import SCALES, X_MODEL, Pipeline, PipelineSettings, StageFailed
-from ..store import lock_folder
 from ..tune.recipe import find_recipe
 from . import printable, run_command
-from .options import data_option, offline_option, takes
+from .options import FolderName, data_option, offline_option, takes
 from .progress import MODES
 from .signals import orderly_signals
 from .tune.trainer import Trainer, count_processes, processes_option
@@ -78,9 +78,12 @@ def run_xllama(options: XllamaOptions) -> int:
         progress=settings.progress,
         processes=count_processes(settings.processes),
     )
-    with lock_folder(out) as note, orderly_signals("the same command again goes on where it stopped"):
-        if note:
-            click.echo(f"note: {note}", err=True)
+    with (
+        lock_folder(out, lambda line: click.echo(f"note: {line}", err=True)) as lease,
+        orderly_signals("the same command again goes on where it stopped"),
+    ):
+        if lease.note:
+            click.echo(f"note: {lease.note}", err=True)
         pipeline = Pipeline(settings=settings, scale=scale, stages=_StageCommands(trainer), languages=codes, out=out)
         try:
             pipeline.run()
@@ -116,7 +119,14 @@ COMMAND = click.Command(
         ),
         data_option("Folder that the recipes' paths are below and that holds the benchmarks, or 'sample'."),
         offline_option(),
-        click.Option(["--out", "-o"], default="runs", show_default=True, metavar="DIR", help="Folder of all runs."),
+        click.Option(
+            ["--out", "-o"],
+            type=FolderName(),
+            default="runs",
+            show_default=True,
+            metavar="DIR",
+            help="Folder of all runs.",
+        ),
         click.Option(
             ["--limit"], default=None, metavar="N|A-B", help="Only these examples of each test set; unranked."
         ),

@@ -45,7 +45,7 @@ def read_records(
     seen: dict[tuple[Json, Json], int] = {}
     for number, line in enumerate(lines, start=1):
         row, wrong = _read_row(line, number, _Fields(fields, optional), ends_file=number == len(lines))
-        if not wrong and "id" in fields:
+        if not wrong and "id" in row.values:
             key = row.values["id"], None if beside_id is None else row.values.get(beside_id)
             first = seen.setdefault(key, number)
             if first != number:

@@ -112,13 +112,16 @@ def _judge_thinking(example: Example, _text: str, response: Response) -> float |
 
 
 def _judge(example: Example, text: str, _response: Response) -> float | None:
-    wrong = judge_language(text, example.language, find_identifier(example.language))
+    wrong = judge_language(text, example.language)
     return None if wrong is None else float(wrong)
 
 
-def judge_language(text: str, language: str, identifier: Identifier | None) -> bool | None:
-    """Return whether `text` is in another language than `language`, or None where that cannot be told."""
-    answer = for_scoring(text)
+def judge_language(text: str, language: str, identifier: Identifier | None = None) -> bool | None:
+    """Return whether `text` is in another language than `language`, or None where that cannot be told.
+
+    `identifier` is asked instead of the one whose word is taken for the language.
+    """
+    answer, identifier = for_scoring(text), identifier or find_identifier(language)
     if identifier is None or not is_judgeable(answer):
         return None
     script = LANGUAGES[language].script

@@ -8,6 +8,7 @@ from ..board import Board, board_markdown
 from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table
 from ..board.rows import BoardTable, CellState, Gain
+from ..scaling.doubts import doubts_of
 from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit
 from ..scaling.tables import TextTable, allocation_tables, fit_tables, point_table
@@ -161,7 +162,7 @@ def _law(fit: LawFit | None) -> Section | None:
     if fit is None:
         return None
     tables = [_table(each) for each in (*fit_tables(fit), point_table(fit.points))]
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in fit.notes)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in (*doubts_of(fit), *fit.notes))
     return Section(heading="The scaling law", parts=(draw_laws(fit), *tables, notes))
 
 
@@ -169,7 +170,7 @@ def _budget(allocation: Allocation | None) -> Section | None:
     if allocation is None:
         return None
     tables = [_table(each) for each in allocation_tables(allocation)]
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in allocation.notes)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in (*allocation.doubts, *allocation.notes))
     return Section(heading="The budget", parts=(draw_allocation(allocation), *tables, notes))
 
 

@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..plugin import FloatArray
 from ..text import did_you_mean
 from .allocation import AllocationLimits, Laws, best_mean, best_worst, round_to_rows, spread
+from .doubts import doubts_of, impossible_scores
 from .fit import bound
 from .points import SizeUnit
 from .prediction import laws_of_pairs
@@ -69,6 +70,7 @@ def allocate(fit: LawFit, options: BudgetOptions) -> Allocation:
     if outside := [share.language for share in shares if share.extrapolated]:
         notes.append(f"outside the measured sizes (*), where the law extrapolates: {', '.join(outside)}")
     score, draws = plan.value(np.array(rows, dtype=np.float64))
+    rivals = _rivals(plan, rows, codes, options, notes)
     return Allocation(
         schema=ALLOCATION_SCHEMA,
         metric=fit.metric,
@@ -77,8 +79,9 @@ def allocate(fit: LawFit, options: BudgetOptions) -> Allocation:
         budget_unit=options.unit,
         score=bound(score, draws),
         shares=shares,
-        rivals=_rivals(plan, rows, codes, options, notes),
+        rivals=rivals,
         notes=tuple(notes),
+        doubts=_doubts(fit, plan, [rows, *(rival.rows for rival in rivals)]),
     )
 
 
@@ -105,6 +108,19 @@ class _Plan:
         if self.goal is Goal.WORST:
             return float(scores[0].min()), np.asarray(scores[1].min(axis=-1))
         return float(scores[0] @ self.weights), np.asarray(scores[1] @ self.weights)
+
+
+def _doubts(fit: LawFit, plan: _Plan, splits: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """Return why the laws give no verdict on these splits: they hold nothing, or predict what is no score."""
+    doubts = list(doubts_of(fit))
+    codes = [law.language for law in fit.laws]
+    outside: dict[str, float] = {}
+    for rows in splits:
+        scores = plan.fitted.scores(np.maximum(np.array(rows, dtype=np.float64), 1.0))
+        predicted = dict(zip(codes, scores.tolist(), strict=True))
+        outside.update({code: predicted[code] for code in impossible_scores(predicted)})
+    doubts += [f"{code}: {score:.1f} is predicted for a split, which is no score" for code, score in outside.items()]
+    return tuple(doubts)
 
 
 def _check_codes(codes: Sequence[str], options: BudgetOptions) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import EnvironmentFault
 from ..files import disk_fault, replace_whole
+from .doubts import doubts_of
 from .points import Point, SizeUnit
 from .prediction import predict, predict_draws
 from .records import Allocation, Bounded, LanguageLaw, LawFit
@@ -121,7 +122,8 @@ def _draw_law(panel: "Axes", fit: LawFit, law: LanguageLaw) -> None:
         panel.scatter([each.size], [each.predicted.value], marker="x", color=_ORANGE, s=36, zorder=3, label=label)
         panel.plot([each.size] * 2, _ends(each.predicted), color=_ORANGE, linewidth=1.2)
     panel.set_xscale("log")
-    panel.set_title(law.language, loc="left", fontweight="bold")
+    doubted = any(line.startswith(f"{law.language}:") for line in doubts_of(fit))
+    panel.set_title(f"{law.language}: no law" if doubted else law.language, loc="left", fontweight="bold")
 
 
 def _ends(bounded: Bounded) -> list[float]:

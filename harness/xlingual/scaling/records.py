@@ -1,7 +1,8 @@
 """What a fit and an allocation are, as records: the content of `fit.json` and of `allocation.json`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..serial import LATER
 from .laws import Variant
 from .points import Point, SizeUnit
 
@@ -164,3 +165,5 @@ class Allocation:
     shares: tuple[Share, ...]
     rivals: tuple[Rival, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Why the laws give no verdict on splits; () where they do."""

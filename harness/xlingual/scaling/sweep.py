@@ -8,7 +8,7 @@ from typing import Protocol
 from ..errors import DataError, UsageError, XlingualError
 from ..files import read_text, write_atomically
 from ..identity import content_hash
-from ..store import lock_folder
+from ..lease import lock_folder
 from ..toml_table import TomlTable, read_toml
 from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
 from ..tune.records import Recipe
@@ -155,7 +155,7 @@ def run_sweep(points: Sequence[SweepPoint], table: Path, scorer: PointScorer) ->
 
     The table is whole after any stop; the same call goes on where it was. Its folder is locked meanwhile.
     """
-    with lock_folder(table.parent):
+    with lock_folder(table.parent) as lease:
         done = list(read_points(table)) if table.exists() else []
         places = {point.place for point in done}
         for point in points:
@@ -165,5 +165,6 @@ def run_sweep(points: Sequence[SweepPoint], table: Path, scorer: PointScorer) ->
             if scored.place != point.place:
                 raise XlingualError(f"asked for {point.place}, scored {scored.place}", where=str(table))
             done.append(scored)
+            lease.check()
             write_atomically(table, points_csv(done))
             yield scored

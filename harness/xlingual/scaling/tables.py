@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .laws import TOP
 from .points import Point
 from .records import Allocation, Bounded, LawFit, Rival, Share
 
@@ -47,11 +48,13 @@ def allocation_tables(allocation: Allocation) -> list[TextTable]:
     """Return what each language gets, and the other splits."""
     goal = f"highest {_GOALS.get(allocation.goal, allocation.goal)} of {allocation.metric}"
     budget = f"{allocation.budget:,} {allocation.budget_unit}"
-    title = f"{budget} for the {goal}: {_interval(allocation.score, 2)} predicted"
+    predicted = "no prediction" if allocation.doubts else f"{_interval(allocation.score, 2)} predicted"
+    title = f"{budget} for the {goal}: {predicted}"
     header = ["language", "rows", "95%", "tokens", "available", f"{allocation.metric} [95%]", "limit"]
     shares = TextTable(title, header, [_share_row(each) for each in allocation.shares])
     header = ["split", *(share.language for share in allocation.shares), allocation.metric, "gain [95%]", "verdict"]
-    return [shares, TextTable("against other splits", header, [_rival_row(each) for each in allocation.rivals])]
+    rivals = [_rival_row(each, doubted=bool(allocation.doubts)) for each in allocation.rivals]
+    return [shares, TextTable("against other splits", header, rivals)]
 
 
 def _law_table(fit: LawFit) -> TextTable:
@@ -105,11 +108,14 @@ def _extrapolation_table(fit: LawFit) -> TextTable:
 def _share_row(share: Share) -> list[str]:
     interval = "" if share.low is None or share.high is None else f"{share.low:,.0f} - {share.high:,.0f}"
     counts = ["" if each is None else f"{each:,}" for each in (share.tokens, share.available)]
-    marked = f"{_interval(share.score, 1)}{' *' if share.extrapolated else ''}"
+    is_score = 0.0 <= share.score.value <= TOP
+    marked = f"{_interval(share.score, 1)}{' *' if share.extrapolated else ''}" if is_score else "none"
     return [share.language, f"{share.rows:,}", interval, *counts, marked, share.limit or ""]
 
 
-def _rival_row(rival: Rival) -> list[str]:
+def _rival_row(rival: Rival, *, doubted: bool) -> list[str]:
+    if doubted:
+        return [rival.name, *(f"{each:,}" for each in rival.rows), "", "", "no verdict"]
     gain = f"{rival.gain.value:+.2f} [{_number(rival.gain.low, 2)}, {_number(rival.gain.high, 2)}]"
     verdict = "within noise" if not rival.certain else "ahead of it" if rival.gain.value > 0 else "behind it"
     if abs(rival.gain.value) < _SHOWN_GAIN:

@@ -261,6 +261,7 @@ def _checkpoint(training: Training) -> None:
         useful_tokens=training.useful_tokens,
     )
     trained = ModelAndOptimizer(training.loaded.model, training.optimizer)
+    training.job.guard()
     folder = checkpoints.save(training.job.folder, trained, state, training.job.settings.keep, training.world)
     training.saved = training.done
     training.observer.saved("checkpoint", folder)
@@ -269,6 +270,7 @@ def _checkpoint(training: Training) -> None:
 
 def _export(training: Training) -> TuneRecord:
     """Write the model or adapter on rank 0; a collective."""
+    training.job.guard()
     job, world = training.job, training.world
     result = TrainingResult(
         steps=training.done,

@@ -1,5 +1,6 @@
 """Settings of a training that depend on the machine: none of them changes what is learnt, but for rounding."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class TrainingJob:
     folder: Path
     """Of the run: log, checkpoints, exported model. With ranks on several machines, a folder that all of them share."""
     settings: TrainSettings
+    guard: Callable[[], None] = lambda: None
+    """Called before a checkpoint and the end of the training are written: raises where another run has the folder."""
 
     @property
     def model_folder(self) -> Path:

@@ -1,12 +1,12 @@
 """From the examples of a source to tokenized rows: prompt and answer are tokenized apart, as generation sees them.
 
-What cannot be trained on (an empty answer, a test passage, a duplicate, a prompt over the length) is counted and left
-out.
+What cannot be trained on (an empty answer, a row that repeats test data, a duplicate, a prompt over the length) is
+counted and left out.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,8 +14,9 @@ from ..errors import ModelError
 from ..plugin import Model, Source, Trainable
 from ..prompt import Rendering, render
 from ..records import Corpus, DataFile, Example, Examples, Failure, Request
-from .contamination import HeldOut
-from .records import IntArray, OnLong, Recipe, SourceUse
+from .contamination.benchmarks import HeldOut
+from .contamination.counting import RepetitionCounts
+from .records import IntArray, OnLong, OnRepetition, Recipe, RepetitionCount, SourceUse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,8 @@ class SourceRows:
     answer_tokens: IntArray
     """(rows,): of each answer, before truncation and without the end token."""
     excluded: ExcludedRows
+    repetitions: tuple[RepetitionCount, ...] = ()
+    """What its rows repeat of test data."""
 
     @property
     def lengths(self) -> IntArray:
@@ -79,6 +82,7 @@ class Encoder:
     recipe: Recipe
     model: TrainableModel
     held_out: HeldOut
+    on_repetition: OnRepetition = OnRepetition.DROP
     seen: set[bytes] = field(default_factory=set, init=False)
     """Hashes of prompt and answer of every row so far."""
     rendering: Rendering = field(init=False)
@@ -92,22 +96,37 @@ class Encoder:
     def encode(self, use: SourceUse, source: Source, found: Examples) -> SourceRows:
         """Return the tokenized rows of a source; ModelError where the model cannot tokenize one."""
         excluded = ExcludedRows(skipped=found.skipped)
-        items = self._filtered(use, source, found, excluded)
+        counts = RepetitionCounts(use.name, self.held_out.checks, self.on_repetition)
+        items = self._filtered(use, source, self._compared(found, counts, excluded), excluded)
         batches = [
             _Batch.of(self._tokenize(batch, use.name), self.recipe, excluded) for batch in chain(_batched(items), [[]])
         ]
-        return _concatenate(use, found, batches, excluded)
+        return replace(_concatenate(use, found, batches, excluded), repetitions=counts.report())
 
-    def _filtered(self, use: SourceUse, source: Source, found: Examples, excluded: ExcludedRows) -> Iterator["_Item"]:
+    def _compared(
+        self, found: Examples, counts: RepetitionCounts, excluded: ExcludedRows
+    ) -> Iterator[tuple[int, Example]]:
+        """Yield the rows, with their indices, that have an answer and repeat no test data."""
+        for start in range(0, len(found.rows), BATCH):
+            answered = []
+            for index, example in enumerate(found.rows[start : start + BATCH], start):
+                if example.targets and example.targets[0].strip():
+                    answered.append((index, example))
+                else:
+                    excluded.skipped += 1
+            repeated = self.held_out.compare([example for _, example in answered])
+            for (index, example), text in zip(answered, repeated, strict=True):
+                if text is not None and counts.leaves_out(example, text):
+                    excluded.contaminated += 1
+                else:
+                    yield index, example
+
+    def _filtered(
+        self, use: SourceUse, source: Source, rows: Iterable[tuple[int, Example]], excluded: ExcludedRows
+    ) -> Iterator["_Item"]:
         corpus = corpus_of(use)
-        for index, example in enumerate(found.rows):
+        for index, example in rows:
             answer = example.targets[0]
-            if not answer.strip():
-                excluded.skipped += 1
-                continue
-            if self.held_out.holds(example):
-                excluded.contaminated += 1
-                continue
             request = render(source.prompt(corpus, example, index), (), self.rendering)
             digest = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
             if digest in self.seen:

@@ -22,10 +22,10 @@ from ..registry import SOURCES
 from ..selection import open_model
 from ..serial import from_json, to_json
 from ..store import prepare_folder
-from .contamination import gather_held_out
+from .contamination.benchmarks import gather_held_out
 from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
 from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
-from .records import BenchmarkCheck, EncodedRows, MixPlan, Recipe, SourceUse
+from .records import BenchmarkCheck, EncodedRows, MixPlan, OnRepetition, Recipe, SourceUse
 from .rows_file import RESTORE_HINT, read_rows, write_rows
 
 PLAN = "plan.json"
@@ -73,6 +73,7 @@ class Encoded:
     sources: tuple[SourceRows, ...]
     """In the order of the recipe."""
     checks: tuple[BenchmarkCheck, ...]
+    on_repetition: OnRepetition = OnRepetition.DROP
 
 
 def plan_mix(
@@ -81,6 +82,7 @@ def plan_mix(
     data_source: DataSource,
     *,
     layout: PackLayout = ONE_PROCESS,
+    on_repetition: OnRepetition = OnRepetition.DROP,
     note: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Read, decontaminate and tokenize the sources of `recipe` for the base `model`, and plan; write nothing.
@@ -88,11 +90,22 @@ def plan_mix(
     Packs are counted for `layout`; `note` receives a line on each thing that is done. Raises DataError, UsageError,
     ModelError or EnvironmentFault where recipe, data or model cannot be used.
     """
-    return plan_encoded(recipe, encode_mix(recipe, model, data_source, note), layout)
+    encoded = encode_mix(recipe, model, data_source, note, on_repetition=on_repetition)
+    return plan_encoded(recipe, encoded, layout)
 
 
-def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Callable[[str], None]) -> Encoded:
-    """Read, decontaminate and tokenize all rows of the sources of `recipe`, whatever their amounts."""
+def encode_mix(
+    recipe: Recipe,
+    model: Model,
+    data_source: DataSource,
+    note: Callable[[str], None],
+    *,
+    on_repetition: OnRepetition = OnRepetition.DROP,
+) -> Encoded:
+    """Read, decontaminate and tokenize all rows of the sources of `recipe`, whatever their amounts.
+
+    Raises DataError where rows repeat test data and `on_repetition` is to refuse them.
+    """
     base = trainable(model)
     languages = [code for use in recipe.sources for code in (*(use.direction or ()), use.language)]
     note(
@@ -103,12 +116,29 @@ def encode_mix(recipe: Recipe, model: Model, data_source: DataSource, note: Call
     held_out = gather_held_out(languages, data_source)
     for use, found in zip(recipe.sources, read, strict=True):
         held_out.refuse_files(found.files, use.name)
-    encoder = Encoder(recipe, base, held_out)
+    encoder = Encoder(recipe, base, held_out, on_repetition)
     sources: list[SourceRows] = []
     for use, reader, found in zip(recipe.sources, readers, read, strict=True):
         note(f"{use.name}: encoding {len(found.rows):,} rows")
         sources.append(encoder.encode(use, reader, found))
-    return Encoded(base=base.spec, sources=tuple(sources), checks=held_out.report())
+        if on_repetition is OnRepetition.REFUSE:
+            _refuse_repetitions(sources[-1])
+    checks = held_out.report()
+    return Encoded(base=base.spec, sources=tuple(sources), checks=checks, on_repetition=on_repetition)
+
+
+def _refuse_repetitions(source: SourceRows) -> None:
+    """Raise DataError where rows of a source would be left out because they repeat test data."""
+    count = next((each for each in source.repetitions if each.left_out), None)
+    if count is not None:
+        first = count.examples[0]
+        total = source.excluded.contaminated
+        what = f"{total:,} {'row repeats' if total == 1 else 'rows repeat'} test data, such as {first.text}"
+        raise DataError(
+            what,
+            where=f"source {source.use.name}: {first.row}",
+            hint="take them out of the file, or use --contamination drop",
+        )
 
 
 def _read_source(reader: Source, use: SourceUse, data_source: DataSource) -> Examples:
@@ -126,7 +156,11 @@ def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROC
     sources = [replace(rows, use=use) for rows, use in zip(encoded.sources, recipe.sources, strict=True)]
     sampled = sample_rows(sources, recipe)
     rows = concatenate_rows(sampled)
-    plan = make_plan(recipe, encoded.base, sampled, rows, encoded.checks, layout)
+    plan = replace(
+        make_plan(recipe, encoded.base, sampled, rows, encoded.checks, layout),
+        repetitions=tuple(count for source in encoded.sources for count in source.repetitions),
+        on_repetition=encoded.on_repetition,
+    )
     return Prepared(plan=plan, rows=rows, folder=None)
 
 

@@ -200,7 +200,7 @@ class SourceReport:
     """Rows with an empty prompt or answer."""
     duplicates: int
     contaminated: int
-    """Rows that hold a text of a test set that a leaderboard uses."""
+    """Rows that repeat a text of a test set that a leaderboard uses, and are left out."""
     characters_per_token: float | None
     """Of the answers; None without any."""
 
@@ -217,7 +217,74 @@ class BenchmarkCheck:
     texts: int
     """Distinct passages, questions with passage, and sentences that were compared."""
     rows: int
-    """Rows of the mixture that hold one of them, and so are left out."""
+    """Rows of the mixture that repeat one of them so far that they are left out."""
+    others: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Codes of other languages that were compared: a parallel text is learnt in any of them."""
+
+
+class Repetition(StrEnum):
+    """How much of a test text a row holds."""
+
+    EXACT = "exact"
+    """All of it."""
+    NEAR = "near"
+    """Nearly all of it: a word is changed, left out or added."""
+    PARTIAL = "partial"
+    """A run of words of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedText:
+    """What a row repeats of test data."""
+
+    check: int
+    """Index of the benchmark check."""
+    kind: Repetition
+    text: str
+    """Task and example of the test text."""
+    share: float
+    """Of the text's words that the row has, 0 to 1."""
+    is_left_out: bool
+    """Whether the row is to be left out for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedRow:
+    """A row that repeats test data, to be looked at."""
+
+    row: str
+    """Id of the row, as its reader gives it: name of the source and number of the row."""
+    excerpt: str
+    """The beginning of the row, on one line."""
+    text: str
+    """Task and example of the test text."""
+    share: float
+    """Of the text's words that the row has, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepetitionCount:
+    """The rows of one source that repeat test data of one benchmark in one way."""
+
+    source: str
+    family: str
+    kind: Repetition
+    rows: int
+    left_out: int
+    """Of these, not trained on."""
+    examples: tuple[RepeatedRow, ...]
+    """The first of them."""
+
+
+class OnRepetition(StrEnum):
+    """What is done with rows that repeat test data."""
+
+    DROP = "drop"
+    """They are left out, and counted."""
+    REPORT = "report"
+    """They are trained on, and counted: the plan says so."""
+    REFUSE = "refuse"
+    """There is no plan while there are any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +310,10 @@ class MixPlan:
     """Of the first epoch over all ranks, empty ones included: those that a training makes."""
     fill: float
     """Share of the packs' capacity that holds tokens, 0 to 1."""
+    repetitions: tuple[RepetitionCount, ...] = field(default=(), metadata=LATER)
+    """Rows that repeat test data of leaderboards, by source, benchmark and kind."""
+    on_repetition: OnRepetition = field(default=OnRepetition.DROP, metadata=LATER)
+    """What was done with them."""
     ranks: int | None = field(default=None, metadata=LATER)
     """World size that packs are counted for; None: one process."""
     pad_share: float | None = field(default=None, metadata=LATER)

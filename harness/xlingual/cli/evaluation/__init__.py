@@ -46,7 +46,8 @@ def run_evaluation(options: EvalOptions) -> int:
     observer = choose_observer("none" if options.as_json else options.progress)
     for code in untouched_languages(tasks, languages):
         observer.note(f"no chosen task answers in {code}")
-    for number, word in enumerate(options.model, start=1):
+    words = tuple(dict.fromkeys(options.model))  # a model that is named twice is one
+    for number, word in enumerate(words, start=1):
         with ExitStack() as endings:
             endings.enter_context(loading(observer, word))
             model = endings.enter_context(closing(open_model(word, model_options(options))))
@@ -57,7 +58,7 @@ def run_evaluation(options: EvalOptions) -> int:
             tracker = _open_tracker(options, settings, model)
             if tracker is not None:
                 endings.callback(tracker.close)
-            with orderly_signals(_resume_hint(options, options.model[number:])):
+            with orderly_signals(_resume_hint(options, words[number:])):
                 found = evaluate(model, tasks, settings, observer)
             records += found
             if tracker is not None:

@@ -13,7 +13,16 @@ from ...prompt import OVERFLOW_POLICIES, TEMPLATES
 from ...question_settings import SAMPLING_SOURCES, TASK, QuestionSettings, SamplingChoice
 from ...selection import split_words
 from ...thinking import ThinkingMode
-from ..options import MOST, MOST_REPEATS, FiniteRange, data_option, json_option, offline_option, read_data_source
+from ..options import (
+    MOST,
+    MOST_REPEATS,
+    FiniteRange,
+    FolderName,
+    data_option,
+    json_option,
+    offline_option,
+    read_data_source,
+)
 from ..progress import MODES
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
@@ -182,7 +191,7 @@ OPTIONS: list[click.Parameter] = [
         ["--include-path"], multiple=True, metavar="DIR", help="Folder of lm-eval tasks of your own. Repeatable."
     ),
     data_option(),
-    click.Option(["--out", "-o"], default="runs", show_default=True, help="Folder of all runs."),
+    click.Option(["--out", "-o"], type=FolderName(), default="runs", show_default=True, help="Folder of all runs."),
     click.Option(["--split"], default=None, help="Split to evaluate instead of each task's own: dev."),
     click.Option(["--limit"], default=None, metavar="N|A-B", help="Only these examples; such a run is never ranked."),
     click.Option(

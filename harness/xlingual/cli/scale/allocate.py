@@ -14,6 +14,7 @@ from ...scaling.budget import BudgetOptions, Goal, allocate
 from ...scaling.plots import draw_allocation, save_picture
 from ...scaling.points import SizeUnit
 from ...scaling.recipe import allocated_recipe, find_translation_sources, left_alone, read_template
+from ...scaling.records import Allocation
 from ...scaling.tables import allocation_tables
 from ...serial import to_json
 from ...tune.recipe import shipped_recipe
@@ -81,8 +82,12 @@ def run_allocate(command: AllocateCommand) -> int:
     if command.as_json:
         click.echo(text, nl=False)
     else:
-        show_tables(allocation_tables(allocation), allocation.notes)
+        show_tables(allocation_tables(allocation), (*_doubt_notes(allocation), *allocation.notes))
     return 0
+
+
+def _doubt_notes(allocation: Allocation) -> list[str]:
+    return [f"no verdict: {doubt}" for doubt in allocation.doubts]
 
 
 def _recipe_file(word: str) -> Path:

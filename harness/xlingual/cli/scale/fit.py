@@ -8,6 +8,7 @@ import click
 
 from ...errors import DataError
 from ...files import pretty_json, read_json, require_file
+from ...scaling.doubts import doubts_of
 from ...scaling.fit import RESAMPLES, FitOptions, fit_laws
 from ...scaling.laws import Ties
 from ...scaling.plots import draw_laws, save_picture
@@ -62,7 +63,7 @@ def run_fit(command: FitCommand) -> int:
     if command.as_json:
         click.echo(text, nl=False)
     else:
-        show_tables(fit_tables(fit), fit.notes)
+        show_tables(fit_tables(fit), (*(f"no law: {doubt}" for doubt in doubts_of(fit)), *fit.notes))
         if not fit.extrapolation:
             click.echo("no test on the largest size: too few sizes are left without it")
     return 0

@@ -18,7 +18,7 @@ from ...serial import to_json
 from ...tune.records import MixPlan
 from .. import printable
 from ..display import show_table
-from ..options import data_option, json_option, offline_option, read_data_source, takes
+from ..options import FolderName, data_option, json_option, offline_option, read_data_source, takes
 from ..progress import MODES, choose_observer
 from ..signals import orderly_signals
 from ..tune.trainer import Trainer, count_processes, processes_option
@@ -129,7 +129,14 @@ COMMAND = click.Command(
         click.Option(["--base"], default=None, help="Model word of the base, instead of the recipe's."),
         data_option("Folder that the recipe's paths are below and that holds Flores-101 dev, or 'sample'."),
         offline_option(),
-        click.Option(["--out", "-o"], default="runs", show_default=True, metavar="DIR", help="DIR/SWEEP holds it all."),
+        click.Option(
+            ["--out", "-o"],
+            type=FolderName(),
+            default="runs",
+            show_default=True,
+            metavar="DIR",
+            help="DIR/SWEEP holds it all.",
+        ),
         processes_option(),
         click.Option(["--device"], default=None, help="Of the evaluation: cpu, cuda, cuda:all."),
         click.Option(["--keep-models"], is_flag=True, help="Keep the weights of models that have been scored."),

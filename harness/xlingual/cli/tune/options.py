@@ -10,6 +10,7 @@ from ...plugin import Model
 from ...tune.plan import ONE_PROCESS, PackLayout, repack
 from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix
 from ...tune.recipe import find_recipe
+from ...tune.records import OnRepetition
 from .. import printable
 from ..options import data_option, offline_option, read_data_source
 
@@ -22,10 +23,11 @@ class MixOptions:
     base: str | None
     data: str | None
     offline: bool
+    contamination: str = OnRepetition.DROP.value
 
 
 def mix_parameters() -> list[click.Parameter]:
-    """RECIPE, `--base`, `--data` and `--offline`."""
+    """RECIPE, `--base`, `--data`, `--offline` and `--contamination`."""
     return [
         click.Argument(["recipe"], metavar="RECIPE|FOLDER"),
         click.Option(["--base"], default=None, help="Model word of the base, instead of the recipe's."),
@@ -33,6 +35,13 @@ def mix_parameters() -> list[click.Parameter]:
             "Folder that the recipe's paths are below and that holds the benchmarks to compare with, or 'sample'."
         ),
         offline_option(),
+        click.Option(
+            ["--contamination"],
+            type=click.Choice([each.value for each in OnRepetition]),
+            default=OnRepetition.DROP.value,
+            show_default=True,
+            help="Rows that repeat test data of a leaderboard: drop, report (and train on them), refuse.",
+        ),
     ]
 
 
@@ -58,6 +67,7 @@ def make_or_load_plan(options: MixOptions, layout: PackLayout | None = None) -> 
         model,
         data_source,
         layout=layout or ONE_PROCESS,
+        on_repetition=OnRepetition(options.contamination),
         note=lambda line: click.echo(printable(line), err=True),
     )
     return prepared, model

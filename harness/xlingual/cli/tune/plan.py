@@ -1,6 +1,5 @@
 """`xlingual tune plan`: the mixture, steps and packs, hours and memory on a GPU, and the decontamination."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from ...serial import to_json
 from ...tune.cost import Cost, estimate_cost, read_shape
 from ...tune.plan import PackLayout
 from ...tune.prepare import store_plan
-from ...tune.records import BenchmarkCheck, MixPlan, SourceReport
+from ...tune.records import BenchmarkCheck, MixPlan, OnRepetition, SourceReport
 from .. import printable
 from ..display import show_table
-from ..options import json_option, takes
+from ..options import FolderName, json_option, takes
 from .options import MixOptions, make_or_load_plan, mix_parameters
 
 DEFAULT_GPU = "H100"
@@ -35,6 +34,7 @@ class PlanOptions:
     base: str | None
     data: str | None
     offline: bool
+    contamination: str
     out: str | None
     gpu: str | None
     pack_length: int | None
@@ -48,7 +48,13 @@ def run_plan(options: PlanOptions) -> int:
     """
     gpu = options.gpu or DEFAULT_GPU
     count, _ = find_gpu(gpu)
-    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    mix = MixOptions(
+        recipe=options.recipe,
+        base=options.base,
+        data=options.data,
+        offline=options.offline,
+        contamination=options.contamination,
+    )
     layout = PackLayout(pack_length=options.pack_length, ranks=count, on_gpu=options.gpu is not None)
     prepared, model = make_or_load_plan(mix, layout)
     if options.out is not None:
@@ -75,7 +81,7 @@ def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
     rows = [_source_row(source, plan) for source in plan.sources]
     show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
     click.echo("")
-    for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan.checks)):
+    for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan)):
         click.echo(printable(line))
 
 
@@ -121,7 +127,7 @@ def _size_lines(plan: MixPlan) -> list[str]:
     step = (
         f"{schedule.rows_per_step} rows" if schedule.rows_per_step else f"at most {schedule.tokens_per_step:,} tokens"
     )
-    a_step = plan.tokens * schedule.epochs / plan.steps
+    a_step = tokens_of_a_step(plan)
     rank = f" of rank {method.rank}" if method.rank else ""
     return [
         f"base: {plan.base.name}, {method.kind.value}{rank}, rows of at most {plan.recipe.length} tokens",
@@ -131,6 +137,16 @@ def _size_lines(plan: MixPlan) -> list[str]:
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",
     ]
+
+
+def tokens_of_a_step(plan: MixPlan) -> float:
+    """Return the tokens of a whole step, on average; an epoch may have fewer rows than a step."""
+    schedule = plan.recipe.schedule
+    if schedule.rows_per_step is not None:
+        return plan.tokens * min(schedule.rows_per_step, plan.rows) / plan.rows
+    if schedule.epochs < 1.0:  # less than an epoch has too few steps for a mean
+        return min(schedule.tokens_per_step or plan.tokens, plan.tokens)
+    return plan.tokens * schedule.epochs / plan.steps
 
 
 def _ranks_words(plan: MixPlan) -> str:
@@ -151,26 +167,46 @@ def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
     return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{too_large}"]
 
 
-def contamination_lines(checks: Sequence[BenchmarkCheck]) -> list[str]:
-    """Return lines on the benchmarks that were compared and what was found, and on those not on this machine."""
+def contamination_lines(plan: MixPlan) -> list[str]:
+    """Return lines on the benchmarks that were compared, on those not on this machine, and on what rows repeat."""
     lines = ["compared with what leaderboards test on:"]
-    for check in checks:
+    for check in plan.checks:
         languages = ", ".join(check.languages)
         if check.origins:
-            found = f"{check.rows:,} rows left out" if check.rows else "nothing found"
-            lines.append(
-                f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {languages}: {found}"
-            )
+            more = f" and {len(check.others)} more languages" if check.others else ""
+            where = f"{languages}{more}".removeprefix(" and ")
+            found = _found_words(check, plan.on_repetition)
+            lines.append(f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {where}: {found}")
         else:
             lines.append(f"  {check.family}: NOT compared in {languages}: no test data here, or none that can be read")
+    for count in plan.repetitions:
+        kept = "" if count.left_out == count.rows else f", {count.rows - count.left_out:,} of them trained on"
+        lines.append(f"  {count.source}: {count.rows:,} {count.kind.value} of {count.family}{kept}")
+        for row in count.examples:
+            lines.append(f"    {row.row}: {row.excerpt}")
+            lines.append(f"      {100 * row.share:.0f}% of {row.text}")
     return lines
+
+
+def _found_words(check: BenchmarkCheck, on_repetition: OnRepetition) -> str:
+    if not check.rows:
+        return "nothing found"
+    if on_repetition is OnRepetition.REPORT:
+        return f"{check.rows:,} rows REPEAT THEM AND ARE TRAINED ON"
+    return f"{check.rows:,} rows left out"
 
 
 COMMAND = click.Command(
     "plan",
     params=[
         *mix_parameters(),
-        click.Option(["--out", "-o"], default=None, metavar="DIR", help="Keep plan and rows below this folder."),
+        click.Option(
+            ["--out", "-o"],
+            type=FolderName(),
+            default=None,
+            metavar="DIR",
+            help="Keep plan and rows below this folder.",
+        ),
         click.Option(
             ["--gpu"],
             default=None,

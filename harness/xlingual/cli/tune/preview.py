@@ -29,6 +29,7 @@ class PreviewOptions:
     base: str | None
     data: str | None
     offline: bool
+    contamination: str
     number: int
     source: str | None
     as_json: bool
@@ -47,7 +48,13 @@ class Shown:
 
 def run_preview(options: PreviewOptions) -> int:
     """Show the first rows of the first epoch, of one source where one is named."""
-    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    mix = MixOptions(
+        recipe=options.recipe,
+        base=options.base,
+        data=options.data,
+        offline=options.offline,
+        contamination=options.contamination,
+    )
     prepared, model = make_or_load_plan(mix)
     names = [source.name for source in prepared.plan.sources]
     if options.source is not None and options.source not in names:

@@ -2,9 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,17 @@ import click
 
 from ...errors import EnvironmentFault, Interrupted
 from ...files import pretty_json, read_json
+from ...lease import LOCK, lock_folder
 from ...redaction import redact_command
 from ...serial import from_json, to_json
-from ...store import LOCK, is_earlier, is_half_moved, lock_folder, move_aside
+from ...store import is_earlier, is_half_moved, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, TuneRecord, Tuning
 from .. import HELP_OPTIONS, printable
-from ..options import json_option, takes
+from ..options import FolderName, json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
 from .options import MixOptions, make_or_load_plan, mix_parameters
@@ -39,6 +40,7 @@ class RunOptions:
     base: str | None
     data: str | None
     offline: bool
+    contamination: str
     out: str
     pack_length: int | None
     checkpoint_every: int
@@ -96,7 +98,8 @@ def train_here(options: RunOptions) -> tuple[TrainingJob, TuneRecord] | int:
                 raise EnvironmentFault("rank 0 has broadcast nothing", where="torchrun")
             job = _job(options, prepared)
         try:
-            with _locked(job.folder, world, observer):
+            with _locked(job.folder, world, observer) as guard:
+                job = replace(job, guard=guard)
                 record = _read_record(job) if prepared.finished else _train(job, world, observer)
         except Interrupted as error:
             if world.is_rank_zero:
@@ -132,7 +135,13 @@ def _make_observer(options: RunOptions, cleanup: ExitStack) -> TrainingObserver:
 
 def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) -> _PreparedRun:
     """Plan, store, and fetch the base: on rank 0 only."""
-    mix = MixOptions(recipe=options.recipe, base=options.base, data=options.data, offline=options.offline)
+    mix = MixOptions(
+        recipe=options.recipe,
+        base=options.base,
+        data=options.data,
+        offline=options.offline,
+        contamination=options.contamination,
+    )
     layout = PackLayout(pack_length=options.pack_length, ranks=world.size, on_gpu=world.device.type == "cuda")
     prepared, model = make_or_load_plan(mix, layout)
     if prepared.folder is None:
@@ -140,9 +149,9 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
     folder = prepared.folder
     if folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)
-    with lock_folder(folder) as note:
-        if note:
-            observer.note(note)
+    with lock_folder(folder, observer.note) as lease:
+        if lease.note:
+            observer.note(lease.note)
         if options.fresh or is_half_moved(folder):
             _discard(folder)
     base = trainable(model)
@@ -196,15 +205,15 @@ def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
 
 
 @contextmanager
-def _locked(folder: Path, world: "World", observer: TrainingObserver) -> Iterator[None]:
-    """Hold the lock of the run folder, on rank 0."""
+def _locked(folder: Path, world: "World", observer: TrainingObserver) -> Iterator[Callable[[], None]]:
+    """Hold the lease of the run folder, on rank 0; yields what checks it."""
     if not world.is_rank_zero:
-        yield
+        yield lambda: None
         return
-    with lock_folder(folder) as note:
-        if note:
-            observer.note(note)
-        yield
+    with lock_folder(folder, observer.note) as lease:
+        if lease.note:
+            observer.note(lease.note)
+        yield lease.check
 
 
 def _train(job: TrainingJob, world: "World", observer: TrainingObserver) -> TuneRecord:
@@ -246,7 +255,9 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
 
 _OPTIONS: list[click.Parameter] = [
     *mix_parameters(),
-    click.Option(["--out", "-o"], default="runs", show_default=True, metavar="DIR", help="Folder of all runs."),
+    click.Option(
+        ["--out", "-o"], type=FolderName(), default="runs", show_default=True, metavar="DIR", help="Folder of all runs."
+    ),
     click.Option(
         ["--pack-length"],
         type=click.IntRange(1),

@@ -1,0 +1,282 @@
+"""Leases: a folder is written by one run at a time, whatever hosts, containers and clocks are between two of them.
+
+    lock      {"host": "pod-a", "pid": 1, "space": "...", "started": ..., "token": "5f0c...", "at": "..."}
+              00000000000000000042                       beats, every BEAT_SECONDS
+
+Who wants a folder that is held looks at the holder. A process of this machine that is gone has lost its lease at once.
+Any other is watched: while it beats it lives, and the folder is refused; when it has not beaten for STALE_SECONDS by
+the clock of the one who watches, the lease is taken over. So no clock is compared with another's, and a pod that comes
+back under another name goes on with its run.
+
+A holder reads the file again before each thing it writes (`Lease.check`). One that was stopped, or cut off, and wakes
+up after its lease was taken ends there. What it was in the middle of writing at that moment may still be written: a
+whole line of a journal, which then stands there twice.
+
+A file with a token is used, since flock does nothing on some network file systems. Made for local disks and NFS: it
+needs files that are created exclusively, renamed at once, and read anew once they are opened again.
+"""
+
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from .errors import DataError, EnvironmentFault
+from .files import disk_fault, parse_object
+from .identity import Json, canonical_json
+from .provenance import timestamp
+
+LOCK = "lock"
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+"""Twelve beats: a heartbeat that waits for a busy processor or a slow disk is not taken for dead."""
+_WATCH_SECONDS = 1.0
+_TOKEN = uuid.uuid4().hex
+"""Of this process."""
+_silent: set[str] = set()
+"""Tokens of processes that were seen not to beat: their other folders need not be watched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Holder:
+    """What a lock says of the run that wrote it; "" and 0 where it does not."""
+
+    pid: int = 0
+    host: str = ""
+    space: str = ""
+    started: float = 0.0
+    token: str = ""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"pid {self.pid} on {self.host or 'an unknown host'}"
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """The right to write to a folder, kept by a heartbeat."""
+
+    path: Path
+    token: str
+    note: str | None
+    """Whose lease was taken over; None where there was none."""
+    _descriptor: int
+    _place: int
+    """Where the beats stand in the file."""
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def check(self) -> None:
+        """Raise EnvironmentFault where another run has taken the folder over."""
+        try:
+            holder = _read_holder(self.path.read_bytes(), self.path)
+        except FileNotFoundError:
+            holder = _Holder()
+        except OSError as error:
+            raise disk_fault(error, self.path) from error
+        if holder.token != self.token:
+            who = f"{holder.name} has taken this folder over" if holder.pid else "its lock was deleted"
+            raise EnvironmentFault(
+                f"{who}: this run writes nothing more",
+                where=str(self.path.parent),
+                hint="all answers so far are kept; the same command again goes on once the other run has ended",
+            )
+
+    def beat(self, count: int) -> None:
+        """Write down that this run lives; into the file that was made, whatever stands in its place by now."""
+        os.pwrite(self._descriptor, b"%020d\n" % count, self._place)
+        os.fsync(self._descriptor)
+
+    def _keep_beating(self) -> None:
+        count = 1
+        while not self._ended.wait(BEAT_SECONDS):
+            with suppress(OSError):  # a full disk ends no heartbeat; a lease that is lost shows in `check`
+                self.beat(count)
+            count += 1
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """End the heartbeat, and remove the lock where it is still this run's."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._descriptor)
+        with suppress(OSError):
+            if _read_holder(self.path.read_bytes(), self.path).token == self.token:
+                self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Lease]:
+    """Hold the lease of a folder; `note` is told where a holder is watched, which takes up to STALE_SECONDS.
+
+    Raises EnvironmentFault naming the holder where a live run has it.
+    """
+    lease = _take(folder / LOCK, note)
+    lease.start()
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _take(path: Path, note: Callable[[str], None]) -> Lease:
+    holder: Json = {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "space": _space(),
+        "started": _started(os.getpid()),
+        "token": _TOKEN,
+        "at": timestamp(),
+    }
+    head = (canonical_json(holder) + "\n").encode()
+    taken = None
+    for _ in range(3):
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        except FileExistsError:
+            taken = _evict(path, note)
+            continue
+        except OSError as error:
+            raise disk_fault(error, path) from error
+        lease = Lease(path, _TOKEN, taken, descriptor, len(head))
+        try:
+            os.pwrite(descriptor, head, 0)
+            lease.beat(0)
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise disk_fault(error, path) from error
+        return lease
+    raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
+
+
+def _evict(path: Path, note: Callable[[str], None]) -> str | None:
+    """Remove the lock of a run that is gone and say so; EnvironmentFault where it lives."""
+    content = _read(path)
+    if content is None:
+        return None
+    holder = _read_holder(content, path)
+    if _is_near(holder) and _lives(holder):
+        raise _in_use(path, holder)
+    if not _is_near(holder) or _is_stopped(holder):
+        content = _watch(path, content, holder, note)
+        if content is None:
+            return None
+    aside = path.with_name(f"{LOCK}.{_TOKEN}.stale")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_fault(error, path) from error
+    if _read(aside) != content:  # another run was quicker: give its fresh lock back
+        aside.rename(path)
+        raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
+    aside.unlink()
+    return f"took over the lock of {holder.name}, which is gone"
+
+
+def _watch(path: Path, content: bytes, holder: _Holder, note: Callable[[str], None]) -> bytes | None:
+    """Return the lock of a holder that does not beat; None where it went away, EnvironmentFault where it beats."""
+    if holder.token and holder.token in _silent:
+        return content
+    note(f"waiting up to {STALE_SECONDS:.0f} s to see whether {holder.name}, which holds {path.parent}, is still alive")
+    begun = time.monotonic()
+    while time.monotonic() - begun < STALE_SECONDS:
+        time.sleep(min(_WATCH_SECONDS, STALE_SECONDS / 4))
+        now = _read(path)
+        if now is None:
+            return None
+        if now != content:
+            raise _in_use(path, _read_holder(now, path))
+    if holder.token:
+        _silent.add(holder.token)
+    return content
+
+
+def _in_use(path: Path, holder: _Holder) -> EnvironmentFault:
+    return EnvironmentFault(f"in use by {holder.name}", where=str(path.parent), hint="wait for it to end")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_fault(error, path) from error
+
+
+def _read_holder(content: bytes, path: Path) -> _Holder:
+    """Return who wrote a lock; an empty holder for what is no lock of ours."""
+    try:
+        found = parse_object(content.partition(b"\n")[0], str(path), 1)
+    except DataError:
+        return _Holder()
+    match found:
+        case {"pid": int(pid), "host": str(host), "started": int(started) | float(started)}:
+            space, token = found.get("space"), found.get("token")
+            return _Holder(
+                pid=pid,
+                host=host,
+                space=space if isinstance(space, str) else "",
+                started=float(started),
+                token=token if isinstance(token, str) else "",
+            )
+    return _Holder()
+
+
+def _space() -> str:
+    """Return where a process number means one process, start of the machine and pid namespace; "" where unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_near(holder: _Holder) -> bool:
+    """Return whether the holder's process number can be looked up here."""
+    if not holder.pid:
+        return False
+    space = _space()
+    return holder.space == space if space else holder.host == platform.node()
+
+
+def _lives(holder: _Holder) -> bool:
+    return not _is_stopped(holder) and abs(_started(holder.pid) - holder.started) < 2
+
+
+def _is_stopped(holder: _Holder) -> bool:
+    """Return whether the holder is a process of this machine that is stopped: it neither beats nor is gone."""
+    try:
+        process = psutil.Process(holder.pid)
+        return process.status() == psutil.STATUS_STOPPED and abs(process.create_time() - holder.started) < 2
+    except psutil.Error:
+        return False
+
+
+def _started(pid: int) -> float:
+    """Return when the process began, seconds since the epoch; 0.0 where there is none, so that a reused pid shows.
+
+    One that has ended and that its parent has not asked about, a zombie, is gone as well: where the first process of a
+    container asks about nothing, a killed run would hold its lock for ever.
+    """
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.Error:
+        return 0.0
