@@ -122,13 +122,13 @@ def find_identifier(language: str) -> Identifier | None:
     return other if other is not None and other.installed else None
 
 
-def identify_language(text: str) -> str | None:
-    """Return lid.176's label for `text`, "zh" or "en", or None where it is not sure.
+def identify_language(text: str, certainty: float = CERTAINTY_NEEDED) -> str | None:
+    """Return lid.176's label for `text`, "zh" or "en", or None where its probability is below `certainty`.
 
     Raises EnvironmentFault where the model cannot be loaded.
     """
     labels = _detector().detect(" ".join(text.split()), model="lite")
-    if not labels or float(labels[0]["score"]) < CERTAINTY_NEEDED:
+    if not labels or float(labels[0]["score"]) < certainty:
         return None
     return str(labels[0]["lang"])
 

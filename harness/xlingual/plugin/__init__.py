@@ -7,7 +7,21 @@ sources    a Source yields examples to learn from
 """
 
 from .metrics import SHARE, Bounds, FloatArray, Metric
-from .models import LOCAL_OPTIONS, ExampleAware, Model, ModelOptions, Note, SplitAware, SupportsNotes, Trainable
+from .models import (
+    LOCAL_OPTIONS,
+    ExampleAware,
+    LogitLens,
+    Model,
+    ModelOptions,
+    Note,
+    SplitAware,
+    StateArray,
+    SupportsHiddenStates,
+    SupportsNotes,
+    TextStates,
+    TokenArray,
+    Trainable,
+)
 from .sources import Asker, Source, TextSource
 from .tasks import (
     OWN_VARIANT,
@@ -39,6 +53,7 @@ __all__ = [
     "FloatArray",
     "GenerationTask",
     "GroupMember",
+    "LogitLens",
     "Metric",
     "Model",
     "ModelOptions",
@@ -47,9 +62,13 @@ __all__ = [
     "SelfScoredTask",
     "Source",
     "SplitAware",
+    "StateArray",
+    "SupportsHiddenStates",
     "SupportsNotes",
     "Task",
     "TextSource",
+    "TextStates",
+    "TokenArray",
     "Trainable",
     "reword_spec",
 ]
