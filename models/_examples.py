@@ -33,14 +33,14 @@ class ExampleModel:
             example = self.examples.get(request.key)
             unseen = Failure(kind="unseen", message="the model was not shown the example of this request")
             said = unseen if example is None else self.reply(example)
-            yield _respond(request, said)
+            yield respond(request, said)
 
     def close(self) -> None:
         """Forget the examples."""
         self.examples.clear()
 
 
-def _respond(request: Request, said: str | Failure) -> Response:
+def respond(request: Request, said: str | Failure) -> Response:
     """Make a response of what was said; with choices, it is certain of the one that was named."""
     found = said if request.choices is None or isinstance(said, Failure) else _likelihoods(said, request.choices)
     text = found if isinstance(found, str) else None

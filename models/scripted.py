@@ -1,7 +1,8 @@
-"""Answers from a file, `scripted:PATH`: a model whose answers, errors and pauses a test can choose.
+"""Answers from a file, `scripted:PATH`: of another system, for a leaderboard, or for tests, which choose them.
 
 Each line is `{"id": ..., "prediction": ...}` or `{"id": ..., "error": ...}`, with `"seconds"` to wait before the answer
-if wanted. When $XLINGUAL_SCRIPTED_LOG names a file, the id of every example that is asked is appended to it.
+if wanted, and with `"language"`, a code of ours, where examples of several languages share their ids. When
+$XLINGUAL_SCRIPTED_LOG names a file, the id of every example that is asked is appended to it.
 """
 
 import hashlib
@@ -9,9 +10,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from xlingual.errors import DataError, UsageError
 from xlingual.files import parse_object
+from xlingual.languages import LANGUAGES
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Example, Failure
 from xlingual.registry import register_model
@@ -19,7 +22,9 @@ from xlingual.registry import register_model
 from ._examples import ExampleModel, describe
 
 LOG_VARIABLE = "XLINGUAL_SCRIPTED_LOG"
-FIELDS = frozenset({"id", "prediction", "error", "seconds"})
+FIELDS = frozenset({"id", "language", "prediction", "error", "seconds"})
+Key: TypeAlias = tuple[str, str | None]
+"""An id, and the language whose example is meant; None: of any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,39 +53,45 @@ def open_scripted(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - 
     return ExampleModel(spec=spec, reply=lambda example: _reply(script, example))
 
 
-def _read(content: bytes, path: str) -> dict[str, Line]:
-    script: dict[str, Line] = {}
+def _read(content: bytes, path: str) -> dict[Key, Line]:
+    script: dict[Key, Line] = {}
     for number, text in enumerate(content.split(b"\n"), start=1):
         if text.strip():
-            identifier, line = _read_line(text, path, number)
-            if identifier in script:
-                raise DataError(f"the id {identifier!r} comes twice", where=f"{path}:{number}")
-            script[identifier] = line
+            key, line = _read_line(text, path, number)
+            if key in script:
+                language = "" if key[1] is None else f", language {key[1]}"
+                raise DataError(f"the id {key[0]!r}{language} comes twice", where=f"{path}:{number}")
+            script[key] = line
     return script
 
 
-def _read_line(text: bytes, path: str, number: int) -> tuple[str, Line]:
+def _read_line(text: bytes, path: str, number: int) -> tuple[Key, Line]:
     where = f"{path}:{number}"
     row = parse_object(text, path, number, hint='a line is an object: {"id": ..., "prediction": ...}')
     if not set(row) <= FIELDS:
         raise DataError(f"must be an object with {', '.join(sorted(FIELDS))}", where=where)
     identifier, prediction, fault, seconds = (row.get(name) for name in ("id", "prediction", "error", "seconds"))
+    language = row.get("language")
     if not isinstance(identifier, str):
         raise DataError("`id` must be a text", where=where)
+    if language is not None and (not isinstance(language, str) or language not in LANGUAGES):
+        hint = "xlingual tasks --languages lists the codes"
+        raise DataError(f"`language` {language!r} is no code of a language", where=where, hint=hint)
+    key = identifier, language
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
         raise DataError("`seconds` must be a number", where=where)
     if isinstance(prediction, str) and fault is None:
-        return identifier, Line(said=prediction, seconds=float(seconds or 0))
+        return key, Line(said=prediction, seconds=float(seconds or 0))
     if isinstance(fault, str) and prediction is None:
-        return identifier, Line(said=Failure(kind="scripted", message=fault), seconds=float(seconds or 0))
+        return key, Line(said=Failure(kind="scripted", message=fault), seconds=float(seconds or 0))
     raise DataError("needs either `prediction` or `error`, a text", where=where)
 
 
-def _reply(script: dict[str, Line], example: Example) -> str | Failure:
+def _reply(script: dict[Key, Line], example: Example) -> str | Failure:
     if log := os.environ.get(LOG_VARIABLE):
         with Path(log).open("a", encoding="utf-8") as stream:
             stream.write(f"{example.id}\n")
-    line = script.get(example.id)
+    line = script.get((example.id, example.language)) or script.get((example.id, None))
     if line is None:
         return Failure(kind="unscripted", message=f"the script has no answer for {example.id!r}")
     time.sleep(line.seconds)

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from xlingual.answers import AnswerReading, read_answers
+from xlingual.board import collect_runs
+from xlingual.board.integrity import IntegrityFinding, check_run
+from xlingual.board.samples import ScoreReader
 from xlingual.comparison import compare_runs
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.metrics.repeats import majority, pass_at
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
@@ -165,11 +168,29 @@ def test_a_file_of_predictions_is_read_in_the_same_way(tmp_path: Path) -> None:
         assert next(each.value for each in report.scores if each.metric == "containment") == score
 
 
+def test_a_file_of_predictions_may_hold_several_languages(tmp_path: Path) -> None:
+    """Examples of parallel languages share their ids."""
+    path = tmp_path / "predictions.jsonl"
+    gold, language = EXAMPLE.targets[0], TASK.spec.language
+    own = {"id": EXAMPLE.id, "language": language, "prediction": gold}
+    other = {"id": EXAMPLE.id, "language": "zu", "prediction": "no"}
+    common = {"id": EXAMPLE.id, "prediction": "no"}
+    for lines, score in (([other, own], 100.0), ([own, common, other], 100.0), ([other, common], 0.0)):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        report, _ = score_predictions(TASK, SAMPLE, path, split=None, missing="skip")
+        assert (report.n, report.unknown) == (1, ())
+        assert next(each.value for each in report.scores if each.metric == "containment") == score
+    for lines, why in (([other], f"no line is of '{language}'"), ([own, own], "on lines 1 and 2")):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        with pytest.raises(DataError, match=why):
+            score_predictions(TASK, SAMPLE, path, split=None, missing="skip")
+
+
 WARM = SamplingChoice(temperature=1.0)
 
 
 def test_an_absent_prediction_is_wrong_though_the_rules_leave_nothing_of_the_gold_answer(tmp_path: Path) -> None:
-    """The English article "A" is nothing to the rules of SQuAD, and so is an empty answer."""
+    """S20: the English article "A" is nothing to the rules of SQuAD, and so is an empty answer."""
     assert isinstance(TASK, CheckedTask)
     assert isinstance(TASK.task, GenerationTask)
 
@@ -211,6 +232,15 @@ def test_repeats_give_the_mean_pass_at_k_and_the_majority(tmp_path: Path) -> Non
     assert (estimate.n, estimate.unscored) == (24, 0)
     assert record.protocol.repeats == 4
     assert (record.counts.answered, record.complete) == (96, True)
+    [run] = collect_runs([tmp_path]).runs
+    for each in record.estimates:
+        assert check_run(run, each.metric, ScoreReader()) == IntegrityFinding(), "the samples give every score"
+    changed = tuple(
+        replace(each, value=99.0) if "@" in each.metric else each for each in record.estimates if each.value is not None
+    )
+    edited = replace(run, record=replace(record, estimates=changed))
+    for name in ("pass@2", "pass@4", "maj@4"):
+        assert check_run(edited, name, ScoreReader()).fault == f"edited: its samples do not give its {name}"
 
 
 def test_two_runs_with_repeats_are_compared_by_the_means_of_examples(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Two models on the same examples, from their run folders."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from xlingual.board import collect_runs
-from xlingual.cli import run_command
+from xlingual.cli import compare, run_command
 from xlingual.cli.progress import SilentRunObserver
-from xlingual.comparison import Verdict, compare_runs
+from xlingual.comparison import Comparison, Verdict, compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, ModelOptions
@@ -18,6 +19,8 @@ from xlingual.records import Response
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 from xlingual.statistics.multiple import holm
+
+from .board.hostile import HOSTILE
 
 SAMPLE = DataSource(folder=None, sample=True, offline=True)
 
@@ -75,6 +78,8 @@ def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_fresh_run_moved_aside_is_neither_compared_nor_ranked(tmp_path: Path) -> None:
+    """S24: old answers were ranked again."""
+
     class Impatient(SilentRunObserver):
         def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
             raise KeyboardInterrupt
@@ -217,6 +222,28 @@ def test_a_regression_gate(
     document = json.loads(capsys.readouterr().out)
     assert (document["verdict"], document["exit_code"]) == (verdict, code)
     assert document["by"] == (120.0 if "--by" in words else 0.0)
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf", "1e400", "-1"])
+def test_a_margin_that_is_no_number_is_refused(tmp_path: Path, margin: str) -> None:
+    """Nothing is below NaN, so that every model was worse."""
+    run = _run("echo", tmp_path, "xquad/en")
+    assert run_command(["compare", str(run), str(run), "--fail-if-worse", "--by", margin]) == 2
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_of_a_folder_or_task_turns_a_line_around(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Comparison(
+        task=name, metric=name, first=1.0, second=0.0, difference=1.0, low=None, high=None, p=0.5, p_holm=0.5, n=2,
+        examples=2, first_n=2, second_n=2, clusters=2, clustered_by="example", method=name, ahead=1, behind=0,
+        detectable=None, verdict=Verdict.CANNOT_TELL,
+    )  # fmt: skip
+    monkeypatch.setattr(compare, "compare_runs", lambda *_: [made, replace(made, task=f"{name} b", method="other")])
+    assert run_command(["compare", f"a{name}".replace("\0", ""), "b", "--fail-if-worse"]) == 6
+    text = capsys.readouterr().out
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", text)
 
 
 def test_a_gate_that_cannot_tell_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

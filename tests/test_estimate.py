@@ -68,7 +68,10 @@ def test_articles_are_the_clusters_where_they_are_known() -> None:
 
 @pytest.mark.parametrize(
     ("judged", "examples", "value"),
-    [(1, 62, None), (9, 62, None), (10, 62, 100.0), (1, 2, 100.0), (5, 8, 100.0), (1, 19, 100.0), (9, 20, None)],
+    [
+        *((1, 62, None), (9, 62, None), (10, 62, 100.0), (1, 2, 100.0), (5, 8, 100.0), (4, 8, 100.0)),
+        *((3, 8, None), (1, 19, None), (9, 20, None)),
+    ],
 )
 def test_a_handful_of_judged_answers_is_no_score(judged: int, examples: int, value: float | None) -> None:
     """S16: one judged answer of 62 was shown as "100.0 (1/62)"."""

@@ -23,7 +23,7 @@ from .statistics.shares import is_share
 __all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "paired_difference"]
 
 FEWEST_JUDGED = 10
-"""A metric that judges fewer examples than this, and fewer than half of 20 or more, is not computed."""
+"""A metric that judges fewer examples than this, and fewer than half of them, is not computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _too_few(scored: int, examples: int) -> str | None:
         return "there are no examples"
     if not scored:
         return "no example could be scored"
-    if scored < FEWEST_JUDGED and 2 * scored < examples and examples >= 2 * FEWEST_JUDGED:
+    if scored < FEWEST_JUDGED and 2 * scored < examples:
         return f"only {scored} of {examples} could be judged, and at least {FEWEST_JUDGED} are needed"
     return None
 

@@ -87,6 +87,8 @@ class TaskPlan:
     """One for each answer: with repeats, each example as often as it is asked."""
     fitted: tuple[FittedRequest, ...]
     """In the order of `examples`."""
+    evaluated: tuple[Example, ...]
+    """All examples of the split, whatever the limit."""
     files: tuple[DataFile, ...]
     demonstrations: tuple[Demonstration, ...]
     folder: Path
@@ -172,6 +174,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         template=requests.template,
         examples=examples,
         fitted=_number_repeats(drawn),
+        evaluated=tuple(evaluated),
         files=found.files,
         demonstrations=shots,
         folder=run_folder(settings.out, model.spec, protocol, requests.template),

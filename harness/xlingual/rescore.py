@@ -23,15 +23,15 @@ from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import read_samples
 
-PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str}
+PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language": str}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionScores:
     """Scores of a predictions file on a task: what `xlingual score PRED.jsonl --json` prints.
 
-    `n` of `total` examples were scored, `coverage` is n / total; with `missing` "zero" the absent ones count as empty
-    answers, as the official scripts do, with "skip" they are left out. `unknown` ids of the file are in no example.
+    `n` of `total` examples were scored, `coverage` is n / total; with `missing` "zero" the absent ones count as wrong,
+    as the official scripts do, with "skip" they are left out. `unknown` ids of the file are in no example.
     """
 
     schema: int
@@ -57,7 +57,7 @@ def score_predictions(
     id given twice, and where no id of the file is known.
     """
     found = task.examples(split or task.spec.split, data_source)
-    predictions = read_predictions(path)
+    predictions = read_predictions(path, task.spec.language)
     known = {example.id for example in found.rows}
     unknown = tuple(each for each in predictions if each not in known)
     if len(unknown) == len(predictions):
@@ -110,17 +110,20 @@ def _without_absent(scores: Scores, examples: Sequence[Example], absent: Collect
     return replace(scores, statistics=statistics, estimates=tuple(estimates))
 
 
-def read_predictions(path: Path) -> dict[str, str]:
-    """Return the predictions of a JSONL file by id; DataError for bad lines and repeated ids."""
-    lines: dict[str, int] = {}
-    predictions: dict[str, str] = {}
-    for row in read_records(path, PREDICTION_FIELDS):
-        identifier, prediction = str(row.values["id"]), str(row.values["prediction"])
-        if identifier in lines:
-            raise DataError(f"id {identifier!r} on lines {lines[identifier]} and {row.line}", where=str(path))
-        lines[identifier] = row.line
-        predictions[identifier] = prediction
-    return predictions
+def read_predictions(path: Path, language: str) -> dict[str, str]:
+    """Return the predictions of a JSONL file by id: those of `language`, and those that name none.
+
+    Raises DataError for bad lines, for ids that come twice in one language, and where no line is of `language`.
+    """
+    rows = read_records(path, PREDICTION_FIELDS, optional=("language",), beside_id="language")
+    said: dict[object, dict[str, str]] = {language: {}, None: {}}
+    for row in rows:
+        said.setdefault(row.values.get("language"), {})[str(row.values["id"])] = str(row.values["prediction"])
+    named, common = said[language], said[None]
+    if not named and not common:
+        other = str(rows[0].values["language"])
+        raise DataError(f"no line is of {language!r}, the first is of {other!r}", where=str(path))
+    return {**common, **named}
 
 
 def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:

@@ -14,7 +14,7 @@ from .identity import Json
 from .journal import DAMAGED, Journal, open_journal
 from .lease import LOCK, Lease, lock_folder
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, SupportsNotes, Task
+from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
@@ -100,7 +100,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
         for note in plan.notes:
             observer.note(f"{plan.name}: {note}")
     with open_plans(plans, settings.fresh, observer) as opened:
-        _share_answers(opened, by_example=isinstance(model, ExampleAware))
+        _share_answers(opened, by_example=isinstance(model, ExampleAware | SplitAware))
         fault: XlingualError | None = None
         try:
             ask_pending(model, opened, settings.max_errors, observer)
@@ -252,7 +252,7 @@ def _share_answers(opened: Sequence[OpenPlan], *, by_example: bool) -> None:
 
 def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None, observer: RunObserver) -> None:
     """Ask what has no answer yet, each request once though several tasks hold it, and store answers as they come."""
-    rounds = _lay_out_rounds(opened, by_example=isinstance(model, ExampleAware))
+    rounds = _lay_out_rounds(opened, by_example=isinstance(model, ExampleAware | SplitAware))
     observer.begin(
         {each.plan.name: len(each.plan.fitted) for each in opened},
         {each.plan.name: each.finished for each in opened},
@@ -269,6 +269,9 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
     for each in rounds:
         if isinstance(model, ExampleAware):
             model.see(each.examples)
+        if isinstance(model, SplitAware):
+            for opened_plan, keys in each.by_plan().items():
+                model.see_split(keys, opened_plan.plan.evaluated)
         for response in model.answer(list(each.requests.values())):
             for plan in each.wanted.get(response.key, ()):
                 plan.journal.append(response)
@@ -286,6 +289,14 @@ class _Round:
     wanted: dict[str, list[OpenPlan]] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
     examples: dict[str, Example] = field(default_factory=dict)
+
+    def by_plan(self) -> dict[OpenPlan, list[str]]:
+        """Return the keys of the requests of each plan."""
+        keys: dict[OpenPlan, list[str]] = {}
+        for key, plans in self.wanted.items():
+            for plan in plans:
+                keys.setdefault(plan, []).append(key)
+        return keys
 
 
 def _lay_out_rounds(opened: Sequence[OpenPlan], *, by_example: bool) -> list[_Round]:

@@ -2,6 +2,7 @@
 
 import pytest
 from bench.coverage import Design, designs, measure, measure_resamples
+from bench.joint_coverage import TABLES, Articles, measure_averages, measure_gains, measure_ranks
 
 SOME = (
     Design(5, "5", 0.1, 0.2),
@@ -28,7 +29,7 @@ def test_intervals_cover(design: Design) -> None:
 
 @pytest.mark.parametrize("rate", [0.2, 0.35, 0.5])
 def test_five_clusters_of_five_cover_what_they_should(rate: float) -> None:
-    """S5: a bootstrap covered 82 to 87%."""
+    """S5: a bootstrap covered 82 to 87%. Five clusters cannot tell their correlation: it is rather too wide."""
     assert 93 <= measure(Design(5, "5", 0.1, rate), draws=4000).covered <= 98
 
 
@@ -42,11 +43,22 @@ def test_resamples_of_corpus_scores_cover() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_design_covers() -> None:
-    """One design in 900 may be off by three standard errors of 4,000 draws by chance."""
     found = [measure(design) for design in designs()]
-    low = [each for each in found if each.covered < 93]
-    assert all(each.covered >= 92.5 for each in found)
-    assert len(low) <= 3
+    assert min(each.covered for each in found) >= 93
     common = [each for each in found if each.design.common and each.design.clusters >= 24]
-    assert all(each.covered <= (98.3 if each.design.clusters == 24 else 97.3) for each in common)
+    assert all(each.covered <= 97 for each in common if each.design.clusters > 24 or 0.1 < each.design.rate < 0.9)
+    assert max(each.covered for each in common) <= 97.7
+
+
+def test_averages_gains_and_ranks_hold_the_truth() -> None:
+    articles = Articles(24, 5)
+    assert 91 <= measure_averages(articles, draws=300) <= 98
+    for covered in measure_gains(articles, draws=300):
+        assert 91 <= covered <= 98
+    for levels in TABLES:
+        held, _ = measure_ranks(articles, levels, draws=100)
+        assert held >= 93
+    held, width = measure_ranks(Articles(240, 5), (0.5, 0.4, 0.2), draws=50)
+    assert (held >= 92, width) == (True, 0.0), "sure differences are found"

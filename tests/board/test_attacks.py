@@ -155,7 +155,10 @@ def edit(record: dict[str, Any], results: Path, change: str) -> None:
         path = results.parent / "samples.jsonl"
         path.write_text(path.read_text(encoding="utf-8").replace("[0.0,1.0]", "[1.0,1.0]"), encoding="utf-8")
     main = next(each for each in record["estimates"] if each["metric"] == "containment")
-    main.update({"value": {"value": 99.0, "low": 98.0, "high": 100.0}, "count": {"n": 20}}.get(change, {}))
+    if change == "plan":
+        (results.parent / "run.json").unlink()
+    changes = {"value": {"value": 99.0, "low": 98.0, "high": 100.0}, "count": {"n": 20}, "interval": {"low": 49.0}}
+    main.update(changes.get(change, {}))
     (results.parent / "results.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -164,6 +167,8 @@ def edit(record: dict[str, Any], results: Path, change: str) -> None:
     [
         ("value", "edited: its samples do not give its containment"),
         ("count", "edited: 24 samples were scored, the results say 20"),
+        ("interval", "edited: its samples do not give the interval of its containment"),
+        ("plan", "run.json missing"),
         ("samples", "edited: its samples do not give its containment"),
         ("dtype", "edited: dtype is not that of run.json"),
         ("limit, counts", "edited: 8 samples were scored, the results say 24"),
@@ -180,7 +185,7 @@ def test_edited_results_are_marked_and_not_ranked(
         if "cheat" in record["model"]["name"]:
             edit(record, results, change)
     _, rows, page = table_of(tmp_path, capsys)
-    assert ranked(rows) == {"good", "fair"}
+    assert ranked(rows) == {"good", "fair"} | ({"cheat"} if change == "plan" else set())
     assert said in page
 
 
@@ -190,6 +195,7 @@ def test_a_run_without_samples_is_marked(tmp_path: Path, capsys: pytest.CaptureF
         if "good" in str(path):
             path.unlink()
     _, rows, page = table_of(tmp_path, capsys)
+    assert rows["good"]["notes"][0] == "answers from a file"
     assert rows["good"]["notes"][-1] == "samples missing"
     assert "samples missing |" in page
 
@@ -218,13 +224,19 @@ def test_controls_stand_apart_and_never_vote(tmp_path: Path, capsys: pytest.Capt
     """S22: oracle ranks first, and its settings decide what is comparable."""
     ask(tmp_path, script(tmp_path, "good", gold, right=18))
     ask(tmp_path, script(tmp_path, "fair", gold, right=6))
-    for control in ("echo", "oracle"):
+    for control in ("echo", "oracle", "passage", "majority"):
         ask(tmp_path, control)
         ask(tmp_path, control, "--shots", "2")
     ask(tmp_path, script(tmp_path, "other", gold, right=3), "--shots", "2")
     table, rows, page = table_of(tmp_path, capsys)
     assert {column["protocol"]["shots"] for column in table["columns"]} == {0}
     assert ranked(rows) == {"good", "fair"}
-    assert [(row["model"], row["control"]) for row in table["rows"][-2:]] == [("echo", "floor"), ("oracle", "ceiling")]
+    assert [(row["control"], row["model"], row["average"], row["notes"]) for row in table["rows"][-4:]] == [
+        ("floor", "echo", 0.0, []),
+        ("floor", "majority", pytest.approx(100 / 24), []),
+        ("copy", "passage", 100.0, []),
+        ("ceiling", "oracle", 100.0, []),
+    ]
     assert "| ceiling | oracle | 100.0" in page
+    assert "| copy | passage | 100.0" in page
     assert "never ranked" in page

@@ -11,6 +11,7 @@ import yaml
 
 from xlingual.board import board_json, build_board
 from xlingual.board.collection import Collection
+from xlingual.board.controls import CONTROLS
 from xlingual.board.export import EXPORTS
 from xlingual.board.export.latex import escape_latex
 from xlingual.board.export.table import COLUMNS
@@ -18,7 +19,7 @@ from xlingual.board.rows import Board
 from xlingual.board.spec import RATES, BoardOrigin
 from xlingual.records import Origin, RunRecord
 
-from .factory import collect, fail_examples, limit_run, make_run, make_spec
+from .factory import collect, fail_examples, limit_run, make_estimate, make_run, make_spec
 from .hostile import HOSTILE
 
 COMMAND = "xlingual board runs"
@@ -157,6 +158,21 @@ def test_latex_shows_cells_that_are_not_whole_without_bold() -> None:
     assert "broken & 99.0 (917/1190) & -- & -- \\\\" in text
 
 
+def test_latex_tells_controls_and_marked_rows() -> None:
+    """The oracle was the bold best of every column, and a parrot's 100.0 stood as any other score."""
+    runs = [make_run(name, "xquad/ar", value) for name, value in (("a", 40.0), ("b", 50.0), ("p", 100.0), ("o", 100.0))]
+    copies = (*runs[2].estimates[:1], make_estimate("passage_copy", 90.0))
+    runs[2] = dataclasses.replace(runs[2], estimates=copies)
+    runs[3] = dataclasses.replace(runs[3], model=dataclasses.replace(runs[3].model, backend="oracle"))
+    text = export("latex", *runs)
+    assert re.findall(r"\\textbf\{([0-9.]+)\}", text) == ["50.0"]
+    assert "p & 100.0 (not ranked) \\\\\n\\midrule\no (ceiling) & 100.0 {\\scriptsize" in text
+    assert (
+        "Not ranked, p: xquad/ar: 90.0\\% of the passage repeated, at most 30\\%. Below the second rule: controls."
+        in text
+    )
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_breaks_the_latex(name: str) -> None:
     run = with_name(name)
@@ -288,6 +304,40 @@ def test_no_name_breaks_the_records(name: str) -> None:
     [line] = text.splitlines()
     assert not UNSEEN.search(line)
     assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", json.loads(line)["model_info"]["id"])
+
+
+def test_the_hub_results_have_a_file_a_table() -> None:
+    text = export("hub-results", *two_models(), make_run("alpaca", "flores101/en-zh", 3.0, metric="chrf++"))
+    documents = list(yaml.safe_load_all(text))
+    paths = re.findall("^# (.*)$", text, re.MULTILINE)
+    assert paths == [f"unknown/{name}/.eval_results/xquad-containment.yaml" for name in ("x-llama", "alpaca")]
+    assert len(documents) == 2, "Flores-101 has no data set on the hub that we know"
+    result = documents[1][1]
+    assert result["dataset"] == {"id": "google/xquad", "task_id": "xquad.zh"}
+    assert (result["value"], result["date"]) == (100 / 3, "2025-01-01")
+    notes = "containment, 0-shot, template native, 95% interval 31.3 to 35.3, 1190 examples"
+    assert result["notes"] == f"{notes}, signature score:containment|v:1; xlingual, not verified"
+    assert "verify" not in text.replace("not verified", "")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_the_hub_results(name: str) -> None:
+    text = export("hub-results", with_name(name))
+    assert not UNSEEN.search(text)
+    [document] = yaml.safe_load_all(text)
+    assert set(document[0]) == {"dataset", "value", "date", "notes"}
+    assert re.search(r"^# [\w.+-]+/[\w.+-]+/\.eval_results/xquad-containment\.yaml$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("format_name", ["eval-results", "hub-results", "every-eval-ever"])
+def test_controls_are_not_published_as_models(format_name: str) -> None:
+    for backend in CONTROLS:
+        run = make_run(f"the-{backend}", "xquad/ar", 100.0)
+        control = dataclasses.replace(run, model=dataclasses.replace(run.model, backend=backend))
+        text = export(format_name, *two_models(), control)
+        assert ("alpaca" in text, f"the-{backend}" in text) == (True, False)
+        [row] = [row for row in read_csv(export("csv", *two_models(), control)) if row["model"] == f"the-{backend}"][:1]
+        assert row["control"] == CONTROLS[backend]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

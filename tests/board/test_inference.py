@@ -180,7 +180,7 @@ def test_samples_that_do_not_stand_behind_the_scores_give_no_certainty(tmp_path:
         assert table.tests.note.startswith("runs/a/xquad/ar/results.json: its samples ")
         assert str(tmp_path) not in table.tests.note
         assert [row.rank for row in table.rows] == [1, 2]
-        assert row_of(table, "a").notes == ("samples missing (ar)",)
+        assert row_of(table, "a").notes == ("samples and run.json missing (ar)", "run.json missing (hi, zh)")
         assert all(row.rank_low is None and row.average_low is None for row in table.rows)
     else:
         assert [row.rank for row in table.rows] == [None, None], "one is edited, and the other alone"

@@ -180,6 +180,12 @@ def test_a_board_without_runs_is_a_page_too() -> None:
 
 
 def test_the_false_alarms_of_the_language_check_stand_below_its_rates() -> None:
-    page = page_of(make_run("a", "xquad/ar", 1.0), make_run("a", "xquad/zh", 1.0))
+    def signed(task: str, alarms: str) -> RunRecord:
+        run, signature = make_run("a", task, 1.0), f"rate:off-target|lid:one|false-alarms:{alarms}%"
+        estimate = dataclasses.replace(make_estimate("off_target", 2.5), signature=signature)
+        others = (each for each in run.estimates if each.metric != "off_target")
+        return dataclasses.replace(run, estimates=(*others, estimate))
+
+    page = page_of(signed("xquad/ar", "0"), signed("xquad/zh", "0.2"), make_run("b", "xquad/zh", 1.0))
     [rates] = [table for table in tables_of(page) if table[0][:2] == ["Model", "Rate, %"]]
     assert rates[-1] == ["of correct texts", "off\\_target", "0.0", "0.2"]

@@ -102,6 +102,8 @@ def test_a_leaderboard_may_name_its_protocol() -> None:
     }
     page = board_markdown(thought, command="x")
     assert "| thinking | none | on |" in page
+    assert "No run was asked in the way that this leaderboard is for" in page
+    assert "| Rank |" not in page
 
 
 def test_the_protocol_stands_above_its_table() -> None:

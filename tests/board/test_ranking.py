@@ -89,10 +89,21 @@ def test_a_missing_language_leaves_the_row_without_average_and_its_gain_over_the
 
 def test_a_baseline_of_zero_gives_no_gain_and_says_where() -> None:
     records = replace_run(three_models(), "alpaca", "xquad/hi", make_run("alpaca", "xquad/hi", 0.0))
-    gain = only_table(board_of(*records, baseline="alpaca")).rows[0].gain
+    board = board_of(*records, baseline="alpaca")
+    table = only_table(board)
+    gain = table.rows[0].gain
     assert gain is not None
     assert gain.value is None
     assert gain.reason == "the baseline scores 0 in xquad/hi"
+    mine = sum(cell.value or 0.0 for cell in table.rows[0].cells)
+    base = sum(cell.value or 0.0 for row in table.rows if row.model == "alpaca" for cell in row.cells)
+    assert gain.of_means == pytest.approx(100 * (mine / base - 1)), "the ratio of means needs no column above 0"
+    page = board_markdown(board, command="x")
+    assert "- No mean of ratios of x-llama: the baseline scores 0 in xquad/hi." in page
+    nothing = [make_run(model, "xquad/hi", value) for model, value in (("alpaca", 0.0), ("x-llama", 5.0))]
+    gain = only_table(board_of(*nothing, baseline="alpaca")).rows[0].gain
+    assert gain is not None
+    assert (gain.value, gain.of_means) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -310,18 +321,6 @@ def test_tasks_of_one_family_with_unlike_main_metrics_have_a_table_each() -> Non
     ]
     chosen = build_board(make_spec("*/*", **{"lm-eval": (perplexity,)}), collect(*runs)).tables
     assert [(table.metric, len(table.columns)) for table in chosen] == [(perplexity, 3)]
-
-
-@pytest.mark.parametrize(("said", "first"), [(None, "a"), (True, "a"), (False, "b")])
-def test_a_metric_is_ranked_as_its_record_says(said: bool | None, first: str) -> None:
-    runs = [make_run("a", "mine/en", 60.0, metric="wer"), make_run("b", "mine/en", 40.0, metric="wer")]
-    told = [
-        dataclasses.replace(
-            run, estimates=tuple(dataclasses.replace(each, higher_is_better=said) for each in run.estimates)
-        )
-        for run in runs
-    ]
-    assert only_table(build_board(make_spec("mine/*"), collect(*told))).rows[0].model == first
 
 
 def test_the_rates_of_the_runs_that_are_shown_stand_below() -> None:

@@ -97,6 +97,7 @@ def test_the_board_of_the_paper_has_its_six_languages_and_reported_figures() -> 
     assert spec.languages == ("ar", "el", "hi", "tr", "vi", "zh")
     assert [figure.value for figure in spec.reported] == ["+27.83%", "+42.50%", "+18.89%", "+8.2%"]
     assert spec.position("mlqa/zh-en") is None
+    assert spec.protocol == {"shots": 0}, "the paper's code asks without demonstrations"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from xlingual.board import build_board, find_board
 from xlingual.cli import run_command
 from xlingual.cli.board import FORMATS
+from xlingual.cli.board_terminal import show_board
 from xlingual.cli.evaluation.summary import show_next, show_scores, warn_shortly
 from xlingual.records import FailureCount, RunRecord
 
-from ..board.factory import fail_examples, limit_run, make_estimate, make_run
+from ..board.factory import collect, fail_examples, limit_run, make_estimate, make_run
 from ..board.hostile import HOSTILE
 from .terminal import Shown, on_terminal
 
@@ -185,6 +188,37 @@ def test_board_draws_tables_on_a_terminal(runs: Path) -> None:
     assert "…" not in shown.text
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_a_board_on_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(name, "xquad/zh", 40.0), make_run("fair", "xquad/zh", 30.0)]
+    runs.append(fail_examples(make_run(f"{name} b", "xquad/zh", 20.0), 3))
+    reason = dataclasses.replace(runs[0].estimates[0], value=None, low=None, high=None, reason=name)
+    runs.append(dataclasses.replace(make_run("c", "xquad/zh", 20.0), estimates=(reason,)))
+    show_board(build_board(find_board("all"), collect(*runs), baseline="fair"))
+    text = capsys.readouterr().out
+    text.encode("utf-8")
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", text)
+    for part in text.split("┏")[1:]:
+        framed = [line for line in f"┏{part}".splitlines() if line.startswith(("│", "┃", "└", "┡", "┏"))]
+        assert len({cell_len(line) for line in framed}) == 1, "all lines end at the same place"
+    assert len([line for line in text.splitlines() if "not ranked, " in line]) == 2
+
+
+def test_a_terminal_tells_controls_marks_and_other_protocols_too(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(name, "xquad/zh", 40.0) for name in ("good", "fair", "parrot", "floor")]
+    runs[2] = dataclasses.replace(runs[2], estimates=(*runs[2].estimates[:1], make_estimate("passage_copy", 80.0)))
+    runs[3] = dataclasses.replace(runs[3], model=dataclasses.replace(runs[3].model, backend="echo"))
+    show_board(build_board(find_board("paper"), collect(*runs)))
+    shown = capsys.readouterr().out
+    assert "not ranked, parrot: xquad/zh: 80.0% of the passage repeated, at most 30%" in shown
+    assert "marked" in shown
+    assert any(line.startswith("│ floor │ floor") for line in shown.splitlines())
+    assert "4 figures that others report" in shown
+    five = [dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, shots=5)) for run in runs]
+    show_board(build_board(find_board("paper"), collect(*five)))
+    assert "xquad: no run was asked as this leaderboard wants; see --board all" in capsys.readouterr().out
+
+
 def test_board_is_markdown_in_a_pipe_and_the_named_format_anywhere(runs: Path) -> None:
     words = [sys.executable, "-m", "xlingual", "board", str(runs), "-b", "sample"]
     piped = subprocess.run(words, capture_output=True, text=True, check=True).stdout
@@ -211,17 +245,48 @@ def test_formats_are_written_too_and_one_at_a_time(
     assert run_command([*words, "--json", "--format", "csv"]) == 2
 
 
+def _write_script(path: Path) -> str:
+    lines = [{"id": f"sample-xq-{number:04d}", "prediction": f"an \ud800 answer {number}"} for number in range(1, 25)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return f"scripted:{path}"
+
+
 def test_every_eval_ever_goes_to_a_folder_as_their_repository_has_it(runs: Path, tmp_path: Path) -> None:
-    words = ["board", str(runs), "-b", "sample", "--write", f"{tmp_path}/eee/"]
+    out, model = str(tmp_path / "runs"), _write_script(tmp_path / "own.jsonl")
+    asked = ["eval", "-m", model, "-t", "xquad", "--data", "sample", "-l", "ar,el,en,hi,tr,vi,zh"]
+    assert run_command([*asked, "-o", out]) == 0
+    words = ["board", str(runs), out, "-b", "sample", "--write", f"{tmp_path}/eee/"]
     assert run_command([*words, "--format", "csv"]) == 2
     for _ in range(2):
         assert run_command([*words, "--format", "every-eval-ever"]) == 0
     paths = sorted(path.relative_to(tmp_path / "eee").as_posix() for path in (tmp_path / "eee").rglob("*.json"))
     unit = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-    assert len(paths) == 2, "the same board, the same files"
-    assert re.fullmatch(f"data/xlingual/unknown/echo/{unit}.json", paths[0])
+    assert len(paths) == 1, "the same board, the same files; controls are no models"
+    assert re.fullmatch(f"data/xlingual/unknown/scripted-own/{unit}.json", paths[0])
     record = json.loads((tmp_path / "eee" / paths[0]).read_text(encoding="utf-8"))
     assert len(record["evaluation_results"]) == 7
+    assert "detailed_evaluation_results" not in record
+
+    assert run_command([*words, "--format", "every-eval-ever", "--samples"]) == 0
+    record = json.loads((tmp_path / "eee" / paths[0]).read_text(encoding="utf-8"))
+    details = record["detailed_evaluation_results"]
+    content = (tmp_path / "eee" / details["file_path"]).read_bytes()
+    assert details["file_path"] == f"{paths[0].removesuffix('.json')}_samples.jsonl"
+    assert details["checksum"] == hashlib.sha256(content).hexdigest()
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert details["total_rows"] == len(lines) == 7 * 24
+    results = {each["evaluation_result_id"]: each["evaluation_name"] for each in record["evaluation_results"]}
+    for line in lines:
+        assert results[line["evaluation_result_id"]] == line["evaluation_name"]
+        assert (line["evaluation_id"], line["model_id"]) == (record["evaluation_id"], record["model_info"]["id"])
+        assert (line["output"]["raw"][0][:5], line["messages"]) == ("an \ufffd ", None)
+        assert line["evaluation"] == {"score": 0.0, "is_correct": False}
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "csv"], ["--format", "every-eval-ever"]])
+def test_single_samples_want_their_format_and_a_folder(runs: Path, tmp_path: Path, words: list[str]) -> None:
+    assert run_command(["board", str(runs), "-b", "sample", "--samples", *words]) == 2
+    assert run_command(["board", str(runs), "-b", "sample", "--samples", *words, "-w", f"{tmp_path}/x.json"]) == 2
 
 
 def test_make_eval_ends_in_the_paths_of_board_and_page(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from xlingual.cli import make
@@ -40,6 +41,37 @@ def test_hints_name_the_command_that_make_stands_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(make, "run_command", note)
     assert make.main("eval") == 130
     assert seen == [["eval", "--model", "echo", "--out", "runs"]]
+
+
+def test_the_demo_asks_the_controls_too_and_a_model_of_ones_own_stays_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[list[str]] = []
+
+    def note(arguments: list[str]) -> int:
+        seen.append(list(arguments))
+        if "oracle" in arguments:
+            click.echo("no room left", err=True)
+            return 5
+        click.echo("a table")
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["make.py", "eval"])
+    monkeypatch.setattr(make, "run_command", note)
+    assert make.main("eval") == 0
+    asked = [each[each.index("--model") + 1] for each in seen if each[0] == "eval"]
+    assert asked == ["smollm2", *make.DEMO_CONTROLS]
+    plain = [each[3:] for each in seen if each[0] == "eval" and "passage" not in each]
+    assert all(each == plain[0] for each in plain), "all have the questions of the demo"
+    [passage] = [each for each in seen if "passage" in each]
+    assert passage[3:] == [*plain[0], "--tasks", "xquad,mlqa"], "a sentence to translate has no passage"
+    assert [each[0] for each in seen[-2:]] == ["board", "view"]
+    out = capsys.readouterr()
+    assert (out.out.count("a table"), "no room left" in out.err) == (3, True)
+    seen.clear()
+    monkeypatch.setenv("XLINGUAL_MAKE_MODEL", "echo")
+    assert make.main("eval") == 0
+    assert [each[0] for each in seen] == ["eval", "board", "view"]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

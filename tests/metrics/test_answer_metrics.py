@@ -54,12 +54,14 @@ def test_scores_equal_the_official_scripts(
 
 
 @pytest.mark.parametrize("language", ["en", "hi", "zh"])
-def test_fixed_rules_differ_in_arabic_only(
+def test_fixed_rules_differ_in_arabic_and_digits_only(
     language: str, shared_data: Path, make_example: ExampleMaker, make_response: ResponseMaker
 ) -> None:
     text = (shared_data / "goldens" / f"qa_scores.{language}.jsonl").read_text(encoding="utf-8")
     for line in filter(None, text.split("\n")):
         item = json.loads(line)
+        if any(each.isdecimal() and not each.isascii() for each in "".join((*item["gold"], item["prediction"]))):
+            continue  # digits of every script are folded
         example, response = make_example(language, item["gold"]), make_response(item["prediction"])
         assert _score("mlqa_fixed_f1", example, response) == pytest.approx(item["mlqa_f1"], abs=1e-9)
         assert _score("mlqa_fixed_em", example, response) == item["mlqa_em"]
@@ -129,6 +131,55 @@ def test_scores_by_hand(
     make_response: ResponseMaker,
 ) -> None:
     assert _score(name, make_example(language, gold), make_response(answer)) == pytest.approx(score, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("language", "gold", "answer"),
+    [
+        ("tr", "İstanbul", "istanbul"),
+        ("tr", "İSTANBUL", "istanbul"),
+        ("tr", "ISPARTA", "ısparta"),
+        ("tr", "Isparta", "ISPARTA"),
+        ("tr", "IBM", "ibm"),
+        ("az", "Bakı", "BAKI"),
+        ("en", "İstanbul", "istanbul"),
+        ("el", "ΟΔΟΣ", "οδοσ"),
+        ("el", "ΟΔΟΣ", "οδος"),
+        ("el", "ὀδύσσεια", "ὈΔΎΣΣΕΙΑ"),
+        ("de", "Straße", "STRASSE"),
+        ("ar", "١٩٤٩", "1949"),
+        ("fa", "۱۹۴۹", "١٩٤٩"),
+        ("hi", "१९४९ में", "1949 में"),
+        ("bn", "১৯৪৯", "1949"),
+        ("th", "๑๙๔๙", "1949"),
+        ("zh", "１９４９年", "1949年"),
+        ("ar", "محمـــد", "محمد"),
+        ("fa", "کتـاب", "کتاب"),
+    ],
+)
+def test_spellings_are_folded_in_the_fixed_family_alone(
+    language: str, gold: str, answer: str, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    """S23: official numbers stay; containment and the official families lower the case and nothing more."""
+    example, response = make_example(language, gold), make_response(answer)
+    for score in ("em", "f1"):
+        assert _score(f"mlqa_fixed_{score}", example, response) == 1.0
+        assert _score(f"mlqa_fixed_{score}", make_example(language, answer), make_response(gold)) == 1.0
+        assert "|fold:case,digits,tatweel|" in find_metric(f"mlqa_fixed_{score}").signature(language)
+        assert "fold" not in find_metric(f"mlqa_{score}").signature(language)
+    official = float(gold.lower() == answer.lower())
+    assert _score("mlqa_em", example, response) == official
+    assert _score("squad_em", example, response) == official
+    assert _score("containment", example, response) == official
+
+
+@pytest.mark.parametrize(
+    ("language", "gold", "answer"), [("en", "ı", "i"), ("tr", "ö", "o"), ("ar", "٣", "4"), ("el", "ό", "ο")]
+)
+def test_other_letters_stay_apart(
+    language: str, gold: str, answer: str, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    assert _score("mlqa_fixed_em", make_example(language, gold), make_response(answer)) == 0.0
 
 
 @pytest.mark.parametrize("family", ["squad", "mlqa", "mlqa_fixed"])
@@ -231,6 +282,10 @@ def test_signature_names_the_rules(name: str, language: str, part: str) -> None:
 def test_no_answer_text_is_no_score(make_example: ExampleMaker, make_response: ResponseMaker) -> None:
     for name in ANSWER_METRICS:
         assert find_metric(name).measure(make_example("en", "cat"), make_response(None)) is None
+
+
+def test_a_mean_beyond_all_numbers_is_told_without_a_warning() -> None:
+    assert find_metric("squad_f1").combine(np.array([1e308, 1.0])) == np.inf
 
 
 def test_mean_is_vectorised_and_undefined_without_examples() -> None:

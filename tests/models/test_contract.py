@@ -29,6 +29,7 @@ TEXTS = (
 LONGEST = 24
 """Tokens of the answers that are not cut."""
 NOT_HERE = {
+    "majority": "says one and the same to all: test_examples.py",
     "lm_eval": "says neither tokens nor endings: test_lm_eval.py",
     "smollm2": "the hf adapter under another name, with a model of a hundred megabytes",
     "sglang": "the vllm adapter with another command line",
@@ -156,6 +157,11 @@ def open_oracle(folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
+def open_passage(folder: Path) -> Iterator[Subject]:
+    yield example_model("passage")
+
+
+@contextmanager
 def open_ray(folder: Path) -> Iterator[Subject]:
     """The model of `open_openai`, asked by two workers."""
     pytest.importorskip("ray", reason="needs the extra `ray`")
@@ -185,8 +191,8 @@ def open_vllm(folder: Path) -> Iterator[Subject]:
 
 
 BACKENDS = {
-    "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "ray": open_ray,
-    "scripted": open_scripted, "vllm": open_vllm,
+    "echo": open_echo, "hf": open_hf, "openai": open_openai, "oracle": open_oracle, "passage": open_passage,
+    "ray": open_ray, "scripted": open_scripted, "vllm": open_vllm,
 }  # fmt: skip
 
 

@@ -1,17 +1,20 @@
-"""The models that answer from the examples: echo, oracle and scripted."""
+"""The models that answer from the examples: echo, majority, oracle, passage and scripted."""
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xlingual.cli import run_command
 from xlingual.errors import DataError, EnvironmentFault, UsageError
-from xlingual.plugin import ModelOptions
-from xlingual.records import Example, Failure, Finish, Request
+from xlingual.plugin import ModelOptions, SplitAware
+from xlingual.records import Choice, Example, Failure, Finish, Request
 from xlingual.registry import MODELS
 
 MakeRequest = Callable[..., Request]
@@ -29,7 +32,12 @@ def opened(backend: str, name: str = "") -> Any:  # noqa: ANN401 - a Model that 
 
 def test_echo_repeats_and_oracle_knows(text_request: MakeRequest) -> None:
     requests = [text_request("key-q"), text_request("key-s")]
-    for backend, expected in (("echo", ["What is old?", "Hello."]), ("oracle", ["Rome", "你好。"])):
+    table = {
+        "echo": ["What is old?", "Hello."],
+        "oracle": ["Rome", "你好。"],
+        "passage": ["Rome is old.", "Hello."],
+    }
+    for backend, expected in table.items():
         model = opened(backend)
         model.see(SEEN)
         found = list(model.answer(requests))
@@ -44,7 +52,44 @@ def test_echo_repeats_and_oracle_knows(text_request: MakeRequest) -> None:
     assert opened("echo").spec.fingerprint != opened("oracle").spec.fingerprint
 
 
-@pytest.mark.parametrize("backend", ["echo", "oracle"])
+def _choosing(golds: Sequence[str], choices: Sequence[str] | None = None) -> list[Example]:
+    kept = None if choices is None else tuple(choices)
+    return [
+        replace(QUESTION, id=str(place), targets=(gold,), choices=kept) if gold else replace(QUESTION, targets=())
+        for place, gold in enumerate(golds)
+    ]
+
+
+def test_majority_gives_the_answer_that_is_right_most_often(text_request: MakeRequest) -> None:
+    model = opened("majority")
+    assert isinstance(opened("majority"), SplitAware)
+    model.see_split(["key-q", "key-r"], _choosing(["Oslo", "Rome", "", "Rome", "Oslo", "Bonn"]))
+    model.see_split(["key-s"], _choosing(["Bonn"]))
+    requests = [text_request(key) for key in ("key-q", "key-r", "key-s")]
+    assert [each.text for each in model.answer(requests)] == ["Oslo", "Oslo", "Bonn"]
+    model.see_split(["key-q"], _choosing(["no", "yes", "yes", "maybe"], ["yes", "no", "maybe"]))
+    three = tuple(Choice(text=each) for each in ("yes", "no", "maybe"))
+    [chosen] = model.answer([replace(text_request("key-q"), choices=three)])
+    assert [each.is_greedy for each in chosen.likelihoods] == [True, False, False]
+    model.close()
+    [unseen] = model.answer([text_request("key-q")])
+    assert unseen.failure.kind == "no gold answers"
+
+
+@pytest.mark.parametrize("first", ["--limit=5-20", "--limit=24"])
+def test_majority_counts_over_the_whole_split_whatever_the_limit(tmp_path: Path, first: str) -> None:
+    """A limited run and the whole one share their answers: both must be of one majority."""
+    words = ["eval", "-m", "majority", "-t", "xquad/en,xquad/zh", "--data", "sample", "-o", str(tmp_path)]
+    assert run_command([*words, first]) == 0
+    assert run_command(words) == 0
+    for path in tmp_path.rglob("samples.jsonl"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert len({line["answer"] for line in lines}) == 1
+        golds = Counter(line["targets"][0] for line in lines)
+        assert golds[lines[0]["answer"]] == max(golds.values())
+
+
+@pytest.mark.parametrize("backend", ["echo", "oracle", "passage"])
 def test_an_example_that_was_not_seen_is_a_failure(backend: str, text_request: MakeRequest) -> None:
     model = opened(backend)
     model.see({"key-q": QUESTION})
@@ -54,7 +99,7 @@ def test_an_example_that_was_not_seen_is_a_failure(backend: str, text_request: M
     assert second.failure is None
 
 
-@pytest.mark.parametrize("backend", ["echo", "oracle"])
+@pytest.mark.parametrize("backend", ["echo", "majority", "oracle", "passage"])
 def test_a_name_is_refused_where_there_is_none(backend: str) -> None:
     with pytest.raises(UsageError, match="takes no name"):
         opened(backend, "x")
@@ -87,6 +132,19 @@ def test_a_script_answers_fails_waits_and_logs(
     assert log.read_text() == "q1\ns1\nx\n"
 
 
+def test_examples_of_several_languages_may_share_their_ids(tmp_path: Path, text_request: MakeRequest) -> None:
+    name = write(
+        tmp_path / "s.jsonl",
+        {"id": "q1", "language": "ar", "prediction": "روما"},
+        {"id": "q1", "language": "zh", "prediction": "罗马"},
+        {"id": "q1", "prediction": "Rome"},
+    )
+    model = opened("scripted", name)
+    model.see({code: replace(QUESTION, language=code) for code in ("ar", "zh", "en")})
+    found = model.answer([text_request(code) for code in ("ar", "zh", "en")])
+    assert [each.text for each in found] == ["روما", "罗马", "Rome"]
+
+
 def fields_of(example: Example) -> dict[str, Any]:
     return {name: getattr(example, name) for name in Example.__dataclass_fields__}
 
@@ -105,6 +163,7 @@ def test_the_fingerprint_of_a_script_is_its_content(tmp_path: Path) -> None:
         "{", "[]", "{}", '{"id": 1, "prediction": "a"}', '{"id": "a"}', '{"id": "a", "prediction": "a", "error": "b"}',
         '{"id": "a", "prediction": 3}', '{"id": "a", "prediction": "a", "wait": 1}',
         '{"id": "a", "prediction": "a", "seconds": "1"}', '{"id": "ok", "prediction": "again"}', b"\xff\xfe",
+        '{"id": "a", "prediction": "a", "language": "klingon"}', '{"id": "a", "prediction": "a", "language": 1}',
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_named(tmp_path: Path, line: str | bytes) -> None:

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from xlingual.view.document import BODY, SCRIPTS, STYLE, escape_json, script_tex
 
 from ..board.factory import make_run
 from ..board.hostile import HOSTILE
-from .runs import make_rows, put_run, put_runs, view_runs
+from .runs import make_rows, put_run, put_runs, read_page, view_runs
 
 PAGE = Path(document.__file__).with_name("page")
 TEXTS = (
@@ -99,6 +100,21 @@ def test_no_text_breaks_out_of_its_block(text: str, tmp_path: Path) -> None:
     answers = own.get("answer", ["", ""])
     assert isinstance(answers, list)
     assert seen in answers
+
+
+def test_the_page_in_docs_is_of_five_models_on_the_packaged_sample() -> None:
+    path = Path(__file__).parents[2] / "docs" / "sample-board.html"
+    page = read_page(path)
+    assert path.stat().st_size < 700_000
+    assert all(table["sample"] for table in page.index["tables"]), "benchmarks are not ours to publish"
+    for table in page.index["tables"]:
+        rows = {row["model"]: row for row in table["rows"]}
+        assert len([row for row in rows.values() if row["control"] is None and not row["notes"]]) == 5
+        assert {row["control"] for row in rows.values()} == {None, "floor", "copy", "ceiling"}
+        assert rows["scripted-smollm2-first-sentence"]["remark"] == "answers from a file"
+        assert table["licences"] == ["Apache-2.0"]
+    texts = [page.texts["index"], *(json.dumps(page.chunk(name)) for kind in "trso" for name in page.names(kind))]
+    assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", "".join(texts))
 
 
 def test_the_same_runs_give_the_same_bytes_wherever_they_lie(runs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from xlingual.records import ModelSpec, Origin, RunRecord
 from xlingual.view.samples import score_samples
 from xlingual.view.tables import ViewTable, build_tables, language_tag, show_estimate
@@ -43,6 +45,16 @@ def test_what_is_unlike_has_a_row_of_its_own_with_the_difference_in_words() -> N
     }
 
 
+def test_runs_that_are_all_limited_alike_compare_with_each_other() -> None:
+    """Each was "not comparable", and striped for it."""
+    runs = [limit_run(make_run(model, "xquad/ar", 9.0), 40) for model in ("a", "b")]
+    (table,) = tables_of(*runs)
+    assert [row.notes for row in table.rows] == [(), ()]
+    assert show_estimate(runs[0], "containment", runs[1])[4] == "limited"  # type: ignore[index]
+    (table,) = tables_of(*runs, limit_run(make_run("c", "xquad/ar", 9.0), 7))
+    assert sorted(row.notes for row in table.rows) == [(), (), ("limited to examples 1-7",)]
+
+
 def test_two_runs_of_one_cell_are_both_shown() -> None:
     first = make_run("a", "xquad/ar", 1.0)
     others = [
@@ -58,7 +70,8 @@ def test_controls_stand_apart_and_sample_data_have_a_table_of_their_own() -> Non
     oracle = dataclasses.replace(oracle, model=dataclasses.replace(oracle.model, backend="oracle"))
     sample = dataclasses.replace(make_run("a", "xquad/ar", 3.0), origin=Origin.SAMPLE)
     real, small = tables_of(make_run("b", "xquad/ar", 1.0), oracle, sample)
-    assert [(row.model, row.control) for row in real.rows] == [("b", False), ("a-oracle", True)]
+    assert real.rows[0].remark is None
+    assert [(row.model, row.control) for row in real.rows] == [("b", None), ("a-oracle", "ceiling")]
     assert (real.sample, small.sample) == (False, True)
 
 
@@ -95,3 +108,17 @@ def test_labels_hold_no_path_of_the_machine() -> None:
     model: ModelSpec = dataclasses.replace(run.model, name="/home/Anna/models/tuned")
     (table,) = tables_of(dataclasses.replace(run, model=model))
     assert table.rows[0].model == "~/models/tuned"
+
+
+@pytest.mark.parametrize(
+    ("backend", "remark"),
+    [
+        ("scripted", "answers from a file"),
+        ("openai", "weights not known: a server's word"),
+    ],
+)
+def test_what_a_backend_cannot_know_stands_below_the_name(backend: str, remark: str) -> None:
+    run = make_run("a", "xquad/ar", 3.0)
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, backend=backend, revision=None))
+    (table,) = tables_of(run)
+    assert (table.rows[0].remark, table.rows[0].notes) == (remark, ())

@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics import LOWER_SUFFIX
 from ..records import RunRecord
 from .cells import make_cell
 from .collection import CollectedRun, Collection
-from .comparison import METRIC_SIGNATURE, find_differences, find_estimate, run_signature
+from .comparison import METRIC_SIGNATURE, find_differences, find_estimate, is_higher_better, run_signature
 from .controls import find_control
 from .escape import show_hidden
 from .headline import Shown, combine_tables
@@ -223,7 +222,9 @@ def _by_metrics(
 def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[CollectedRun]) -> _FilledTable:
     sorted_out = _sort_out(context, metric, runs)
     shown, columns = sorted_out.shown, sorted_out.columns
-    higher_is_better = metric not in context.spec.lower_is_better and _is_higher_better(metric, runs)
+    higher_is_better = metric not in context.spec.lower_is_better and is_higher_better(
+        metric, [run.record for run in runs]
+    )
     scores = ScoreReader()
     findings = {
         fingerprint: {task: check_run(run, metric, scores) for task, run in found.items()}
@@ -301,13 +302,6 @@ def _table_models(
         baseline=context.baseline if context.baseline in shown else None,
         ranked_columns=choose_columns(competing or cells, sorted_out.columns),
     )
-
-
-def _is_higher_better(metric: str, runs: Sequence[CollectedRun]) -> bool:
-    """Return the direction that the runs declare; xlingual's own metrics and older records go by the name."""
-    found = [estimate.higher_is_better for run in runs if (estimate := find_estimate(run.record, metric)) is not None]
-    declared = [each for each in found if each is not None]
-    return declared[0] if declared else not metric.endswith(LOWER_SUFFIX)
 
 
 def _split_runs(context: _Context, metric: str, runs: Sequence[CollectedRun], reference: RunRecord) -> _TaskRuns:

@@ -2,6 +2,7 @@
 
 from ..records import Estimate, RunRecord
 from .comparison import find_estimate
+from .controls import find_control
 from .marks import describe_mark, find_marks
 from .rows import Cell, CellState
 from .thresholds import MOST_UNFINISHED
@@ -14,7 +15,8 @@ def make_cell(record: RunRecord, metric: str, fault: str | None = None) -> Cell:
     from averages and ranks.
     """
     estimate = find_estimate(record, metric)
-    protocol, marks = record.protocol, find_marks(record, metric)
+    # What marks a model is what a control is there for: `passage` copies all of the passage.
+    protocol, marks = record.protocol, () if find_control(record.model) else find_marks(record, metric)
     reason: str | None
     if estimate is None or estimate.value is None:
         reason = (estimate.reason or "no reason was given") if estimate else f"the run does not have {metric}"

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from ..identity import Json, canonical_json
+from ..metrics import LOWER_SUFFIX, is_own
 from ..records import Estimate, Protocol, RunRecord
 from ..serial import to_json
 from .collection import CollectedRun
@@ -75,3 +76,12 @@ def show_field(name: str, value: Json, other: Json) -> str:
     if value is None:
         return "the template's own" if name == "stop" else "none"
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def is_higher_better(metric: str, records: Sequence[RunRecord]) -> bool:
+    """Return the direction that most records declare; xlingual's own metrics and older records go by the name."""
+    found = [estimate.higher_is_better for record in records if (estimate := find_estimate(record, metric)) is not None]
+    declared = [each for each in found if each is not None]
+    if not declared or is_own(metric):
+        return not metric.endswith(LOWER_SUFFIX)
+    return 2 * sum(declared) >= len(declared)

@@ -19,7 +19,7 @@ def board_json(board: Board) -> Json:
       fingerprint, cells, average, rank, gain), and ranked_columns (tasks that averages and ranks are over); a cell
       has task, state ("complete", "marked", "incomplete", "limited", "not computed", "missing"), value, low, high, n,
       expected, limit, reason, interval, clusters, clustered_by, icc, effective_n, marks (what, share and most in
-      per cent); a row has control ("floor", "ceiling" or null), notes, unranked (the reason or null), average_low,
+      per cent); a row has control (floor, copy, ceiling or null), notes, unranked (the reason or null), average_low,
       average_high, rank_low and rank_high, null where the samples do not give them; a gain has value (the mean of
       ratios, percent), low, high, of_means (the ratio of means), means_low, means_high, columns (tasks), weak and
       undefined (tasks with a baseline near zero) and reason; tests, of a table, has note, clusters, pairs, method,

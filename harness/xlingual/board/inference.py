@@ -90,7 +90,7 @@ def infer_table(
     if base is not None:
         for each in entries:
             row = rows[each.row.fingerprint]
-            if row.gain is not None and row.gain.value is not None and row.gain.columns == table.ranked_columns:
+            if row.gain is not None and row.gain.of_means is not None and row.gain.columns == table.ranked_columns:
                 rows[row.fingerprint] = replace(row, gain=_gain_interval(metric, row.gain, each, base))
     tests = replace(tests, parallel=_are_parallel(entries[0].columns))
     return replace(table, rows=tuple(rows.get(row.fingerprint, row) for row in table.rows), tests=tests)

@@ -1,15 +1,20 @@
 """Whether a record says what its samples say: numbers that do not follow from them are not ranked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import DataError, XlingualError
+from ..estimate import estimate
 from ..files import read_json
+from ..identity import Json
 from ..metrics import find_metric
+from ..plugin import Metric
+from ..records import Estimate
 from ..serial import to_json
+from ..statistics.parallel import ScoredExample
 from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
-from .samples import SAMPLES_FILE, ScoreReader
+from .samples import ROUNDING, SAMPLES_FILE, ScoreReader
 
 PLAN_FILE = "run.json"
 """Written before the first answer, with model and protocol."""
@@ -28,29 +33,57 @@ class IntegrityFinding:
     """What could not be checked."""
 
 
-def check_run(run: CollectedRun, metric: str, scores: ScoreReader) -> IntegrityFinding:
+def check_run(
+    run: CollectedRun, metric: str, scores: ScoreReader, samples: Sequence[Mapping[str, Json]] | None = None
+) -> IntegrityFinding:
     """Compute the score of `run` by `metric` anew from its samples, and count them.
+
+    `samples` are the lines of its file, where they have been read already.
 
     A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either.
     """
-    estimate = find_estimate(run.record, metric)
-    if run.path is None or run.is_group or run.path.name != RESULTS_FILE or estimate is None or estimate.value is None:
+    recorded = find_estimate(run.record, metric)
+    if run.path is None or run.is_group or run.path.name != RESULTS_FILE or recorded is None or recorded.value is None:
         return IntegrityFinding()
     if (field := _differs_from_plan(run)) is not None:
         return IntegrityFinding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
+    no_plan = None if (run.path.parent / PLAN_FILE).is_file() else f"{PLAN_FILE} missing"
     if not (run.path.parent / SAMPLES_FILE).is_file():
-        return IntegrityFinding(note="samples missing")
+        return IntegrityFinding(note="samples missing" if no_plan is None else f"samples and {no_plan}")
     try:
         known = find_metric(metric, task=run.record.protocol.task)
     except XlingualError:
         return IntegrityFinding(note=f"not checked: {metric} is not known here")
     try:
-        found = scores.read(run, known)
+        found = scores.read(run, known, samples)
     except DataError as error:
         return IntegrityFinding(fault=f"{EDITED}: {error.what.partition(chr(10))[0]}")
-    if len(found) != estimate.n:
-        return IntegrityFinding(fault=f"{EDITED}: {len(found)} samples were scored, the results say {estimate.n}")
-    return IntegrityFinding()
+    if len(found) != recorded.n:
+        return IntegrityFinding(fault=f"{EDITED}: {len(found)} samples were scored, the results say {recorded.n}")
+    if _has_another_interval(recorded, known, run.record.language, tuple(found.values())):
+        return IntegrityFinding(fault=f"{EDITED}: its samples do not give the interval of its {metric}")
+    return IntegrityFinding(note=no_plan)
+
+
+def _has_another_interval(recorded: Estimate, metric: Metric, language: str, examples: Sequence[ScoredExample]) -> bool:
+    """Return whether the samples give another interval than was recorded, by the very same method.
+
+    Rates only, whose intervals are formulas: resamples of every cell would make a board wait for minutes.
+    """
+    if recorded.effective_n is None or recorded.low is None or recorded.high is None:
+        return False
+    groups = [each.group for each in examples]
+    known = [each for each in groups if each is not None]
+    found = estimate(
+        metric,
+        language,
+        [each.statistics for each in examples],
+        [each.cluster for each in examples],
+        groups=known if len(known) == len(groups) else None,
+    )
+    if found.interval != recorded.interval or found.low is None or found.high is None:
+        return False
+    return max(abs(found.low - recorded.low), abs(found.high - recorded.high)) > ROUNDING
 
 
 def _differs_from_plan(run: CollectedRun) -> str | None:

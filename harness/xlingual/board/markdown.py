@@ -9,6 +9,12 @@ from .escape import LINE_LENGTH, escape_markdown
 from .rows import Board, BoardRow, BoardTable, Cell, CellState, Gain, RateTable
 from .table_notes import DECIMALS, NOTHING, explain_tests, show_value, state_protocol, table_notes, warn_of_weak
 
+NOTES = "Notes"
+NO_COLUMNS = (
+    "No run was asked in the way that this leaderboard is for: see Not ranked. `--board all` takes the one that most "
+    "models share."
+)
+
 
 def board_markdown(board: Board, *, command: str) -> str:
     """Return the page of `board`; `command` is what makes it anew."""
@@ -36,8 +42,8 @@ def board_markdown(board: Board, *, command: str) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
-    """Return a table of cells that are Markdown already; all but the first `texts` columns are aligned right."""
-    rule = [":--" if index < texts else "--:" for index in range(len(header))]
+    """Return a table of cells that are Markdown; all but notes and the first `texts` columns are aligned right."""
+    rule = [":--" if index < texts or title == NOTES else "--:" for index, title in enumerate(header)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 
 
@@ -51,7 +57,7 @@ def _render_table(table: BoardTable) -> list[str]:
         name = escape_markdown(table.baseline)
         header += [f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
     if noted := any(row.notes for row in table.rows):
-        header.append("Notes")
+        header.append(NOTES)
     rows = [
         [
             _show_rank(row),
@@ -67,6 +73,8 @@ def _render_table(table: BoardTable) -> list[str]:
         for row in table.rows
     ]
     heading = f"## {escape_markdown(table.family)}: {escape_markdown(table.metric)}{direction}"
+    if not table.columns:
+        return [heading, NO_COLUMNS]
     return [heading, *state_protocol(table), markdown_table(header, rows, texts=2), "\n".join(table_notes(table))]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..records import RunRecord
+from ..records import ModelSpec, RunRecord
 from .collection import CollectedRun
 from .controls import find_control
 from .integrity import IntegrityFinding
@@ -11,6 +11,9 @@ from .rows import Cell, Column
 
 _SERVERS = frozenset({"openai"})
 """Backends that ask a server which weights it serves, and must believe the answer."""
+
+_FILES = frozenset({"scripted"})
+"""Backends that read answers, whoever gave them."""
 
 
 def describe_rows(
@@ -31,7 +34,7 @@ def describe_rows(
     return {
         fingerprint: (
             *(f"{name} {settings[fingerprint][name]}" for name in unlike if fingerprint in settings),
-            *(("weights not known: a server's word",) if _is_served(found) else ()),
+            *dict.fromkeys(remark for run in found.values() if (remark := describe_backend(run.record.model))),
             *describe_marks({task: cell.marks for task, cell in cells[fingerprint].items()}, columns),
             *_collect_notes(findings[fingerprint], columns),
         )
@@ -48,9 +51,11 @@ def _settings(records: Sequence[RunRecord]) -> Mapping[str, str]:
     }
 
 
-def _is_served(found: Mapping[str, CollectedRun]) -> bool:
-    models = [run.record.model for run in found.values()]
-    return any(model.backend in _SERVERS and model.revision is None for model in models)
+def describe_backend(model: ModelSpec) -> str | None:
+    """Return what a backend cannot know of its model, or None."""
+    if model.backend in _SERVERS and model.revision is None:
+        return "weights not known: a server's word"
+    return "answers from a file" if model.backend in _FILES else None
 
 
 def _collect_notes(findings: Mapping[str, IntegrityFinding], columns: Sequence[Column]) -> tuple[str, ...]:

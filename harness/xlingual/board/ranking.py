@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..statistics.parallel import NO_BASELINE, WEAK_BASELINE, weakness
+from .controls import KINDS
 from .rows import BoardRow, Cell, CellState, Column, Gain
 
 _DIGITS = 9
@@ -23,8 +24,12 @@ def rank_rows(rows: Sequence[BoardRow], *, higher_is_better: bool) -> tuple[Boar
     for index, row in enumerate(ranked):
         tied = index > 0 and merit(row) == merit(ranked[index - 1])
         placed.append(dataclasses.replace(row, rank=placed[-1].rank if tied else index + 1))
-    others = sorted((row for row in rows if not _may_rank(row)), key=lambda row: (row.control is not None, row.model))
+    others = sorted((row for row in rows if not _may_rank(row)), key=lambda row: (_place(row.control), row.model))
     return (*placed, *others)
+
+
+def _place(control: str | None) -> int:
+    return -1 if control is None else KINDS.index(control)
 
 
 def _may_rank(row: BoardRow) -> bool:
@@ -88,17 +93,19 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
     tasks = tuple(mine.task for mine, _ in pairs)
     if not pairs:
         return Gain(value=None, columns=(), reason="no column is complete in both")
-    if zero := [theirs.task for _, theirs in pairs if not theirs.value]:
-        return Gain(value=None, columns=tasks, reason=f"the baseline scores 0 in {', '.join(zero)}")
     scores = [(each.value or 0.0) for each, _ in pairs]
     base = [(each.value or 0.0) for _, each in pairs]
+    of_means = 100 * (math.fsum(scores) / math.fsum(base) - 1) if math.fsum(base) else None
+    if zero := [theirs.task for _, theirs in pairs if not theirs.value]:
+        reason = f"the baseline scores 0 in {', '.join(zero)}"
+        return Gain(value=None, columns=tasks, reason=reason, of_means=of_means, undefined=tuple(zero))
     shares = [100 * (mine - theirs) / theirs for mine, theirs in zip(scores, base, strict=True)]
     doubts = {theirs.task: weakness(theirs.value or 0.0, theirs.low, theirs.high) for _, theirs in pairs}
     return Gain(
         value=math.fsum(shares) / len(shares),
         columns=tasks,
         reason=None,
-        of_means=100 * (math.fsum(scores) / math.fsum(base) - 1),
+        of_means=of_means,
         weak=tuple(task for task, doubt in doubts.items() if doubt >= WEAK_BASELINE),
         undefined=tuple(task for task, doubt in doubts.items() if doubt >= NO_BASELINE),
     )

@@ -139,7 +139,7 @@ class BoardRow:
     rank_high: int | None = None
     """The best and the worst rank that the differences allow, after Holm's correction over the table."""
     control: str | None = None
-    """"floor" or "ceiling" for a control, which is never ranked."""
+    """One of `controls.KINDS` for a control, which is never ranked."""
     notes: tuple[str, ...] = ()
     """What the row would hide: its marks, and template, dtype and engine where those of the rows differ."""
     unranked: str | None = None

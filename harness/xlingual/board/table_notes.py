@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
+from .controls import KINDS
 from .escape import LINE_LENGTH, escape_markdown
-from .rows import BoardTable, CellState, Column
+from .rows import BoardTable, Cell, CellState, Column
 
 DECIMALS = 1
 NOTHING = "–"
@@ -39,23 +40,30 @@ def table_notes(table: BoardTable) -> list[str]:
         )
         notes += warn_of_weak(table)
     reasons = {
-        f"- No gain of {escape_markdown(row.model)}: {escape_markdown(row.gain.reason, LINE_LENGTH)}."
+        f"- No {'mean of ratios' if row.gain.of_means is not None else 'gain'} of {escape_markdown(row.model)}: "
+        f"{escape_markdown(row.gain.reason, LINE_LENGTH)}."
         for row in table.rows
-        if row.gain is not None and row.gain.reason is not None
+        if row.gain is not None and row.gain.reason is not None and row.control is None
     }
-    uncomputed = {
-        f"- Not computed, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(cell.reason)}"
-        for row in table.rows
-        for cell, column in zip(row.cells, table.columns, strict=True)
-        if cell.state is CellState.NOT_COMPUTED and cell.reason is not None
-    }
-    bare = {
-        f"- No interval, {escape_markdown(f'{row.model}, {column.variant}')}: {escape_markdown(why)}"
-        for row in table.rows
-        for cell, column in zip(row.cells, table.columns, strict=True)
-        if (why := no_interval(cell.interval)) is not None
-    }
-    return [*notes, *sorted(reasons), *sorted(uncomputed), *sorted(bare)]
+    uncomputed = _gather(
+        table, "Not computed", lambda cell: cell.reason if cell.state is CellState.NOT_COMPUTED else None
+    )
+    bare = _gather(table, "No interval", lambda cell: no_interval(cell.interval))
+    return [*notes, *sorted(reasons), *uncomputed, *bare]
+
+
+def _gather(table: BoardTable, title: str, why: Callable[[Cell], str | None]) -> list[str]:
+    """Return a line a reason, with the cells that have it: "- No interval, a, ar, zh; b, ar: too few clusters"."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for row in table.rows:
+        for cell, column in zip(row.cells, table.columns, strict=True):
+            if (reason := why(cell)) is not None:
+                places.setdefault(reason, {}).setdefault(row.model, []).append(column.variant)
+    lines = []
+    for reason, models in places.items():
+        cells = (escape_markdown(", ".join((model, *variants))) for model, variants in models.items())
+        lines.append(f"- {title}, {'; '.join(cells)}: {escape_markdown(reason)}")
+    return lines
 
 
 def state_protocol(table: BoardTable) -> list[str]:
@@ -92,13 +100,15 @@ def _explain_ranks(table: BoardTable) -> list[str]:
     if beside:
         shared, others = escape_markdown(", ".join(over), LINE_LENGTH), escape_markdown(", ".join(beside), LINE_LENGTH)
         lines.append(f"- Averages and ranks are over {shared}, which most models have; beside them: {others}.")
-    lines += [
-        f"- Not ranked, {escape_markdown(row.model)}: {escape_markdown(row.unranked, LINE_LENGTH)}."
-        for row in table.rows
-        if row.unranked is not None
-    ]
-    if any(row.control is not None for row in table.rows):
-        lines.append("- Floor and ceiling are controls, not models: they are never ranked.")
+    unranked: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.unranked is not None:
+            unranked.setdefault(row.unranked, []).append(escape_markdown(row.model))
+    for reason, models in unranked.items():
+        lines.append(f"- Not ranked, {', '.join(models)}: {escape_markdown(reason, LINE_LENGTH)}.")
+    if shown := {row.control for row in table.rows}.intersection(KINDS):
+        kinds = ", ".join(kind for kind in KINDS if kind in shown)
+        lines.append(f"- Controls ({kinds}) are no models: they are never ranked, and have no say in what is compared.")
     return lines
 
 

@@ -18,7 +18,7 @@ from ..board import (
     collect_runs,
     find_board,
 )
-from ..board.export import EXPORTS, eee_files
+from ..board.export import EXPORTS, eee_files, hub_result_files
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
 from ..identity import repair_surrogates
@@ -29,7 +29,8 @@ from .options import json_option, takes
 MARKDOWN = "markdown"
 JSON = "json"
 EVERY_EVAL_EVER = "every-eval-ever"
-FORMATS = (MARKDOWN, JSON, "csv", "latex", "eval-results", EVERY_EVAL_EVER)
+HUB_RESULTS = "hub-results"
+FORMATS = (MARKDOWN, JSON, "csv", "latex", "eval-results", HUB_RESULTS, EVERY_EVAL_EVER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +44,16 @@ class BoardOptions:
     write: str | None
     show: bool
     format: str | None
+    samples: bool
     as_json: bool
 
 
 def run_board(options: BoardOptions) -> int:
     """Build the board and print it, or write it to a file; a terminal gets drawn tables unless a format is named."""
     named = _named_format(options)
+    if options.samples and (named != EVERY_EVAL_EVER or not _is_folder(options.write)):
+        hint = f"--format {EVERY_EVAL_EVER} --samples --write FOLDER/"
+        raise UsageError("single samples are records of Every Eval Ever in a folder", where="--samples", hint=hint)
     roots = [Path(word).expanduser() for word in options.runs or ("runs",)]
     for root in roots:
         if not root.is_dir():
@@ -65,14 +70,25 @@ def run_board(options: BoardOptions) -> int:
         else:
             click.echo(repair_surrogates(text), nl=False)
     if options.write is not None:
-        _write(options.write, text, eee_files(board, collection) if named == EVERY_EVAL_EVER else None)
+        _write(options.write, text, _files_of(board, collection, named, samples=options.samples))
     return 0
+
+
+def _files_of(board: Board, collection: Collection, name: str | None, *, samples: bool) -> Mapping[str, str] | None:
+    """Return the files that a format is made of; None where it is one."""
+    if name == EVERY_EVAL_EVER:
+        return eee_files(board, collection, samples=samples)
+    return hub_result_files(board, collection) if name == HUB_RESULTS else None
+
+
+def _is_folder(word: str | None) -> bool:
+    return word is not None and (word.endswith("/") or Path(word).expanduser().is_dir())
 
 
 def _write(word: str, text: str, parts: Mapping[str, str] | None) -> None:
     """Write `text` to the file `word`; to a folder its `parts`, each a file below it, where the format has such."""
     target = Path(word).expanduser()
-    if target.is_dir() or word.endswith("/"):
+    if _is_folder(word):
         if parts is None:
             raise UsageError("is a folder", where=f"--write {word}", hint="name a file in it")
         for name, part in parts.items():
@@ -129,7 +145,7 @@ COMMAND = click.Command(
             ["--write", "-w"],
             default=None,
             metavar="FILE",
-            help="Write to this file instead of stdout; every-eval-ever: or to a folder, a file a model.",
+            help="Write to this file instead of stdout; every-eval-ever, hub-results: or to a folder, a file a model.",
         ),
         click.Option(["--show"], is_flag=True, help="With --write, print it, too."),
         click.Option(
@@ -137,7 +153,13 @@ COMMAND = click.Command(
             type=click.Choice(FORMATS),
             default=None,
             help="Default: tables on a terminal, Markdown elsewhere. csv: a row a model, task and metric; latex: for "
-            "booktabs; eval-results: a model-index section a model, for its README; every-eval-ever: a record a model.",
+            "booktabs; eval-results: a model-index section a model, for its README; hub-results: the .eval_results of "
+            "a model's repository; every-eval-ever: a record a model.",
+        ),
+        click.Option(
+            ["--samples"],
+            is_flag=True,
+            help="With every-eval-ever and a folder: prompts, answers, gold answers and scores of single samples, too.",
         ),
         json_option(),
     ],

@@ -24,6 +24,7 @@ def show_board(board: Board) -> None:
         "not comparable, so not ranked": len(board.not_ranked),
         "files or runs left out": len(board.left_out),
         "older runs, replaced": board.superseded,
+        "figures that others report": len(board.reported),
     }
     for what, count in asides.items():
         if count:
@@ -39,6 +40,9 @@ def _show_table(table: BoardTable, *, is_headline: bool) -> None:
     gains = table.baseline is not None
     header += ["gain, of ratios", "gain, of means"] if gains else []
     rows = []
+    if not table.columns:
+        click.echo(show_hidden(f"{table.family}: no run was asked as this leaderboard wants; see --board all"))
+        return
     for row in table.rows:
         cells = [] if is_headline else [_show_cell(cell, digits) for cell in row.cells]
         cells += [_show_interval(row.average, row.average_low, row.average_high, digits)] if averaged else []
@@ -46,9 +50,14 @@ def _show_table(table: BoardTable, *, is_headline: bool) -> None:
     direction = "" if table.higher_is_better else ", lower is better"
     against = f", gains over {table.baseline}" if table.baseline is not None else ""
     draw_table(show_hidden(f"{table.family}: {table.metric}{direction}, with 95% intervals{against}"), header, rows)
+    for row in table.rows:
+        if row.unranked is not None:
+            click.echo(show_hidden(f"not ranked, {row.model}: {row.unranked}"))
 
 
 def _show_rank(row: BoardRow) -> str:
+    if row.control is not None:
+        return row.control
     if row.rank is None:
         return _NOTHING
     if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
@@ -63,6 +72,8 @@ def _show_cell(cell: Cell, digits: int) -> str:
         return "not\ncomputed"
     if cell.state is CellState.INCOMPLETE:
         return f"{cell.value:.{digits}f}\n{cell.n}/{cell.expected}"
+    if cell.state is CellState.MARKED:
+        return f"{cell.value:.{digits}f}\nmarked"
     if cell.state is CellState.LIMITED:
         return f"{cell.value:.{digits}f}\nof {show_hidden(cell.limit or '')}"
     return _show_interval(cell.value, cell.low, cell.high, digits)

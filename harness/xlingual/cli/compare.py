@@ -9,8 +9,9 @@ from ..comparison import Comparison, Verdict, compare_runs, overall_verdict
 from ..errors import UsageError
 from ..files import pretty_json
 from ..serial import to_json
+from . import printable
 from .display import show_table
-from .options import json_option, takes
+from .options import FiniteRange, json_option, takes
 
 EXIT_CODES = {Verdict.NOT_WORSE: 0, Verdict.WORSE: 1, Verdict.CANNOT_TELL: 6}
 """With `--fail-if-worse`."""
@@ -50,10 +51,10 @@ def run_compare(options: CompareOptions) -> int:
     for each in found:
         notes.setdefault(_note(each), []).append(each.task)
     for note, tasks in notes.items():
-        click.echo(note if len(notes) == 1 else f"{', '.join(dict.fromkeys(tasks))}: {note}")
+        click.echo(printable(note if len(notes) == 1 else f"{', '.join(dict.fromkeys(tasks))}: {note}"))
     if options.fail_if_worse:
         by = f" by more than {margin:g} points" if margin else ""
-        click.echo(f"{_sentence(verdict, options.first, options.second)}{by}")
+        click.echo(printable(f"{_sentence(verdict, options.first, options.second)}{by}"))
     return code
 
 
@@ -95,7 +96,7 @@ COMMAND = click.Command(
         ),
         click.Option(
             ["--by"],
-            type=click.FloatRange(min=0.0),
+            type=FiniteRange(min=0.0),
             default=None,
             metavar="POINTS",
             help="With --fail-if-worse: points that the first may lose.",

@@ -3,6 +3,8 @@
 The words of make come through the environment, so that no name, whatever it holds, is read by a shell.
 """
 
+import contextlib
+import io
 import os
 import shlex
 import sys
@@ -17,6 +19,11 @@ from .streams import open_streams
 DEMO_LANGUAGES = "ar,el,en,hi,tr,vi,zh"
 DEMO_TOKENS = "32"
 DEMO_RECIPE = "x-llama-zh-mini"
+DEMO_CONTROLS: Mapping[str, str | None] = {"majority": None, "echo": None, "passage": "xquad,mlqa", "oracle": None}
+"""What the demo shows beside the packaged model, and on which tasks if not on all: floor and ceiling of each metric.
+
+They answer at once. A sentence to translate has no passage: there `passage` is `echo`.
+"""
 SMALL = "-mini"
 """Ends the names of recipes whose paths are those of the packaged sample."""
 Words = Mapping[str, str]
@@ -94,8 +101,22 @@ def main(target: str) -> int:
     if target != "eval" or code not in (0, 1) or "--dry-run" in arguments:
         return code
     out = arguments[arguments.index("--out") + 1]
+    if not make_word(os.environ, "MODEL") and not make_word(os.environ, "DATA"):
+        _ask_controls(arguments)
     shown = _show_board(arguments, out)
     return code or shown or run_command(["view", out])
+
+
+def _ask_controls(arguments: list[str]) -> None:
+    """Put the questions of the demo to the controls, without a word unless one fails."""
+    for control, tasks in DEMO_CONTROLS.items():
+        said, words = io.StringIO(), ["eval", "--model", control, *arguments[3:]]
+        if tasks is not None and "--tasks" not in arguments:
+            words += ["--tasks", tasks]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            code = run_command(words)
+        if code:
+            click.echo(said.getvalue(), err=True, nl=False)
 
 
 def _show_board(arguments: list[str], out: str) -> int:

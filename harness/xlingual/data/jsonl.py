@@ -24,12 +24,15 @@ class JsonRow:
     """The fields that were asked for, each of the type that was asked for."""
 
 
-def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection[str] = ()) -> tuple[JsonRow, ...]:
+def read_records(
+    path: Path, fields: Mapping[str, type], *, optional: Collection[str] = (), beside_id: str | None = None
+) -> tuple[JsonRow, ...]:
     """Return the objects of a JSONL file, each with `fields`: their names and types.
 
     Those that are `optional` may be missing, and are then not in the row. A type is str, int, float, bool, list, dict
     or list[str]; a name with dots reaches into objects ("answers.text").
-    A field called "id" must differ from row to row. Other fields in the file are allowed and left out.
+    A field called "id" must differ from row to row, or it and the one called `beside_id`. Other fields in the file are
+    allowed and left out.
     Raises one DataError that lists every bad line.
     """
     lines = split_lines(mend_surrogates(read_text(path), str(path)))
@@ -39,11 +42,12 @@ def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection
         raise DataError("no records", where=str(path))
     rows: list[JsonRow] = []
     problems: list[Problem] = []
-    seen: dict[Json, int] = {}
+    seen: dict[tuple[Json, Json], int] = {}
     for number, line in enumerate(lines, start=1):
         row, wrong = _read_row(line, number, _Fields(fields, optional), ends_file=number == len(lines))
         if not wrong and "id" in row.values:
-            first = seen.setdefault(cast(str, row.values["id"]), number)
+            key = row.values["id"], None if beside_id is None else row.values.get(beside_id)
+            first = seen.setdefault(key, number)
             if first != number:
                 wrong = [Problem(f":{number}", f"id {row.values['id']!r} on lines {first} and {number}")]
         problems += wrong

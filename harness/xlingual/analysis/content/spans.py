@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ...languages import LANGUAGES
 from ...metrics.false_alarms import FALSE_ALARMS
-from ...metrics.off_target import CERTAINTY_NEEDED, identify_language
+from ...metrics.language_identifiers import CERTAINTY_NEEDED, identify_language
 from ...text import for_scoring
 from .scripts import count_scripts, script_of, scripts_of_language, share_of, weigh
 

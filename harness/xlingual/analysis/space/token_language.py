@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import regex
 
 from ...languages import LANGUAGES
-from ...metrics.off_target import identify_language
+from ...metrics.language_identifiers import identify_language
 from .records import TokenIdentification
 
 OTHER = "other"

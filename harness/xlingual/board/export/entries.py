@@ -41,6 +41,11 @@ class Entry:
     """Whether the data are the packaged sample, which must not pass for the benchmark it was taken from."""
 
     @property
+    def published(self) -> bool:
+        """Whether it belongs into what says of a model how good it is: it is in a table, and no control."""
+        return self.row is not None and self.row.control is None
+
+    @property
     def whole(self) -> bool:
         """Whether the score may be published: every example was asked, answered and scored."""
         return self.state == CellState.COMPLETE.value and self.value is not None

@@ -3,10 +3,11 @@
 https://github.com/evaleval/every_eval_ever has the schema and a validator.
 """
 
+import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from ...files import pretty_json
@@ -16,6 +17,7 @@ from ..comparison import find_estimate
 from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
+from .instances import InstanceSource, instance_lines
 from .model_index import dataset_name, hub_dataset
 
 SCHEMA_VERSION = "0.3.0"
@@ -33,16 +35,40 @@ def eee_lines(board: Board, collection: Collection, _command: str) -> str:
     return "".join(f"{json.dumps(record, ensure_ascii=False, allow_nan=False)}\n" for record in records)
 
 
-def eee_files(board: Board, collection: Collection) -> Mapping[str, str]:
+def eee_files(board: Board, collection: Collection, *, samples: bool = False) -> Mapping[str, str]:
     """Return the same records by the path that a file has in their repository: data/xlingual/ORG/NAME/UUID.json.
 
-    The UUID is made of the content, so that the same board gives the same files.
+    The UUID is made of the content, so that the same board gives the same files. With `samples`, each has a file
+    UUID_samples.jsonl beside it, with prompts, answers and gold answers; DataError for samples that cannot be read.
     """
     files: dict[str, str] = {}
-    for record in _records(board, collection):
-        name = uuid.UUID(hex=content_hash(record)[:32], version=4)
-        files[f"data/xlingual/{_folder(record)}/{name}.json"] = pretty_json(record)
+    for entries in _by_model(board, collection):
+        record = _record(board, entries)
+        path = f"data/xlingual/{_folder(record)}/{uuid.UUID(hex=content_hash(record)[:32], version=4)}"
+        if samples:
+            lines = instance_lines(_instances(record, entries))
+            files[f"{path}_samples.jsonl"] = "".join(lines)
+            record["detailed_evaluation_results"] = {
+                "format": "jsonl",
+                "file_path": f"{path}_samples.jsonl",
+                "hash_algorithm": "sha256",
+                "checksum": hashlib.sha256("".join(lines).encode("utf-8")).hexdigest(),
+                "total_rows": len(lines),
+            }
+        files[f"{path}.json"] = pretty_json(record)
     return files
+
+
+def _instances(record: Mapping[str, Json], entries: Sequence[Entry]) -> Iterator[InstanceSource]:
+    for entry in entries:
+        if entry.run is not None:
+            yield InstanceSource(
+                entry=entry,
+                evaluation_id=str(record["evaluation_id"]),
+                model_id=_folder(record),
+                name=_text(dataset_name(entry)),
+                result_id=_result_id(entry),
+            )
 
 
 def _folder(record: Mapping[str, Json]) -> str:
@@ -51,9 +77,13 @@ def _folder(record: Mapping[str, Json]) -> str:
 
 
 def _records(board: Board, collection: Collection) -> list[dict[str, Json]]:
-    entries = [each for each in board_entries(board, collection) if each.row is not None and each.whole]
+    return [_record(board, entries) for entries in _by_model(board, collection)]
+
+
+def _by_model(board: Board, collection: Collection) -> list[list[Entry]]:
+    entries = [each for each in board_entries(board, collection) if each.published and each.whole]
     labels = dict.fromkeys(each.model for each in entries)
-    return [_record(board, [each for each in entries if each.model == label]) for label in labels]
+    return [[each for each in entries if each.model == label] for label in labels]
 
 
 def _record(board: Board, entries: Sequence[Entry]) -> dict[str, Json]:
@@ -99,10 +129,10 @@ def _model(entry: Entry) -> Json:
     optional = {"revision": spec.revision, "dtype": spec.dtype, "parent": spec.parent}
     details |= {name: _text(value) for name, value in optional.items() if value is not None}
     name = _text(spec.name) or "unnamed"
-    return {"name": name, "id": _model_id(name), "additional_details": details}
+    return {"name": name, "id": model_id(name), "additional_details": details}
 
 
-def _model_id(name: str) -> str:
+def model_id(name: str) -> str:
     """Return ORG/NAME, as their folders have it."""
     parts = [re.sub(r"[^\w.+-]+", "-", part).strip("-.") or "unnamed" for part in name.split("/")][-2:]
     return "/".join(parts if len(parts) == 2 else ["unknown", *parts])
@@ -111,7 +141,7 @@ def _model_id(name: str) -> str:
 def _result(entry: Entry) -> Json:
     protocol, run = entry.protocol, entry.run
     result: dict[str, Json] = {
-        "evaluation_result_id": _text(f"{entry.task}:{entry.metric}:{content_hash(_protocol_text(entry))[:12]}"),
+        "evaluation_result_id": _result_id(entry),
         "evaluation_name": _text(dataset_name(entry)),
         "source_data": _source(entry),
         "metric_config": _metric(entry),
@@ -128,6 +158,10 @@ def _result(entry: Entry) -> Json:
         details: dict[str, Json] = {"shots": str(protocol.shots), "prompts": protocol.prompts}
         result["generation_config"] = {"generation_args": arguments, "additional_details": details}
     return result
+
+
+def _result_id(entry: Entry) -> str:
+    return _text(f"{entry.task}:{entry.metric}:{content_hash(_protocol_text(entry))[:12]}")
 
 
 def _protocol_text(entry: Entry) -> str:

@@ -1,5 +1,6 @@
 """A leaderboard as LaTeX tables for a paper: booktabs, best in bold, intervals small behind the values."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ...metrics import decimals
@@ -21,6 +22,10 @@ _LATEX = {
     **{mark: f"\\{mark}" for mark in "{}$&#%_"},
 }
 _NOTHING = "--"
+_LONG_WORD = re.compile(r"\S{40}(?=\S)")
+"""What may be broken behind it: a signature is one long word, and a word of thousands of letters ends a XeTeX."""
+_BREAK = "\n"
+"""Stands for a break until all else is escaped; `show_hidden` leaves none in a text."""
 
 
 def board_latex(board: Board, *, command: str) -> str:
@@ -41,7 +46,8 @@ def board_latex(board: Board, *, command: str) -> str:
 
 def escape_latex(text: str, length: int = CELL_LENGTH) -> str:
     """Return `text` as LaTeX that shows it on one line; what cannot be seen is written as U+202E."""
-    shown = "".join(_LATEX.get(char, char) for char in show_hidden(text, length).strip())
+    plain = _LONG_WORD.sub(lambda found: f"{found[0]}{_BREAK}", show_hidden(text, length).strip())
+    shown = "".join(_LATEX.get(char, char) for char in plain).replace(_BREAK, "\\allowbreak{}")
     return shown or "(no name)"
 
 
@@ -61,12 +67,19 @@ def _table_lines(table: BoardTable, *, sample: bool) -> Iterator[str]:
     yield "\\toprule"
     yield _row(header)
     yield "\\midrule"
-    for row in table.rows:
-        cells = [_cell(cell, top, digits) for cell, top in zip(row.cells, best, strict=True)]
-        yield _row([escape_latex(row.model), *cells, *([_average(row, table, digits)] if averaged else [])])
+    for place, row in enumerate(table.rows):
+        if row.control is not None and place and table.rows[place - 1].control is None:
+            yield "\\midrule"
+        tops = best if row.control is None else [None] * len(best)
+        cells = [_cell(cell, top, digits) for cell, top in zip(row.cells, tops, strict=True)]
+        yield _row([_name(row), *cells, *([_average(row, table, digits)] if averaged else [])])
     yield "\\bottomrule"
     yield "\\end{tabular}"
     yield "\\end{table}"
+
+
+def _name(row: BoardRow) -> str:
+    return escape_latex(row.model if row.control is None else f"{row.model} ({row.control})")
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -87,6 +100,8 @@ def _caption(table: BoardTable, *, sample: bool) -> str:
         f"{asked}; {examples} examples a column; data {data}.",
         f"Signature: {', '.join(signatures)}." if signatures else "",
         "Bold: the best of a column; of averages, all that may rank first.",
+        *(f"Not ranked, {row.model}: {row.unranked}." for row in table.rows if row.unranked is not None),
+        "Below the second rule: controls." if any(row.control is not None for row in table.rows) else "",
     ]
     return escape_latex(" ".join(word for word in words if word), LINE_LENGTH)
 
@@ -94,11 +109,11 @@ def _caption(table: BoardTable, *, sample: bool) -> str:
 def _best_values(table: BoardTable, digits: int) -> list[float | None]:
     """Return the best complete value of each column as it is shown; None where nothing competes."""
     pick: Callable[[list[float]], float] = max if table.higher_is_better else min
-    columns = [
-        [cell.value for cell in cells if cell.state is CellState.COMPLETE and cell.value is not None]
-        for cells in zip(*(row.cells for row in table.rows), strict=True)
-    ]
-    return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
+    models = [row for row in table.rows if row.control is None]
+    columns = [[row.cells[place] for row in models] for place in range(len(table.columns))]
+    values = [[cell.value for cell in cells if cell.state is CellState.COMPLETE] for cells in columns]
+    known = [[value for value in found if value is not None] for found in values]
+    return [round(pick(found), digits) if len(found) > 1 else None for found in known]
 
 
 def _cell(cell: Cell, best: float | None, digits: int) -> str:
@@ -109,6 +124,8 @@ def _cell(cell: Cell, best: float | None, digits: int) -> str:
         return f"{text} ({cell.n}/{cell.expected})"
     if cell.state is CellState.LIMITED:
         return f"{text} (limited {escape_latex(cell.limit or '')})"
+    if cell.state is CellState.MARKED:
+        return f"{text} (not ranked)"
     bold = best is not None and round(cell.value, digits) == best
     return (f"\\textbf{{{text}}}" if bold else text) + _interval(cell.low, cell.high, digits)
 
@@ -117,8 +134,10 @@ def _average(row: BoardRow, table: BoardTable, digits: int) -> str:
     if row.average is None:
         return _NOTHING
     text = f"{row.average:.{digits}f}"
+    if row.control is not None:
+        return text
     first = row.rank_low if row.rank_low is not None else row.rank
-    competes = sum(other.average is not None for other in table.rows) > 1
+    competes = sum(other.average is not None and other.control is None for other in table.rows) > 1
     bold = f"\\textbf{{{text}}}" if first == 1 and competes else text
     return bold + _interval(row.average_low, row.average_high, digits)
 

@@ -51,7 +51,7 @@ def model_index(board: Board, collection: Collection, command: str) -> str:
 
     Only complete scores are results; a comment names what was left out. A result is one task in one protocol.
     """
-    ranked = [each for each in board_entries(board, collection) if each.row is not None]
+    ranked = [each for each in board_entries(board, collection) if each.published]
     parts = []
     for label in dict.fromkeys(each.model for each in ranked):
         entries = [each for each in ranked if each.model == label]

@@ -43,7 +43,7 @@ function shownRows() {
     .map((row) => ({ row, value: word === "average" ? averageOf(row) : word === "model" ? null : scoreOf(row.runs[column])?.[0] ?? null }));
   const sign = down ? -1 : 1;
   keyed.sort((a, b) => {
-    if (a.row.control !== b.row.control) return a.row.control ? 1 : -1;
+    if (Boolean(a.row.control) !== Boolean(b.row.control)) return a.row.control ? 1 : -1;
     if ((a.value === null) !== (b.value === null)) return a.value === null ? 1 : -1;
     if (a.value !== null && a.value !== b.value) return sign * (a.value - b.value);
     return (word === "model" ? sign : 1) * (a.row.model < b.row.model ? -1 : a.row.model > b.row.model ? 1 : 0);
@@ -114,10 +114,10 @@ function headCell(word, label, title, { under, ...attributes } = {}) {
 
 function rowHead(row) {
   const run = row.runs.find((each) => each !== null);
-  const marks = [row.control ? "control" : null, row.notes.length > 0 ? "not comparable" : null].filter(Boolean);
-  return el("th", { scope: "row" }, el("button", { type: "button", tabindex: "-1", "data-model": String(run), title: plain([row.model, ...row.notes].join("\n")) },
+  const marks = [row.control, row.notes.length > 0 ? "not comparable" : null].filter(Boolean);
+  return el("th", { scope: "row" }, el("button", { type: "button", tabindex: "-1", "data-model": String(run), title: plain([row.model, row.remark, ...row.notes].filter(Boolean).join("\n")) },
     name(row.model, { class: "model" }), ...marks.flatMap((mark) => [" ", el("span", { class: "tag" }, mark)]),
-    ...row.notes.map((note) => name(note, { class: "note" }))));
+    ...[row.remark, ...row.notes].filter(Boolean).map((note) => name(note, { class: "note" }))));
 }
 
 function drawTable() {
@@ -129,12 +129,12 @@ function drawTable() {
     ...columns.map((at) => headCell(String(at), table.columns[at].variant, `${table.columns[at].task}: ${table.columns[at].name}, ${plural(table.columns[at].n, "example")}`, { under: table.columns[at].name === table.columns[at].variant ? "" : plain(table.columns[at].name) })),
     several ? headCell("average", "average", "Mean of the shown columns, where all are complete and alike") : null);
   const body = (rows, title) => rows.length === 0 ? null : el("tbody", {},
-    title ? el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: String(columns.length + (several ? 2 : 1)) }, title)) : null,
+    title ? el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: String(columns.length + (several ? 2 : 1)) }, el("span", {}, title))) : null,
     ...rows.map((row) => el("tr", {}, rowHead(row), ...columns.map((at) => cellOf(row, at, scale)),
       several ? el("td", { tabindex: "-1", class: "average" }, number(averageOf(row))) : null)));
   const rows = shownRows();
   const controls = rows.filter((row) => row.control);
-  fill(document.getElementById("table"), el("thead", {}, head), body(rows.filter((row) => !row.control)), body(controls, "Floor and ceiling: no models"));
+  fill(document.getElementById("table"), el("thead", {}, head), body(rows.filter((row) => !row.control)), body(controls, "Controls: floor and ceiling, no models"));
   if (rows.length === 0) document.getElementById("table").append(el("tbody", {}, el("tr", {}, el("td", { colspan: String(columns.length + 2), tabindex: "-1" }, "No model has such a name."))));
   moveTo(0, 0, false);
   drawCaption(scale);
