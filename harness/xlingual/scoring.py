@@ -8,7 +8,7 @@ from .estimate import estimate
 from .extraction import is_word, signature
 from .metrics import find_metric
 from .metrics.repeats import RepeatMetric, majority, pass_at
-from .plugin import Metric, SelfScoredTask, Task
+from .plugin import BatchMetric, Metric, SelfScoredTask, Task
 from .records import Estimate, Example, Response, Statistics
 
 THINKING_METRIC = "thinking_off_target"
@@ -84,6 +84,8 @@ def _measure(
 ) -> tuple[Statistics | None, ...]:
     if metric.missing(language) is not None:
         return (None,) * len(examples)
+    if isinstance(metric, BatchMetric):
+        return tuple(metric.measure_all(examples, responses))
     return tuple(
         None if response is None else metric.measure(example, response)
         for example, response in zip(examples, responses, strict=True)

@@ -36,6 +36,8 @@ _MODULES = {
     "bleu_cleaned": "bleu",
     "chrf++": "chrf_plus_plus",
     "chrf++_cleaned": "chrf_plus_plus",
+    "comet22": "comet",
+    "cometkiwi22": "comet",
     "off_target": "off_target",
     "thinking_off_target": "off_target",
     "empty": "diagnostics",
