@@ -325,7 +325,7 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)
-    scores = score_answers(plan.task, plan.examples, responses, reading)
+    scores = score_answers(plan.task, plan.examples, responses, reading, also=plan.also)
     record = RunRecord(
         schema=SCHEMA,
         model=model,

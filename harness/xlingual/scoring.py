@@ -29,9 +29,16 @@ class Scores:
 
 
 def score_answers(
-    task: Task, examples: Sequence[Example], responses: Sequence[Response | None], reading: AnswerReading = WHOLE
+    task: Task,
+    examples: Sequence[Example],
+    responses: Sequence[Response | None],
+    reading: AnswerReading = WHOLE,
+    *,
+    also: Sequence[str] = (),
 ) -> Scores:
     """Measure every answer by every metric of `task`; an example without an answer is unscored, never wrong.
+
+    `also` are further metrics, none of them the task's own.
 
     `examples` and `responses` go in step; all examples answer in one language. Where questions are asked several times,
     the answers to one example stand together, and it counts once, with the mean of their statistics. A metric that
@@ -47,11 +54,11 @@ def score_answers(
     estimates = []
     thinks = any(each is not None and each.response.thinking for each in answers)
     thoughts = [None if each is None else each.response for each in answers]
-    for name in (*task.spec.metrics, *([THINKING_METRIC] if thinks else [])):
+    for name in dict.fromkeys([*task.spec.metrics, *also, *([THINKING_METRIC] if thinks else [])]):
         metric = find_metric(name)
         if name == THINKING_METRIC:
             measured = _measure(metric, language, examples, thoughts)
-        elif judged is not None:
+        elif judged is not None and name not in also:
             measured = tuple(each.get(name) for each in judged)
         else:
             measured = _measure(metric, language, examples, readable)

@@ -48,6 +48,16 @@ def data_option(text: str = _DATA_HELP) -> click.Option:
     return click.Option(["--data"], metavar="DIR|sample", help=text)
 
 
+def metrics_option() -> click.Option:
+    """`--metrics`."""
+    return click.Option(
+        ["--metrics"],
+        default="",
+        metavar="NAME,...",
+        help="Score by these too: comet22, cometkiwi22, or any other of 'xlingual metrics'.",
+    )
+
+
 def offline_option() -> click.Option:
     """`--offline`."""
     return click.Option(["--offline"], is_flag=True, help="Use no network: local files and the cache only.")

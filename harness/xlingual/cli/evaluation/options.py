@@ -13,7 +13,16 @@ from ...prompt import OVERFLOW_POLICIES, TEMPLATES
 from ...question_settings import SAMPLING_SOURCES, TASK, QuestionSettings, SamplingChoice
 from ...selection import split_words
 from ...thinking import ThinkingMode
-from ..options import MOST, MOST_REPEATS, FiniteRange, data_option, json_option, offline_option, read_data_source
+from ..options import (
+    MOST,
+    MOST_REPEATS,
+    FiniteRange,
+    data_option,
+    json_option,
+    metrics_option,
+    offline_option,
+    read_data_source,
+)
 from ..progress import MODES
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
@@ -54,6 +63,7 @@ class EvalOptions:
     max_thinking_tokens: int | None
     think_end: str | None
     extract: str | None
+    metrics: str
     on_overflow: str
     revision: str | None
     dtype: str | None
@@ -99,6 +109,7 @@ def run_settings(options: EvalOptions) -> RunSettings:
         fresh=options.fresh,
         max_errors=options.max_errors,
         question=_question(options),
+        metrics=tuple(split_words(options.metrics)),
     )
 
 
@@ -268,6 +279,7 @@ OPTIONS: list[click.Parameter] = [
         metavar="WORD",
         help="What of an answer is scored: last_number, choice_letter, first_line, boxed, regex:PATTERN, ...",
     ),
+    metrics_option(),
     click.Option(
         ["--stop"], multiple=True, metavar="TEXT", help=r"End answers before this; '\n' is a line break. Repeatable."
     ),

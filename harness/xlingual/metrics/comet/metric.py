@@ -47,7 +47,7 @@ class CometMetric:
             return f"not computed: {self.published.encoder} never saw {LANGUAGES[language].name}"
         found = find_model(self.name)
         fault = found.fault or _CHANGED.get(_identity(found))
-        return f"not computed: {fault} (xlingual metrics {self.name} --fetch)" if fault else None
+        return f"not computed: {fault}; {self.published.how_to_get}" if fault else None
 
     def signature(self, _language: str) -> str:
         """Name model, revision, checkpoint, scorer and numbers; what is not on this machine is not named."""

@@ -38,6 +38,15 @@ class PublishedModel:
     """Where revision and SHA-256 are from."""
 
     @property
+    def how_to_get(self) -> str:
+        """What a user does to get it, with the licence."""
+        fetch = f"xlingual metrics {self.name} --fetch"
+        size = f"{self.gigabytes:g} GB"
+        if self.gated:
+            return f"accept {self.licence} at {self.address}, set HF_TOKEN, then {fetch} ({size})"
+        return f"{fetch} ({size}, {self.licence})"
+
+    @property
     def address(self) -> str:
         """The page where the licence stands."""
         return f"https://huggingface.co/{self.repository}"
