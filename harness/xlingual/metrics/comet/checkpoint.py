@@ -1,6 +1,7 @@
 """A COMET checkpoint of PyTorch Lightning: its settings and tensors, read without running anything that it holds."""
 
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,8 @@ def _load(path: Path) -> Mapping[str, object]:
             inert: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
                 (type("Inert", (_Inert,), {}), name) for name in named
             ]
-            with torch.serialization.safe_globals(inert):
+            with torch.serialization.safe_globals(inert), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it warns of files that it then refuses
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
         except _UNREADABLE as error:
             if is_out_of_memory(error):
@@ -163,7 +165,7 @@ def _named(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
             scalars[int(rest.rpartition(".")[2])] = tensor
         elif name == "layerwise_attention.gamma":
             found["mix.gamma"] = tensor
-        elif name.startswith("estimator.ff."):
+        elif name.startswith("estimator.ff.") and name.split(".")[2].isdigit():
             # A linear layer, its activation and its dropout are numbered.
             place, _, part = rest.removeprefix("ff.").partition(".")
             found[f"estimator.{int(place) // 3}.{part}"] = tensor

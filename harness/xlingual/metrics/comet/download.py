@@ -56,18 +56,19 @@ def _fetch_file(model: PublishedModel, repository: str, revision: str, path: str
         # The package reads both variables when it is imported, which may be long ago.
         endpoint, cache = os.environ.get("HF_ENDPOINT") or None, os.environ.get("HF_HUB_CACHE") or None
         return Path(hf_hub_download(repository, path, revision=revision, endpoint=endpoint, cache_dir=cache))
-    except HfHubHTTPError as error:
-        raise _explain(error, model, where) from error
     except failures as error:
-        raise EnvironmentFault(str(error).partition("\n")[0], where=where) from error
+        raise _explain(error, model, where) from error
 
 
 def _explain(error: Exception, model: PublishedModel, where: str) -> XlingualError:
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
+    """Return what an exception of the hub's client means; it hides what a server said behind its own cache."""
+    said = [getattr(each, "response", None) for each in (error, error.__cause__)]
+    status = next((each.status_code for each in said if each is not None), None)
     if status in (401, 403):
         what = f"the hub asks for an account that has accepted the licence ({model.licence})"
         return AuthError(what, where=where, hint=f"accept it at {model.address}, then set HF_TOKEN")
     if status == 404:
         return ModelError("there is no such file", where=where)
+    if status is not None:
+        return EnvironmentFault(f"the hub said {status}", where=where, hint="try again later")
     return EnvironmentFault(str(error).partition("\n")[0], where=where)
