@@ -6,22 +6,22 @@ from pathlib import Path
 
 from .answers import AnswerReading, reading_of
 from .data import read_records
+from .earlier_scores import extra_metrics
 from .errors import DataError, UsageError
 from .estimate import estimate
 from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
-from .metrics import find_metric, is_own
+from .metrics import find_metric
 from .metrics.comet.metric import CometMetric
-from .metrics.extra import choose_extra, unfit
+from .metrics.extra import unfit
 from .metrics.mean import MeanMetric
-from .metrics.repeats import RepeatMetric
 from .planning import hash_examples
 from .plugin import DataSource, Task
 from .provenance import installed_versions, timestamp
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .run import VERSIONED
 from .run_summary import ANSWER_PARTS, parts_of_answer, recount
-from .scoring import THINKING_METRIC, Scores, score_answers
+from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import lock_folder, read_samples
 
@@ -74,8 +74,9 @@ def score_predictions(
         predictions = {example.id: predictions.get(example.id, "") for example in found.rows}
     examples = [example for example in found.rows if example.id in predictions]
     responses = [_as_response(example.id, predictions[example.id], None) for example in examples]
-    also = _chosen(task, metrics)
-    scores = score_answers(task, examples, responses, AnswerReading(extract=task.spec.extract), also=also)
+    _require_fit(task, metrics)
+    extra = extra_metrics(task.spec, None, (), metrics)
+    scores = score_answers(task, examples, responses, AnswerReading(extract=task.spec.extract), extra=extra)
     scores = _without_absent(scores, examples, absent)
     report = PredictionScores(
         schema=1,
@@ -147,9 +148,9 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequ
         raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
     responses = [_stored(sample) for sample in samples]
     reading = reading_of(record.model, record.protocol.extract, record.protocol.repeats)
-    before = [each.metric for each in record.estimates if is_own(each.metric) and each.metric != THINKING_METRIC]
-    also = _chosen(task, [*metrics, *(name for name in before if not isinstance(find_metric(name), RepeatMetric))])
-    scores = score_answers(task, asked, responses, reading, also=also)
+    _require_fit(task, metrics)
+    extra = extra_metrics(task.spec, record, (), metrics)
+    scores = score_answers(task, asked, responses, reading, extra=extra)
     scored = replace(
         record,
         estimates=scores.estimates,
@@ -171,11 +172,10 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequ
     return scored
 
 
-def _chosen(task: Task, metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics to compute besides the task's own; UsageError for one that does not fit its answers."""
+def _require_fit(task: Task, metrics: Sequence[str]) -> None:
+    """Raise UsageError for a metric that does not fit the answers of a task, or that there is not."""
     for name in unfit(task.spec, metrics):
         raise UsageError(f"{name} judges translations, and {task.spec.name} asks for none", where="--metrics")
-    return choose_extra(task.spec, metrics)
 
 
 def recorded_task(folder: Path) -> str:

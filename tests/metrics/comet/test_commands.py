@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli import run_command
+from xlingual.metrics.comet.scorer import CometScorer, Segment
 
 Document = dict[str, object]
 TASK = "flores101/en-zh"
@@ -72,6 +73,53 @@ def test_stored_answers_keep_what_was_computed(
     run(capsys, *words)
     assert recorded(answered)["comet22"] == first
     assert statistics(answered, "comet22") == rows
+
+
+def test_a_resumed_run_judges_new_answers_only(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By another dtype, or with another answer, it is another question."""
+    seen: list[int] = []
+    judge = CometScorer.score
+
+    def count(self: CometScorer, segments: Sequence[Segment]) -> list[float]:
+        seen.append(len(segments))
+        return judge(self, segments)
+
+    monkeypatch.setattr(CometScorer, "score", count)
+    words = ["eval", "-m", "echo", "-t", TASK, "--data", "sample", "-o", str(tmp_path)]
+    run(capsys, *words, "--metrics", "comet22")
+    folder = next(tmp_path.glob("*/*/results.json")).parent
+    first, rows = recorded(folder)["comet22"], statistics(folder, "comet22")
+    run(capsys, *words, "--metrics", "comet22")
+    run(capsys, *words)
+    assert seen == [24]
+    samples = folder / "samples.jsonl"
+    lines = samples.read_text(encoding="utf-8").splitlines()
+    lines[3] = json.dumps({**json.loads(lines[3]), "answer": "another answer"})
+    samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    run(capsys, *words)
+    assert seen == [24, 1]
+    assert (recorded(folder)["comet22"], statistics(folder, "comet22")) == (first, rows)
+    samples.write_text("{}\n", encoding="utf-8")
+    run(capsys, *words)
+    monkeypatch.setenv("XLINGUAL_COMET_DTYPE", "bfloat16")
+    run(capsys, *words)
+    assert seen == [24, 1, 24, 24]
+
+
+def test_edited_answers_are_judged_when_they_are_scored_again(
+    models: Path, answered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["score", str(answered), "--data", "sample", "--metrics", "comet22"]
+    run(capsys, *words)
+    samples, first = answered / "samples.jsonl", statistics(answered, "comet22")
+    lines = samples.read_text(encoding="utf-8").splitlines()
+    lines[3] = json.dumps({**json.loads(lines[3]), "answer": "another answer"})
+    samples.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    run(capsys, *words)
+    second = statistics(answered, "comet22")
+    assert [place for place in range(24) if abs((first[place] or [9])[0] - (second[place] or [9])[0]) > 1e-5] == [3]
 
 
 def test_after_an_evaluation(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
