@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from xlingual.errors import EnvironmentFault
-from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions, SupportsNotes, Trainable
+from xlingual.plugin import (
+    LOCAL_OPTIONS,
+    LogitLens,
+    Model,
+    ModelOptions,
+    SupportsHiddenStates,
+    SupportsNotes,
+    TextStates,
+    Trainable,
+)
 from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import MODELS, REQUEST_FEATURES, register_model
 
@@ -19,7 +28,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
-class TrainableHfModel(Model, Trainable, Protocol):
+class TrainableHfModel(Model, Trainable, SupportsHiddenStates, Protocol):
     """What the backend `hf` opens."""
 
 
@@ -49,6 +58,10 @@ class NamedModel:
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""
         return self.inner.text_of(ids)
+
+    def hidden_states(self, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
+        """Yield the pooled states of each text."""
+        return self.inner.hidden_states(texts, lens)
 
     def weights(self) -> Path:
         """Return the folder of the converted weights."""

@@ -14,6 +14,7 @@
     responses      generated tokens to responses
     thinking_budget    thinking that is ended after so many tokens, then the answer
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
+    hidden_states  what the layers make of a text, for `xlingual analyze space`
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
-from xlingual.plugin import LOCAL_OPTIONS, Model, ModelOptions
+from xlingual.plugin import LOCAL_OPTIONS, LogitLens, Model, ModelOptions, TextStates
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import REQUEST_FEATURES, register_model
 from xlingual.text import did_you_mean
@@ -40,6 +41,8 @@ from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
 from .encoder_decoder.generation import generate_answers
 from .encoder_decoder.likelihood import score_choices
+from .hidden_states.logit_lens import final_projection
+from .hidden_states.passes import Plan, pooled_states
 from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
@@ -54,7 +57,7 @@ from .static.likelihood import score_padded
 from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
-from .tokens.rendering import Rendered, encode_answers, render
+from .tokens.rendering import Rendered, encode_answers, encode_texts, render
 
 Item = TypeVar("Item")
 STATIC_BATCH_SIZE = 32
@@ -186,6 +189,26 @@ class HfModel:
             yield from score_packed(self._load(), packed)
         if padded:
             yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
+
+    def hidden_states(self, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
+        """Yield the pooled states of each text, in order; ModelError for an encoder-decoder and for what is too long.
+
+        By the packed engine where it computes what the model does up to the longest text, else by padded batches.
+        """
+        described = self.description
+        if described.encoder_decoder is not None:
+            raise ModelError("an encoder-decoder has two stacks of layers", where=self.spec.name, hint="take a decoder")
+        ids = encode_texts(described.tokenizer, texts, described.vocabulary, self.spec.context_length)
+        packed = self.options.engine in (None, "packed") and not self.options.deterministic
+        if packed and ids:
+            packed = bool(self._choose_engine(["all"], [max(map(len, ids))])[0])
+        loaded = self._load()
+        projection = None if lens is None else final_projection(loaded)
+        if lens is not None and projection is None:
+            self._note_once("no logit lens: no final norm was found that gives the model's own predictions")
+        with deterministic() if self.options.deterministic else nullcontext():
+            plan = Plan(packed, self.options.deterministic, lens, projection)
+            yield from pooled_states(loaded, ids, plan)
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""

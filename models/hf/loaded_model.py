@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CausalLM(DecoderModel, Protocol):
     """What is used of a transformers causal language model."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - transformers' signature
         self,
         *,
         input_ids: "torch.Tensor",
@@ -29,6 +29,7 @@ class CausalLM(DecoderModel, Protocol):
         position_ids: "torch.Tensor | None" = None,
         logits_to_keep: "torch.Tensor | int" = 0,
         attention_metadata: object = None,
+        output_hidden_states: bool = False,
     ) -> CausalLMOutput:
         """Compute a forward pass; `attention_metadata` reach the attention function of every layer."""
         ...

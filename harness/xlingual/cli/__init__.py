@@ -19,6 +19,7 @@ _COMMANDS = {
     "view": ("view", "Write runs as one page to click through: heat maps, samples, two models side by side."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
     "board": ("board", "Make a leaderboard from runs."),
+    "analyze": ("analyze", "Look behind the scores: what the layers of a model have in common across languages."),
     "tune": ("tune", "Make a model from a recipe: plan, preview, run."),
     "scale": ("scale", "Fit the translation scaling law, and split a budget of data by it."),
     "report": ("report", "Write a page of an experiment: models, gains, leaderboard, law, budget."),

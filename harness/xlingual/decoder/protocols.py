@@ -50,6 +50,14 @@ class CausalLMOutput(Protocol):
         """(batch, tokens, vocabulary)."""
         ...
 
+    @property
+    def hidden_states(self) -> "tuple[torch.Tensor, ...] | None":
+        """Of the embedding and of every layer, each (batch, tokens, width), the last one after the final norm.
+
+        None where they were not asked for.
+        """
+        ...
+
 
 class DecoderModel(Protocol):
     """Any decoder: its configuration, and the choice of its attention function."""

@@ -7,7 +7,20 @@ sources    a Source yields examples to learn from
 """
 
 from .metrics import SHARE, BatchMetric, Bounds, FloatArray, Metric
-from .models import LOCAL_OPTIONS, ExampleAware, Model, ModelOptions, Note, SupportsNotes, Trainable
+from .models import (
+    LOCAL_OPTIONS,
+    ExampleAware,
+    LogitLens,
+    Model,
+    ModelOptions,
+    Note,
+    StateArray,
+    SupportsHiddenStates,
+    SupportsNotes,
+    TextStates,
+    TokenArray,
+    Trainable,
+)
 from .sources import Asker, Source, TextSource
 from .tasks import (
     OWN_VARIANT,
@@ -40,6 +53,7 @@ __all__ = [
     "FloatArray",
     "GenerationTask",
     "GroupMember",
+    "LogitLens",
     "Metric",
     "Model",
     "ModelOptions",
@@ -47,9 +61,13 @@ __all__ = [
     "RewordableTask",
     "SelfScoredTask",
     "Source",
+    "StateArray",
+    "SupportsHiddenStates",
     "SupportsNotes",
     "Task",
     "TextSource",
+    "TextStates",
+    "TokenArray",
     "Trainable",
     "reword_spec",
 ]

@@ -3,9 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..records import Example, Failure, ModelSpec, Request, Response
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+StateArray: TypeAlias = "NDArray[np.float32]"
+TokenArray: TypeAlias = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,4 +136,44 @@ class SupportsNotes(Protocol):
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Take the function that takes notes; called before `answer`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogitLens:
+    """What to decode from every layer: its states through the final norm and the head (nostalgebraist 2020)."""
+
+    positions: int
+    """Tokens of a text after which the next one is predicted: evenly spaced, the last token of the text among them."""
+    top_k: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextStates:
+    """The hidden states of one text, pooled over its tokens, in every layer.
+
+    Layers count as in transformers' `output_hidden_states`: 0 is the embedding, the last one is after the final norm.
+    """
+
+    ids: tuple[int, ...]
+    """The tokens, with the special ones that come before a text."""
+    mean: StateArray
+    """(layers + 1, width): the mean over all tokens but the first, which models use as an attention sink: its state is
+    huge and says nothing of the text. A text of one token has its own."""
+    last: StateArray
+    """(layers + 1, width): of the last token."""
+    predictions: "TokenArray | None"
+    """(layers + 1, positions, top k): the next tokens that each layer predicts, the best one first. None where it was
+    not asked for, or where the model has no norm and head that a layer's states could go through."""
+
+
+@runtime_checkable
+class SupportsHiddenStates(Protocol):
+    """A model that shows what its layers make of a text."""
+
+    def hidden_states(self, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
+        """Yield the pooled states of each text, in order, while no more than a batch of them is in memory.
+
+        Raises ModelError for a text that the model cannot take.
+        """
         ...

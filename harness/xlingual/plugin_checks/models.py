@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import SupportsIndex, cast
 
 from ..errors import PluginError
-from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
+from ..plugin import ExampleAware, LogitLens, Model, SupportsHiddenStates, SupportsNotes, TextStates, Trainable
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
 from .contract import shows_nothing
+from .hidden_states import states_fault
 from .record_types import describe_value, record_fault
 
 TEMPLATES = ("alpaca", "chat", "raw")
@@ -167,8 +168,13 @@ def _answer_ids(self: CheckedModel, texts: Sequence[str]) -> list[tuple[int, ...
 
 def _text_of(self: CheckedModel, ids: Sequence[int]) -> str:
     """Return the text of tokens."""
-    with self.code.calling(self.doing):
-        return cast(Trainable, self.model).text_of(ids)
+    function = cast(Trainable, self.model).text_of
+    with self.code.calling(self.doing, function):
+        found: object = function(ids)
+    if not isinstance(found, str):
+        what = f"text_of must return a text, got {describe_value(found)}"
+        raise self.code.fault(what, doing=self.doing, function=function)
+    return found
 
 
 def _weights(self: CheckedModel) -> Path:
@@ -183,8 +189,33 @@ def _tokenizer_files(self: CheckedModel) -> Path:
         return cast(Trainable, self.model).tokenizer_files()
 
 
+def _hidden_states(self: CheckedModel, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
+    """Yield the pooled states of each text; raises PluginError for what are none, and where some are lacking."""
+    function = cast(SupportsHiddenStates, self.model).hidden_states
+    with self.code.calling(self.doing, function):
+        found: object = function(texts, lens)
+        if not hasattr(found, "__iter__"):
+            what = f"hidden_states must yield TextStates, got {describe_value(found)}"
+            raise self.code.fault(what, doing=self.doing, function=function)
+        stream: Iterator[object] = iter(found)
+    first: TextStates | None = None
+    for number in range(1, len(texts) + 1):
+        doing = f"{self.doing}, text {number} of {len(texts)}"
+        with self.code.calling(doing, function):
+            states = next(stream, None)
+        if not isinstance(states, TextStates):
+            got = "nothing more" if states is None else describe_value(states)
+            what = f"hidden_states must yield TextStates for each text, got {got}"
+            raise self.code.fault(what, doing=doing, function=function)
+        first = first or states
+        if (what := states_fault(states, first, lens)) is not None:
+            raise self.code.fault(what, doing=doing, function=function)
+        yield states
+
+
 _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     ExampleAware: {"see": _see},
+    SupportsHiddenStates: {"hidden_states": _hidden_states},
     SupportsNotes: {"on_note": _on_note},
     Trainable: {
         "prompt_ids": _prompt_ids,

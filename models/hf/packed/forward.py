@@ -173,3 +173,30 @@ def forward(
             attention_metadata=metadata,
         )
     return output.logits[0]
+
+
+def forward_states(
+    loaded: LoadedModel, ids: Sequence[int], positions: Sequence[int], metadata: PrefillMetadata
+) -> "Iterator[torch.Tensor]":
+    """Compute a prefill pass and yield the hidden states of each layer, (tokens, width), valid until the next one.
+
+    As transformers counts them: the embedding first, the last layer after the final norm. To be read in inference mode.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    if loaded.fused is not None:
+        depth = len(loaded.fused.layers)
+        for index, hidden in enumerate(loaded.fused.residuals(ids, positions, metadata)):
+            yield hidden if index < depth else loaded.fused.normed(hidden)
+        return
+    decoder = loaded.model
+    output = decoder(
+        input_ids=torch.tensor([ids], device=loaded.device),
+        position_ids=torch.tensor([positions], device=loaded.device),
+        attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
+        use_cache=False,
+        logits_to_keep=torch.tensor([0], device=loaded.device),
+        attention_metadata=metadata,
+        output_hidden_states=True,
+    )
+    yield from (each[0] for each in output.hidden_states or ())

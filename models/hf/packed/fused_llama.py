@@ -4,7 +4,7 @@ A model is taken if it is built of the same parts as Llama, whatever its name. W
 shows when its logits are compared with those of its own modules: see `verification`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
@@ -72,7 +72,22 @@ class FusedLlama:
         """Return the logits after the tokens at `keep` (None: all), (tokens, vocabulary)."""
         import torch  # noqa: PLC0415 - heavy
 
+        for layer in self.residuals(ids, positions, metadata):
+            hidden = layer
+        kept = hidden if keep is None else hidden.index_select(0, torch.tensor(keep))
+        return self.head(self.normed(kept))
+
+    def residuals(
+        self, ids: Sequence[int], positions: Sequence[int], metadata: PrefillMetadata | DecodeMetadata
+    ) -> "Iterator[torch.Tensor]":
+        """Yield the residual stream, (tokens, width): the embeddings, then what each layer has made of them.
+
+        It is one tensor, which the next layer adds to.
+        """
+        import torch  # noqa: PLC0415 - heavy
+
         hidden = self.embed(torch.tensor([*ids]))
+        yield hidden
         rotations = self.rotary(hidden, torch.tensor([[*positions]]))
         # Both halves of a head are rotated by the same angles.
         cosine, sine = (each[0, :, None, : each.shape[-1] // 2] for each in rotations)
@@ -81,8 +96,11 @@ class FusedLlama:
             both = layer.gate_up(self._normed(hidden, layer.mlp_norm))
             half = both.shape[1] // 2
             hidden += layer.down(self.act(both[:, :half]).mul_(both[:, half:]))
-        kept = hidden if keep is None else hidden.index_select(0, torch.tensor(keep))
-        return self.head(self._normed(kept, self.norm))
+            yield hidden
+
+    def normed(self, hidden: "torch.Tensor") -> "torch.Tensor":
+        """Return `hidden`, (tokens, width), after the final norm, as the head takes it."""
+        return self._normed(hidden, self.norm)
 
     def _attend(
         self,

@@ -236,6 +236,27 @@ def tokenize_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[in
     return [known[text] for text in texts]
 
 
+def encode_texts(
+    tokenizer: Tokenizer, texts: Sequence[str], vocabulary: int, context_length: int | None
+) -> list[tuple[int, ...]]:
+    """Return the tokens of texts that nothing comes after, with the special tokens before them.
+
+    Raises ModelError naming the first text without tokens, with one beyond the vocabulary, or too long for the model.
+    """
+    found = [tuple(ids) for ids in tokenize_prompts(tokenizer, texts)]
+    for number, ids in enumerate(found, start=1):
+        what = ""
+        if not ids:
+            what = "has no tokens"
+        elif max(ids) >= vocabulary:
+            what = f"has token {max(ids)}, and the model has embeddings for {vocabulary}"
+        elif context_length is not None and len(ids) > context_length:
+            what = f"has {len(ids)} tokens, and the model takes {context_length}"
+        if what:
+            raise ModelError(f"text {number} of {len(found)} {what}", hint="leave such a text out")
+    return found
+
+
 def encode_answers(
     tokenizer: Tokenizer, texts: Sequence[str], end_ids: Sequence[int], *, end: int | None = None
 ) -> list[tuple[int, ...]]:

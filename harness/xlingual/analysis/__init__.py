@@ -1,0 +1,1 @@
+"""What lies behind the scores of a model: its representation space, the content of its answers."""

@@ -1,0 +1,19 @@
+"""`xlingual analyze`: what lies behind the scores of a model.
+
+space   where its layers put the same sentence in several languages
+"""
+
+import click
+
+from .. import LazyGroup
+
+
+class _AnalyzeGroup(LazyGroup):
+    table = {  # noqa: RUF012 (a ClassVar where it is declared)
+        "space": ("analyze.space", "Measure, layer by layer, how alike languages are inside a model."),
+    }
+
+
+@click.group("analyze", cls=_AnalyzeGroup)
+def COMMAND() -> None:  # noqa: N802 (a command of the group)
+    """Why is a model as good, or as bad, in a language as its scores say?"""
