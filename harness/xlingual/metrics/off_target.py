@@ -65,13 +65,13 @@ _SAME_LABEL = {"zh": frozenset({"zh", "wuu", "yue"}), "no": frozenset({"no", "nn
 """Labels that are no fault: lid.176 also has Wu and Cantonese, in Chinese characters too, and the other Norwegian."""
 
 
-def identify_language(text: str) -> str | None:
-    """Return lid.176's label for `text`, "zh" or "en", or None where it is not sure.
+def identify_language(text: str, certainty: float = CERTAINTY_NEEDED) -> str | None:
+    """Return lid.176's label for `text`, "zh" or "en", or None where its probability is below `certainty`.
 
     Raises EnvironmentFault where the model cannot be loaded.
     """
     labels = _detector().detect(" ".join(text.split()), model="lite")
-    if not labels or float(labels[0]["score"]) < CERTAINTY_NEEDED:
+    if not labels or float(labels[0]["score"]) < certainty:
         return None
     return str(labels[0]["lang"])
 

@@ -1,6 +1,7 @@
 """`xlingual analyze`: what lies behind the scores of a model.
 
-space   where its layers put the same sentence in several languages
+content  what is in its answers
+space    where its layers put the same sentence in several languages
 """
 
 import click
@@ -10,6 +11,7 @@ from .. import LazyGroup
 
 class _AnalyzeGroup(LazyGroup):
     table = {  # noqa: RUF012 (a ClassVar where it is declared)
+        "content": ("analyze.content", "Say what is in the stored answers of runs: language, loops, copies, refusals."),
         "space": ("analyze.space", "Measure, layer by layer, how alike languages are inside a model."),
     }
 

@@ -1,0 +1,79 @@
+"""The language of an answer, as a whole and by span.
+
+    asked for zh: "The lighthouse stands in Cordouan, in the west of France."     off target, English
+    asked for zh: "灯塔在法国西部。 It was first used in 1823 in the west of France."     code-switched
+
+Too few letters, or no sure label, and there is no judgement: that is not the same as "on target".
+"""
+
+from dataclasses import dataclass
+
+from ...metrics.off_target import judge_language
+from ...text import for_scoring
+from .samples import AnsweredSample
+from .scripts import count_scripts, share_of
+from .spans import LanguageSpan, find_language_of, is_prose, same_language, split_spans
+
+ENGLISH = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLanguage:
+    """What languages an answer is in."""
+
+    language: str | None
+    """Of the whole; None where it cannot be told."""
+    off_target: bool | None
+    """Whether that is another language than the one asked for: `off_target` of the metrics."""
+    english: bool | None
+    """Whether it is English although another language was asked for; None also where English was."""
+    switched: bool | None
+    """Whether it has a span in the language asked for and one in another; None with fewer than two judged spans, or
+    none in the language asked for."""
+    spans: tuple[LanguageSpan, ...]
+
+
+def find_answer_language(sample: AnsweredSample) -> AnswerLanguage:
+    """Return the languages of an answer; EnvironmentFault where the identifier cannot be loaded."""
+    found = find_language_of(sample.answer)
+    letters = count_scripts(for_scoring(sample.answer))
+    # A few Latin words among others give a text the label of English, and so does the name of an English company.
+    if found == ENGLISH != sample.language and (share_of(("Latn",), letters) < 0.5 or not is_prose(sample.answer)):
+        found = None
+    spans = tuple(split_spans(sample.answer, sample.language))
+    judged = [span.foreign for span in spans if span.foreign is not None]
+    asks_english = sample.language == ENGLISH
+    return AnswerLanguage(
+        language=found,
+        off_target=judge_language(sample.answer, sample.language),
+        english=None if found is None or asks_english else found == ENGLISH,
+        switched=any(judged) if len(judged) > 1 and not all(judged) else None,
+        spans=spans,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingLanguage:
+    """The language that a model thought in, against that of its answer."""
+
+    language: str | None
+    """Of the thinking; None: there is none, or it cannot be told."""
+    off_target: bool | None
+    """Whether that is another than the one the answer was to be in."""
+    english: bool | None
+    """Whether it is English although the answer was to be in another language."""
+    unlike_answer: bool | None
+    """Whether it is another than that of the answer itself; None where either cannot be told."""
+
+
+def find_thinking_language(sample: AnsweredSample) -> ThinkingLanguage:
+    """Return the language of the thinking; all None where a model did not think."""
+    if sample.thinking is None:
+        return ThinkingLanguage(language=None, off_target=None, english=None, unlike_answer=None)
+    thought, answer = find_language_of(sample.thinking), find_language_of(sample.answer)
+    return ThinkingLanguage(
+        language=thought,
+        off_target=None if thought is None else thought != same_language(sample.language),
+        english=None if thought is None or sample.language == ENGLISH else thought == ENGLISH,
+        unlike_answer=None if thought is None or answer is None else thought != answer,
+    )

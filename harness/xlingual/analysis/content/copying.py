@@ -1,0 +1,118 @@
+"""What of an answer stands in what the model was given, by pieces of characters and by the longest common part.
+
+    passage "The tower was built in 1611 by Louis de Foix.", answer "built in 1611"       verbatim, all of it
+    source "Good morning, everyone!", answer "Good morning, everyone!" (into Hindi)       a copy of the source
+
+An answer to a question on a passage should come from it, so that share is no fault; a whole passage, a question or an
+untranslated source is.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ...text import single_line
+from .samples import AnsweredSample
+from .scripts import weigh
+
+PIECE = 5
+"""Characters: languages without spaces are compared as others are."""
+SOURCE_PART = 0.6
+"""Share of an answer that the longest part in common with its source has, from which on it is a copy."""
+QUESTION_PART = 0.8
+"""Share of a question that must be in the answer in one part."""
+PASSAGE_PART = 0.5
+"""Share of a passage's pieces that an answer must have to be called a copy of all of it."""
+LETTERS = 20
+"""Letters of an alphabet that a copied part must have: names and numbers stay as they are in a translation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """What two texts have in common."""
+
+    share: float | None
+    """Of the answer's pieces, those that the given text has; None for an answer shorter than a piece."""
+    covered: float | None
+    """Of the given text's pieces, those that the answer has; None for a text shorter than a piece."""
+    longest: str
+    """The longest part that both have, folded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copying:
+    """What an answer copies; None where there is no such text, or the answer is empty."""
+
+    passage: Overlap | None
+    question: Overlap | None
+    source: Overlap | None
+    verbatim: bool | None
+    """Whether the whole answer stands in the passage as it is."""
+    whole_passage: bool | None
+    """Whether the answer has half of the passage or more."""
+    copies_question: bool | None
+    copies_source: bool | None
+
+
+def find_copying(sample: AnsweredSample) -> Copying:
+    """Return what an answer copies."""
+    answer, given = fold(sample.answer), sample.given
+    passage, question, source = (_overlap(answer, each) for each in (given.passage, given.question, given.source))
+    return Copying(
+        passage=passage,
+        question=question,
+        source=source,
+        verbatim=None if passage is None else answer in fold(given.passage or ""),
+        whole_passage=None if passage is None or passage.covered is None else passage.covered >= PASSAGE_PART,
+        copies_question=_holds(question, fold(given.question or ""), QUESTION_PART),
+        copies_source=_holds(source, answer, SOURCE_PART),
+    )
+
+
+def fold(text: str) -> str:
+    """Return `text` as texts are compared: in its form for scoring, on one line, case folded, dots of i aside."""
+    # Turkish capitals: "FIRIN" is "fırın", and nothing in a text says that it is Turkish.
+    return single_line(text).replace("İ", "i").replace("ı", "i").casefold()
+
+
+def longest_common_part(first: str, second: str) -> str:
+    """Return the longest text that stands in both; the first of equals in `first`, "" where they share nothing.
+
+    By halving: a common part of a length has common parts of all shorter lengths.
+    """
+    low, high, found = 0, min(len(first), len(second)), ""
+    while low < high:
+        size = (low + high + 1) // 2
+        pieces = {second[start : start + size] for start in range(len(second) - size + 1)}
+        part = next(
+            (first[at : at + size] for at in range(len(first) - size + 1) if first[at : at + size] in pieces), None
+        )
+        if part is None:
+            high = size - 1
+        else:
+            low, found = size, part
+    return found
+
+
+def _overlap(answer: str, given: str | None) -> Overlap | None:
+    if given is None or not answer:
+        return None
+    other = fold(given)
+    ours, theirs = _pieces(answer), _pieces(other)
+    common = (ours & theirs).total()
+    known = set(theirs)
+    return Overlap(
+        share=sum(count for piece, count in ours.items() if piece in known) / ours.total() if ours else None,
+        covered=common / theirs.total() if theirs else None,
+        longest=longest_common_part(answer, other),
+    )
+
+
+def _pieces(text: str) -> Counter[str]:
+    return Counter(text[start : start + PIECE] for start in range(len(text) - PIECE + 1))
+
+
+def _holds(overlap: Overlap | None, whole: str, part: float) -> bool | None:
+    """Return whether the longest common part is so much of `whole`; None where `whole` is too short to be told."""
+    if overlap is None or weigh(whole) < LETTERS:
+        return None
+    return len(overlap.longest) >= part * len(whole) and weigh(overlap.longest) >= LETTERS
