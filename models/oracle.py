@@ -3,6 +3,7 @@
 from xlingual.errors import UsageError
 from xlingual.identity import content_hash
 from xlingual.plugin import Model, ModelOptions
+from xlingual.records import Example, Failure
 from xlingual.registry import register_model
 
 from ._examples import ExampleModel, describe
@@ -14,4 +15,9 @@ def open_oracle(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - no
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="oracle")
     spec = describe(word="oracle", backend="oracle", name="oracle", fingerprint=content_hash(["oracle", 1]))
-    return ExampleModel(spec=spec, reply=lambda example: example.targets[0])
+    return ExampleModel(spec=spec, reply=_know)
+
+
+def _know(example: Example) -> str | Failure:
+    """Return the first accepted answer; an open instruction has none, which is a failure and no empty answer."""
+    return example.targets[0] if example.targets else Failure(kind="no gold", message="the example has no gold answer")

@@ -46,6 +46,7 @@ def choose_demonstrations(
         seen = {for_scoring(text) for row in rows for text in (*row.fields.values(), *row.targets)}
         candidates = task.examples(shot_split, choice.data_source).rows
         pool = [row for row in candidates if not _texts(row) & seen]
+    pool = [row for row in pool if row.demonstration or row.targets]
     picked = _spread(pool, choice.shots, generator)
     if len(picked) < choice.shots:
         raise UsageError(

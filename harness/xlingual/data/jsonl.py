@@ -42,7 +42,7 @@ def read_records(path: Path, fields: Mapping[str, type], *, optional: Collection
     seen: dict[Json, int] = {}
     for number, line in enumerate(lines, start=1):
         row, wrong = _read_row(line, number, _Fields(fields, optional), ends_file=number == len(lines))
-        if not wrong and "id" in fields:
+        if not wrong and "id" in row.values:
             first = seen.setdefault(cast(str, row.values["id"]), number)
             if first != number:
                 wrong = [Problem(f":{number}", f"id {row.values['id']!r} on lines {first} and {number}")]

@@ -84,8 +84,8 @@ class XlingualTask(LmEvalTask):  # type: ignore[misc]  # lm-eval carries no type
         return self._text(self._example(doc), ())
 
     def doc_to_target(self, doc: Mapping[str, Json]) -> str:
-        """Return the first accepted answer."""
-        return self._example(doc).targets[0]
+        """Return the first accepted answer, "" of an open instruction, which has none."""
+        return next(iter(self._example(doc).targets), "")
 
     def doc_to_prefix(self, doc: Mapping[str, Json]) -> None:
         """Return that no answer is begun for the model."""

@@ -48,6 +48,9 @@ _MODULES = {
     "exact_match": "exact",
     "accuracy": "choices",
     "accuracy_norm": "choices",
+    "judge_correct": "judged",
+    "judge_win": "judged",
+    "judge_translation": "judged",
 }
 
 LM_EVAL_PREFIX = "lm-eval:"
@@ -56,11 +59,17 @@ LOWER_SUFFIX = ":lower"
 """Ends the names of those that are the better the lower they are."""
 
 METRIC_NAMES: tuple[str, ...] = tuple(_MODULES)
-"""Every metric: of answers, of translations, then the diagnostics of any generated text, then of choices."""
+"""Every metric: of answers, of translations, then the diagnostics of any generated text, of choices, of judges."""
 
 
 CHOICE_METRICS: tuple[str, ...] = tuple(name for name, module in _MODULES.items() if module == "choices")
 """Those that score choices, and nothing else."""
+GOLD_FREE_METRICS = frozenset(
+    name
+    for name, module in _MODULES.items()
+    if module in ("off_target", "judged") or name in ("empty", "source_copy", "truncated", "passage_copy")
+)
+"""Those that need no accepted answer: examples of a task that has no others may be without targets."""
 
 METRICS.reserve(METRIC_NAMES, owner=__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..metrics import CHOICE_METRICS, METRIC_NAMES
+from ..metrics import CHOICE_METRICS, GOLD_FREE_METRICS, METRIC_NAMES
 from ..records import Example, Examples, Prompt, TaskSpec
 from .contract import Broken, comma_hint, shows_nothing
 from .record_types import describe_value, record_fault
@@ -60,7 +60,7 @@ def example_faults(row: Example, spec: TaskSpec, *, judges_itself: bool) -> Iter
     if row.language != spec.language:
         yield from language_faults("language", row.language)
         yield Broken(f"language is {row.language!r}, the task answers in {spec.language!r}")
-    if not row.targets:
+    if not row.targets and not GOLD_FREE_METRICS.issuperset(spec.metrics):
         yield Broken("targets is empty: an example needs an accepted answer")
     if row.demonstration is not None and shows_nothing(row.demonstration):
         yield Broken("demonstration must not be blank", "None shows the first target")

@@ -147,7 +147,7 @@ def _check_split(task: Task, split: str, data_source: DataSource | None) -> list
         else:
             task.prompt(row)
         if isinstance(task, ExtractingTask):
-            task.extract(row, row.targets[0])
+            task.extract(row, next(iter(row.targets), ""))
     checked = [f"{len(rows)} examples of {split}", f"{len(rows)} prompts of {split}"]
     own = [name for name in task.spec.metrics if name not in METRIC_NAMES and not name.startswith("lm-eval:")]
     if own and split == task.spec.split and not isinstance(task, SelfScoredTask):

@@ -91,7 +91,7 @@ class Example:
     fields: Mapping[str, str]
     """The texts that prompts are made of: context and question, or source."""
     targets: tuple[str, ...]
-    """The accepted answers, at least one."""
+    """The accepted answers, at least one; () for an open instruction, none of whose metrics needs any."""
     choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
     """What may be answered, the targets among it; None: anything."""
     demonstration: str | None = field(default=None, metadata=LATER)

@@ -101,7 +101,7 @@ class Encoder:
     def _filtered(self, use: SourceUse, source: Source, found: Examples, excluded: ExcludedRows) -> Iterator["_Item"]:
         corpus = corpus_of(use)
         for index, example in enumerate(found.rows):
-            answer = example.targets[0]
+            answer = example.targets[0] if example.targets else ""
             if not answer.strip():
                 excluded.skipped += 1
                 continue
