@@ -36,6 +36,7 @@ def test_the_view_holds_them_below_the_table(runs: Path, tmp_path: Path) -> None
     target = tmp_path / "view.html"
     assert run_command(["view", str(runs), "--out", str(target)]) == 0
     parts = read_page(target)
+    assert [table["family"] for table in parts.index["tables"]] == ["xquad", "judge_correctness"]
     names = [each["id"] for tag, each in parts.tags if tag == "details" and "id" in each]
     assert names == ["analysis-space", "analysis-content", "analysis-judges"]
     assert [tag for tag, _ in parts.tags].count("style") == 1
