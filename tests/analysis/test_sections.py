@@ -41,10 +41,15 @@ def test_the_same_files_give_the_same_sections(runs: Path) -> None:
     assert find_sections([runs]) == find_sections([runs, runs])
 
 
+def _remove_judges(root: Path) -> None:
+    for path in root.rglob("judge*.json"):
+        path.unlink()
+
+
 REMOVALS: dict[str, Callable[[Path], object]] = {
     "space": lambda root: space_of(root).unlink(),
     "content": lambda root: content_of(root.parent).unlink(),
-    "judges": lambda root: [path.unlink() for path in root.rglob("judge*.json")],
+    "judges": _remove_judges,
 }
 
 

@@ -8,13 +8,13 @@ import click
 
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
-from ..metrics.comet.metric import DEVICE, DTYPE, DTYPES
+from ..metrics.comet.metric import DEVICE, DTYPE, DTYPES, watch_scoring
 from ..records import Estimate
 from ..rescore import recorded_task, rescore_run, score_predictions
 from ..selection import select_tasks, split_words
 from ..serial import to_json
 from .display import show_records, show_table
-from .options import data_option, json_option, metrics_option, offline_option, read_data_source, takes
+from .options import ScoringLines, data_option, json_option, metrics_option, offline_option, read_data_source, takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ def run_score(options: ScoreOptions) -> int:
     """Score files or run folders; 0 unless examples are missing from a predictions file that must be whole."""
     data_source = read_data_source(options.data, offline=options.offline)
     metrics = split_words(options.metrics)
+    watch_scoring(None if options.as_json else ScoringLines())
     for variable, word in ((DEVICE, options.device), (DTYPE, options.dtype)):
         if word is not None:
             os.environ[variable] = word

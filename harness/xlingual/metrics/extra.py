@@ -25,7 +25,7 @@ def choose_extra(spec: TaskSpec, names: Sequence[str]) -> tuple[str, ...]:
     Raises UsageError for a name that is no metric.
     """
     for name in names:
-        find_metric(name, task=spec.name)
+        find_metric(name, task=spec.name).signature(spec.language)  # says what is wrong with its settings
     found: list[str] = []
     for name in names:
         if name not in unfit(spec, names):

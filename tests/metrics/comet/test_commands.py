@@ -82,7 +82,7 @@ def test_a_resumed_run_judges_new_answers_only(
     seen: list[int] = []
     judge = CometScorer.score
 
-    def count(self: CometScorer, segments: Sequence[Segment]) -> list[float]:
+    def count(self: CometScorer, segments: Sequence[Segment], **_: object) -> list[float]:
         seen.append(len(segments))
         return judge(self, segments)
 

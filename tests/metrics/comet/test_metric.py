@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xlingual.errors import UsageError
+from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.estimate import estimate
 from xlingual.metrics import find_metric
-from xlingual.metrics.comet.metric import CometMetric
+from xlingual.metrics.comet import metric as metric_module
+from xlingual.metrics.comet.metric import CometMetric, watch_scoring
 from xlingual.metrics.comet.model_record import RECORD, WEIGHTS
 from xlingual.metrics.comet.published import NOT_COVERED, PUBLISHED
+from xlingual.metrics.comet.scorer import CometScorer
 from xlingual.metrics.extra import choose_extra
 from xlingual.plugin import BatchMetric
 from xlingual.records import Example, Response, TaskSpec
@@ -134,14 +136,51 @@ def test_dtype_is_part_of_the_signature(models: Path, monkeypatch: pytest.Monkey
         find_metric("comet22").signature("zh")
 
 
-@pytest.mark.parametrize("word", ["gpu", "cuda:x", "cuda:99", "tpu"])
-def test_a_device_that_is_not_there_is_refused(
-    comet22: CometMetric, make_example: ExampleMaker, make_response: ResponseMaker, monkeypatch: pytest.MonkeyPatch,
-    word: str,
-) -> None:  # fmt: skip
+@pytest.mark.parametrize("word", ["gpu", "cuda:x", "tpu", "cuda:-1"])
+def test_a_word_that_is_no_device_is_refused_before_anything_is_asked(
+    models: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
     monkeypatch.setenv("XLINGUAL_COMET_DEVICE", word)
-    with pytest.raises(UsageError):
-        comet22.measure(make_example("zh", "r", fields={"source": "s"}), make_response("h"))
+    with pytest.raises(UsageError, match="no such device"):
+        choose_extra(make_spec("en", "chrf++"), ["comet22"])
+
+
+@pytest.mark.parametrize("fault", ["no device", "no memory"])
+def test_what_the_machine_lacks_is_the_reason_of_no_score(
+    comet22: CometMetric,
+    make_example: ExampleMaker,
+    make_response: ResponseMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    """The run's other metrics are computed all the same."""
+    monkeypatch.setattr(metric_module, "_FAULTS", {})
+    if fault == "no device":
+        monkeypatch.setenv("XLINGUAL_COMET_DEVICE", "cuda:99")
+    else:
+        lack = EnvironmentFault("the memory of cpu does not hold one text of 9 tokens", where="comet22")
+        monkeypatch.setattr(CometScorer, "score", lambda *_, **__: raise_fault(lack))
+    examples, responses = ask(make_example, make_response)
+    assert comet22.measure_all(examples, responses) == [None] * len(examples)
+    reason = {"no device": "this machine has no cuda:99", "no memory": "does not hold one text"}[fault]
+    assert reason in (comet22.missing("zh") or "")
+
+
+def raise_fault(fault: Exception) -> None:
+    raise fault
+
+
+def test_a_long_scoring_says_how_far_it_is(
+    comet22: CometMetric, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    watch_scoring(lambda *facts: seen.append(facts))
+    try:
+        comet22.measure_all(*ask(make_example, make_response))
+    finally:
+        watch_scoring(None)
+    texts = len({text for row in SEGMENTS for text in row})
+    assert seen[-1] == ("comet22", texts, texts)
 
 
 def _empty(folder: Path) -> None:

@@ -2,17 +2,18 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...errors import UsageError
+from ...errors import EnvironmentFault, ModelError, UsageError
 from ...languages import LANGUAGES
 from ...plugin import Bounds, FloatArray
 from ...records import Example, Response, Statistics
 from ...text import did_you_mean
 from ..mean import combine_means
 from .location import FoundModel, find_change, find_model
+from .model_record import WEIGHTS
 from .published import NOT_COVERED, PUBLISHED, PublishedModel
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ class CometMetric:
         if language in NOT_COVERED:
             return f"not computed: {self.published.encoder} never saw {LANGUAGES[language].name}"
         found = find_model(self.name)
-        fault = found.fault or _CHANGED.get(_identity(found))
+        fault = found.fault or _FAULTS.get(_identity(found))
         return f"not computed: {fault}; {self.published.how_to_get}" if fault else None
 
     def signature(self, _language: str) -> str:
         """Name model, revision, checkpoint, scorer and numbers; what is not on this machine is not named."""
+        _device_word()  # a wrong one is said before anything is asked
         found = find_model(self.name)
         parts = [f"model:{self.published.repository}", f"revision:{self.published.revision[:7]}"]
         if found.record is not None:
@@ -71,10 +73,15 @@ class CometMetric:
         if not examples or self.missing(examples[0].language) is not None:
             return found
         places, segments = self._segments(examples, responses)
-        scorer = _open_scorer(self.name) if segments else None
-        if scorer is None:
+        if not segments:
             return found
-        for place, score in zip(places, scorer.score(segments), strict=True):
+        try:
+            scores = _score(self.name, segments)
+        except (EnvironmentFault, ModelError) as fault:
+            # Everything else of the answers is scored all the same, and `missing` says why this is not.
+            _FAULTS[_identity(find_model(self.name))] = str(fault)
+            return found
+        for place, score in zip(places, scores, strict=True):
             before = found[place]
             if math.isfinite(score) and (before is None or score > before[0]):
                 found[place] = (score, 1.0)
@@ -102,34 +109,45 @@ class CometMetric:
         return combine_means(sums)
 
 
-_CHANGED: dict[object, str] = {}
-"""Why models cannot be used whose weights were read and are not what they should be."""
-_OPEN: dict[object, "CometScorer"] = {}
-"""The loaded models: a run of many tasks loads them once."""
+_FAULTS: dict[object, str] = {}
+"""Why models cannot be used whose weights were read: they are not what they should be, or the memory is too small."""
+_OPEN: dict[str, tuple[object, "CometScorer"]] = {}
+"""The models in memory, by metric: a run of many tasks loads them once. None is kept on a GPU, where others need it."""
+_WATCHERS: list[Callable[[str, int, int], object]] = []
+
+
+def watch_scoring(show: Callable[[str, int, int], object] | None) -> None:
+    """Let `show` take metric, texts read and all texts, while a model scores; None: nobody is told."""
+    _WATCHERS[:] = [] if show is None else [show]
 
 
 def _identity(found: FoundModel) -> object:
-    weights = found.folder / "model.safetensors"
+    weights = found.folder / WEIGHTS
     return (found.folder, weights.stat().st_mtime_ns if weights.is_file() else None)
 
 
-def _open_scorer(name: str) -> "CometScorer | None":
-    """Return the loaded model of a metric; None where its files have changed, which `missing` then says."""
+def _score(name: str, segments: Sequence["Segment"]) -> list[float]:
+    """Return the score of every segment; EnvironmentFault or ModelError where the model cannot be used."""
     import torch  # noqa: PLC0415 - heavy
 
     from .scorer import CometScorer  # noqa: PLC0415 - torch
 
     found = find_model(name)
     device, dtype = _device(found), _dtype()
-    key = (_identity(found), device, dtype)
-    if key in _OPEN:
-        return _OPEN[key]
-    change = find_change(found)
-    if change is not None or found.record is None:
-        _CHANGED[_identity(found)] = change or f"the model {name} is not on this machine"
-        return None
-    _OPEN[key] = CometScorer(found.folder, found.record, device=device, dtype=getattr(torch, dtype))
-    return _OPEN[key]
+    key, opened = (_identity(found), dtype), _OPEN.pop(name, None)
+    if device != "cpu" or opened is None or opened[0] != key:
+        change = find_change(found)
+        if change is not None or found.record is None:
+            raise ModelError(change or f"the model {name} is not on this machine")
+        opened = (key, CometScorer(found.folder, found.record, device=device, dtype=getattr(torch, dtype)))
+    scorer = opened[1]
+    if device == "cpu":
+        _OPEN[name] = opened
+    scores = scorer.score(segments, watch=lambda done, total: [show(name, done, total) for show in _WATCHERS])
+    if device != "cpu":
+        del scorer, opened
+        torch.cuda.empty_cache()
+    return scores
 
 
 def _dtype() -> str:
@@ -139,22 +157,27 @@ def _dtype() -> str:
     return word
 
 
+def _device_word() -> str:
+    """Return what the user says of the device; UsageError for what is none."""
+    word = os.environ.get(DEVICE) or "auto"
+    kind, _, number = word.partition(":")
+    if word not in ("auto", "cpu") and (kind != "cuda" or not (number or "0").isdigit()):
+        raise UsageError(f"no such device: {word!r}", where=DEVICE, hint="auto, cpu, cuda or cuda:1")
+    return word
+
+
 def _device(found: FoundModel) -> str:
     """Return the device to score on: the user's, else a GPU with room for the model, else the CPU."""
     import torch  # noqa: PLC0415 - heavy
 
-    word = os.environ.get(DEVICE) or "auto"
-    if word == "cpu":
-        return word
+    word = _device_word()
     if word == "auto":
         size = found.record.weights_bytes if found.record is not None else 0
         has_room = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > size + _ROOM
         return "cuda" if has_room else "cpu"
-    kind, _, number = word.partition(":")
-    if kind != "cuda" or (number and not number.isdigit()):
-        raise UsageError(f"no such device: {word!r}", where=DEVICE, hint="auto, cpu, cuda or cuda:1")
-    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
-        raise UsageError(f"this machine has no {word}", where=DEVICE, hint="auto, or cpu")
+    number = int(word.partition(":")[2] or 0)
+    if word != "cpu" and (not torch.cuda.is_available() or number >= torch.cuda.device_count()):
+        raise EnvironmentFault(f"this machine has no {word}", where=DEVICE)
     return word
 
 

@@ -72,6 +72,7 @@ class CometScorer:
     def __init__(self, folder: Path, record: CometRecord, *, device: str, dtype: torch.dtype) -> None:
         """Load a converted model; ModelError for damaged files, EnvironmentFault where memory does not hold it."""
         self._record, self._device = record, device
+        self._watch: Callable[[int, int], object] | None = None
         with loading_errors(str(folder)), torch.inference_mode():
             weights = {name: each.to(device, dtype) for name, each in load_file(folder / WEIGHTS).items()}
             self._encoder = Encoder(weights, record.encoder)
@@ -93,13 +94,20 @@ class CometScorer:
             raise ModelError(f"lacks one of the tokens {', '.join(_SPECIAL)}", where=str(folder / TOKENIZER))
         return start, padding, end
 
-    def score(self, segments: Sequence[Segment], *, batch_size: int | None = None) -> list[float]:
+    def score(
+        self,
+        segments: Sequence[Segment],
+        *,
+        batch_size: int | None = None,
+        watch: Callable[[int, int], object] | None = None,
+    ) -> list[float]:
         """Return the score of every segment; `batch_size` texts are encoded together, None: as many as suit the device.
 
-        EnvironmentFault where the memory does not even hold one.
+        `watch` is told how many texts were encoded, of how many. EnvironmentFault where the memory does not hold one.
         """
         if not segments:
             return []
+        self._watch = watch
         with torch.inference_mode():
             read = self._unified if self._record.unified else self._apart
             return [score for part in read(segments, batch_size) for score in self._estimate(part).float().tolist()]
@@ -160,7 +168,9 @@ class CometScorer:
                     raise EnvironmentFault(what, where=self._record.name, hint=hint) from error
                 budget, batch_size = max(1, size // 2) * longest, None
                 continue
-            done += size
+            done = min(done + size, len(order))
+            if self._watch is not None:
+                self._watch(done, len(order))
         vectors = torch.cat(found)
         ordered = torch.empty_like(vectors)
         ordered[torch.tensor(order, device=vectors.device)] = vectors
