@@ -208,8 +208,8 @@ def _hidden_states(self: CheckedModel, texts: Sequence[str], lens: LogitLens | N
             what = f"hidden_states must yield TextStates for each text, got {got}"
             raise self.code.fault(what, doing=doing, function=function)
         first = first or states
-        if (what := states_fault(states, first, lens)) is not None:
-            raise self.code.fault(what, doing=doing, function=function)
+        if (fault := states_fault(states, first, lens)) is not None:
+            raise self.code.fault(fault, doing=doing, function=function)
         yield states
 
 

@@ -155,6 +155,19 @@ def test_variance_shares(vectors: Vectors) -> None:
     assert [each.value for each in variance_shares(neutral)] == pytest.approx([0.0, 1.0], abs=1e-6)
 
 
+def test_one_huge_dimension_hides_all_others_unless_scaled(vectors: Vectors) -> None:
+    huge = vectors.copy()
+    huge[:, 3, 0] += 5000  # one sentence, in all languages
+    assert variance_shares(huge)[0].value < 0.01 < 0.3 < variance_shares(vectors)[0].value
+    found = measure_layer(huge, ("en", "el", "zh"), make_shuffles(3, SENTENCES, seed=0))
+    assert found[Key("language_share", "mean", False)].value < 0.01
+    plain = huge[..., 1:] / huge[..., 1:].std(axis=(0, 1))
+    expected = _shares(np.concatenate([huge[..., :1] / huge[..., :1].std(), plain], axis=2))
+    assert found[Key("language_share_scaled", "mean", False)].value == pytest.approx(expected[0], abs=1e-4)
+    assert found[Key("sentence_share_scaled", "mean", False)].value == pytest.approx(expected[1], abs=1e-4)
+    assert expected[0] > 0.3
+
+
 DELETED: dict[str, tuple[Callable[[Vectors], Measured], Callable[[Vectors], float]]] = {
     "cka": (lambda v: debiased_cka(gram(v[0]), gram(v[1])), lambda v: _cka(v[0], v[1])),
     "others": (

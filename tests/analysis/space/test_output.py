@@ -27,7 +27,7 @@ from xlingual.analysis.space import (
     space_file,
 )
 from xlingual.analysis.space.plots import draw_curves, draw_lens, draw_maps
-from xlingual.analysis.space.tables import comparison_tables, peak_lines, space_tables
+from xlingual.analysis.space.tables import comparison_tables, lens_tables, peak_lines, space_tables
 from xlingual.errors import DataError, ModelError, UsageError
 from xlingual.plugin import LogitLens, ModelOptions, TextStates
 from xlingual.records import ModelSpec, Request, Response
@@ -79,6 +79,7 @@ def _width(table: TextTable) -> int:
 def test_tables_fit_80_columns_and_have_controls(planted_record: SpaceRecord, plain_record: SpaceRecord) -> None:
     named = replace(planted_record, model=replace(planted_record.model, name="a"))
     tables = [each for pooling in ("mean", "last") for each in space_tables(named, pooling, every=True)]
+    tables += lens_tables(named, every=True)
     tables += comparison_tables(compare_spaces(plain_record, planted_record), (plain_record, planted_record), "mean")
     for table in tables:
         assert _width(table) <= 79, table.title
@@ -210,3 +211,10 @@ def test_text_that_cannot_be_compared(
 ) -> None:
     with pytest.raises(kind, match=message):
         make_parallel(languages, lines)
+
+
+def test_models_of_different_depth_are_drawn_by_relative_depth(planted_record: SpaceRecord) -> None:
+    shallow = analyze_space(FakeModel(layers=2), _text(10), SpaceSettings(lens_sentences=0))
+    one, both = draw_curves([shallow], "mean", ("cka",)), draw_curves([shallow, planted_record], "mean", ("cka",))
+    assert len(both.svg) > len(one.svg)
+    assert "are not compared layer by layer" in section([shallow, replace(planted_record, data=shallow.data)])

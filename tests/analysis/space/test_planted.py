@@ -40,6 +40,8 @@ def test_the_neutral_layer_is_what_it_was_made(planted_record: SpaceRecord) -> N
     assert _curve(planted_record, "cka").values[2] == pytest.approx(1.0, abs=1e-3)
     assert _curve(planted_record, "sentence_share").values[2] > 0.9
     assert _curve(planted_record, "language_share").values[2] < _curve(planted_record, "language_share").values[1]
+    scaled = _curve(planted_record, "language_share_scaled").values
+    assert scaled[2] < scaled[1]
     # The other layers only copy: what is before the neutral one is there after it, to rounding.
     for measure in FINDERS:
         values = _curve(planted_record, measure).values

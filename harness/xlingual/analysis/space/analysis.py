@@ -10,6 +10,7 @@ from ...provenance import installed_versions, timestamp
 from .collection import Collected, collect
 from .decoding import decode_layers
 from .effects import RESAMPLES, Measured, certain_from_zero, draw_weights, intervals
+from .languages import dimension_scale
 from .measures import MEASURES, Key, make_shuffles, measure_layer
 from .projection import project, shown_layers
 from .records import MEAN, SCHEMA, Curve, Effects, LensRecord, Peak, Projection, SpaceRecord
@@ -170,10 +171,11 @@ def _effects(measured: _Measures) -> tuple[Effects, ...]:
 def _projections(collected: Collected, text: ParallelText, peaks: tuple[Peak, ...]) -> tuple[Projection, ...]:
     pooling = collected.vectors.poolings[0]
     by_margin = [each.layer for each in peaks if each.measure == "retrieval_margin" and each.pooling == pooling]
-    return tuple(
-        project(collected.vectors.layer(pooling, layer), text.languages, layer, pooling)
-        for layer in shown_layers(collected.vectors.layers - 1, by_margin[0])
-    )
+    found = []
+    for layer in shown_layers(collected.vectors.layers - 1, by_margin[0]):
+        vectors = collected.vectors.layer(pooling, layer)
+        found.append(project(vectors / dimension_scale(vectors), text.languages, layer, pooling))
+    return tuple(found)
 
 
 def _decode(model: Model, collected: Collected, text: ParallelText, settings: SpaceSettings) -> LensRecord | None:

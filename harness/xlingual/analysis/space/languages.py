@@ -12,6 +12,8 @@ from ...plugin import FloatArray, StateArray
 from .effects import Measured, of_deleted, of_mean
 
 FOLDS = 5
+FLAT = 1e-4
+"""A dimension with less than this share of the spread of a large one is flat: scaled, it would be noise alone."""
 RIDGE = 0.1
 """The penalty of the probe, as a share of the mean squared length of a sentence's standardized vector."""
 
@@ -48,6 +50,17 @@ def variance_shares(vectors: StateArray) -> tuple[Measured, Measured]:
     return of_deleted(float(value[0]), deleted[0]), of_deleted(float(value[1]), deleted[1])
 
 
+def dimension_scale(vectors: StateArray) -> StateArray:
+    """Return the standard deviation of every dimension, (width,), infinite for one that varies by rounding alone.
+
+    In middle layers of language models a few dimensions are hundreds of times larger than all others, for some tokens
+    only (massive activations, Sun et al. 2024). Their variance hides that of all others: divided by their scale, every
+    dimension counts alike.
+    """
+    spread = vectors.std(axis=(0, 1), dtype=np.float64)
+    return np.asarray(np.where(spread > FLAT * np.quantile(spread, 0.9), spread, np.inf), dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sums:
     """Sums of squares: of all vectors, of the means of languages, of those of sentences, of the grand mean."""
@@ -82,8 +95,7 @@ def probe_hits(vectors: StateArray, labels: list[NDArray[np.intp]], seed: int) -
     languages, sentences, width = vectors.shape
     inputs = vectors.reshape(-1, width).astype(np.float64)
     inputs -= inputs.mean(axis=0)
-    spread = inputs.std(axis=0)
-    inputs /= np.where(spread > 0, spread, 1.0)
+    inputs /= dimension_scale(vectors)
     penalty = RIDGE * max(float((inputs**2).sum(axis=1).mean()), 1e-12)
     fold = np.random.Generator(np.random.PCG64(seed)).permutation(sentences) % min(FOLDS, sentences)
     folds = np.tile(fold, languages)

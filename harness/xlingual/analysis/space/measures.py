@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...plugin import FloatArray, StateArray
 from .effects import Measured, average
-from .languages import probe_accuracy, probe_hits, variance_shares
+from .languages import dimension_scale, probe_accuracy, probe_hits, variance_shares
 from .pairs import (
     centred_distance,
     centroid_distance,
@@ -50,7 +50,11 @@ MEASURES: Mapping[str, Measure] = {
     "centroid_distance": Measure("distance of language means, in spreads", (0.0, None)),
     "centroid_distance_centred": Measure("the same after centring", (0.0, None), has_interval=False),
     "language_share": Measure("variance explained by language", (None, None)),
-    "sentence_share": Measure("variance explained by the sentence", (None, None), finds_layers=True),
+    "sentence_share": Measure("variance explained by the sentence", (None, None)),
+    "language_share_scaled": Measure("variance explained by language, dimensions scaled", (None, None)),
+    "sentence_share_scaled": Measure(
+        "variance explained by the sentence, dimensions scaled", (None, None), finds_layers=True
+    ),
     "probe": Measure("language told by a linear probe", SHARE),
 }
 
@@ -138,14 +142,16 @@ def _of_cosines(matrix: FloatArray, names: tuple[str, str], *, centred: bool, sh
 def _of_languages(
     vectors: StateArray, swapped: StateArray, codes: tuple[str, ...], shuffles: Shuffles
 ) -> dict[Key, Measured]:
-    language, sentence = variance_shares(vectors)
     moved = np.stack([each[order] for each, order in zip(vectors, shuffles.sentences, strict=True)])
-    found = {
-        Key("language_share", MEAN, False): language,
-        Key("language_share", MEAN, True): variance_shares(swapped)[0],
-        Key("sentence_share", MEAN, False): sentence,
-        Key("sentence_share", MEAN, True): variance_shares(moved)[1],
-    }
+    found: dict[Key, Measured] = {}
+    for suffix, scale in (("", None), ("_scaled", dimension_scale(vectors))):
+        whole, by_language, by_sentence = (
+            variance_shares(each if scale is None else each / scale) for each in (vectors, swapped, moved)
+        )
+        found[Key(f"language_share{suffix}", MEAN, False)] = whole[0]
+        found[Key(f"language_share{suffix}", MEAN, True)] = by_language[0]
+        found[Key(f"sentence_share{suffix}", MEAN, False)] = whole[1]
+        found[Key(f"sentence_share{suffix}", MEAN, True)] = by_sentence[1]
     own = np.tile(np.arange(len(codes))[:, None], (1, vectors.shape[1]))
     right, by_chance = probe_hits(vectors, [own, shuffles.languages], shuffles.seed)
     found[Key("probe", MEAN, False)] = probe_accuracy(right)

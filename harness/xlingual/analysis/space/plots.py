@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...plugin import FloatArray
 from ...scaling.plots import Picture, render_picture
 from .comparison import find_curve
 from .decoding import OVERLAP
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = ("retrieval_margin", "retrieval_centred", "cka", "sentence_share", "language_share", "centroid_distance")
+PANELS = (
+    "retrieval_margin",
+    "retrieval_centred",
+    "cka",
+    "sentence_share_scaled",
+    "language_share_scaled",
+    "centroid_distance",
+)
 _COLUMNS = 3
 _PANEL = (3.4, 2.5)
 """Inches."""
@@ -26,25 +34,29 @@ _LINKED = 8
 """Sentences whose translations are linked in a map."""
 
 
-def draw_curves(records: Sequence[SpaceRecord], pooling: str) -> Picture:
-    """Draw a panel for each measure: a curve with its 95% band for each model, its shuffled control dotted.
+def draw_curves(records: Sequence[SpaceRecord], pooling: str, measures: Sequence[str] = PANELS) -> Picture:
+    """Draw a panel for each of `measures`: a curve with its 95% band for each model, its shuffled control dotted.
 
     By layer, or by relative depth where models have different numbers of layers.
     """
     depths = {each.layers for each in records}
+    rows = -(-len(measures) // _COLUMNS)
 
     def draw(figure: "Figure") -> None:
-        panels = figure.subplots(-(-len(PANELS) // _COLUMNS), _COLUMNS, squeeze=False).flatten()
-        for panel, measure in zip(panels, PANELS, strict=False):
+        panels = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
+        for panel, measure in zip(panels, measures, strict=False):
             for number, record in enumerate(records):
-                _draw_curve(panel, record, measure, pooling, number)
+                places = np.arange(record.layers + 1) / (1 if len(depths) == 1 else record.layers)
+                colour = _COLOURS[number % len(_COLOURS)]
+                _draw_curve(panel, record, (measure, pooling), places, colour)
             panel.set_title(MEASURES[measure].title, loc="left", fontsize=7.5)
             panel.grid(axis="y", linewidth=0.4, alpha=0.5)
+        for panel in panels[len(measures) :]:
+            panel.set_axis_off()
         figure.supxlabel("layer" if len(depths) == 1 else "depth: layer over layers", fontsize=8)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, frameon=False, fontsize=7, loc="outside upper center", ncols=min(3, len(names)))
 
-    rows = -(-len(PANELS) // _COLUMNS)
     names = ", ".join(each.model.name for each in records)
     return render_picture(
         f"alignment of languages by layer, {names}, {pooling} pooling",
@@ -53,9 +65,8 @@ def draw_curves(records: Sequence[SpaceRecord], pooling: str) -> Picture:
     )
 
 
-def _draw_curve(panel: "Axes", record: SpaceRecord, measure: str, pooling: str, number: int) -> None:
-    colour = _COLOURS[number % len(_COLOURS)]
-    places = np.arange(record.layers + 1, dtype=np.float64)
+def _draw_curve(panel: "Axes", record: SpaceRecord, which: tuple[str, str], places: FloatArray, colour: str) -> None:
+    measure, pooling = which
     own = find_curve(record.curves, measure, pooling)
     control = find_curve(record.curves, measure, pooling, shuffled=True)
     if own is None or control is None:
@@ -124,7 +135,7 @@ def draw_lens(record: SpaceRecord) -> Picture | None:
     return render_picture(f"what the layers of {record.model.name} would predict (logit lens)", draw, (7.4, 2.9))
 
 
-def _draw_overlap(panel: "Axes", curve: Curve | None, places: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+def _draw_overlap(panel: "Axes", curve: Curve | None, places: FloatArray) -> None:
     if curve is None or curve.low is None or curve.high is None:
         return
     style, label = (":", "other sentences") if curve.shuffled else ("-", "translations")

@@ -52,7 +52,10 @@ class Peak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """The first sentences of every language on the two main axes of one layer, all languages together."""
+    """The first sentences of every language on the two main axes of one layer, all languages together.
+
+    Of dimensions scaled alike: a few huge ones would be the axes.
+    """
 
     layer: int
     pooling: str

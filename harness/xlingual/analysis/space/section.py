@@ -10,7 +10,7 @@ from ...scaling.tables import TextTable
 from .comparison import compare_spaces, incomparable
 from .plots import draw_curves, draw_lens, draw_maps
 from .records import SpaceRecord
-from .tables import comparison_tables, peak_lines, space_tables
+from .tables import comparison_tables, lens_tables, peak_lines, space_tables
 
 _STYLE = """
 .space table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
@@ -42,6 +42,7 @@ def section(records: Sequence[SpaceRecord]) -> str:
             lines = "".join(f"<li>{html.escape(line)}</li>" for line in peak_lines(record, pooling))
             parts.append(f"<h3>{html.escape(record.model.name)}, {html.escape(pooling)} pooling</h3><ul>{lines}</ul>")
             parts += [_table(each) for each in space_tables(record, pooling, every=True)]
+        parts += [_table(each) for each in lens_tables(record, every=True)]
     for other in records[1:]:
         parts += _difference(records[0], other)
     return "\n".join([*parts, "</section>"])

@@ -17,15 +17,16 @@ SHORT = {
     "retrieval_centred": "centred",
     "cka": "CKA",
     "cosine_gap": "cosine gap",
-    "sentence_share": "sentence",
-    "language_share": "language",
+    "sentence_share_scaled": "sentence",
+    "language_share_scaled": "language",
+    "language_share": "unscaled",
     "probe": "probe",
     "centroid_distance": "dist.",
     "centroid_distance_centred": "centred",
 }
 """What measures are called above a column."""
 _SHUFFLED = "shuf."
-_COUNTED = ("language_share", "sentence_share", OVERLAP)
+_COUNTED = ("language_share", "sentence_share", "language_share_scaled", "sentence_share_scaled", OVERLAP)
 """Shown in per cent, as the measures that are counted are."""
 
 
@@ -44,18 +45,26 @@ def space_tables(record: SpaceRecord, pooling: str, *, every: bool = False) -> l
     """Return the tables of one model for one pooling."""
     layers = shown_layers(record, every=every)
     name = record.model.name
-    tables = [
+    return [
         _layer_table(f"{name}, {pooling}: do translations find each other?", record, pooling, layers, _ALIKE),
-        _layer_table(f"{name}, {pooling}: how much is meaning, how much language?", record, pooling, layers, _MEANING),
-        _language_table(record, pooling, layers),
+        _layer_table(f"{name}, {pooling}: how much is meaning?", record, pooling, layers, _MEANING),
+        _plain_table(f"{name}, {pooling}: how much is language?", record, pooling, layers, _LANGUAGE),
+        _plain_table(f"{name}, {pooling}: how far apart are languages?", record, pooling, layers, _DISTANCE),
         _pair_table(record, pooling),
     ]
-    return tables if record.lens is None else [*tables, *_lens_tables(record.model.name, record.lens, layers)]
+
+
+def lens_tables(record: SpaceRecord, *, every: bool = False) -> list[TextTable]:
+    """Return what the layers would predict; nothing without a lens."""
+    layers = shown_layers(record, every=every)
+    return [] if record.lens is None else _lens_tables(record.model.name, record.lens, layers)
 
 
 _ALIKE = ("retrieval_margin", "cka")
-_MEANING = ("sentence_share", "cosine_gap")
-_VARIANCE = ("sentence_share", "language_share")
+_MEANING = ("sentence_share_scaled", "cosine_gap")
+_VARIANCE = ("sentence_share_scaled", "language_share_scaled")
+_LANGUAGE = ("language_share_scaled", "language_share", "probe")
+_DISTANCE = ("centroid_distance", "centroid_distance_centred")
 
 
 def peak_lines(record: SpaceRecord, pooling: str) -> list[str]:
@@ -110,13 +119,14 @@ def _layer_table(
     return TextTable(title, header, rows)
 
 
-def _language_table(record: SpaceRecord, pooling: str, layers: Sequence[int]) -> TextTable:
-    measures = ("language_share", "probe", "centroid_distance", "centroid_distance_centred")
+def _plain_table(
+    title: str, record: SpaceRecord, pooling: str, layers: Sequence[int], measures: Sequence[str]
+) -> TextTable:
+    """Return a table without intervals."""
     header = ["layer", *(word for measure in measures for word in (SHORT[measure], _SHUFFLED))]
     curves = [
         find_curve(record.curves, measure, pooling, shuffled=each) for measure in measures for each in (False, True)
     ]
-    title = f"{record.model.name}, {pooling}: how far apart are languages?"
     return TextTable(title, header, [[str(layer), *(_at(each, layer) for each in curves)] for layer in layers])
 
 

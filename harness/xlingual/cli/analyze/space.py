@@ -148,9 +148,24 @@ def _draw(records: "Sequence[SpaceRecord]", folder: Path) -> None:
         _say(f"written: {', '.join(map(str, save_picture(picture, folder, name)))}")
 
 
+def _show_one(record: "SpaceRecord", command: SpaceCommand) -> None:
+    from ...analysis.space.tables import lens_tables, peak_lines, space_tables  # noqa: PLC0415 (numpy)
+
+    for pooling in record.poolings:
+        for table in space_tables(record, pooling, every=command.every_layer):
+            show_table(table.title, table.header, table.rows)
+        click.echo(f"\n{printable(record.model.name)}, {pooling} pooling:")
+        for line in peak_lines(record, pooling):
+            click.echo(f"- {line}")
+    for table in lens_tables(record, every=command.every_layer):
+        show_table(table.title, table.header, table.rows)
+    for note in record.notes:
+        click.echo(f"note: {note}")
+
+
 def _show(records: "tuple[SpaceRecord, ...]", command: SpaceCommand) -> None:
     from ...analysis.space import compare_spaces, incomparable  # noqa: PLC0415 (numpy)
-    from ...analysis.space.tables import comparison_tables, peak_lines, space_tables  # noqa: PLC0415 (numpy)
+    from ...analysis.space.tables import comparison_tables  # noqa: PLC0415 (numpy)
 
     others = [(other, incomparable(records[0], other)) for other in records[1:]]
     comparisons = [(other, compare_spaces(records[0], other)) for other, why in others if why is None]
@@ -163,14 +178,7 @@ def _show(records: "tuple[SpaceRecord, ...]", command: SpaceCommand) -> None:
         click.echo(pretty_json(document), nl=False)
         return
     for record in records:
-        for pooling in record.poolings:
-            for table in space_tables(record, pooling, every=command.every_layer):
-                show_table(table.title, table.header, table.rows)
-            click.echo(f"\n{printable(record.model.name)}, {pooling} pooling:")
-            for line in peak_lines(record, pooling):
-                click.echo(f"- {line}")
-        for note in record.notes:
-            click.echo(f"note: {note}")
+        _show_one(record, command)
     for other, found in comparisons:
         for pooling in records[0].poolings:
             for table in comparison_tables(found, (records[0], other), pooling, every=command.every_layer):
