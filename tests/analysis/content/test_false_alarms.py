@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
 from bench.content_false_alarms import count_alarms, flores_paragraphs, flores_references, xquad_golds, xquad_passages
+
 from xlingual.analysis.content import AnsweredSample
 from xlingual.plugin import DataSource
 from xlingual.records import Example
@@ -14,7 +14,9 @@ from xlingual.selection import select_tasks
 from .labelled_table import LANGUAGES
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside the repository (../shared/data)")
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the real data are not beside the repository (../shared/data)"
+)
 Make = Callable[[Sequence[Example]], Iterator[AnsweredSample]]
 SHORT = ("off_target", "code_switch")
 """Names and lists of names in Latin letters are now and then called another language."""
@@ -40,7 +42,9 @@ def test_gold_answers_and_passages_of_xquad(code: str) -> None:
 
 
 @needs_data
-@pytest.mark.parametrize("code", ["de", "fr", "ru", "fa", "ja", "ko", "sw", "fi", *(each for each in LANGUAGES if each != "en")])
+@pytest.mark.parametrize(
+    "code", ["de", "fr", "ru", "fa", "ja", "ko", "sw", "fi", *(each for each in LANGUAGES if each != "en")]
+)
 def test_references_of_flores(code: str) -> None:
     """Eight of these are languages that no phrase and no number was chosen by."""
     found = _alarms(f"flores101/en-{code}", flores_references, 90)

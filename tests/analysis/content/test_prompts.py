@@ -12,6 +12,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.question_settings import QuestionSettings
 from xlingual.records import Example, RunRecord
 from xlingual.selection import open_model, select_tasks
+from xlingual.wording import QUESTION_WORDS
 
 from ...board.factory import make_run
 from .runs import SAMPLE
@@ -43,7 +44,8 @@ def test_questions_on_passages(name: str, template: str, shots: int) -> None:
     assert len(pairs) > 5
     for example, given in pairs:
         fields = example.fields
-        assert given == GivenTexts(passage=fields["context"], question=fields["question"])
+        assert (given.passage, given.question, given.source) == (fields["context"], fields["question"], None)
+        assert given.instruction == QUESTION_WORDS[name.partition("/")[2]].instruction
 
 
 @pytest.mark.parametrize("as_text", [False, True])
@@ -62,7 +64,8 @@ def test_other_wordings(language: str | None, variants: tuple[str, ...], as_text
 @pytest.mark.parametrize("name", ["flores101/en-zh", "flores101/en-ar", "flores101/en-tr"])
 def test_sentences_to_translate(name: str, template: str) -> None:
     for example, given in read_back(name, template, 0, QuestionSettings()):
-        assert given == GivenTexts(source=example.fields["source"])
+        assert (given.passage, given.question, given.source) == (None, None, example.fields["source"])
+        assert str(given.instruction).startswith("Translate the following sentences from English to")
     for example, given in read_back(name, template, 0, QuestionSettings(variants=("labels",), prompt_language="en")):
         assert given == GivenTexts(source=example.fields["source"])
 
@@ -80,9 +83,10 @@ def test_a_prompt_that_looks_otherwise_gives_nothing() -> None:
     reader = PromptReader.of(_record("xquad/zh"))
     for prompt in ([], [""], ["段落"], ["问题: 二\n答案: "], ["Context: a\nQuestion: b\nAnswer: "]):
         assert reader.read(prompt) == NOTHING
-    assert reader.read(["段落: 一\n问题: 二\n答案: "]) == GivenTexts(passage="一", question="二")
+    words = "请根据以下段落，回答问题"
+    assert reader.read(["段落: 一\n问题: 二\n答案: "]) == GivenTexts(passage="一", question="二", instruction=words)
     cut = reader.read(["指示\n\n段落: 一\n二\n\n三\n问题: 四？\n答案:\n\n### Response:"])
-    assert cut == GivenTexts(passage="一\n二\n\n三", question="四？")
+    assert cut == GivenTexts(passage="一\n二\n\n三", question="四？", instruction=words)
 
 
 def test_a_plugin_that_breaks_on_marks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

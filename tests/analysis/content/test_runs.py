@@ -55,6 +55,7 @@ def test_rates_by_hand(tmp_path: Path) -> None:
         assert found.value == pytest.approx(value), name
         assert (found.n, found.unscored) == (judged, 22 - judged), name
     assert record.languages == {"zh": 12, "en": 6, UNKNOWN: 2}
+    assert record.span_languages == {"zh": 13, "en": 6}
     golds = [len(str(target)) for target in _targets(make_rows("xquad/zh", answers))]
     ratios = [len(answer) / gold for answer, gold in zip(answers, golds, strict=True) if answer]
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))

@@ -19,7 +19,7 @@ PIECE = 5
 SOURCE_PART = 0.6
 """Share of an answer that the longest part in common with its source has, from which on it is a copy."""
 QUESTION_PART = 0.8
-"""Share of a question that must be in the answer in one part."""
+"""Share of a question, or an instruction, that must be in the answer in one part."""
 PASSAGE_PART = 0.5
 """Share of a passage's pieces that an answer must have to be called a copy of all of it."""
 LETTERS = 20
@@ -51,12 +51,14 @@ class Copying:
     """Whether the answer has half of the passage or more."""
     copies_question: bool | None
     copies_source: bool | None
+    copies_instruction: bool | None
 
 
 def find_copying(sample: AnsweredSample) -> Copying:
     """Return what an answer copies."""
     answer, given = fold(sample.answer), sample.given
-    passage, question, source = (_overlap(answer, each) for each in (given.passage, given.question, given.source))
+    texts = (given.passage, given.question, given.source, given.instruction)
+    passage, question, source, instruction = (_overlap(answer, each) for each in texts)
     return Copying(
         passage=passage,
         question=question,
@@ -65,6 +67,7 @@ def find_copying(sample: AnsweredSample) -> Copying:
         whole_passage=None if passage is None or passage.covered is None else passage.covered >= PASSAGE_PART,
         copies_question=_holds(question, fold(given.question or ""), QUESTION_PART),
         copies_source=_holds(source, answer, SOURCE_PART),
+        copies_instruction=_holds(instruction, fold(given.instruction or ""), QUESTION_PART),
     )
 
 
@@ -94,7 +97,8 @@ def longest_common_part(first: str, second: str) -> str:
 
 
 def _overlap(answer: str, given: str | None) -> Overlap | None:
-    if given is None or not answer:
+    """Return what both have in common; None without a given text, and for an answer of signs alone."""
+    if given is None or not any(map(str.isalnum, answer)):
         return None
     other = fold(given)
     ours, theirs = _pieces(answer), _pieces(other)

@@ -86,6 +86,7 @@ _SHOWN: Mapping[str, Callable[[AnsweredSample, Findings], Shown]] = {
     "boilerplate": _phrase(PhraseKind.OPENER, PhraseKind.DISCLAIMER, PhraseKind.CLOSER),
     "source_copy": _copy_of_source,
     "question_copy": _copy_of_question,
+    "instruction_copy": _whole,
     "whole_passage": _copy_of_passage,
     "thinking_off_target": _thought,
     "thinking_unlike_answer": _thought,

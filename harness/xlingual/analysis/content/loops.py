@@ -6,8 +6,10 @@
 A refrain of three, or a word said twice, is no loop: at least four times in a row, over 24 letters or more.
 """
 
+import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +23,14 @@ TIMES = 4
 """Of a unit in a row."""
 LETTERS = 24
 """Of all its repetitions together, in letters of an alphabet."""
+TIMES_AT_END = 3
+"""Of a unit at the end of an answer that the limit of tokens cut off: it would have gone on."""
+LETTERS_AT_END = 36
+"""Of all its repetitions together."""
+LETTERS_OF_UNIT = 10
+"""Of a unit between numbers: "3 million, 4 million, 5 million, 6 million" is no loop."""
+MANY_TIMES = 8
+"""From which on any unit will do."""
 LONGEST_UNIT = 400
 """Characters."""
 READ = 4000
@@ -30,6 +40,8 @@ PIECE = 12
 REPEATED = 0.5
 """Share of all pieces that must be repetitions of earlier ones, in a text of LETTERS_OF_PIECES letters or more."""
 LETTERS_OF_PIECES = 160
+_SIGNS = re.compile(rf"([^\w\s\-=*.·~#|─…])\1{{{LETTERS - 1},}}")
+"""One sign again and again, "！！！！"; but for those that rules and dotted lines are made of."""
 
 
 class LoopKind(StrEnum):
@@ -55,39 +67,65 @@ class Loop:
 
 def find_loop(sample: AnsweredSample) -> Loop:
     """Return how an answer repeats itself."""
-    text = _letters_alone(sample.answer)[-READ:]
-    unit, times = _repeated_unit(text)
+    text = _plain(sample.answer, "LMN")[-READ:]
+    unit, times = _repeated_unit(text, 0.0)
+    if not unit:
+        unit, times = _repeated_unit(_plain(sample.answer, "LM")[-READ:], LETTERS_OF_UNIT)
+    if not unit and sample.cut:
+        unit, times = _unit_at_the_end(text)
     repeated = _repeated_share(text)
+    if not unit and (signs := _SIGNS.search(for_scoring(sample.answer))) is not None:
+        unit, times = signs[1], float(len(signs[0]))
     kind = LoopKind.UNIT if unit else None
     if kind is None and repeated is not None and repeated >= REPEATED:
         kind = LoopKind.PIECES
     return Loop(kind=kind, unit=unit, times=times, repeated=repeated)
 
 
-def _letters_alone(text: str) -> str:
-    """Return letters and their marks with single spaces: numbers of a list and its bullets hide no repetition."""
+def _plain(text: str, categories: str) -> str:
+    """Return what is of Unicode's `categories`, with single spaces: signs hide no repetition, nor do list numbers."""
     folded = for_scoring(text).casefold()
-    kept = (char if unicodedata.category(char)[0] in "LM" else " " for char in folded)
+    kept = (char if unicodedata.category(char)[0] in categories else " " for char in folded)
     return " ".join("".join(kept).split())
 
 
-def _repeated_unit(text: str) -> tuple[str, float]:
-    """Return the unit that fills most of the text in a row, and how often; "" and 0 where none is repeated enough."""
+def _repeated_unit(text: str, least: float) -> tuple[str, float]:
+    """Return the unit that fills most of the text in a row, and how often; "" and 0 where none is repeated enough.
+
+    `least` are the letters of a unit that is repeated fewer than MANY_TIMES.
+    """
     padded = f" {text} "
-    codes = np.array([ord(char) for char in padded], dtype=np.uint32)
     best, unit, times = 0, "", 0.0
-    for period in range(1, min(LONGEST_UNIT, len(codes) // TIMES) + 1):
-        equal = codes[period:] == codes[:-period]
-        breaks = np.flatnonzero(~equal)
-        edges = np.concatenate(([-1], breaks, [len(equal)]))
-        runs = np.diff(edges) - 1
-        place = int(runs.argmax())
-        length = int(runs[place]) + period
-        if length >= TIMES * period and length > best:
-            begin = int(edges[place]) + 1
-            if weigh(padded[begin : begin + length]) >= LETTERS:
-                best, unit, times = length, padded[begin : begin + period], length / period
+    for period, begin, length in _periodic_runs(padded, TIMES, at_end=False):
+        enough = length >= MANY_TIMES * period or weigh(padded[begin : begin + period]) >= least
+        if length > best and enough and weigh(padded[begin : begin + length]) >= LETTERS:
+            best, unit, times = length, padded[begin : begin + period], length / period
     return _from_a_word(unit), times
+
+
+def _unit_at_the_end(text: str) -> tuple[str, float]:
+    """Return the unit that a text which was cut off was repeating, and how often; "" and 0 for none."""
+    padded = f" {text}"
+    for period, begin, length in _periodic_runs(padded, TIMES_AT_END, at_end=True):
+        if weigh(padded[begin : begin + length]) >= LETTERS_AT_END:
+            return _from_a_word(padded[begin : begin + period]), length / period
+    return "", 0.0
+
+
+def _periodic_runs(text: str, times: int, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield period, beginning and length of parts that repeat a unit in a row: the longest of each period, or the last.
+
+    Only those of at least so many `times` the period.
+    """
+    codes = np.array([ord(char) for char in text], dtype=np.uint32)
+    for period in range(1, min(LONGEST_UNIT, len(codes) // times) + 1):
+        breaks = np.flatnonzero(codes[period:] != codes[:-period])
+        edges = np.concatenate(([-1], breaks, [len(codes) - period]))
+        runs = np.diff(edges) - 1
+        place = len(runs) - 1 if at_end else int(runs.argmax())
+        length = int(runs[place]) + period
+        if length >= times * period:
+            yield period, int(edges[place]) + 1, length
 
 
 def _from_a_word(unit: str) -> str:

@@ -175,6 +175,12 @@ MEASURES: tuple[ContentMeasure, ...] = (
         unjudged="there is no question in the prompts, or it is short, or the answer is empty",
     ),
     ContentMeasure(
+        name="instruction_copy",
+        meaning="answers that hold 80% or more of the instruction in one part",
+        of=lambda each: each.copying.copies_instruction,
+        unjudged="there is no instruction in the prompts, or it is short, or the answer is empty",
+    ),
+    ContentMeasure(
         name="from_passage",
         meaning="pieces of 5 characters that the passage has too, mean share of an answer",
         of=lambda each: None if each.copying.passage is None else each.copying.passage.share,

@@ -24,6 +24,8 @@ from .samples import AnsweredSample
 
 TABLE = "phrases.toml"
 GAP = "…"
+CLOSED = "$"
+"""Ends a phrase that no word follows."""
 _GAP_PATTERN = r"[^.!?。！？؟।\n]{0,40}?"
 BEGIN = 300
 """Characters at the start of an answer in which it is looked for refusals: longer answers quote them."""
@@ -159,11 +161,14 @@ def _compile(phrases: tuple[str, ...]) -> "regex.Pattern[str]":
 
 def _spell(phrase: str) -> str:
     """Return the pattern of a phrase: whole words, but where the script has no spaces between them."""
-    folded = fold_phrase(phrase)
+    closed = phrase.endswith(CLOSED)
+    folded = fold_phrase(phrase.removesuffix(CLOSED))
     text = _GAP_PATTERN.join(regex.escape(part.strip(), literal_spaces=True) + r"\s*" for part in folded.split(GAP))
     text = text.removesuffix(r"\s*")
     before = "" if regex.match(_DENSE, folded[0]) else rf"(?<!{_LETTER})"
     if "ARABIC" in unicodedata.name(folded[0], ""):
         before = rf"(?<!{_LETTER})[وف]?"
+    if closed:
+        return rf"{before}{text}(?!\s*{_LETTER})"
     after = rf"(?!{_LETTER})" if regex.match(_LETTER, folded[-1]) and not regex.match(_DENSE, folded[-1]) else ""
     return f"{before}{text}{after}"

@@ -31,6 +31,7 @@ class GivenTexts:
     question: str | None = None
     source: str | None = None
     """What is to be translated."""
+    instruction: str | None = None
 
 
 NOTHING = GivenTexts()
@@ -44,6 +45,7 @@ class PromptReader:
     """None: the task is not here, or does not put its fields into its prompts as they are."""
     passage: str | None
     translates: bool
+    instruction: str | None
 
     @classmethod
     def of(cls, record: RunRecord) -> "PromptReader":
@@ -52,13 +54,14 @@ class PromptReader:
             task = _find_task(record)
             prompt = None if isinstance(task, SelfScoredTask) else task.prompt(_marked_example(task))
         except (XlingualError, ValueError, KeyError):
-            return cls(None, None, False)
+            return cls(None, None, False, None)
         if prompt is None:
-            return cls(None, None, False)
+            return cls(None, None, False, None)
         found = _MARK.fullmatch(prompt.passage)
         shots_in_text = record.protocol.shots > 0 and (record.template != "chat" or bool(record.protocol.shots_as_text))
         pattern = _pattern(prompt, shots_in_text=shots_in_text)
-        return cls(pattern, found[1] if found else None, task.spec.source_language is not None)
+        instruction = None if _MARK.search(prompt.instruction) else prompt.instruction or None
+        return cls(pattern, found[1] if found else None, task.spec.source_language is not None, instruction)
 
     def read(self, messages: Sequence[str]) -> GivenTexts:
         """Return what the last of the user's `messages` gave; NOTHING where it does not look like the task's."""
@@ -69,9 +72,11 @@ class PromptReader:
         names = {name: bytes.fromhex(name[1:]).decode("utf-8") for name in fields}
         passages = [text for name, text in fields.items() if names[name] == self.passage]
         others = [text for name, text in fields.items() if names[name] != self.passage]
+        asked = others[0] if len(others) == 1 else None
         if self.translates:
-            return GivenTexts(source=others[0] if len(others) == 1 and not passages else None)
-        return GivenTexts(passage=passages[0] if passages else None, question=others[0] if len(others) == 1 else None)
+            return GivenTexts(source=None if passages else asked, instruction=self.instruction)
+        passage = passages[0] if passages else None
+        return GivenTexts(passage=passage, question=asked, instruction=self.instruction)
 
 
 def _find_task(record: RunRecord) -> Task:

@@ -81,6 +81,8 @@ class ContentRecord:
     """One a measure, in their order; one that is not computed says why."""
     languages: Mapping[str, int]
     """Answers by their language, the most frequent first; UNKNOWN where it cannot be told."""
+    span_languages: Mapping[str, int]
+    """The same of the spans of all answers: sentences, and parts of them in another script."""
     thinking_languages: Mapping[str, int]
     """The same of the thinking; {} where no model thought."""
     scripts: Mapping[str, float]

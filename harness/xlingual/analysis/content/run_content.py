@@ -68,6 +68,7 @@ def analyse_run(run: CollectedRun, most_examples: int) -> AnalysedRun:
         counts=_count(stored),
         estimates=estimates,
         languages=_count_names(each.language.language for _, each in pairs),
+        span_languages=_count_names(span.language for _, each in pairs for span in each.language.spans),
         thinking_languages=_count_names(each.thinking.language for sample, each in pairs if sample.thinking),
         scripts=_script_shares([each for _, each in pairs]),
         thirds=_thirds(pairs),

@@ -18,6 +18,8 @@ from ...text import for_scoring
 from .scripts import count_scripts, script_of, scripts_of_language, share_of, weigh
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…؟۔।॥])[\"'”’»)\]]*\s+|(?<=[。！？])|\n+")
+_ADDRESS = re.compile(r"\w+://\S+|www\.\S+|\S+@\S+\.\S+|</?[a-zA-Z][^<>]{0,80}>|`[^`\n]*`")
+"""Addresses, tags and code, which are in no language."""
 LETTERS_OF_ANSWER = 30
 """Letters of an alphabet that a whole answer has whose language is told."""
 LETTERS_OF_SPAN = 20
@@ -77,8 +79,9 @@ def _identify(text: str, certainty: float) -> str | None:
 def split_spans(text: str, language: str) -> list[LanguageSpan]:
     """Return the spans of `text`, of which `language` was asked."""
     own = scripts_of_language(language)
-    parts = [part for sentence in _SENTENCE_END.split(for_scoring(text)) for part in _split_scripts(sentence, own)]
-    return [_judge(part, language, own) for part in parts if part.strip()]
+    text = _ADDRESS.sub(" ", for_scoring(text))
+    parts = [part for sentence in _SENTENCE_END.split(text) for part in _split_scripts(sentence, own)]
+    return [_judge(part, language, own) for part in parts if weigh(part)]
 
 
 def _split_scripts(sentence: str, own: frozenset[str] | None) -> Iterator[str]:

@@ -143,8 +143,16 @@ def _languages(records: Sequence[ContentRecord]) -> TextTable:
     for each in records:
         thinking = f"; thinking: {_shares(each.thinking_languages)}" if each.thinking_languages else ""
         scripts = {name: share for name, share in each.scripts.items() if share >= 0.05}
-        rows.append((each.task, _name(each.model), _shares(each.languages) + thinking, _shares(scripts, "%")))
-    header = ("task", "model", "languages of answers", "scripts")
+        rows.append(
+            (
+                each.task,
+                _name(each.model),
+                _shares(each.languages) + thinking,
+                _shares(each.span_languages),
+                _shares(scripts, "%"),
+            )
+        )
+    header = ("task", "model", "languages of answers", "of spans", "scripts")
     return TextTable(title="Languages and scripts", header=header, rows=tuple(rows))
 
 

@@ -17,7 +17,7 @@ from ...analysis.content import (
 )
 from ...board.escape import show_hidden
 from ...errors import UsageError
-from ...files import pretty_json, write_atomically
+from ...files import disk_fault, pretty_json, write_atomically
 from ...serial import to_json
 from .. import printable
 from ..display import settle, show_table
@@ -53,7 +53,7 @@ def run_content(words: ContentCommand) -> int:
     for each in found.left_out:
         click.echo(f"left out: {printable(each)}", err=True)
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         write_atomically(target, pretty_json(to_json(found)))
         click.echo(f"written: {printable(str(target))}", err=True)
     if words.as_json:
@@ -61,6 +61,13 @@ def run_content(words: ContentCommand) -> int:
     else:
         _show(found)
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_fault(error, folder) from error
 
 
 def _show(analysis: ContentAnalysis) -> None:
