@@ -127,6 +127,18 @@ def open_journal(folder: Path) -> Journal:
     return journal
 
 
+def answered_keys(folder: Path) -> frozenset[str]:
+    """Return the keys of all requests that have an answer, read beside a run that may be at work: nothing is mended."""
+    path = folder / JOURNAL
+    if not path.is_file():
+        return frozenset()
+    failed: dict[str, bool] = {}
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        response = _read_line(line, path, number)
+        failed[response.key] = response.failure is not None
+    return frozenset(key for key, is_failed in failed.items() if not is_failed)
+
+
 def _read_line(line: bytes, path: Path, number: int) -> Response:
     where = f"{path}:{number}"
     entry = parse_object(line, str(path), number)

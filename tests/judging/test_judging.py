@@ -170,6 +170,17 @@ def test_two_wrong_answers_tie_as_the_paper_meant_it(tmp_path: Path, oracle: Pat
     assert sum(value for value in values if value is not None) == pytest.approx(100.0)
 
 
+def test_one_and_the_same_answer_ties_without_asking(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    ours = answer_questions(tmp_path, "ours", dict.fromkeys(names, PARIS))
+    theirs = answer_questions(tmp_path, "theirs", dict.fromkeys(names, f" {PARIS}\n") | {names[0]: "Rome"})
+    judge = Judge(tmp_path, {f"{names[0]}#1": "A", f"{names[0]}#2": "B"})
+    assert judge.run(str(ours), "--kind", "pairwise", "--against", str(theirs)) == 0
+    report = judge.report()
+    assert (report.counts.same, report.counts.judged, report.counts.ties) == (23, 1, 0)
+    assert report.score.value == pytest.approx(100 * (1 + 23 / 2) / 24)
+
+
 def test_a_run_that_failed_in_part_is_judged_in_part(tmp_path: Path, oracle: Path) -> None:
     names = ids(read_one(oracle))
     run = answer_questions(tmp_path, "model", dict.fromkeys(names[4:], PARIS))

@@ -12,9 +12,10 @@ import numpy as np
 from ..metrics import MeanMetric, find_metric, is_own
 from ..plugin import Bounds, FloatArray
 from ..records import Example, Response, Statistics
+from .cases import TIE
 from .judged import JudgedAnswer
 from .records import GoldAgreement, OrderAgreement, OrderCount, PairGoldAgreement
-from .scores import TIE, JudgedCase, estimate_over, make_mean
+from .scores import JudgedCase, estimate_over, make_mean
 
 OUTCOMES = {1.0: "win", TIE: "tie", 0.0: "loss"}
 

@@ -1,10 +1,15 @@
 """From answers to questions for the judge: what is ruled without it, what it is shown, and in which order.
 
-an empty answer                     0, or a loss; of two empty ones a tie
-an answer in the wrong language     the same, by the language gate, which can be turned off
-an answer longer than `longest`     its beginning and its end are shown, with the number of characters left out
+    an empty answer                     0, or a loss; of two empty ones a tie
+    an answer in the wrong language     the same, by the language gate, which can be turned off
+    one and the same answer twice       a tie
+    markers of a chat in an answer      shown as "<¦im_end¦>", for they would end the judge's own question
+    an answer longer than `longest`     its beginning and its end are shown, with the number of characters left out
+
+All of it is counted, and said beside the score.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +19,7 @@ from ..languages import LANGUAGES
 from ..metrics import find_metric
 from ..metrics.off_target import judge_language
 from ..records import Example
-from ..text import is_blank
+from ..text import is_blank, single_line
 from .judged import JudgedAnswer, JudgedRun
 from .prompts import JudgePrompt
 from .records import JudgeKind
@@ -23,9 +28,17 @@ from .verdicts import holds_verdict
 EMPTY = "empty"
 WRONG_LANGUAGE = "wrong language"
 UNANSWERED = "no answer"
+SAME = "same answer"
+"""Of a pair whose answers are equal but for white space: a tie, whatever a judge would make of the order."""
 LONGEST_ASKED = 12_000
 """Characters of what was asked that a judge is shown."""
 MARK_DIGITS = 8
+TIE = 0.5
+_MARKERS = re.compile(
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|</?(?:start|end)_of_turn>|<(?:bos|eos|pad|unk|mask|sep)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>"
+)
+"""What chat templates of model families put between turns. A tokenizer takes them for such wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +104,7 @@ def make_cases(
                 score=score,
                 shown=shown,
                 cut=sum(len(each) > screening.longest for each in answers),
-                suspect=any(holds_verdict(prompt, each) for each in answers),
+                suspect=any(holds_verdict(prompt, each) or _MARKERS.search(each) is not None for each in answers),
             )
         )
     return tuple(cases)
@@ -113,8 +126,9 @@ def _rule(
         return faults[0], None if faults[0] is None else 0.0
     ours, theirs = faults
     if ours is None and theirs is None:
-        return None, None
-    score = 0.5 if ours is not None and theirs is not None else 0.0 if ours is not None else 1.0
+        texts = [single_line(each.text or "") for each in (answer, partner) if each is not None]
+        return (SAME, TIE) if texts[0] == texts[1] else (None, None)
+    score = TIE if ours is not None and theirs is not None else 0.0 if ours is not None else 1.0
     return EMPTY if EMPTY in faults else WRONG_LANGUAGE, score
 
 
@@ -163,9 +177,16 @@ def make_example(name: str, place: tuple[str, str], texts: Mapping[str, str], pr
 
     An answer that wants to end the part that holds it would have to hold a hash of itself.
     """
-    used = {key: value for key, value in texts.items() if f"{{{key}}}" in prompt.instruction + prompt.input}
+    used = {
+        key: break_markers(value) for key, value in texts.items() if f"{{{key}}}" in prompt.instruction + prompt.input
+    }
     mark = content_hash(dict(sorted(used.items())))[:MARK_DIGITS]
     return Example(id=name, language="en", group=place[0], cluster=place[1], fields={**used, "mark": mark}, targets=())
+
+
+def break_markers(text: str) -> str:
+    """Return `text` with the markers of chat templates broken, so that no answer ends the judge's question."""
+    return _MARKERS.sub(lambda found: f"{found[0][0]}¦{found[0][1:-1].strip('|｜')}¦{found[0][-1]}", text)
 
 
 def shorten(text: str, longest: int) -> str:

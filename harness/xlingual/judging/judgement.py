@@ -23,7 +23,7 @@ from ..pricing import Forecast, forecast
 from ..prompt import FittedRequest
 from ..run import OpenPlan, RunObserver, open_plans
 from ..serial import to_json
-from ..store import open_journal
+from ..store import answered_keys
 from .asking import (
     VERDICTS,
     JudgeSettings,
@@ -140,10 +140,9 @@ def foresee(model: Model, plans: Sequence[JudgePlan], labels: TaskPlan | None, s
     pending: dict[str, FittedRequest] = {}
     finished = 0
     for each in questions:
-        known = {} if settings.fresh else open_journal(each.folder).responses
+        known = frozenset() if settings.fresh else answered_keys(each.folder)
         for fitted in each.fitted:
-            response = known.get(fitted.request.key)
-            if response is not None and response.failure is None:
+            if fitted.request.key in known:
                 finished += 1
             else:
                 pending.setdefault(fitted.request.key, fitted)

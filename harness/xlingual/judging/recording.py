@@ -106,7 +106,7 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         fingerprint=record.model.fingerprint,
         task=record.label,
         language=record.language,
-        against=None if outcome.other is None else outcome.other.record.model.name,
+        against=None if outcome.other is None else _name_opponent(outcome.run, outcome.other),
         limit=record.protocol.limit,
         counts=counts,
         score=score,
@@ -119,6 +119,12 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         notes=(*_notes_on_score(score), *_notes_on_gate(outcome), *notes_on(counts, outcome.identity, judged)),
         finished_at=timestamp(),
     )
+
+
+def _name_opponent(run: JudgedRun, other: JudgedRun) -> str:
+    """Return the other model's name, with the folder of its run where the model is the same."""
+    name = other.record.model.name
+    return name if name != run.record.model.name else f"{name}, {other.folder.name}"
 
 
 def _estimate(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> Estimate:
@@ -149,13 +155,17 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
         notes.append(f"{counts.empty} empty answers were not shown to the judge: they {ruled}")
     if counts.wrong_language:
         notes.append(f"{counts.wrong_language} answers in the wrong language were not shown to the judge: they {ruled}")
+    if counts.same:
+        notes.append(f"{counts.same} pairs are of one and the same answer: ties, without asking")
     if counts.unreadable or counts.unclear:
         both = f"{counts.unreadable} verdicts could not be read, {counts.unclear} say that the judge cannot tell"
         notes.append(f"{both}: those answers have no score, which is not a zero{_bounds(judged)}")
     if counts.cut:
         notes.append(f"{counts.cut} answers were cut to {identity.longest:,} characters, the judge was told so")
     if counts.suspect:
-        notes.append(f"{counts.suspect} answers hold a line that looks like the judge's verdict: look at them")
+        notes.append(
+            f"{counts.suspect} answers hold what looks like the judge's verdict, or markers of a chat: look at them"
+        )
     if counts.failed:
         words = [reply.verdict.word for each in judged for reply in each.replies if reply.verdict.state in _FAILED]
         often = Counter(words).most_common(1)[0][0]

@@ -85,7 +85,7 @@ class JudgeIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictCounts:
-    """What became of the answers of a run; those in the last five groups have no score."""
+    """What became of the answers of a run."""
 
     answers: int
     judged: int
@@ -94,10 +94,12 @@ class VerdictCounts:
     """Scored 0 without asking, or as a loss; a tie where both of a pair are."""
     wrong_language: int
     """The same, by the language gate."""
+    same: int
+    """Pairs of one and the same answer: a tie, without asking."""
     unclear: int
     unreadable: int
     failed: int
-    """The judge gave no reply."""
+    """The judge gave no reply; these, and the unclear, unreadable, unasked and unanswered, have no score."""
     unasked: int
     unanswered: int
     """The judged run has no answer: it failed, or ended inside its thinking."""
@@ -106,7 +108,7 @@ class VerdictCounts:
     cut: int
     """Answers that were shown only in part."""
     suspect: int
-    """Answers that hold what the judge's verdict would look like."""
+    """Answers that hold what the judge's verdict would look like, or markers of a chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,13 @@ from ..records import Estimate, Example, Likelihood, Response, Statistics
 from ..run import OpenPlan
 from ..scoring import mean_statistics
 from .asking import METRICS
-from .cases import EMPTY, UNANSWERED, WRONG_LANGUAGE, Case
+from .cases import EMPTY, SAME, TIE, UNANSWERED, WRONG_LANGUAGE, Case
 from .judged import JudgedAnswer
 from .prompts import JudgePrompt
 from .records import JudgeIdentity, Verdict, VerdictCounts, VerdictState
 from .verdicts import read_choice, read_verdict, unreadable
 
 _WORST_FIRST = (VerdictState.FAILED, VerdictState.UNASKED, VerdictState.UNREADABLE, VerdictState.UNCLEAR)
-TIE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +108,7 @@ def count_verdicts(judged: Sequence[JudgedCase], *, pairs: bool) -> VerdictCount
         judged=states[VerdictState.READ],
         empty=rules[EMPTY],
         wrong_language=rules[WRONG_LANGUAGE],
+        same=rules[SAME],
         unclear=states[VerdictState.UNCLEAR],
         unreadable=states[VerdictState.UNREADABLE],
         failed=states[VerdictState.FAILED],

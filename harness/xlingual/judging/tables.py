@@ -67,9 +67,9 @@ def _corrected(report: JudgeReport) -> str:
 
 
 def _counts(reports: Sequence[JudgeReport]) -> JudgeTable:
-    names = ("judged", "ties", "empty", "wrong_language", "unclear", "unreadable", "failed", "unasked", "unanswered",
-             "cut", "suspect")  # fmt: skip
-    words = {"unclear": "cannot tell", "unasked": "not asked", "unanswered": "no answer"}
+    names = ("judged", "ties", "empty", "wrong_language", "same", "unclear", "unreadable", "failed", "unasked",
+             "unanswered", "cut", "suspect")  # fmt: skip
+    words = {"same": "same answer", "unclear": "cannot tell", "unasked": "not asked", "unanswered": "no answer"}
     kept = [name for name in names if any(getattr(each.counts, name) for each in reports) or name == "unreadable"]
     header = ("model", "task", *(words.get(name, name.replace("_", " ")) for name in kept))
     rows = tuple((*_who(each), *(str(getattr(each.counts, name)) for name in kept)) for each in reports)
