@@ -126,7 +126,7 @@ def test_settings_that_are_not_implemented_are_refused(
         ("layerwise_attention.gamma", torch.ones(1, dtype=torch.int64), "holds torch.int64"),
         ("estimator.ff.9.weight", torch.zeros(1), "estimator.3.weight is not known"),
         ("encoder.model.encoder.layer.3.output.dense.bias", torch.zeros(32), "is not known"),
-        ("projector.weight", torch.zeros(1), "the tensor projector.weight is not known"),
+        ("estimator.projector.weight", torch.zeros(1), "the tensor estimator.projector.weight is not known"),
         ("estimator.ff.x.weight", torch.zeros(1), "is not known"),
         ("layerwise_attention.scalar_parameters.1", None, "mix.scalars has shape"),
     ],
@@ -198,6 +198,7 @@ def test_tensors_that_no_score_depends_on_are_left_out(
         state["hidden2tag.weight"] = torch.zeros(3, 32)
         state["encoder.model.embeddings.position_ids"] = torch.arange(66)[None]
         state["encoder.model.pooler.dense.weight"] = torch.zeros(32, 32)
+        state["wordloss.weight"] = torch.zeros(3)
 
     convert(change(edit), tmp_path / "out")
     assert open_scorer(tmp_path / "out").score(ROWS) == pytest.approx(GOLDENS["comet22"], abs=1e-6)

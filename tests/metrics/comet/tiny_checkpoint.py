@@ -32,6 +32,9 @@ PIECES = tuple(_PIECES.split())
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
+OMITTED = ("layer", "sent_layer", "layer_norm", "layer_transformation", "pool", "activations", "final_activation")
+
+
 @dataclass(frozen=True)
 class Variant:
     """A kind of checkpoint: what `hparams.yaml` and the checkpoint say of it."""
@@ -47,6 +50,8 @@ class Variant:
     scalars: tuple[float, ...]
     """Layer weights before the transformation, embeddings first."""
     seed: int
+    omits: tuple[str, ...] = ()
+    """Settings that the checkpoint does not name, so that the class has its own way."""
 
 
 VARIANTS = (
@@ -54,6 +59,8 @@ VARIANTS = (
     Variant("comet22-normalised", False, "softmax", "softmax", True, (0.3, -0.2, 0.5, 0.1), 23),
     Variant("cometkiwi22", True, "sparsemax", "sparsemax_patch", False, (0.2, 0.7, -0.3, 0.5), 24),
     Variant("cometkiwi22-normalised", True, "sparsemax", "sparsemax", True, (0.2, 0.7, -0.3, 0.5), 25),
+    Variant("comet22-defaults", False, "softmax", "softmax", True, (0.1, 0.6, -0.2, 0.4), 26, OMITTED),
+    Variant("cometkiwi22-defaults", True, "sparsemax", "sparsemax", True, (0.1, 0.6, -0.2, 0.4), 27, OMITTED),
 )
 """As the published ones are, then what their classes can be besides."""
 
@@ -149,10 +156,10 @@ def _hparams(variant: Variant, encoder: Path) -> dict[str, object]:
         "train_data": [],
         "validation_data": [],
     }
-    if not variant.unified:
-        return shared
-    own = {"input_segments": ["mt", "src"], "sent_layer": "mix", "word_layer": LAYERS, "word_level_training": False}
-    return {**shared, **own}
+    if variant.unified:
+        shared |= {"input_segments": ["mt", "src"], "sent_layer": "mix", "word_layer": LAYERS}
+        shared["word_level_training"] = False
+    return {name: value for name, value in shared.items() if name not in variant.omits}
 
 
 def make_weights(variant: Variant) -> dict[str, torch.Tensor]:

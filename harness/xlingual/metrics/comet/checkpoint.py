@@ -19,13 +19,33 @@ from .scorer import ACTIVATIONS
 
 _INERT = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "comet.", "omegaconf.")
 """Begin names of classes that a checkpoint's book-keeping may name; an empty class stands in for each."""
-_IGNORED = (
-    "hidden2tag.",
-    "layerwise_attention.dropout_",
-    "encoder.model.embeddings.position_ids",
-    "encoder.model.pooler.",
-)
-"""Begin names of tensors that no score depends on."""
+_SCORED = ("encoder.model.", "layerwise_attention.", "estimator.")
+"""Begin names of tensors that scores depend on; the original reads nothing else, and passes over what else there is."""
+_IGNORED = ("layerwise_attention.dropout_", "encoder.model.embeddings.position_ids", "encoder.model.pooler.")
+"""Begin those of them that matter in training only."""
+_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "regression_metric": {
+        "encoder_model": "XLM-RoBERTa",
+        "layer": "mix",
+        "layer_norm": True,
+        "layer_transformation": "softmax",
+        "pool": "avg",
+        "hidden_sizes": [3072, 1024],
+        "activations": "Tanh",
+        "final_activation": None,
+    },
+    "unified_metric": {
+        "encoder_model": "XLM-RoBERTa",
+        "sent_layer": "mix",
+        "layer_norm": True,
+        "layer_transformation": "sparsemax",
+        "input_segments": ["mt", "src", "ref"],
+        "hidden_sizes": [3072, 1024],
+        "activations": "Tanh",
+        "final_activation": None,
+    },
+}
+"""What the original takes for a setting that a checkpoint does not name, by its class."""
 _SOFTMAX_PATCH = "sparsemax_patch"
 """In `hparams.yaml`: the model was trained with softmax, whatever its checkpoint says."""
 _UNREADABLE = (
@@ -82,16 +102,17 @@ def read_checkpoint(path: Path, hparams: Path) -> Checkpoint:
         raise ModelError(what, where=str(path))
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError("state_dict holds something that is no tensor", where=str(path))
+    settings = {**_DEFAULTS[kind], **settings}
     _refuse(settings, unified=kind == "unified_metric", where=str(path))
     patched = stated.get("layer_transformation") == _SOFTMAX_PATCH
-    is_sparse = settings.get("layer_transformation") == "sparsemax" and not patched
-    sizes, final = settings.get("hidden_sizes"), settings.get("final_activation")
+    is_sparse = settings["layer_transformation"] == "sparsemax" and not patched
+    sizes, final = settings["hidden_sizes"], settings["final_activation"]
     return Checkpoint(
         unified=kind == "unified_metric",
         transformation="sparsemax" if is_sparse else "softmax",
-        layer_norm=settings.get("layer_norm", True) is True,
+        layer_norm=settings["layer_norm"] is True,
         hidden_sizes=tuple(cast(list[int], sizes)),
-        activation=str(settings.get("activations", "Tanh")).lower(),
+        activation=str(settings["activations"]).lower(),
         final_activation=None if final is None else str(final).lower(),
         tensors=_named(cast(Mapping[str, Tensor], state), str(path)),
     )
@@ -101,25 +122,25 @@ def _refuse(settings: Mapping[str, object], *, unified: bool, where: str) -> Non
     """Raise ModelError for settings that would give another score than the original's."""
     layer = "sent_layer" if unified else "layer"
     wanted: list[tuple[str, object, tuple[object, ...]]] = [
-        ("encoder_model", settings.get("encoder_model"), ("XLM-RoBERTa",)),
-        (layer, settings.get(layer), ("mix",)),
-        ("layer_norm", settings.get("layer_norm", True), (True, False)),
+        ("encoder_model", settings["encoder_model"], ("XLM-RoBERTa",)),
+        (layer, settings[layer], ("mix",)),
+        ("layer_norm", settings["layer_norm"], (True, False)),
     ]
     if unified:
-        segments = settings.get("input_segments")
+        segments = settings["input_segments"]
         named = tuple(segments) if isinstance(segments, list) else segments
         wanted.append(("input_segments", named, (("mt", "src"),)))
     else:
-        wanted.append(("pool", settings.get("pool"), ("avg",)))
+        wanted.append(("pool", settings["pool"], ("avg",)))
     for name, value, possible in wanted:
         if value not in possible:
             hint = f"implemented: {', '.join(map(str, possible))}"
             raise ModelError(f"hyper_parameters.{name} is {value!r}", where=where, hint=hint)
-    sizes = settings.get("hidden_sizes")
+    sizes = settings["hidden_sizes"]
     if not isinstance(sizes, list) or not sizes or not all(type(size) is int for size in sizes):
         raise ModelError(f"hyper_parameters.hidden_sizes must be a list of numbers, got {sizes!r}", where=where)
     for name in ("activations", "final_activation"):
-        value = settings.get(name, "Tanh" if name == "activations" else None)
+        value = settings[name]
         if str(value).lower() not in ACTIVATIONS and not (value is None and name == "final_activation"):
             hint = f"implemented: {', '.join(ACTIVATIONS)}"
             raise ModelError(f"hyper_parameters.{name} is {value!r}", where=where, hint=hint)
@@ -156,9 +177,9 @@ def _named(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     scalars: dict[int, Tensor] = {}
     for name, tensor in state.items():
-        if name.startswith(_IGNORED):
+        if name.startswith(_IGNORED) or not name.startswith(_SCORED):
             continue
-        head, _, rest = name.partition(".")
+        rest = name.partition(".")[2]
         if name.startswith("encoder.model."):
             found[f"encoder.{name.removeprefix('encoder.model.')}"] = tensor
         elif name.startswith("layerwise_attention.scalar_parameters.") and rest.rpartition(".")[2].isdigit():
@@ -170,7 +191,7 @@ def _named(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
             place, _, part = rest.removeprefix("ff.").partition(".")
             found[f"estimator.{int(place) // 3}.{part}"] = tensor
         else:
-            raise ModelError(f"the tensor {name} is not known ({head})", where=where)
+            raise ModelError(f"the tensor {name} is not known", where=where)
     if scalars:
         found["mix.scalars"] = torch.cat([scalars[place].reshape(1) for place in sorted(scalars)])
     return found
