@@ -146,7 +146,8 @@ def _of_languages(
     found: dict[Key, Measured] = {}
     for suffix, scale in (("", None), ("_scaled", dimension_scale(vectors))):
         whole, by_language, by_sentence = (
-            variance_shares(each if scale is None else each / scale) for each in (vectors, swapped, moved)
+            variance_shares(each if scale is None else np.asarray(each / scale, dtype=np.float32))
+            for each in (vectors, swapped, moved)
         )
         found[Key(f"language_share{suffix}", MEAN, False)] = whole[0]
         found[Key(f"language_share{suffix}", MEAN, True)] = by_language[0]
