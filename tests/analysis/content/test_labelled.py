@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from xlingual.analysis.content.answer_language import find_answer_language, find_thinking_language
+from xlingual.analysis.content.answer_language import find_answer_language
 from xlingual.analysis.content.copying import find_copying
 from xlingual.analysis.content.loops import find_loop
 from xlingual.analysis.content.passage_position import Third, find_position
 from xlingual.analysis.content.phrases import KEYS, PhraseKind, find_phrases, read_phrases
 from xlingual.analysis.content.scripts import find_scripts
+from xlingual.analysis.content.thinking_language import find_thinking_language
 
 from .labelled_table import LANGUAGES, LEAST, given, make_sample, sentences
 

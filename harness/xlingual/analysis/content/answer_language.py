@@ -12,7 +12,7 @@ from ...metrics.off_target import judge_language
 from ...text import for_scoring
 from .samples import AnsweredSample
 from .scripts import count_scripts, share_of
-from .spans import LanguageSpan, find_language_of, is_prose, same_language, split_spans
+from .spans import LanguageSpan, find_language_of, is_prose, split_spans
 
 ENGLISH = "en"
 
@@ -49,31 +49,4 @@ def find_answer_language(sample: AnsweredSample) -> AnswerLanguage:
         english=None if found is None or asks_english else found == ENGLISH,
         switched=any(judged) if len(judged) > 1 and not all(judged) else None,
         spans=spans,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThinkingLanguage:
-    """The language that a model thought in, against that of its answer."""
-
-    language: str | None
-    """Of the thinking; None: there is none, or it cannot be told."""
-    off_target: bool | None
-    """Whether that is another than the one the answer was to be in."""
-    english: bool | None
-    """Whether it is English although the answer was to be in another language."""
-    unlike_answer: bool | None
-    """Whether it is another than that of the answer itself; None where either cannot be told."""
-
-
-def find_thinking_language(sample: AnsweredSample) -> ThinkingLanguage:
-    """Return the language of the thinking; all None where a model did not think."""
-    if sample.thinking is None:
-        return ThinkingLanguage(language=None, off_target=None, english=None, unlike_answer=None)
-    thought, answer = find_language_of(sample.thinking), find_language_of(sample.answer)
-    return ThinkingLanguage(
-        language=thought,
-        off_target=None if thought is None else thought != same_language(sample.language),
-        english=None if thought is None or sample.language == ENGLISH else thought == ENGLISH,
-        unlike_answer=None if thought is None or answer is None else thought != answer,
     )

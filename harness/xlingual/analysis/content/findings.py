@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .answer_language import AnswerLanguage, ThinkingLanguage, find_answer_language, find_thinking_language
+from .answer_language import AnswerLanguage, find_answer_language
 from .copying import Copying, find_copying
 from .lengths import AnswerLength, find_length
 from .loops import Loop, find_loop
@@ -10,6 +10,7 @@ from .passage_position import PassagePosition, find_position
 from .phrases import Phrases, find_phrases
 from .samples import AnsweredSample
 from .scripts import ScriptMix, find_scripts
+from .thinking_language import ThinkingLanguage, find_thinking_language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
