@@ -150,6 +150,9 @@ def test_right_to_left_and_refusing_answers_are_judged_like_others(tmp_path: Pat
         (["--kind", "correctness", "--budget", "1"], 2, "give --price as well"),
         (["--kind", "correctness", "--tasks", "mlqa"], 2, "no run here has answers to judge"),
         (["--kind", "correctness", "--calibration", "none.jsonl"], 2, "none.jsonl"),
+        (["--kind", "correctness", "--data", "sample"], 2, "only translations"),
+        (["--kind", "correctness", "--prompt", "correctness-choice", "--temperature", "1"], 2, "nothing is generated"),
+        (["--kind", "correctness", "--top-p", "0.5"], 2, "--temperature"),
     ],
 )
 def test_wrong_words_end_in_one_line(

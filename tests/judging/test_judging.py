@@ -273,3 +273,79 @@ def test_the_gate_passes_languages_that_the_identifier_takes_for_others(tmp_path
     report = judge.report()
     assert (report.counts.wrong_language, report.counts.judged) == (0, 12)
     assert any("the language gate lets every answer pass" in note for note in report.notes)
+
+
+def test_a_wrapper_is_not_what_was_asked(tmp_path: Path) -> None:
+    asked = []
+    for template in ("alpaca", "raw"):
+        run = read_one(evaluate(tmp_path / template, "oracle", *XQUAD, "--template", template, "--shots", "1"))
+        asked.append([each.asked for each in run.answers])
+    assert not any("###" in text or "Below is" in text for text in asked[0])
+    assert [text.split() for text in asked[0]] == [text.split() for text in asked[1]]
+
+
+def test_all_models_of_a_folder_are_judged_against_one_of_them(
+    tmp_path: Path, oracle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    echo = evaluate(tmp_path / "runs", "echo", *XQUAD)
+    names = ids(read_one(oracle))
+    judge = Judge(tmp_path, {f"{name}#{order}": "AB"[order - 1] for name in names for order in (1, 2)})
+    assert judge.run(str(tmp_path / "runs"), "--kind", "pairwise", "--against", str(echo.parent)) == 0
+    assert judge.report().model == "oracle"
+    assert "is what the others are compared with" in capsys.readouterr().err
+
+
+def test_fresh_asks_again_and_keeps_what_was_said(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    judge = Judge(tmp_path, dict.fromkeys(names, "VERDICT: CORRECT"))
+    assert judge.run(str(oracle), "--kind", "correctness") == 0
+    assert judge.run(str(oracle), "--kind", "correctness", "--fresh") == 0
+    assert len(list((tmp_path / "runs").rglob("verdicts/before-*/journal.jsonl"))) == 1
+    assert judge.report().counts.judged == 24
+
+
+def test_a_judge_that_judges_itself_is_named(tmp_path: Path) -> None:
+    run = evaluate(tmp_path / "runs", "oracle", *XQUAD)
+    assert (
+        run_command(
+            [
+                "judge",
+                str(run),
+                "--judge",
+                "oracle",
+                "--kind",
+                "correctness",
+                "--progress",
+                "none",
+                "--max-errors",
+                "99",
+            ]
+        )
+        == 1
+    )
+    [report] = read_reports([tmp_path / "runs"]).reports
+    assert report.counts.failed == 24  # the oracle has no gold for a verdict
+    assert any("favour their own" in note for note in report.notes)
+
+
+def test_two_models_are_compared_by_their_wins_against_a_third(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    texts = {"good": PARIS, "poor": "I do not know it.", "third": "It is Rome, I think."}
+    runs = {name: answer_questions(tmp_path, name, dict.fromkeys(names, text)) for name, text in texts.items()}
+    replies = {f"{name}#{order}": "AB"[order - 1] for name in names for order in (1, 2)}
+    judge = Judge(tmp_path, replies | {f"{names[0]}#1": "TIE", f"{names[0]}#2": "TIE"})
+    words = ("--kind", "pairwise", "--against", str(runs["third"]))
+    assert judge.run(str(runs["good"]), str(runs["poor"]), *words) == 0
+    folders = [next(runs[name].parent.glob("judge_pairwise*")) for name in ("good", "poor")]
+    [found] = compare_runs(folders[0], folders[1], [])
+    assert (found.metric, found.n, found.difference) == ("judge_win", 24, 0.0)
+
+
+def test_two_runs_of_one_model_as_opponents_make_two_results(tmp_path: Path, oracle: Path) -> None:
+    names = ids(read_one(oracle))
+    script = write_lines(tmp_path / "other.jsonl", [{"id": name, "prediction": PARIS} for name in names])
+    others = [evaluate(tmp_path / "runs", f"scripted:{script}", *XQUAD, "--max-new-tokens", count) for count in "56"]
+    judge = Judge(tmp_path, {f"{name}#{order}": "AB"[order - 1] for name in names for order in (1, 2)})
+    for other in others:
+        assert judge.run(str(oracle), "--kind", "pairwise", "--against", str(other)) == 0
+    assert len(list(oracle.parent.glob("judge_pairwise*"))) == 2

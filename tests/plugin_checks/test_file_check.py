@@ -112,3 +112,21 @@ def test_a_declared_task_is_checked_too(bench: Bench, tmp_path: Path) -> None:
     assert (named.code, "rivers.toml" in named.error) == (3, True), named
     listed = bench.run("tasks")
     assert (listed.code, "| rivers | broken |" in listed.stdout) == (1, True)
+
+
+def test_a_task_whose_metrics_need_no_gold_has_none(bench: Bench, tmp_path: Path) -> None:
+    free = (("targets=(gold,)", "targets=()"), ('metrics=("squad_f1",)', 'metrics=("off_target", "empty")'))
+    path = bench.write("tasks/cities.py", TASK, *free, ('split="test",', 'split="test", shot_split="test",'))
+    assert bench.run("tasks", "--check", str(path)).code == 0
+    words = ("eval", "-m", "echo", "-t", "cities/en", "-o", str(tmp_path / "out"))
+    assert bench.run(*words).code == 0
+    # There is nothing that a demonstration could show.
+    finished = bench.run(*words, "--shots", "1")
+    assert finished.code == 2
+    assert "has 0 examples for demonstrations" in finished.error
+    # One metric that needs a gold, and the task needs golds.
+    bench.forget()
+    path = bench.write(
+        "tasks/cities.py", TASK, free[0], ('metrics=("squad_f1",)', 'metrics=("off_target", "squad_f1")')
+    )
+    assert "targets is empty" in bench.run("tasks", "--check", str(path)).stdout + bench.run(*words).stderr

@@ -3,6 +3,7 @@
 Only answers that the judge was asked about count: what a rule decided says nothing about the judge.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _compares_with_gold(name: str) -> bool:
         return True
     if is_own(name):
         return bool(getattr(find_metric(name), "exact", False))
-    return name.rpartition(":")[2] in ("exact_match", "acc", "em")
+    return bool({"exact_match", "acc", "em"} & set(re.split("[:,]", name)))
 
 
 def _is_binary(row: Statistics) -> bool:

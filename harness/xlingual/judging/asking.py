@@ -45,6 +45,7 @@ class JudgeSettings:
     prompt: JudgePrompt
     screening: Screening = field(default_factory=Screening)
     question: QuestionSettings = field(default_factory=QuestionSettings)
+    template: str = "auto"
     max_new_tokens: int | None = None
     """None: the prompt's own."""
     fresh: bool = False
@@ -65,6 +66,7 @@ def identify(model: ModelSpec, settings: JudgeSettings) -> JudgeIdentity:
         backend=model.backend,
         prompt=prompt.label,
         prompt_hash=prompt.hash,
+        template=settings.template,
         sampling=sampling if chosen.temperature else "greedy",
         max_new_tokens=_answer_limit(settings),
         thinking=_thinking(question),
@@ -112,6 +114,7 @@ def plan_questions(
     run_settings = RunSettings(
         data_source=DataSource(folder=None, sample=False, offline=True),
         out=folder,
+        template=settings.template,
         max_new_tokens=settings.max_new_tokens,
         on_overflow="skip",
         question=settings.question,

@@ -124,7 +124,7 @@ def _plan(model: Model, assignment: Assignment, identity: JudgeIdentity, setting
         )
         against = f"{other.record.model.name}#{other.record.model.fingerprint[:8]}/{answers[:8]}"
     task = f"{JUDGED_PREFIX}{identity.kind}/{record.protocol.task}"
-    whole = None if other is None else other.record.model.fingerprint
+    whole = None if other is None else [other.record.model.fingerprint, other.folder.name]
     digest = hash_identity(identity, run.folder.name, to_json(identifying_part(record.protocol)), whole)
     folder = run.folder.parent / slug(task, digest)
     name = f"{task} of {run.folder.parent.name}"
@@ -178,7 +178,8 @@ def judge_runs(
     """
     questions = [each.questions for each in plans if each.questions is not None]
     calibrating = None if labels is None else labels[1]
-    with open_plans([*questions, *([] if calibrating is None else [calibrating])], settings.fresh, observer) as opened:
+    # Labels come first: a budget that ends in the middle of a run has not left out what says whether to believe it.
+    with open_plans([*([] if calibrating is None else [calibrating]), *questions], settings.fresh, observer) as opened:
         fault: XlingualError | None = None
         try:
             ask_judge(model, opened, settings, observer)
@@ -188,10 +189,16 @@ def judge_runs(
             observer.end()
         by_folder = {each.plan.folder: each for each in opened}
         labelled = None if labels is None or calibrating is None else (labels[0], by_folder[calibrating.folder])
-        reports = [_record(plan, by_folder, labelled, settings) for plan in plans]
+        known = [plan for plan in plans if fault is None or _has_verdicts(plan, by_folder)]
+        reports = [_record(plan, by_folder, labelled, settings) for plan in known]
         if fault is not None:
             raise fault
     return reports
+
+
+def _has_verdicts(plan: JudgePlan, opened: Mapping[Path, OpenPlan]) -> bool:
+    """Whether anything was said of a run; of a judge that could not be asked at all there is nothing to write down."""
+    return plan.questions is None or bool(opened[plan.questions.folder].journal.responses)
 
 
 def _record(

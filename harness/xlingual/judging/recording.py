@@ -116,7 +116,12 @@ def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:
         calibration=calibration,
         corrected=None if calibration is None else correct_rate(score, calibration),
         spending=nothing if outcome.opened is None else spending(outcome.opened, budget),
-        notes=(*_notes_on_score(score), *_notes_on_gate(outcome), *notes_on(counts, outcome.identity, judged)),
+        notes=(
+            *_notes_on_self(outcome),
+            *_notes_on_score(score),
+            *_notes_on_gate(outcome),
+            *notes_on(counts, outcome.identity, judged),
+        ),
         finished_at=timestamp(),
     )
 
@@ -139,6 +144,13 @@ def _notes_on_score(score: Estimate) -> list[str]:
         return [f"no score: {score.reason}"]
     why = no_interval(score.interval)
     return [] if why is None else [f"no interval: {why}"]
+
+
+def _notes_on_self(outcome: Outcome) -> list[str]:
+    judged = [each for each in (outcome.run, outcome.other) if each is not None]
+    if all(each.record.model.fingerprint != outcome.identity.fingerprint for each in judged):
+        return []
+    return ["the judge is a model that it judges: models favour their own answers"]
 
 
 def _notes_on_gate(outcome: Outcome) -> list[str]:

@@ -56,6 +56,8 @@ class JudgeIdentity:
     """Name and version, "pairwise-v1"."""
     prompt_hash: str
     """Content hash of the prompt file's words, 8 hex digits."""
+    template: str
+    """The form of the prompt: "auto" is the judge's own."""
     sampling: str
     """"greedy", or the parameters."""
     max_new_tokens: int
@@ -73,6 +75,7 @@ class JudgeIdentity:
             f"judge:{self.kind}",
             f"prompt:{self.prompt}#{self.prompt_hash}",
             f"model:{self.model}#{self.fingerprint[:8]}",
+            *([] if self.template == "auto" else [f"template:{self.template}"]),
             self.sampling,
             *([] if self.thinking == "auto" else [f"thinking:{self.thinking}"]),
             f"max-tokens:{self.max_new_tokens}",

@@ -31,7 +31,9 @@ def read_verdict(prompt: JudgePrompt, text: str) -> Verdict:
     plain = unicodedata.normalize("NFKC", for_scoring(text))
     if not plain.strip():
         return unreadable("an empty reply")
-    if prompt.form in (VerdictForm.LABEL, VerdictForm.CHOICE):
+    if prompt.form is VerdictForm.CHOICE:
+        return unreadable("a text in the place of likelihoods")
+    if prompt.form is VerdictForm.LABEL:
         return _read_label(prompt, plain)
     if prompt.form is VerdictForm.SCORE:
         return _read_score(prompt, plain)

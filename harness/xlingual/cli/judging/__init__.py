@@ -33,6 +33,8 @@ def run_judge(options: JudgeOptions) -> int:
     if (options.against is None) == (kind is JudgeKind.PAIRWISE):
         hint = "name the run, or the folder of the model, that answers are compared with"
         raise UsageError("goes with --kind pairwise, and with no other", where="--against", hint=hint)
+    if options.data is not None and kind is not JudgeKind.TRANSLATION:
+        raise UsageError("only translations are shown with their source", where="--data", hint="leave --data out")
     prompt = find_prompt(options.prompt, kind)
     labelled = None if options.calibration is None else read_labels(Path(options.calibration).expanduser(), prompt)
     observer = choose_observer("none" if options.as_json else options.progress)

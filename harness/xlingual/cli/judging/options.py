@@ -7,10 +7,11 @@ import click
 from ...errors import UsageError
 from ...judging.asking import Budget, JudgeSettings
 from ...judging.cases import Screening
-from ...judging.prompts import JudgePrompt
+from ...judging.prompts import JudgePrompt, VerdictForm
 from ...judging.records import JudgeKind
 from ...plugin import ModelOptions
 from ...pricing import read_prices
+from ...prompt import TEMPLATES
 from ...question_settings import QuestionSettings, SamplingChoice
 from ...thinking import ThinkingMode
 from ..options import MOST, FiniteRange, data_option, json_option, offline_option
@@ -34,6 +35,7 @@ class JudgeOptions:
     language_gate: bool
     longest: int
     calibration: str | None
+    template: str
     max_new_tokens: int | None
     temperature: float | None
     top_p: float | None
@@ -83,6 +85,8 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
         raise UsageError(
             "without prices nobody knows what a verdict costs", where="--budget", hint="give --price as well"
         )
+    if prompt.form is VerdictForm.CHOICE:
+        _refuse_generation(options, prompt)
     budget = None
     if options.price is not None:
         budget = Budget(price=read_prices(options.price).price_of(judge), most=options.budget)
@@ -95,11 +99,28 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
             thinking=None if options.thinking == AUTO else ThinkingMode(options.thinking),
             max_thinking_tokens=options.max_thinking_tokens,
         ),
+        template=options.template,
         max_new_tokens=options.max_new_tokens,
         fresh=options.fresh,
         max_errors=options.max_errors,
         budget=budget,
     )
+
+
+def _refuse_generation(options: JudgeOptions, prompt: JudgePrompt) -> None:
+    """Raise UsageError for an option of what is generated: it would change nothing where the judge chooses."""
+    given = {
+        "--max-new-tokens": options.max_new_tokens,
+        "--temperature": options.temperature,
+        "--top-p": options.top_p,
+        "--sample-seed": options.sample_seed,
+        "--thinking": None if options.thinking == AUTO else options.thinking,
+        "--max-thinking-tokens": options.max_thinking_tokens,
+    }
+    for word, value in given.items():
+        if value is not None:
+            what = f"with the prompt {prompt.name} nothing is generated: the likelier verdict counts"
+            raise UsageError(what, where=word, hint=f"leave {word} out")
 
 
 OPTIONS: list[click.Parameter] = [
@@ -142,6 +163,13 @@ OPTIONS: list[click.Parameter] = [
         type=click.IntRange(1, MOST),
         default=None,
         help="Of a verdict; default: the prompt's.",
+    ),
+    click.Option(
+        ["--template"],
+        type=click.Choice(("auto", *TEMPLATES)),
+        default="auto",
+        show_default=True,
+        help="Form of the question; auto: the judge's own.",
     ),
     click.Option(["--temperature"], type=FiniteRange(0, 100), default=None, help="Default: greedy."),
     click.Option(["--top-p"], type=FiniteRange(0, 1, min_open=True), default=None, help="With a temperature."),
