@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.estimate import estimate
-from xlingual.metrics import find_metric
+from xlingual.metrics import GOLD_FREE_METRICS, find_metric
 from xlingual.metrics.comet import metric as metric_module
 from xlingual.metrics.comet.metric import CometMetric, watch_scoring
 from xlingual.metrics.comet.model_record import RECORD, WEIGHTS
@@ -96,6 +97,17 @@ def test_of_several_references_the_best_counts(
     alone = [comet22.measure(make_example("zh", each, fields=source), answer) for each in references]
     together = comet22.measure(make_example("zh", *references, fields=source), answer)
     assert together == pytest.approx((max(row[0] for row in alone if row), 1.0), abs=1e-6)
+
+
+def test_without_a_reference_only_kiwi_judges(
+    models: Path, make_example: ExampleMaker, make_response: ResponseMaker
+) -> None:
+    example = replace(make_example("zh", "r", fields={"source": SEGMENTS[0][0]}), targets=())
+    kiwi, comet = find_metric("cometkiwi22"), find_metric("comet22")
+    found = kiwi.measure(example, make_response(SEGMENTS[0][1]))
+    assert found == pytest.approx((GOLDENS["cometkiwi22"][0], 1.0), abs=1e-6)
+    assert comet.measure(example, make_response(SEGMENTS[0][1])) is None
+    assert {"cometkiwi22"} == GOLD_FREE_METRICS & {"comet22", "cometkiwi22"}
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ class CometMetric:
             source = example.fields.get(SOURCE)
             if response is None or response.text is None or source is None:
                 continue
-            for reference in example.targets[:1] if self.published.unified else example.targets:
+            for reference in ("",) if self.published.unified else example.targets:
                 places.append(place)
                 segments.append(Segment(source=source, hypothesis=response.text, reference=reference))
         return places, segments
