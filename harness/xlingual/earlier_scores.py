@@ -32,14 +32,20 @@ def extra_metrics(
 
 
 def read_earlier(folder: Path, suffix: str) -> tuple[RunRecord | None, list[Mapping[str, object]]]:
-    """Return record and lines of an earlier command in a run folder; None and [] where there is nothing sound."""
-    record, samples = folder / f"results{suffix}.json", folder / f"samples{suffix}.jsonl"
+    """Return record and lines of an earlier command in a run folder; None and [] where there is nothing sound.
+
+    Lines are not read where no metric takes so long that its scores are worth keeping.
+    """
+    path, samples = folder / f"results{suffix}.json", folder / f"samples{suffix}.jsonl"
     try:
-        if record.is_file() and samples.is_file():
-            return from_json(RunRecord, read_json(record), where=str(record)), list(read_json_lines(samples))
+        if not path.is_file() or not samples.is_file():
+            return None, []
+        record = from_json(RunRecord, read_json(path), where=str(path))
+        if not any(_takes_long(each.metric) for each in record.estimates):
+            return record, []
+        return record, list(read_json_lines(samples))
     except DataError:  # both are written anew
-        pass
-    return None, []
+        return None, []
 
 
 def _is_extra(found: Estimate, spec: TaskSpec) -> bool:
@@ -51,10 +57,13 @@ def _is_extra(found: Estimate, spec: TaskSpec) -> bool:
 
 def _is_current(found: Estimate, language: str) -> bool:
     """Return whether scores of a metric that takes long would be the same today."""
-    if not is_own(found.metric):
+    if not _takes_long(found.metric):
         return False
-    metric = find_metric(found.metric)
-    return isinstance(metric, BatchMetric) and f"{found.signature}|".startswith(f"{metric.signature(language)}|")
+    return f"{found.signature}|".startswith(f"{find_metric(found.metric).signature(language)}|")
+
+
+def _takes_long(metric: str) -> bool:
+    return is_own(metric) and isinstance(find_metric(metric), BatchMetric)
 
 
 def _by_answer(samples: Sequence[Mapping[str, object]], metric: str) -> dict[tuple[str, str], Statistics]:

@@ -141,7 +141,8 @@ def _check_environment() -> list[Finding]:
 def _check_pins() -> list[Finding]:
     unchecked = [pin.name for pin in PINS if not pin.checked]
     unchecked += [f"{model.repository} on the hub" for model in COMET_MODELS.values() if not model.checked]
-    detail = f"{len(PINS) + len(COMET_MODELS)} pinned sources; never checked against their servers by us: {', '.join(unchecked) or 'none'}"
+    names = ", ".join(unchecked) or "none"
+    detail = f"{len(PINS) + len(COMET_MODELS)} pinned sources; never checked against their servers by us: {names}"
     return [Finding("data pins", "pass", detail, "")]
 
 
