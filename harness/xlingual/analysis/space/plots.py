@@ -131,6 +131,7 @@ def draw_lens(record: SpaceRecord) -> Picture | None:
         for panel in (left, right):
             panel.legend(frameon=False, fontsize=6.5)
             panel.set_xlabel("layer")
+            panel.xaxis.get_major_locator().set_params(integer=True)
 
     return render_picture(f"what the layers of {record.model.name} would predict (logit lens)", draw, (7.4, 2.9))
 
