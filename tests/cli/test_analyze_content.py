@@ -138,3 +138,29 @@ def test_hostile_answers_move_nothing(tmp_path: Path, capsys: Captured) -> None:
     shown = on_terminal(80, "xlingual", "analyze", "content", str(tmp_path / "runs"))
     assert shown.code == 0
     assert "\u200e" in shown.text, "Arabic is kept from moving what stands behind it"
+
+
+def test_controls_from_the_question_to_the_analysis(tmp_path: Path, capsys: Captured) -> None:
+    """Echo says what it was asked, oracle the gold answer: the one copies everything, the other is beyond reproach."""
+    for model in ("echo", "oracle"):
+        words = ["eval", "-m", model, "-t", "xquad/zh,flores101/en-zh", "--data", "sample", "-o", str(tmp_path)]
+        assert run_command(words) == 0
+    capsys.readouterr()
+    code, out, _ = run(capsys, str(tmp_path), "--json", "--baseline", "echo")
+    assert code == 0
+    document = json.loads(out)
+    values = {
+        (record["model"], record["task"], each["metric"]): each["value"]
+        for record in document["records"]
+        for each in record["estimates"]
+    }
+    for measure in ("source_copy", "off_target", "english"):
+        assert values["echo", "flores101/en-zh", measure] == 100.0
+    assert values["echo", "xquad/zh", "question_copy"] == 100.0
+    faults = ("source_copy", "question_copy", "whole_passage", "loop", "refusal", "abstention", "boilerplate", "empty")
+    found = {values["oracle", task, name] for task in ("xquad/zh", "flores101/en-zh") for name in faults}
+    assert found == {0.0, None}
+    assert values["oracle", "xquad/zh", "verbatim"] == 100.0
+    copies = next(each for each in document["differences"] if each["measure"] == "source_copy")
+    assert (copies["model"], copies["baseline"], copies["found"]["difference"]) == ("oracle", "echo", -100.0)
+    assert copies["p_holm"] < 0.05

@@ -34,11 +34,11 @@ def _alarms(task: str, make: Make, count: int) -> dict[str, float]:
 @needs_data
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_gold_answers_and_passages_of_xquad(code: str) -> None:
-    golds = _alarms(f"xquad/{code}", xquad_golds, 240)
+    golds = _alarms(f"xquad/{code}", xquad_golds, 120)
     assert {name: rate for name, rate in golds.items() if rate and name not in SHORT} == {}
-    passages = _alarms(f"xquad/{code}", xquad_passages, 60)
+    passages = _alarms(f"xquad/{code}", xquad_passages, 30)
     assert {name: rate for name, rate in passages.items() if rate and name not in SHORT} == {}
-    assert max(passages[name] for name in SHORT) <= 2.0
+    assert max(passages[name] for name in SHORT) <= 4.0
 
 
 @needs_data
@@ -47,7 +47,7 @@ def test_gold_answers_and_passages_of_xquad(code: str) -> None:
 )
 def test_references_of_flores(code: str) -> None:
     """Eight of these are languages that no phrase and no number was chosen by."""
-    found = _alarms(f"flores101/en-{code}", flores_references, 90)
+    found = _alarms(f"flores101/en-{code}", flores_references, 60)
     assert {name: rate for name, rate in found.items() if rate and name in NONE} == {}
     assert max(found[name] for name in ("abstention", "boilerplate", "source_copy", "off_target")) <= 1.0
-    assert _alarms(f"flores101/en-{code}", flores_paragraphs, 90)["code_switch"] <= 2.0
+    assert _alarms(f"flores101/en-{code}", flores_paragraphs, 60)["code_switch"] <= 4.0

@@ -43,6 +43,9 @@ def test_code_switching(code: str) -> None:
     found = {each: find_answer_language(make_sample(each, code)).switched for each in sentences(code, "switched")}
     assert {each for each, switched in found.items() if switched is not True} == set()
     plain = sentences(code, "plain")
+    assert [find_answer_language(make_sample(each, code)).switched for each in plain] == [False] * len(plain)
+    wholly_foreign = [find_answer_language(make_sample(each, code)).switched for each in others(code)]
+    assert wholly_foreign == [False] * 12, "off target, but one language"
     pairs = [f"{first} {second}" for first, second in pairwise(plain)]
     assert [find_answer_language(make_sample(each, code)).switched for each in pairs] == [False] * len(pairs)
 

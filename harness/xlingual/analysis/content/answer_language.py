@@ -28,8 +28,7 @@ class AnswerLanguage:
     english: bool | None
     """Whether it is English although another language was asked for; None also where English was."""
     switched: bool | None
-    """Whether it has a span in the language asked for and one in another; None with fewer than two judged spans, or
-    none in the language asked for."""
+    """Whether it has a span in the language asked for and one in another; None where nothing is known of any span."""
     spans: tuple[LanguageSpan, ...]
 
 
@@ -47,6 +46,6 @@ def find_answer_language(sample: AnsweredSample) -> AnswerLanguage:
         language=found,
         off_target=judge_language(sample.answer, sample.language),
         english=None if found is None or asks_english else found == ENGLISH,
-        switched=any(judged) if len(judged) > 1 and not all(judged) else None,
+        switched=any(judged) and not all(judged) if judged else None,
         spans=spans,
     )

@@ -8,6 +8,7 @@ from .measures import MEASURES_BY_NAME
 from .phrases import PhraseKind
 from .records import ContentExample
 from .samples import AnsweredSample
+from .spans import same_language
 
 LENGTH = 120
 """Characters of an excerpt."""
@@ -34,7 +35,8 @@ def cut(text: str, length: int = LENGTH) -> str:
 
 
 def _whole(sample: AnsweredSample, findings: Findings) -> Shown:
-    return sample.answer, findings.language.language or "another script"
+    found = findings.language.language
+    return sample.answer, "in another script" if found in (None, same_language(sample.language)) else str(found)
 
 
 def _switch(_sample: AnsweredSample, findings: Findings) -> Shown:
@@ -67,6 +69,10 @@ def _copy_of_question(_sample: AnsweredSample, findings: Findings) -> Shown:
     return (overlap.longest if overlap else ""), "copied from the question"
 
 
+def _copy_of_instruction(sample: AnsweredSample, _findings: Findings) -> Shown:
+    return sample.answer, "copied from the instruction"
+
+
 def _copy_of_passage(sample: AnsweredSample, findings: Findings) -> Shown:
     overlap = findings.copying.passage
     return sample.answer, f"{100 * ((overlap.covered if overlap else None) or 0.0):.0f}% of the passage"
@@ -86,7 +92,7 @@ _SHOWN: Mapping[str, Callable[[AnsweredSample, Findings], Shown]] = {
     "boilerplate": _phrase(PhraseKind.OPENER, PhraseKind.DISCLAIMER, PhraseKind.CLOSER),
     "source_copy": _copy_of_source,
     "question_copy": _copy_of_question,
-    "instruction_copy": _whole,
+    "instruction_copy": _copy_of_instruction,
     "whole_passage": _copy_of_passage,
     "thinking_off_target": _thought,
     "thinking_unlike_answer": _thought,

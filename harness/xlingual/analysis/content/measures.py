@@ -108,7 +108,7 @@ MEASURES: tuple[ContentMeasure, ...] = (
         name="code_switch",
         meaning="answers with a span in the language asked for and one in another",
         of=lambda each: each.language.switched,
-        unjudged="no two spans of which the language can be told, one of them in the language asked for",
+        unjudged="no span of which the language can be told",
         lack=_identified,
     ),
     ContentMeasure(
