@@ -211,3 +211,13 @@ def test_a_run_of_choices_needs_no_judge(tmp_path: Path, names: list[str], capsy
 def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run_command(["judge", str(tmp_path / "nothing"), "--judge", "echo", "--kind", "correctness"]) == 2
     assert "no such folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["", "nosuch", "ech"])
+def test_a_judge_that_is_none_is_said_of_its_option(
+    tmp_path: Path, names: list[str], capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    run = answer_questions(tmp_path, "model", dict.fromkeys(names, PARIS))
+    capsys.readouterr()
+    assert run_command(["judge", str(run), "--judge", word, "--kind", "correctness"]) == 2
+    assert "error: --judge: " in capsys.readouterr().err

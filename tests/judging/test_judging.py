@@ -225,7 +225,7 @@ def test_open_instructions_are_judged_in_pairs(tmp_path: Path) -> None:
     assert judge.run(str(runs[0]), "--kind", "pairwise", "--against", str(runs[1])) == 0
     assert judge.report().score.value == 100.0
     # There is no gold: whether an answer is right is asked without one, or not at all.
-    assert judge.run(str(runs[0]), "--kind", "correctness") == 3
+    assert judge.run(str(runs[0]), "--kind", "correctness") == 2
 
 
 def test_the_section_of_a_page_is_text_and_escaped(tmp_path: Path, oracle: Path) -> None:
@@ -349,3 +349,19 @@ def test_two_runs_of_one_model_as_opponents_make_two_results(tmp_path: Path, ora
     for other in others:
         assert judge.run(str(oracle), "--kind", "pairwise", "--against", str(other)) == 0
     assert len(list(oracle.parent.glob("judge_pairwise*"))) == 2
+
+
+def test_of_a_folder_the_runs_are_judged_that_the_kind_is_for(
+    tmp_path: Path, oracle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(tmp_path / "runs", "echo", "-t", "instructions/en", "--data", "sample")
+    evaluate(tmp_path / "runs", "oracle", "-t", "flores101/en-vi", "--data", "sample")
+    names = ids(read_one(oracle))
+    flores = [name for run in find_runs([str(oracle.parent)], ["flores101"])[0] for name in ids(run)]
+    judge = Judge(tmp_path, dict.fromkeys([*names, *flores], "VERDICT: CORRECT"))
+    assert judge.run(str(tmp_path / "runs"), "--kind", "correctness") == 0
+    assert "left out: echo on instructions/en" in capsys.readouterr().err
+    assert len(read_reports([tmp_path / "runs"]).reports) == 2
+    judge.replies = dict.fromkeys(flores, "SCORE: 70")
+    assert judge.run(str(tmp_path / "runs"), "--kind", "translation") == 0
+    assert [each.task for each in read_reports([tmp_path / "runs"]).reports].count("flores101/en-vi") == 2

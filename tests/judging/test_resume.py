@@ -18,7 +18,7 @@ from xlingual.judging.records import JudgeReport
 from xlingual.judging.reports import read_reports
 from xlingual.store import open_journal
 
-from ..models.fault_server import Asked, FaultServer, Reply, answer, error, serve
+from ..models.fault_server import Asked, FaultServer, Reply, answer, document, error, serve, usage
 from .runs import Judge, evaluate, ids, read_one
 
 pytest.importorskip("openai", reason="needs the extra `openai`")
@@ -191,3 +191,21 @@ def test_a_refused_key_ends_with_what_was_said_before(tmp_path: Path, oracle: Pa
     report = _report(tmp_path / "runs")
     assert (report.counts.judged, report.counts.failed) == (5, 0)
     assert report.counts.unasked == QUESTIONS - 5
+
+
+def test_a_server_that_thinks_is_read_without_its_thinking(tmp_path: Path, oracle: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        apart: dict[str, object] = {"role": "assistant", "reasoning_content": "Hm. VERDICT: INCORRECT?"}
+        content, reason = [
+            ({**apart, "content": "VERDICT: CORRECT"}, "stop"),
+            ({**apart, "content": ""}, "length"),
+            ({"role": "assistant", "content": "<think>VERDICT: CORRECT</think>\n**VERDICT: INCORRECT**"}, "stop"),
+        ][asked.number % 3]
+        choice = {"index": 0, "finish_reason": reason, "message": content}
+        return document({"choices": [choice], "usage": usage("x")})
+
+    with serve(script) as server:
+        assert run_command(_command(oracle, server)) == 0
+    report = _report(tmp_path / "runs")
+    assert (report.counts.judged, report.counts.unreadable, report.score.value) == (16, 8, 50.0)
+    assert "most often, 8 times, a verdict is unreadable: the reply ended while thinking" in report.notes

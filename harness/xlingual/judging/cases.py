@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import DataError
 from ..identity import content_hash
 from ..languages import LANGUAGES
 from ..metrics import find_metric
@@ -22,7 +21,6 @@ from ..records import Example
 from ..text import is_blank, single_line
 from .judged import JudgedAnswer, JudgedRun
 from .prompts import JudgePrompt
-from .records import JudgeKind
 from .verdicts import holds_verdict
 
 EMPTY = "empty"
@@ -75,21 +73,10 @@ def make_cases(
     screening: Screening,
     fields: Mapping[str, Mapping[str, str]],
 ) -> tuple[Case, ...]:
-    """Return a case for every answer of `run`, in its order; `fields` are those of the examples, for translations.
-
-    Raises DataError for a run whose questions have no accepted answer where the prompt shows one.
-    """
+    """Return a case for every answer of `run`, in its order; `fields` are those of the examples, for translations."""
     language = run.record.language
     gated = language if screening.language_gate and gate_lack(language) is None else None
     partners = {} if other is None else {each.name: each for each in other.answers}
-    if prompt.kind is JudgeKind.CORRECTNESS and prompt.uses_reference:
-        open_question = next((each for each in run.answers if not each.targets), None)
-        if open_question is not None:
-            what, hint = (
-                f"{open_question.id!r} has no accepted answer",
-                "--kind pairwise, or --prompt correctness-xllama",
-            )
-            raise DataError(what, where=run.name, hint=hint)
     cases = []
     for answer in run.answers:
         partner = partners.get(answer.name)

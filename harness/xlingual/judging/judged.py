@@ -198,6 +198,14 @@ def _licence(folder: Path) -> str | None:
     return None
 
 
+def require_golds(run: JudgedRun) -> None:
+    """Raise UsageError for a run of questions that have no accepted answer, where the judge is to be shown one."""
+    name = next((each.id for each in run.answers if not each.targets), None)
+    if name is not None:
+        hint = "--kind pairwise, or --prompt correctness-xllama"
+        raise UsageError(f"{name!r} has no accepted answer", where=run.name, hint=hint)
+
+
 def find_opponent(run: JudgedRun, others: Sequence[JudgedRun]) -> JudgedRun:
     """Return the run among `others` that was asked the same; UsageError where there is none, or more than one."""
     task = run.record.label

@@ -1,7 +1,7 @@
 """Writing down what a judge said of a run: `results.json` and `samples.jsonl` as of a run, and `judge.json`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -172,6 +172,9 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
     if counts.unreadable or counts.unclear:
         both = f"{counts.unreadable} verdicts could not be read, {counts.unclear} say that the judge cannot tell"
         notes.append(f"{both}: those answers have no score, which is not a zero{_bounds(judged)}")
+    if counts.unreadable:
+        why, times = Counter(_kinds_of_unreadable(judged)).most_common(1)[0]
+        notes.append(f"most often, {times} times, a verdict is {why}")
     if counts.cut:
         notes.append(f"{counts.cut} answers were cut to {identity.longest:,} characters, the judge was told so")
     if counts.suspect:
@@ -187,6 +190,14 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
     if counts.unanswered:
         notes.append(f"{counts.unanswered} answers are missing in the run, or in the one that it is against")
     return notes
+
+
+def _kinds_of_unreadable(judged: Sequence[JudgedCase]) -> Iterator[str]:
+    """Yield why each verdict cannot be read, without what the judge said instead."""
+    for each in judged:
+        for reply in each.replies:
+            if reply.verdict.state is VerdictState.UNREADABLE:
+                yield ": ".join(reply.verdict.word.split(": ")[:2])
 
 
 def _bounds(judged: Sequence[JudgedCase]) -> str:

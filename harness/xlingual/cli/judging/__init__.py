@@ -8,9 +8,9 @@ import click
 from ...errors import UsageError
 from ...files import pretty_json
 from ...judging.calibration import read_labels
-from ...judging.judged import JudgedRun, find_opponent, find_runs, first_answers
+from ...judging.judged import JudgedRun, find_opponent, find_runs, first_answers, require_golds
 from ...judging.judgement import Assignment, JudgePlan, Outlook, foresee, judge_runs, plan_judging
-from ...judging.prompts import find_prompt
+from ...judging.prompts import JudgePrompt, find_prompt
 from ...judging.records import JudgeKind, JudgeReport
 from ...judging.sources import read_fields
 from ...judging.tables import report_tables
@@ -40,9 +40,9 @@ def run_judge(options: JudgeOptions) -> int:
     observer = choose_observer("none" if options.as_json else options.progress)
     with ExitStack() as endings:
         endings.enter_context(loading(observer, options.judge))
-        model = endings.enter_context(closing(open_model(options.judge, model_options(options))))
+        model = endings.enter_context(closing(_open(options)))
         settings = judge_settings(options, prompt, model.spec.name)
-        assignments, notes = _assign(options, kind)
+        assignments, notes = _assign(options, prompt)
         for note in notes:
             observer.note(note)
         plans, labels = plan_judging(model, assignments, settings, labelled)
@@ -58,19 +58,41 @@ def run_judge(options: JudgeOptions) -> int:
     return 1 if any(each.counts.failed or each.counts.unasked for each in reports) else 0
 
 
-def _assign(options: JudgeOptions, kind: JudgeKind) -> tuple[list[Assignment], list[str]]:
-    """Return what is to be judged, and what a user should know of what is not."""
+def _open(options: JudgeOptions) -> Model:
+    """Open the judge; what is wrong with its name is said of the option that it stands in here."""
+    try:
+        return open_model(options.judge, model_options(options))
+    except UsageError as error:
+        where = "--judge" if error.where == "--model" else error.where
+        raise UsageError(error.what, where=where, hint=error.hint) from error
+
+
+def _assign(options: JudgeOptions, prompt: JudgePrompt) -> tuple[list[Assignment], list[str]]:
+    """Return what is to be judged, and why other runs are not; UsageError where none is left.
+
+    Of several runs, one that this kind is not for is left out with a note: a folder of a model has runs of all kinds.
+    """
     runs, notes = find_runs(options.runs, split_words(options.tasks))
     others: list[JudgedRun] = [] if options.against is None else find_runs([options.against])[0]
     given = None if options.data is None else read_data_source(options.data, offline=options.offline)
-    found = []
+    found: list[Assignment] = []
+    refused: list[UsageError] = []
     for run in runs if options.limit is None else [first_answers(run, options.limit) for run in runs]:
         if any(run.folder.resolve() == other.folder.resolve() for other in others) and len(runs) > 1:
             notes.append(f"{run.name} is what the others are compared with")
             continue
-        other = find_opponent(run, others) if others else None
-        fields = read_fields(run, given) if kind is JudgeKind.TRANSLATION else {}
-        found.append(Assignment(run=run, other=other, fields=fields))
+        try:
+            if prompt.kind is JudgeKind.CORRECTNESS and prompt.uses_reference:
+                require_golds(run)
+            other = find_opponent(run, others) if others else None
+            fields = read_fields(run, given) if prompt.kind is JudgeKind.TRANSLATION else {}
+        except UsageError as error:
+            refused.append(error)
+            notes.append(f"left out: {run.name}: {error.what}")
+        else:
+            found.append(Assignment(run=run, other=other, fields=fields))
+    if not found and refused:
+        raise refused[0]
     return found, notes
 
 
