@@ -6,5 +6,5 @@ import pytest
 @pytest.fixture(autouse=True)
 def no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take settings of the machine's user out of the environment."""
-    for name in ("XLINGUAL_PLUGINS", "XLINGUAL_SPM_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("PLUGINS", "SPM_DIR", "COMET_DIR", "COMET_DEVICE", "COMET_DTYPE"):
+        monkeypatch.delenv(f"XLINGUAL_{name}", raising=False)

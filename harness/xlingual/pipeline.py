@@ -124,6 +124,8 @@ class Pipeline:
     languages: Sequence[str]
     out: Path
     commands: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    """Words of the models that were evaluated, the base first."""
     unanswered: bool = False
     """Whether an evaluation has left samples without an answer."""
 
@@ -139,6 +141,7 @@ class Pipeline:
         m_model = self.tune(f"{M_MODEL}{self.scale.suffix}")
         self.measure()
         self.tune(str(self.allocate(_plan_of(m_model))), shown=f"{M_MODEL}{self.scale.suffix}-allocated")
+        self.analyze(baseline.name)
         self.report(baseline.name)
 
     def tune(self, recipe: str, *, shown: str | None = None) -> Path:
@@ -152,6 +155,7 @@ class Pipeline:
     def evaluate(self, model: str) -> None:
         """Evaluate a model on all test sets."""
         self._begin(f"evaluate {Path(model).name}")
+        self.models.append(model)
         words = ["eval", "--model", model, "--tasks", self.scale.tasks, "--langs", ",".join(["en", *self.languages])]
         words += ["--out", str(self.out / "runs"), "--progress", self.settings.progress]
         most = self.scale.max_new_tokens
@@ -189,6 +193,21 @@ class Pipeline:
         words += ["--recipe", f"{M_MODEL}{self.scale.suffix}", "--write", str(recipe)]
         self._run([*words, "--keep", str(self._split), "--plot", str(self.out / "plots")])
         return recipe
+
+    def analyze(self, baseline: str) -> None:
+        """Look into the answers of all models, and into their layers; the report goes without what cannot be done."""
+        self._begin("look into answers and layers")
+        runs, folder = str(self.out / "runs"), self.out / "runs" / "analysis"
+        content = ["analyze", "content", runs, "--baseline", baseline, "--keep", str(folder / "content.json")]
+        space = ["analyze", "space", *dict.fromkeys(self.models), "--langs", ",".join(["en", *self.languages])]
+        device = self.settings.device
+        one = None if device is None or "," in device or device.endswith(":all") else device
+        space += ["--out", str(folder), *option_words({"--data": self.settings.data, "--device": one})]
+        for words in (content, [*space, *self._offline()]):
+            try:
+                self._run(words)
+            except StageFailed:
+                self.stages.say("the report goes without it")
 
     def report(self, baseline: str) -> None:
         """Write the HTML report."""

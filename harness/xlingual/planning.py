@@ -8,6 +8,7 @@ from pathlib import Path
 from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .errors import DataError, UsageError
 from .identity import Json, content_hash, slug
+from .metrics.extra import choose_extra, unfit
 from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
 from .question_settings import QuestionProtocol, QuestionSettings, settle_question
@@ -68,6 +69,8 @@ class RunSettings:
     """Failed samples after which a run stops; None: 20 or 5%, whichever is more."""
     question: QuestionSettings = field(default_factory=QuestionSettings)
     """How questions are put."""
+    metrics: tuple[str, ...] = ()
+    """What answers are scored by besides the metrics of their task."""
 
     @property
     def demonstrations(self) -> DemonstrationChoice:
@@ -94,6 +97,8 @@ class TaskPlan:
     folder: Path
     notes: tuple[str, ...] = ()
     """What a user should know of the plan."""
+    also: tuple[str, ...] = ()
+    """Metrics besides those of the task."""
 
     @property
     def name(self) -> str:
@@ -178,7 +183,8 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         files=found.files,
         demonstrations=shots,
         folder=run_folder(settings.out, model.spec, protocol, requests.template),
-        notes=tuple(_notes(spec, found, protocol, len(found.rows) - len(evaluated), settings.max_new_tokens)),
+        notes=tuple(_notes(spec, found, protocol, len(found.rows) - len(evaluated), settings)),
+        also=choose_extra(spec, settings.metrics),
     )
 
 
@@ -218,13 +224,14 @@ def _rendering(task: Task, model: ModelSpec, settings: RunSettings, question: Qu
     )
 
 
-def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, held_out: int, chosen: int | None) -> Iterator[str]:
-    """Yield what a user should know of a plan that is not an error; `chosen` is the limit of answers of the user's."""
+def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, held_out: int, settings: RunSettings) -> Iterator[str]:
+    """Yield what a user should know of a plan that is not an error."""
+    yield from (f"{name} judges translations, and is not computed" for name in unfit(spec, settings.metrics))
     if found.skipped:
         yield f"{found.skipped} of {found.skipped + len(found.rows)} entries hold nothing to ask and are left out"
     if held_out:
         yield f"{held_out} of {len(found.rows)} examples are held out: demonstrations come from their groups"
-    if chosen is None and protocol.max_new_tokens < spec.max_new_tokens:
+    if settings.max_new_tokens is None and protocol.max_new_tokens < spec.max_new_tokens:
         yield f"answers may have {protocol.max_new_tokens} tokens, the task's own limit is {spec.max_new_tokens}"
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from .answers import AnswerReading, reading_of
 from .data import read_records
+from .earlier_scores import extra_metrics
 from .errors import DataError, UsageError
 from .estimate import estimate
 from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
 from .lease import lock_folder
 from .metrics import find_metric
+from .metrics.comet.metric import CometMetric
+from .metrics.extra import unfit
 from .metrics.mean import MeanMetric
 from .planning import hash_examples
 from .plugin import DataSource, Task
@@ -49,9 +52,9 @@ class PredictionScores:
 
 
 def score_predictions(
-    task: Task, data_source: DataSource, path: Path, *, split: str | None, missing: str
+    task: Task, data_source: DataSource, path: Path, *, split: str | None, missing: str, metrics: Sequence[str] = ()
 ) -> tuple[PredictionScores, str]:
-    """Score the JSONL file `path` of `{"id", "prediction"}` lines on `task`.
+    """Score the JSONL file `path` of `{"id", "prediction"}` lines on `task`, by `metrics` besides its own.
 
     Returns the scores and the per-example lines as JSONL. Raises DataError naming file and line for a bad file, for an
     id given twice, and where no id of the file is known.
@@ -72,7 +75,9 @@ def score_predictions(
         predictions = {example.id: predictions.get(example.id, "") for example in found.rows}
     examples = [example for example in found.rows if example.id in predictions]
     responses = [_as_response(example.id, predictions[example.id], None) for example in examples]
-    scores = score_answers(task, examples, responses, AnswerReading(extract=task.spec.extract))
+    _require_fit(task, metrics)
+    extra = extra_metrics(task.spec, None, (), metrics)
+    scores = score_answers(task, examples, responses, AnswerReading(extract=task.spec.extract), extra=extra)
     scores = _without_absent(scores, examples, absent)
     report = PredictionScores(
         schema=1,
@@ -102,7 +107,7 @@ def _without_absent(scores: Scores, examples: Sequence[Example], absent: Collect
     clusters, groups = [each.cluster for each in examples], [each.group for each in examples]
     for place, each in enumerate(estimates):
         metric = find_metric(each.metric)
-        if isinstance(metric, MeanMetric) and metric.higher_is_better and each.metric in statistics:
+        if isinstance(metric, MeanMetric | CometMetric) and metric.higher_is_better and each.metric in statistics:
             rows = zip(missing, statistics[each.metric], strict=True)
             statistics[each.metric] = tuple((0.0, 1.0) if gone and row else row for gone, row in rows)
             rows_of = statistics[each.metric]
@@ -126,9 +131,10 @@ def read_predictions(path: Path, language: str) -> dict[str, str]:
     return {**common, **named}
 
 
-def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
+def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequence[str] = ()) -> RunRecord:
     """Score the stored answers of a finished run folder again, with today's metrics, and replace its summary files.
 
+    Besides the task's own metrics those of `metrics` are computed, and those that were computed before.
     The record says what is installed now in `scored_with`, and what gave the answers, as before, in `versions`.
     Raises DataError where the data of the task are not those the run was made on.
     """
@@ -146,7 +152,9 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
         raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
     responses = [_stored(sample) for sample in samples]
     reading = reading_of(record.model, record.protocol.extract, record.protocol.repeats)
-    scores = score_answers(task, asked, responses, reading)
+    _require_fit(task, metrics)
+    extra = extra_metrics(task.spec, record, (), metrics)
+    scores = score_answers(task, asked, responses, reading, extra=extra)
     scored = replace(
         record,
         estimates=scores.estimates,
@@ -166,6 +174,12 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource) -> RunRecord:
         write_atomically(folder / "samples.jsonl", "".join(lines))
         write_atomically(path, pretty_json(to_json(scored)))
     return scored
+
+
+def _require_fit(task: Task, metrics: Sequence[str]) -> None:
+    """Raise UsageError for a metric that does not fit the answers of a task, or that there is not."""
+    for name in unfit(task.spec, metrics):
+        raise UsageError(f"{name} judges translations, and {task.spec.name} asks for none", where="--metrics")
 
 
 def recorded_task(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .answers import reading_of
+from .earlier_scores import extra_metrics, read_earlier
 from .errors import AuthError, DataError, EnvironmentFault, XlingualError
 from .files import pretty_json, read_json, write_atomically
 from .groups import groups_of, write_groups
@@ -350,7 +351,8 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)
-    scores = score_answers(plan.task, plan.examples, responses, reading)
+    extra = extra_metrics(plan.task.spec, *read_earlier(plan.folder, plan.suffix), plan.also)
+    scores = score_answers(plan.task, plan.examples, responses, reading, extra=extra)
     record = RunRecord(
         schema=SCHEMA,
         model=model,

@@ -1,14 +1,15 @@
 """From answers to numbers: statistics of every answer, estimates of every metric."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from .answers import AnswerReading, ReadAnswer, read_answers
 from .estimate import estimate
 from .extraction import is_word, signature
 from .metrics import find_metric
 from .metrics.repeats import RepeatMetric, majority, pass_at
-from .plugin import Metric, SelfScoredTask, Task
+from .plugin import BatchMetric, Metric, SelfScoredTask, Task
 from .records import Estimate, Example, Response, Statistics
 
 THINKING_METRIC = "thinking_off_target"
@@ -28,10 +29,29 @@ class Scores:
     """None: not asked, failed, or a choice."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraMetrics:
+    """Metrics besides those of a task, and what is known of them already."""
+
+    names: tuple[str, ...] = ()
+    known: Mapping[str, Mapping[tuple[str, str], Statistics]] = field(default_factory=dict)
+    """By metric, then by the example's id and the text that is scored: measured before, with the same signature."""
+
+
+NO_EXTRA = ExtraMetrics()
+
+
 def score_answers(
-    task: Task, examples: Sequence[Example], responses: Sequence[Response | None], reading: AnswerReading = WHOLE
+    task: Task,
+    examples: Sequence[Example],
+    responses: Sequence[Response | None],
+    reading: AnswerReading = WHOLE,
+    *,
+    extra: ExtraMetrics = NO_EXTRA,
 ) -> Scores:
     """Measure every answer by every metric of `task`; an example without an answer is unscored, never wrong.
+
+    `extra` are further metrics, none of them the task's own.
 
     `examples` and `responses` go in step; all examples answer in one language. Where questions are asked several times,
     the answers to one example stand together, and it counts once, with the mean of their statistics. A metric that
@@ -47,14 +67,14 @@ def score_answers(
     estimates = []
     thinks = any(each is not None and each.response.thinking for each in answers)
     thoughts = [None if each is None else each.response for each in answers]
-    for name in (*task.spec.metrics, *([THINKING_METRIC] if thinks else [])):
+    for name in dict.fromkeys([*task.spec.metrics, *extra.names, *([THINKING_METRIC] if thinks else [])]):
         metric = find_metric(name)
         if name == THINKING_METRIC:
             measured = _measure(metric, language, examples, thoughts)
-        elif judged is not None:
+        elif judged is not None and name not in extra.names:
             measured = tuple(each.get(name) for each in judged)
         else:
-            measured = _measure(metric, language, examples, readable)
+            measured = _measure(metric, language, examples, readable, extra.known.get(name, {}))
         statistics[name] = measured
         rows = _mean_of_repeats(measured, reading.repeats)
         estimates.append(estimate(metric, language, rows, clusters, groups=groups))
@@ -80,14 +100,37 @@ def _seen_by_metrics(response: Response | None, answer: ReadAnswer | None) -> Re
 
 
 def _measure(
-    metric: Metric, language: str, examples: Sequence[Example], responses: Sequence[Response | None]
+    metric: Metric,
+    language: str,
+    examples: Sequence[Example],
+    responses: Sequence[Response | None],
+    known: Mapping[tuple[str, str], Statistics] = MappingProxyType({}),
 ) -> tuple[Statistics | None, ...]:
     if metric.missing(language) is not None:
         return (None,) * len(examples)
+    if isinstance(metric, BatchMetric):
+        return _measure_together(metric, examples, responses, known)
     return tuple(
         None if response is None else metric.measure(example, response)
         for example, response in zip(examples, responses, strict=True)
     )
+
+
+def _measure_together(
+    metric: BatchMetric,
+    examples: Sequence[Example],
+    responses: Sequence[Response | None],
+    known: Mapping[tuple[str, str], Statistics],
+) -> tuple[Statistics | None, ...]:
+    found = [
+        None if response is None or response.text is None else known.get((example.id, response.text))
+        for example, response in zip(examples, responses, strict=True)
+    ]
+    rest = [response if row is None else None for row, response in zip(found, responses, strict=True)]
+    if all(response is None for response in rest):
+        return tuple(found)
+    measured = metric.measure_all(examples, rest)
+    return tuple(new if row is None else row for row, new in zip(found, measured, strict=True))
 
 
 def _judge(

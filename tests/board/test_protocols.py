@@ -168,6 +168,8 @@ def test_cut_prompts_are_marked_and_above_the_bar_not_ranked(
         ("containment", "length_ratio", 7000.0, {"a", "b", "c"}),
         ("squad_f1", "passage_copy", 100.0, {"a", "b", "c"}),
         ("containment", "truncated", 100.0, {"a", "b", "c"}),
+        ("comet22", "source_copy", 2.0, {"a", "b", "c"}),
+        ("cometkiwi22", "off_target", 6.0, {"a", "b", "c"}),
     ],
 )
 def test_copies_of_the_passage_keep_a_row_from_its_rank_where_the_metric_gains_by_them(

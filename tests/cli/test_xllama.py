@@ -16,8 +16,8 @@ from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
 from ..small_base import make_small_base
 
-STAGES = 14
-"""For one language: check, evaluate 5 models, tune 4 of them, measure, fit, split, report."""
+STAGES = 15
+"""For one language: check, evaluate 5 models, tune 4 of them, measure, fit, split, analyze, report."""
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,13 @@ def test_the_pipeline_runs_once_and_is_free_afterwards(
     folder = _folder(tmp_path)
     page = (folder / "report.html").read_text(encoding="utf-8")
     models = ["small", "alpaca-en-mini", "x-llama-tr-mini", "m-llama-mini", "m-llama-mini-allocated"]
-    for word in (*models, "Gains over alpaca-en-mini", "The scaling law", "The budget", "How it was made"):
+    parts = ("Gains over alpaca-en-mini", "The scaling law", "The budget", "Representation space", "Content of answers")
+    for word in (*models, *parts, "How it was made"):
         assert word in page
-    assert page.count("<img ") == 3
+    pictures = page.index("Representation space</h2>")
+    assert page[:pictures].count("<img ") == 3
+    assert page[pictures:].count("<img ") > len(models)
+    assert "Judges</h2>" not in page
     assert sorted(_scores(folder)) == sorted(
         f"{model} {task}" for model in models for task in ("xquad/en", "xquad/tr", "flores101/en-tr")
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.data import download, locate, mlqa_sources, xquad_sources
-from xlingual.data.cache import cache_folder, safe_path
+from xlingual.data import cache_folder, download, locate, mlqa_sources, xquad_sources
+from xlingual.data.cache import safe_path
 from xlingual.data.download import download_url
 from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.plugin import DataSource

@@ -249,7 +249,7 @@ def test_the_hub_from_the_cache(read: Read, tmp_path: Path, monkeypatch: pytest.
     from xlingual.data import hub  # noqa: PLC0415 - what it reaches the network with is replaced
 
     monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "_reach_hub", lambda where: None)
+    monkeypatch.setattr(hub, "reach_hub", lambda where: None)
     rows = [{"id": 1, "translation": {"en": "One.", "zh": "一。", "tr": "Bir."}}]
     monkeypatch.setattr(hub, "_load_rows", lambda source, where: rows)
     source = HubSource(repository="org/name", revision=COMMIT, subset="default", split="train")

@@ -8,12 +8,16 @@ from .rows import Column, Mark
 from .thresholds import (
     MARKED_COPIED,
     MARKED_LENGTH,
+    MARKED_OFF_TARGET,
+    MARKED_SOURCE_COPY,
     MARKED_TRUNCATED,
     MOST_COPIED,
     MOST_CUT,
     MOST_SHOTS_DROPPED,
 )
 
+_JUDGED_BY_MODEL = frozenset({"comet22", "cometkiwi22"})
+"""Metrics that a copy of the source does well by, and a translation into another language."""
 _CONTAINMENTS = frozenset({"containment", "containment_first"})
 """Metrics that gain by every word added: only there copies of the passage keep a row from its rank."""
 
@@ -38,6 +42,11 @@ def _marks(record: RunRecord, metric: str) -> Iterator[Mark]:
         ("of the passage repeated", "passage_copy", MARKED_COPIED, MOST_COPIED),
         ("of the gold answer's length", "length_ratio", MARKED_LENGTH, None),
     )
+    if metric in _JUDGED_BY_MODEL:
+        bars += (
+            ("copies of the source", "source_copy", MARKED_SOURCE_COPY, None),
+            ("off target", "off_target", MARKED_OFF_TARGET, None),
+        )
     contains = metric in _CONTAINMENTS
     for what, name, least, most in bars:
         estimate = find_estimate(record, name)

@@ -12,5 +12,9 @@ MARKED_COPIED = 15.0
 """Per cent of the passage repeated from which a row is marked."""
 MARKED_LENGTH = 500.0
 """Per cent of the gold answer's length from which a row is marked. No bar: base models never stop, and gain little."""
+MARKED_SOURCE_COPY = 1.0
+"""Per cent of answers that copy the source from which a row is marked, where COMET is the metric: it likes copies."""
+MARKED_OFF_TARGET = 5.0
+"""Per cent of answers in another language, as before."""
 MARKED_TRUNCATED = 5.0
 """Per cent of answers cut at the token limit from which a row is marked. No bar, as before."""

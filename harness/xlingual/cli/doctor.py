@@ -16,6 +16,8 @@ import click
 from ..data import PINS, cache_folder
 from ..errors import ModelError, UsageError, XlingualError
 from ..files import pretty_json
+from ..metrics.comet.location import find_model as find_comet
+from ..metrics.comet.published import PUBLISHED as COMET_MODELS
 from ..metrics.sentencepiece_model import MODELS as SPM_MODELS
 from ..metrics.sentencepiece_model import fetch_model, find_model, find_model_fault
 from ..planning import Limit, RunSettings
@@ -136,6 +138,19 @@ def _check_spm() -> list[Finding]:
     return findings
 
 
+def _check_comet() -> list[Finding]:
+    findings = []
+    for name, model in COMET_MODELS.items():
+        found = find_comet(name)
+        if found.record is None:
+            findings.append(Finding(f"COMET {name}", "warn", found.fault or "", model.how_to_get))
+            continue
+        source = found.record.repository or "not the published checkpoint"
+        detail = f"{found.folder}, {source}, {found.record.licence or 'licence not known'}"
+        findings.append(Finding(f"COMET {name}", "pass", detail, ""))
+    return findings
+
+
 def _check_disk() -> list[Finding]:
     cache = cache_folder()
     data_source = next(each for each in (cache, *cache.parents) if each.exists())
@@ -161,7 +176,9 @@ def _check_environment() -> list[Finding]:
 
 def _check_pins() -> list[Finding]:
     unchecked = [pin.name for pin in PINS if not pin.checked]
-    detail = f"{len(PINS)} pinned sources; never checked against their servers by us: {', '.join(unchecked) or 'none'}"
+    unchecked += [f"{model.repository} on the hub" for model in COMET_MODELS.values() if not model.checked]
+    names = ", ".join(unchecked) or "none"
+    detail = f"{len(PINS) + len(COMET_MODELS)} pinned sources; never checked against their servers by us: {names}"
     return [Finding("data pins", "pass", detail, "")]
 
 
@@ -185,6 +202,7 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _check_device,
     _check_packaged_model,
     _check_spm,
+    _check_comet,
     _check_disk,
     _check_environment,
     _check_pins,

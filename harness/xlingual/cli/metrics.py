@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -10,6 +11,8 @@ from ..files import pretty_json
 from ..identity import Json
 from ..languages import LANGUAGES, find_language
 from ..metrics import find_metric, is_own, metric_names
+from ..metrics.comet.location import model_folder
+from ..metrics.comet.published import PUBLISHED
 from ..plugin import Metric
 from ..plugin_files import find_plugins
 from ..registry import METRICS, TASKS
@@ -29,6 +32,8 @@ SUMMARIES = {
     "spbleu_flores200": "corpus BLEU over the SentencePiece tokens of Flores-200",
     "bleu": "corpus BLEU with the tokenizer of the language",
     "chrf++": "corpus F2 of character and word n-grams",
+    "comet22": "COMET-22: a model's judgement of a translation, its source and its reference, about 0 to 100",
+    "cometkiwi22": "CometKiwi-22: a model's judgement of a translation and its source, without a reference",
     "off_target": "answers that are not in the language asked for, of those long enough to tell",
     "thinking_off_target": "thoughts that are not in the language asked for, of those long enough to tell",
     "empty": "answers without a visible character",
@@ -46,6 +51,11 @@ class MetricsOptions:
 
     names: tuple[str, ...]
     lang: str
+    fetch: bool
+    convert: str | None
+    hparams: str | None
+    encoder: str | None
+    unpublished: bool
     as_json: bool
 
 
@@ -67,7 +77,11 @@ class _Entry:
 
 
 def run_metrics(options: MetricsOptions) -> int:
-    """List metrics, with words those only; 1 where a plugin that is listed is broken."""
+    """List metrics, with words those only; 1 where a plugin that is listed is broken.
+
+    With `--fetch` or `--convert`, get the weights of one of COMET's first.
+    """
+    _get_weights(options)
     code = find_language(options.lang).code
     if options.names:
         entries = [_read(name, code) for name in options.names]
@@ -86,6 +100,48 @@ def run_metrics(options: MetricsOptions) -> int:
                 if each.lacking:
                     click.echo(f"not for {', '.join(each.lacking)}: {each.reason}")
     return 1 if any(each.error is not None for each in entries) else 0
+
+
+def _get_weights(options: MetricsOptions) -> None:
+    """Fetch or convert the weights of the metrics that are named; UsageError for those that have none."""
+    if not options.fetch and options.convert is None:
+        given = {"--hparams": options.hparams, "--encoder": options.encoder, "--unpublished": options.unpublished}
+        if alone := [option for option, value in given.items() if value]:
+            raise UsageError("is used with --convert only", where=alone[0], hint="--convert CHECKPOINT")
+        return
+    where = "--fetch" if options.fetch else "--convert"
+    strangers = [name for name in options.names if name not in PUBLISHED]
+    if strangers or not options.names or (options.convert is not None and len(options.names) != 1):
+        one = "one metric" if options.convert is not None else "metrics"
+        raise UsageError(f"name {one} of {', '.join(PUBLISHED)}", where=where, hint=f"xlingual metrics comet22 {where}")
+    if options.fetch:
+        if options.convert is not None:
+            raise UsageError("weights are fetched or converted", where="--fetch", hint="leave one of them out")
+        from ..metrics.comet.download import fetch  # noqa: PLC0415 - torch
+
+        for name in options.names:
+            click.echo(f"{name}: {fetch(name)}", err=True)
+        return
+    _convert(options, options.names[0], Path(options.convert or "").expanduser())
+
+
+def _convert(options: MetricsOptions, name: str, checkpoint: Path) -> None:
+    if options.encoder is None:
+        hint = f"the folder with config.json and tokenizer.json of {PUBLISHED[name].encoder}"
+        raise UsageError("is needed with --convert", where="--encoder", hint=hint)
+    from ..metrics.comet.conversion import Conversion, convert  # noqa: PLC0415 - torch
+
+    beside = checkpoint.parent.parent / "hparams.yaml"
+    conversion = Conversion(
+        name=name,
+        checkpoint=checkpoint,
+        hparams=beside if options.hparams is None else Path(options.hparams).expanduser(),
+        encoder=Path(options.encoder).expanduser(),
+        unpublished=options.unpublished,
+    )
+    folder = model_folder(name)
+    convert(conversion, folder)
+    click.echo(f"{name}: {folder}", err=True)
 
 
 def _import_tasks() -> None:
@@ -172,6 +228,17 @@ COMMAND = click.Command(
     params=[
         click.Argument(["names"], nargs=-1, metavar="[NAME]..."),
         click.Option(["--lang", "-l"], default="en", show_default=True, help="Language of the signature."),
+        click.Option(["--fetch"], is_flag=True, help="Fetch and convert the weights of comet22 or cometkiwi22."),
+        click.Option(
+            ["--convert"], default=None, metavar="CHECKPOINT", help="Convert weights that you have: model.ckpt."
+        ),
+        click.Option(
+            ["--hparams"], default=None, metavar="FILE", help="Of the checkpoint; default: hparams.yaml a folder above."
+        ),
+        click.Option(
+            ["--encoder"], default=None, metavar="DIR", help="Folder with config.json and tokenizer of its encoder."
+        ),
+        click.Option(["--unpublished"], is_flag=True, help="Convert another checkpoint than the published one."),
         json_option(),
     ],
     callback=takes(MetricsOptions, run_metrics),

@@ -1,6 +1,7 @@
 """Options that several commands share, and the way from click's words to a record."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from ..plugin import DataSource
 Record = TypeVar("Record")
 MOST = 2**31 - 1
 """Of counts and seeds: what servers, files and tokenizers can hold."""
+SECONDS_BETWEEN_LINES = 10.0
 MOST_REPEATS = 10_000
 """Answers to one question; all of a run's requests are held at once."""
 
@@ -58,6 +60,30 @@ _DATA_HELP = (
 def data_option(text: str = _DATA_HELP) -> click.Option:
     """`--data DIR`, with the help `text`."""
     return click.Option(["--data"], metavar="DIR|sample", help=text)
+
+
+def metrics_option() -> click.Option:
+    """`--metrics`."""
+    return click.Option(
+        ["--metrics"],
+        default="",
+        metavar="NAME,...",
+        help="Score by these too: comet22, cometkiwi22, or any other of 'xlingual metrics'.",
+    )
+
+
+class ScoringLines:
+    """Lines on stderr while a model scores answers: a large one on a CPU takes minutes."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._said = time.monotonic()
+
+    def __call__(self, metric: str, done: int, total: int) -> None:
+        """Say how far it is, every ten seconds."""
+        if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            click.echo(f"{metric}: {done:,} of {total:,} texts", err=True)
 
 
 def offline_option() -> click.Option:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..analysis.sections import PageSection, find_sections
 from ..board import build_board, collect_runs, find_board
 from ..errors import DataError, UsageError
 from ..files import read_json, require_file, write_atomically
@@ -56,9 +57,17 @@ def _read(options: ReportOptions) -> Experiment:
         board_command=board_command(options.runs, options.board, options.baseline),
         tuned=_read_tuned([_folder(word) for word in options.tuned]),
         fit=None if options.fit is None else read_fit(Path(options.fit)),
+        analyses=_read_analyses(roots),
         allocation=None if options.allocation is None else read_allocation(Path(options.allocation)),
         commands=() if options.commands is None else tuple(_lines(Path(options.commands))),
     )
+
+
+def _read_analyses(roots: list[Path]) -> tuple[PageSection, ...]:
+    found = find_sections(roots)
+    for where, reason in found.left_out:
+        click.echo(printable(f"left out: {where}: {reason}"), err=True)
+    return found.sections
 
 
 def read_allocation(path: Path) -> Allocation:
@@ -112,7 +121,8 @@ COMMAND = click.Command(
         click.Option(["--write", "-w"], default="report.html", show_default=True, metavar="FILE.html"),
     ],
     callback=takes(ReportOptions, run_report),
-    help="Write one HTML page of an experiment: what was trained, relative gains, the leaderboard, the scaling law and "
-    "the split of the budget, with their plots. It needs nothing but a browser.",
+    help="Write one HTML page of an experiment: what was trained, relative gains, the leaderboard, the scaling law, "
+    "the split of the budget, with their plots, and the analyses that lie beside the runs: space, content, judges. It "
+    "needs nothing but a browser.",
     epilog="Example: xlingual report runs --baseline alpaca-en --tuned runs --fit fit.json --write report.html",
 )

@@ -1,5 +1,6 @@
 """`xlingual score`: a predictions file against a task, or the saved answers of runs again."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import click
 
 from ..errors import UsageError
 from ..files import pretty_json, write_atomically
+from ..metrics.comet.metric import DEVICE, DTYPE, DTYPES, watch_scoring
 from ..records import Estimate
 from ..rescore import PredictionScores, recorded_task, rescore_run, score_predictions
-from ..selection import select_tasks
+from ..selection import select_tasks, split_words
 from ..serial import to_json
 from .display import show_records, show_table
-from .options import data_option, json_option, offline_option, read_data_source, takes
+from .options import ScoringLines, data_option, json_option, metrics_option, offline_option, read_data_source, takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,9 @@ class ScoreOptions:
     split: str | None
     missing: str
     partial: bool
+    metrics: str
+    device: str | None
+    dtype: str | None
     items: str | None
     offline: bool
     as_json: bool
@@ -33,11 +38,16 @@ class ScoreOptions:
 def run_score(options: ScoreOptions) -> int:
     """Score files or run folders; 1 where a predictions file lacks examples that nothing was said of."""
     data_source = read_data_source(options.data, offline=options.offline)
+    metrics = split_words(options.metrics)
+    watch_scoring(None if options.as_json else ScoringLines())
+    for variable, word in ((DEVICE, options.device), (DTYPE, options.dtype)):
+        if word is not None:
+            os.environ[variable] = word
     if options.task is None:
         records = []
         for word in options.paths:
             folder = Path(word)
-            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], data_source))
+            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], data_source, metrics))
         if options.as_json:
             click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
         else:
@@ -47,7 +57,9 @@ def run_score(options: ScoreOptions) -> int:
     if len(tasks) != 1 or len(options.paths) != 1:
         raise UsageError("one predictions file is scored on one task", where="--task", hint="name it whole: xquad/de")
     path = Path(options.paths[0])
-    report, items = score_predictions(tasks[0], data_source, path, split=options.split, missing=options.missing)
+    report, items = score_predictions(
+        tasks[0], data_source, path, split=options.split, missing=options.missing, metrics=metrics
+    )
     if options.items is not None:
         write_atomically(Path(options.items), items)
     if options.as_json:
@@ -97,6 +109,9 @@ COMMAND = click.Command(
             help="Examples without a prediction: leave out, or count as wrong as the official scripts do.",
         ),
         click.Option(["--partial"], is_flag=True, help="A part of the examples is wanted: exit code 0 for it, too."),
+        metrics_option(),
+        click.Option(["--device"], default=None, help="Of metrics with a model: auto, cpu, cuda, cuda:1."),
+        click.Option(["--dtype"], type=click.Choice(DTYPES), default=None, help="Of the same; default: float32."),
         click.Option(["--items"], default=None, metavar="FILE", help="Write the statistics of every example as JSONL."),
         offline_option(),
         json_option(),
@@ -104,5 +119,5 @@ COMMAND = click.Command(
     callback=takes(ScoreOptions, run_score),
     help='Score a predictions file, lines of {"id": ..., "prediction": ...}, on a task; or, without --task, the saved '
     "answers of finished run folders again.",
-    epilog="Example: xlingual score PRED.jsonl --task xquad/de --data DIR --json",
+    epilog="Example: xlingual score PRED.jsonl --task flores101/en-zh --data DIR --metrics comet22",
 )

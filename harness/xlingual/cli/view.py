@@ -2,11 +2,12 @@
 
 import sys
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from ..analysis.sections import find_sections
 from ..board import collect_runs
 from ..errors import DataError, UsageError
 from ..view import ViewOptions, write_view
@@ -56,8 +57,10 @@ def write_runs(roots: list[Path], target: Path, options: ViewOptions) -> str:
     if not collection.runs:
         reason = f": {collection.left_out[0].where}: {collection.left_out[0].reason}" if collection.left_out else ""
         raise DataError(f"no run can be read{reason}", where=str(roots[0]), hint="xlingual eval --out DIR writes runs")
+    found = find_sections(roots)
+    options = replace(options, analyses=found.sections)
     summary = write_view(collection, target, options, _count_runs(len(collection.runs)))
-    for note in summary.notes:
+    for note in (*summary.notes, *(f"left out: {where}: {reason}" for where, reason in found.left_out)):
         click.echo(printable(note), err=True)
     texts = f"texts of {summary.texts:,} of {summary.samples:,} samples"
     return f"{target} (models: {summary.models}, tasks: {summary.tasks}, {texts}, {summary.size / MEGABYTE:.1f} MB)"
@@ -105,6 +108,7 @@ COMMAND = click.Command(
     ],
     callback=takes(ViewCommand, run_view),
     help="Write one HTML page of all runs in folders (default: runs): heat maps, the samples behind each cell, two "
-    "models side by side, where each number comes from. It opens from disk, needs no server and no network.",
+    "models side by side, where each number comes from, the analyses that lie beside the runs. It opens from disk, "
+    "needs no server and no network.",
     epilog="Example: xlingual view runs --open",
 )

@@ -139,6 +139,6 @@ COMMAND = click.Command(
     callback=takes(XllamaOptions, run_xllama),
     help="Run the whole pipeline: evaluate the base; tune it on English instructions, to x-models and to an m-model, "
     "and evaluate each; fit the scaling law to a sweep; split the m-model's translations anew by it, tune and evaluate "
-    "that one; and write one page. The same command again resumes.",
+    "that one; look into the answers and layers of all; and write one page. The same command again resumes.",
     epilog="Example: xlingual xllama --scale paper --base meta-llama/Llama-2-7b-hf --data DIR",
 )

@@ -1,11 +1,13 @@
 """Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad, read_parallel or a reader of training text."""
 
 from ..files import Problem, data_error, read_json, read_text, split_lines
-from .cache import cache_folder, hash_file
+from ..files.folders import cache_folder
+from ..files.network import hub_is_offline
+from .cache import hash_file
 from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
 from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .file_names import hub_files, question_files
-from .hub import hub_fault, hub_is_offline, hub_table
+from .hub import hub_fault, hub_table
 from .jsonl import JsonRow, read_records, type_problem
 from .location import NotInSampleError, locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel

@@ -16,18 +16,6 @@ _MAX_NAME, _MAX_PATH = 255, 4095
 """Bytes of a file's name and of a path that Linux and macOS take."""
 
 
-def cache_folder() -> Path:
-    """Return `$XLINGUAL_CACHE`, else `$XDG_CACHE_HOME/xlingual`, else `~/.cache/xlingual`."""
-    if word := os.environ.get("XLINGUAL_CACHE"):
-        return Path(word).expanduser()
-    if word := os.environ.get("XDG_CACHE_HOME"):
-        return Path(word).expanduser() / "xlingual"
-    try:
-        return Path.home() / ".cache" / "xlingual"
-    except RuntimeError as error:
-        raise EnvironmentFault("no home folder", where="cache", hint="set XLINGUAL_CACHE to a folder") from error
-
-
 def safe_path(folder: Path, name: str) -> Path:
     """Return the path of `name`, slashes allowed, below `folder`.
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import DataError
+from ..files.folders import cache_folder
 from ..files.network import stream_url
 from ..identity import content_hash
 from ..records import UrlSource
 from .archive import read_member
-from .cache import cache_folder, find, safe_path, sidecar, store, stored_hash
+from .cache import find, safe_path, sidecar, store, stored_hash
 from .pins import find_pin
 
 

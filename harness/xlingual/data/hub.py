@@ -1,19 +1,17 @@
 """Question-answering data sets of the Hugging Face hub into the cache, in the original SQuAD layout."""
 
 import json
-import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, EnvironmentFault
-from ..files.network import CONNECT_SECONDS, explain_failure
+from ..files.folders import cache_folder
+from ..files.network import hub_is_offline, reach_hub
 from ..identity import Json, content_hash, slug
 from ..records import HubSource
-from .cache import cache_folder, find, store
+from .cache import find, store
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FIELDS: Mapping[str, type] = {"context": str, "question": str, "answers": dict}
@@ -34,7 +32,7 @@ def download_hub(source: HubSource) -> tuple[Path, str]:
     """
     path = _path(source)
     where = _where(source)
-    _reach_hub(where)
+    reach_hub(where)
     document = squad_document(_load_rows(source, where), where)
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
     return path, store(path, [text.encode("utf-8", "replace")], lambda _: None)
@@ -54,7 +52,7 @@ def hub_table(source: HubSource, columns: Sequence[str], *, offline: bool) -> tu
     if offline or hub_is_offline():
         hint = "run once with a network, or keep the data as local files for the reader alpaca or tsv"
         raise EnvironmentFault(f"not in the cache ({cache_folder()}), and offline", where=where, hint=hint)
-    _reach_hub(where)
+    reach_hub(where)
     return path, store(path, table_lines(_load_rows(source, where), tops, where), lambda _: None)
 
 
@@ -68,15 +66,10 @@ def table_lines(rows: Iterable[Mapping[str, object]], columns: Sequence[str], wh
         yield (json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
 
 
-def hub_is_offline() -> bool:
-    """Return whether `$HF_HUB_OFFLINE` forbids the network; the house then forbids it for all downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
 def hub_fault() -> str | None:
     """Return why the hub does not answer, or None where it does; its own clients would go on trying for 25 seconds."""
     try:
-        _reach_hub("")
+        reach_hub("")
     except EnvironmentFault as fault:
         return fault.what
     return None
@@ -123,18 +116,6 @@ def _check_row(row: Mapping[str, object], where: str) -> None:
     texts, starts = answers.get("text"), answers.get("answer_start")
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         raise DataError("field 'answers' must hold the lists 'text' and 'answer_start' of one length", where=where)
-
-
-def _reach_hub(where: str) -> None:
-    """Raise EnvironmentFault where the hub does not answer: the datasets package would go on trying for 25 seconds."""
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310  the user's own endpoint, or the hub
-    try:
-        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()  # noqa: S310  as above
-    except urllib.error.HTTPError:
-        return  # it answered; whether it has the data set is for the datasets package to find out
-    except (OSError, ValueError) as error:
-        raise EnvironmentFault(explain_failure(error), where=where) from error
 
 
 def _load_rows(source: HubSource, where: str) -> Iterable[Mapping[str, object]]:

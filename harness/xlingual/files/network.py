@@ -1,6 +1,7 @@
 """Bytes from an address of the web, whole or with the reason why not."""
 
 import http.client
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -47,3 +48,20 @@ def explain_failure(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "no network, or no such host"
     return str(error) or type(error).__name__
+
+
+def hub_is_offline() -> bool:
+    """Return whether `$HF_HUB_OFFLINE` forbids the network; the house then forbids it for all downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def reach_hub(where: str) -> None:
+    """Raise EnvironmentFault where the hub does not answer: its own clients would go on trying for 25 seconds."""
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310  the user's own endpoint, or the hub
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()  # noqa: S310  as above
+    except urllib.error.HTTPError:
+        return  # it answered; whether it has what is wanted is for the client to find out
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(explain_failure(error), where=where) from error

@@ -36,6 +36,8 @@ _MODULES = {
     "bleu_cleaned": "bleu",
     "chrf++": "chrf_plus_plus",
     "chrf++_cleaned": "chrf_plus_plus",
+    "comet22": "comet",
+    "cometkiwi22": "comet",
     "off_target": "off_target",
     "thinking_off_target": "off_target",
     "empty": "diagnostics",
@@ -65,7 +67,8 @@ CHOICE_METRICS: tuple[str, ...] = tuple(name for name, module in _MODULES.items(
 GOLD_FREE_METRICS = frozenset(
     name
     for name, module in _MODULES.items()
-    if module in ("off_target", "judged") or name in ("empty", "source_copy", "truncated", "passage_copy")
+    if module in ("off_target", "judged")
+    or name in ("empty", "source_copy", "truncated", "passage_copy", "cometkiwi22")
 )
 """Those that need no accepted answer: examples of a task that has no others may be without targets."""
 

@@ -2,11 +2,11 @@
 
 tasks      a Task yields examples; what it may do besides; the Tasks that functions make
 models     a Model answers requests; how it is loaded
-metrics    a Metric measures answers
+metrics    a Metric measures answers, one by one or many at once
 sources    a Source yields examples to learn from
 """
 
-from .metrics import SHARE, Bounds, FloatArray, Metric
+from .metrics import SHARE, BatchMetric, Bounds, FloatArray, Metric
 from .models import (
     LOCAL_OPTIONS,
     Diagnosable,
@@ -45,6 +45,7 @@ __all__ = [
     "SHARE",
     "Asker",
     "Asking",
+    "BatchMetric",
     "Bounds",
     "ChatTask",
     "ChoiceTask",

@@ -1,6 +1,7 @@
 """What a metric fulfils."""
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..records import Example, Response, Statistics
 
@@ -46,4 +47,15 @@ class Metric(Protocol):
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn summed statistics, shape (..., k), into scores within the bounds, shape (...); NaN where undefined."""
+        ...
+
+
+@runtime_checkable
+class BatchMetric(Protocol):
+    """A Metric that measures many answers at once, since one by one would take far longer: a model judges them."""
+
+    def measure_all(
+        self, examples: Sequence[Example], responses: Sequence[Response | None]
+    ) -> Sequence[Statistics | None]:
+        """Return what every answered example adds; None where there is no answer or it cannot be judged."""
         ...

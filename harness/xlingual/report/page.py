@@ -16,6 +16,7 @@ h2 { font-size: 1.25rem; margin-top: 2.4rem; border-bottom: 1px solid var(--line
 h3 { font-size: 1.05rem; margin-top: 1.8rem; } a { color: var(--link); } nav a { margin-right: 1rem; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+caption { text-align: start; } td:not(:first-child) { unicode-bidi: plaintext; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; text-align: left; }
 thead th { background: var(--soft); } td:first-child { font-weight: 500; }
 ul { font-size: .85rem; color: color-mix(in srgb, currentColor 75%, transparent); overflow-wrap: anywhere; }
@@ -24,13 +25,20 @@ pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font-size
 """.strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Html:
+    """A part that is HTML already, of our own making: whatever comes from runs is escaped in it."""
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of a page under a heading."""
 
     heading: str
-    parts: tuple[str | Picture, ...]
-    """Markdown, in which HTML is shown as text, and pictures."""
+    parts: tuple[str | Picture | Html, ...]
+    """Markdown, in which HTML is shown as text, pictures, and HTML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +60,21 @@ def render_page(page: Page) -> str:
     body = [f"<h1>{title}</h1>", _markdown(page.introduction), f"<nav>{links}</nav>"]
     for number, section in enumerate(page.sections, 1):
         body.append(f'<h2 id="part-{number}">{html.escape(section.heading)}</h2>')
-        body += [_markdown(part) if isinstance(part, str) else _figure(part) for part in section.parts]
+        body += map(_show, section.parts)
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
         f"<style>{_STYLE}</style>"
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _show(part: str | Picture | Html) -> str:
+    match part:
+        case str():
+            return _markdown(part)
+        case Html():
+            return part.text
+    return _figure(part)
 
 
 def _markdown(text: str) -> str:

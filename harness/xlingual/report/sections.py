@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..analysis.sections import PageSection
 from ..board import Board, board_markdown
 from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table
@@ -13,7 +14,7 @@ from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit
 from ..scaling.tables import TextTable, allocation_tables, fit_tables, point_table
 from ..tune.records import TuneRecord, Tuning
-from .page import Page, Section
+from .page import Html, Page, Section
 from .plots import draw_scores
 
 _NOTHING = "–"
@@ -31,6 +32,8 @@ class Experiment:
     tuned: tuple[TuneRecord, ...]
     fit: LawFit | None
     allocation: Allocation | None
+    analyses: tuple[PageSection, ...] = ()
+    """What lies beside the runs: the space of the models, the content of answers, judges."""
     commands: tuple[str, ...]
     """What made it all, in order."""
 
@@ -43,6 +46,7 @@ def experiment_page(experiment: Experiment) -> Page:
         _scores(experiment),
         _law(experiment.fit),
         _budget(experiment.allocation),
+        *(Section(heading=each.heading, parts=(Html(each.html),)) for each in experiment.analyses),
         _commands(experiment.commands),
     ]
     return Page(

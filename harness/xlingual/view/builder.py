@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from ..analysis.sections import PageSection
 from ..board.collection import CollectedRun, Collection
 from ..errors import XlingualError
 from ..files import read_json
@@ -35,6 +36,8 @@ class ViewOptions:
     """Bytes of texts at most, compressed as they are in the file."""
     golds: bool = True
     """False: gold answers are left out, so that the page does not publish them."""
+    analyses: tuple[PageSection, ...] = ()
+    """What lies beside the runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ def write_view(
     its scores and a note. EnvironmentFault where the file cannot be written.
     """
     page = _read(collection, options, on_run)
-    size = write_page(target, _index(page, options), _chunks(page))
+    size = write_page(target, _index(page, options), _chunks(page), options.analyses)
     names = {run.record.model.fingerprint for run in collection.runs}
     return ViewSummary(
         models=len(names),

@@ -1,7 +1,7 @@
 """The file: one HTML page that needs nothing else, with data that no browser takes for anything but text.
 
     head    Content-Security-Policy first: no network, no script and no style but ours, by their hashes
-    body    containers, the script, then data: what the table needs, then compressed chunks
+    body    containers, the script, then data: what the table needs, then compressed chunks; then the analyses, if any
 
 Code stands before the data, so that the table is there while a browser still reads the rest of a large file.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from ..analysis.sections import PageSection
 from ..files import disk_fault, replace_whole
 from ..identity import Json
 
@@ -45,18 +46,28 @@ class TextChunk:
     text: str
 
 
-def write_page(target: Path, index: Json, chunks: Sequence[TextChunk]) -> int:
-    """Write the page and return its size in bytes; EnvironmentFault where that fails."""
+def write_page(target: Path, index: Json, chunks: Sequence[TextChunk], analyses: Sequence[PageSection] = ()) -> int:
+    """Write the page, `analyses` last, and return its size in bytes; EnvironmentFault where that fails."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replace_whole(target) as stream:
             stream.write(page_start(index).encode("utf-8"))
             for chunk in chunks:
                 stream.write(f'<script type="text/plain" id="{chunk.name}">{chunk.text}</script>\n'.encode("ascii"))
+            stream.write(_show_analyses(analyses).encode("utf-8"))
             stream.write(b"</body></html>\n")
             return stream.tell()
     except OSError as error:
         raise disk_fault(error, target) from error
+
+
+def _show_analyses(analyses: Sequence[PageSection]) -> str:
+    """Return the analyses below the table, each folded up; the script does not touch them."""
+    parts = [
+        f'<details id="analysis-{each.name}"><summary>{html.escape(each.heading)}</summary>\n{each.html}</details>\n'
+        for each in analyses
+    ]
+    return f'<aside class="analyses" aria-label="Analyses">\n{"".join(parts)}</aside>\n' if parts else ""
 
 
 def page_start(index: Json) -> str:

@@ -23,6 +23,7 @@ from ..board.notes import describe_backend
 from ..board.rows import CellState
 from ..board.spec import RATES
 from ..identity import Json
+from ..judging.judged import JUDGED_PREFIX
 from ..languages import LANGUAGES
 from ..records import Protocol, RunRecord
 from ..serial import to_json
@@ -98,7 +99,13 @@ def build_tables(runs: Sequence[CollectedRun]) -> tuple[ViewTable, ...]:
     groups: dict[tuple[bool, str], list[int]] = {}
     for index, run in enumerate(runs):
         groups.setdefault((run.sample, run.record.protocol.task.partition("/")[0]), []).append(index)
-    return tuple(_build(runs, labels, *group, indexes) for group, indexes in sorted(groups.items()))
+    return tuple(_build(runs, labels, *group, groups[group]) for group in sorted(groups, key=_place))
+
+
+def _place(group: tuple[bool, str]) -> tuple[bool, bool, str]:
+    """Return what tables are sorted by: real data first, what judges say of answers last, then by family."""
+    sample, family = group
+    return sample, family.startswith(JUDGED_PREFIX), family
 
 
 def _build(

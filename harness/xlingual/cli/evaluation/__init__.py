@@ -10,6 +10,7 @@ import click
 
 from ...files import pretty_json
 from ...groups import aggregate, groups_of
+from ...metrics.comet.metric import watch_scoring
 from ...planning import RunSettings, run_folder
 from ...plugin import Model
 from ...pricing import read_prices
@@ -19,7 +20,7 @@ from ...selection import open_model, select_tasks, split_words, untouched_langua
 from ...serial import to_json
 from .. import printable
 from ..display import show_records
-from ..options import takes
+from ..options import ScoringLines, takes
 from ..progress import choose_observer, loading
 from ..signals import orderly_signals
 from .endings import show_bill, show_spread, warn
@@ -41,6 +42,7 @@ def run_evaluation(options: EvalOptions) -> int:
     languages = split_words(options.langs)
     tasks = select_tasks(split_words(options.tasks), languages, settings.data_source, settings.split)
     prices = None if options.price is None else read_prices(options.price)
+    watch_scoring(None if options.as_json or options.progress == "none" else ScoringLines())
     records: list[RunRecord] = []
     shown_plans: list[dict[str, object]] = []
     observer = choose_observer("none" if options.as_json else options.progress)

@@ -20,6 +20,7 @@ from ..options import (
     FolderName,
     data_option,
     json_option,
+    metrics_option,
     offline_option,
     read_data_source,
 )
@@ -63,6 +64,7 @@ class EvalOptions:
     max_thinking_tokens: int | None
     think_end: str | None
     extract: str | None
+    metrics: str
     on_overflow: str
     revision: str | None
     dtype: str | None
@@ -108,6 +110,7 @@ def run_settings(options: EvalOptions) -> RunSettings:
         fresh=options.fresh,
         max_errors=options.max_errors,
         question=_question(options),
+        metrics=tuple(split_words(options.metrics)),
     )
 
 
@@ -277,6 +280,7 @@ OPTIONS: list[click.Parameter] = [
         metavar="WORD",
         help="What of an answer is scored: last_number, choice_letter, first_line, boxed, regex:PATTERN, ...",
     ),
+    metrics_option(),
     click.Option(
         ["--stop"], multiple=True, metavar="TEXT", help=r"End answers before this; '\n' is a line break. Repeatable."
     ),

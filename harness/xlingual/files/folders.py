@@ -1,0 +1,18 @@
+"""The folder of everything that is downloaded or made once."""
+
+import os
+from pathlib import Path
+
+from ..errors import EnvironmentFault
+
+
+def cache_folder() -> Path:
+    """Return `$XLINGUAL_CACHE`, else `$XDG_CACHE_HOME/xlingual`, else `~/.cache/xlingual`."""
+    if word := os.environ.get("XLINGUAL_CACHE"):
+        return Path(word).expanduser()
+    if word := os.environ.get("XDG_CACHE_HOME"):
+        return Path(word).expanduser() / "xlingual"
+    try:
+        return Path.home() / ".cache" / "xlingual"
+    except RuntimeError as error:
+        raise EnvironmentFault("no home folder", where="cache", hint="set XLINGUAL_CACHE to a folder") from error

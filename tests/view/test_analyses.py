@@ -1,0 +1,111 @@
+"""Analyses in the pages of `xlingual view` and `xlingual report`: where they lie beside runs, and only there."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from xlingual.cli import run_command
+
+from ..analysis.beside_runs import HOSTILE, content_of, put_everything
+from .browser import BrowserGoneError, Page, browse, find_chromium
+from .runs import read_page
+
+CHROMIUM = find_chromium()
+HEADINGS = ("Representation space", "Content of answers", "Judges")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return put_everything(tmp_path_factory.mktemp("everything"))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(browse(str(CHROMIUM), tmp_path_factory.mktemp("profile")))
+        except BrowserGoneError:
+            pytest.skip(f"{CHROMIUM} does not start here")
+        opened.size(1280, 860)
+        yield opened
+
+
+def test_the_view_holds_them_below_the_table(runs: Path, tmp_path: Path) -> None:
+    target = tmp_path / "view.html"
+    assert run_command(["view", str(runs), "--out", str(target)]) == 0
+    parts = read_page(target)
+    assert [table["family"] for table in parts.index["tables"]] == ["xquad", "judge_correctness"]
+    names = [each["id"] for tag, each in parts.tags if tag == "details" and "id" in each]
+    assert names == ["analysis-space", "analysis-content", "analysis-judges"]
+    assert [tag for tag, _ in parts.tags].count("style") == 1
+    assert HOSTILE not in target.read_text(encoding="utf-8")
+    attributes = {(tag, name) for tag, found in parts.tags for name in found}
+    assert not [each for each in attributes if each[1] in ("href", "srcset", "style", "action") or each[1][:2] == "on"]
+    sources = [str(found["src"]) for _, found in parts.tags if "src" in found]
+    assert sources
+    assert all(each.startswith("data:image/svg+xml;base64,") for each in sources)
+
+
+def test_the_same_runs_give_the_same_page(runs: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert run_command(["view", str(runs), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_without_analyses_nothing_is_said_of_them(tmp_path: Path) -> None:
+    words = ["eval", "-m", "oracle", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path / "runs")]
+    assert run_command([*words, "--progress", "none"]) == 0
+    target = tmp_path / "view.html"
+    assert run_command(["view", str(tmp_path / "runs"), "--out", str(target)]) == 0
+    assert "<aside" not in target.read_text(encoding="utf-8")
+    words = ["report", str(tmp_path / "runs"), "--board", "sample", "--write", str(tmp_path / "report.html")]
+    assert run_command(words) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not [heading for heading in HEADINGS if heading in text]
+
+
+def test_the_report_has_a_section_for_each(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "report.html"
+    assert run_command(["report", str(runs), "--board", "sample", "--write", str(target)]) == 0
+    assert "left out" not in capsys.readouterr().err
+    text = target.read_text(encoding="utf-8")
+    places = [text.index(f"{heading}</h2>") for heading in HEADINGS]
+    assert places == sorted(places)
+    assert [text.count(f"{heading}</h2>") for heading in HEADINGS] == [1, 1, 1]
+    assert HOSTILE not in text
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("command", [["view", "--out"], ["report", "--board", "sample", "--write"]])
+def test_a_broken_analysis_is_named_and_the_page_is_written(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    path = content_of(runs.parent)
+    sound = path.read_bytes()
+    target = tmp_path / "page.html"
+    try:
+        path.write_text("{", encoding="utf-8")
+        assert run_command([command[0], str(runs), *command[1:], str(target)]) == 0
+    finally:
+        path.write_bytes(sound)
+    assert "left out: runs/analysis/content.json: " in capsys.readouterr().err
+    assert "Judges" in target.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_a_browser_shows_them_without_a_complaint_or_a_request(page: Page, runs: Path, tmp_path: Path) -> None:
+    for name, words in (("view.html", ["view", "--out"]), ("report.html", ["report", "--board", "sample", "--write"])):
+        target = tmp_path / name
+        assert run_command([words[0], str(runs), *words[1:], str(target)]) == 0
+        page.events.clear()
+        page.open(target)
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        page.wait("[...document.images].every(each => each.complete)")
+        assert page.evaluate("document.images.length > 1 && [...document.images].every(each => each.naturalWidth > 9)")
+        shown = str(page.evaluate("document.body.innerText"))
+        assert "scripted-<b>judge&" in shown
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.complaints() == []
+        assert [each for each in page.requests() if not each.startswith("data:image/svg+xml;base64,")] == []
