@@ -99,10 +99,10 @@ def build_tables(runs: Sequence[CollectedRun]) -> tuple[ViewTable, ...]:
     groups: dict[tuple[bool, str], list[int]] = {}
     for index, run in enumerate(runs):
         groups.setdefault((run.sample, run.record.protocol.task.partition("/")[0]), []).append(index)
-    return tuple(_build(runs, labels, *group, groups[group]) for group in sorted(groups, key=_place))
+    return tuple(_build(runs, labels, *group, groups[group]) for group in sorted(groups, key=_table_place))
 
 
-def _place(group: tuple[bool, str]) -> tuple[bool, bool, str]:
+def _table_place(group: tuple[bool, str]) -> tuple[bool, bool, str]:
     """Return what tables are sorted by: real data first, what judges say of answers last, then by family."""
     sample, family = group
     return sample, family.startswith(JUDGED_PREFIX), family
