@@ -66,6 +66,8 @@ class LayerNeeds:
     heads: int
     kv_heads: int
     head_size: int
+    value_size: int | None = None
+    """Of the values' heads, where it differs, as in DeepSeek's MLA. None: `head_size`."""
     window: bool = False
     softcap: bool = False
     sinks: bool = False
@@ -116,7 +118,7 @@ class AttentionKernel(Protocol):
         rows: QueryRows,
         shape: AttentionShape,
     ) -> "torch.Tensor":
-        """Return the attention of `query`, (tokens, heads, head size), in its shape and dtype.
+        """Return the attention of `query`, (tokens, heads, head size): (tokens, heads, values' head size), its dtype.
 
         The keys and values of all queries are in the pages already. Query i of a row's n sees keys up to
         `seqused - n + i`. What pages hold behind a row's keys must not matter, NaN included.
