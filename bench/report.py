@@ -73,7 +73,7 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
         "not counted. Once for a loaded model the engine lays out its weights and is verified: `ready s`, a part of",
         "loading that its peers do not have, so that the goals are given both without and with it. Wall and processor",
         "seconds are medians of the runs. Every way answers each workload once; after that only the engine and HFLM at",
-        "its best batch size of 8, 16, 32 run again. Plain `generate` and continuous batching (`paged`) answer the",
+        "its best batch size of 8, 16, 32 run again. Plain `generate` and continuous batching (`continuous`) answer the",
         "first prompts only, as many as `prompts` says, and are compared by their seconds for a prompt. Written by",
         "`make bench DOCS=1`.",
         "",
