@@ -18,17 +18,41 @@ from ..limits import OUT_OF_MEMORY, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..packed.prompt_lookup import PromptLookup
 from ..responses import Thought, respond
+from ..tokens.detokenization import decode
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
+from ..tokens.thoughts import MARKER_TOKENS
 from .engine import LaunchedStep, PagedEngine
 from .forward import paged_attention
 from .scheduler import Scheduler
 from .sequences import PagedSequence, StepPlan, new_sequence
 
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_DRAFTING_ROWS = 8
 """Drafts are proposed for no more rows: beyond, a step over their tokens costs more than it saves."""
 MIN_STEP_TOKENS = 64
 """Where the memory does not hold a step of so few tokens, fewer rows run together."""
+
+
+@dataclass(slots=True)
+class StopEndings:
+    """Which tokens cannot be the last of a stop string: with hundreds of rows, looking at each answer takes long."""
+
+    loaded: LoadedModel
+    texts: dict[int, str] = field(default_factory=dict)
+    """By token: what it is by itself; empty where that does not tell what it is in a text."""
+
+    def may_stop(self, prompt: Rendered, token: int) -> bool:
+        """Return False where no stop string ends in the token."""
+        stop = prompt.request.stop
+        if prompt.is_thinking_only:
+            return True
+        text = self.texts.get(token)
+        if text is None:
+            found = decode(self.loaded.tokenizer, [token], self.loaded.markers)
+            # A part of a character is one only beside the other parts; and a space may be left out at the start.
+            text = self.texts[token] = "" if REPLACEMENT in found else found
+        return not text or any(each[-1] in text or each[-1] == " " for each in stop if each)
 
 
 @dataclass(slots=True)
@@ -40,6 +64,7 @@ class PagedSession:
     scheduler: Scheduler
     unfinished: dict[PagedSequence, None]
     lookup: PromptLookup
+    endings: StopEndings
     in_flight: LaunchedStep | None = field(default=None)
 
 
@@ -104,7 +129,7 @@ def _open_session(
         free_rows=list(range(rows))[::-1],
         step=engine.cache.allocator.finished + 1,
     )
-    return PagedSession(loaded, engine, scheduler, dict.fromkeys(sequences), lookup)
+    return PagedSession(loaded, engine, scheduler, dict.fromkeys(sequences), lookup, StopEndings(loaded))
 
 
 def _abandon(session: PagedSession) -> None:
@@ -210,9 +235,10 @@ def _append_token(session: PagedSession, sequence: PagedSequence, token: int) ->
     if token < 0:
         broken = len(sequence.output_ids)
     else:
-        sequence.output_ids.append(token)
+        sequence.append(token)
         is_end = token in loaded.end_ids
-        if not is_end and is_stopped(loaded, prompt, sequence.output_ids):
+        may_stop = len(sequence.output_ids) <= MARKER_TOKENS or session.endings.may_stop(prompt, token)
+        if not is_end and may_stop and is_stopped(loaded, prompt, sequence.output_ids):
             stopped = len(sequence.output_ids)
         elif not is_end and len(sequence.output_ids) < prompt.max_new_tokens:
             return None

@@ -58,10 +58,13 @@ class Scheduler:
         decode: list[StepEntry] = []
         prefill: list[StepEntry] = []
         for sequence in list(self.running):
-            if sequence.row is None or sequence.is_full or sequence.uncomputed != 1 or budget <= 0:
+            pending = sequence.pending
+            if sequence.row is None or budget <= 0 or sequence.known + pending - sequence.computed != 1:
                 continue
-            draft = drafts.get(sequence, [])[: max(0, budget - 1)]
-            if (entry := self._extend(sequence, 1, draft)) is not None:
+            if len(sequence.output_ids) + pending >= sequence.prompt.max_new_tokens:
+                continue  # its last token is on its way
+            entry = self._decode(sequence, drafts.get(sequence, ())[: budget - 1])
+            if entry is not None:
                 decode.append(entry)
                 budget -= entry.count
         for sequence in list(self.running):
@@ -101,6 +104,19 @@ class Scheduler:
         self.cache.release(sequence.pages)
         sequence.row, sequence.pages, sequence.computed = None, [], 0
 
+    def _decode(self, sequence: PagedSequence, draft: Sequence[int]) -> StepEntry | None:
+        """Plan the newest token of a row; the usual case is a token behind the prompt, in a page that it has."""
+        start, prompt = sequence.computed, sequence.prompt
+        place = start // self.cache.page_size
+        if draft or start < len(prompt.ids) or place >= len(sequence.pages) or sequence.row is None:
+            return self._extend(sequence, 1, draft)
+        self.allocator.written[sequence.pages[place]] = self.step
+        steps = prompt.answered + len(sequence.output_ids) + sequence.pending
+        sequence.computed += 1
+        sequence.pending += 1
+        sequence.planned = self.step
+        return StepEntry(sequence, sequence.row, start, 1, (0,), steps)
+
     def _extend(
         self, sequence: PagedSequence, count: int, draft: Sequence[int] = (), *, may_preempt: bool = True
     ) -> StepEntry | None:
@@ -119,7 +135,7 @@ class Scheduler:
         done = len(sequence.output_ids) + sequence.pending
         ends = start + count == sequence.known + sequence.pending
         kept = tuple(range(count - 1, total)) if ends else ()
-        entry = StepEntry(sequence, sequence.row, start, total, kept, tuple(draft), sequence.prompt.answered + done)
+        entry = StepEntry(sequence, sequence.row, start, total, kept, sequence.prompt.answered + done, draft)
         sequence.computed += count
         sequence.pending += ends
         sequence.planned = self.step

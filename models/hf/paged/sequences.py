@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..packed.prefix_tree import TokenSequence
 from ..tokens.rendering import Rendered
@@ -30,6 +31,17 @@ class PagedSequence:
     """Whether it has its answer; a step in flight may still compute a token, which is dropped."""
     planned: int = -1
     """The last step that computes some of its tokens."""
+    known: int = field(init=False)
+    """Tokens of prompt and answer that the host has seen."""
+
+    def __post_init__(self) -> None:
+        """Count the tokens."""
+        self.known = len(self.text.prompt.ids) + len(self.text.output_ids)
+
+    def append(self, token: int) -> None:
+        """Append the next token of the answer."""
+        self.text.output_ids.append(token)
+        self.known += 1
 
     @property
     def prompt(self) -> Rendered:
@@ -42,19 +54,9 @@ class PagedSequence:
         return self.text.output_ids
 
     @property
-    def known(self) -> int:
-        """Tokens of prompt and answer that the host has seen."""
-        return len(self.text.prompt.ids) + len(self.text.output_ids)
-
-    @property
     def uncomputed(self) -> int:
         """Tokens whose keys and values are still to be computed; 1 for a row that decodes."""
         return self.known + self.pending - self.computed
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the steps in flight compute the last token that it may have."""
-        return len(self.text.output_ids) + self.pending >= self.text.prompt.max_new_tokens
 
     def tokens(self, start: int, end: int) -> Sequence[int]:
         """Return the known tokens from `start` on, before `end`."""
@@ -66,8 +68,7 @@ class PagedSequence:
         return [*ids[start:], *output[: end - len(ids)]]
 
 
-@dataclass(frozen=True, slots=True)
-class StepEntry:
+class StepEntry(NamedTuple):
     """Tokens of a sequence that a step computes: a chunk of its prompt, its newest token, or that and a draft."""
 
     sequence: PagedSequence
@@ -75,12 +76,12 @@ class StepEntry:
     start: int
     """The position of the first one."""
     count: int
-    kept: tuple[int, ...]
+    kept: Sequence[int]
     """The tokens, counted from `start`, after which the next one is wanted; none in the middle of a prompt."""
-    draft: tuple[int, ...] = ()
-    """Of the tokens, the last ones are guesses."""
-    steps: int = 0
+    steps: int
     """Tokens of the answer before the first that is wanted: with a seed, what a draw depends on."""
+    draft: Sequence[int] = ()
+    """Of the tokens, the last ones are guesses."""
 
 
 @dataclass(frozen=True, slots=True)

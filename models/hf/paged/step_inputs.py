@@ -179,10 +179,11 @@ class StepInputs:
             pages, row = entry.sequence.pages, entry.row
             known, count = self.held[row]
             # A sequence that enters, or enters again, has a list of its own.
-            count = count if known is pages else 0
-            if count < len(pages):
+            if known is not pages:
+                count = 0
+            if count != len(pages):
                 table[row, count : len(pages)] = pages[count:]
-            self.held[row] = pages, len(pages)
+                self.held[row] = pages, len(pages)
 
     def _put_tokens(self, plan: StepPlan, layout: StepLayout, put: Callable[[str, Sequence[int]], None]) -> None:
         ids: list[int] = []
@@ -195,6 +196,15 @@ class StepInputs:
         padding = layout.decode_rows - sum(entry.count for entry in plan.decode)
         for part, filler in ((plan.decode, padding), (plan.prefill, 0)):
             for entry in part:
+                if entry.count == 1 and entry.kept:
+                    sequence, start = entry.sequence, entry.start
+                    keep.append(len(ids))
+                    kept_rows.append(entry.row)
+                    ids.append(FROM_DEVICE if start >= sequence.known else sequence.tokens(start, start + 1)[0])
+                    positions.append(start)
+                    slots.append(sequence.pages[start // size] * size + start % size)
+                    sources.append(entry.row)
+                    continue
                 keep += [len(ids) + index for index in entry.kept]
                 kept_rows += [self.rows if entry.draft else entry.row for _ in entry.kept]
                 ids += tokens_of(entry)

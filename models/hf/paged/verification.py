@@ -141,7 +141,7 @@ def engine_logits(
                 row += 1
                 sequence.pending = 0
                 if rest[sequence]:
-                    sequence.output_ids.append(rest[sequence].pop(0))
+                    sequence.append(rest[sequence].pop(0))
                 else:
                     scheduler.leave(sequence)
     return [torch.stack(logits[sequence]) for sequence in sequences]
