@@ -8,6 +8,8 @@ choice         the best kernel for a model's layers on a device, and why not a b
 from .choice import KernelChoice, choose_kernel, kernels_for
 from .interface import AttentionKernel, AttentionShape, LayerNeeds, QueryRows
 from .reference import ReferenceKernel
+from .triton_kernel import TritonKernel
+from .varlen import VarlenKernel
 
 __all__ = [
     "AttentionKernel",
@@ -16,6 +18,8 @@ __all__ = [
     "LayerNeeds",
     "QueryRows",
     "ReferenceKernel",
+    "TritonKernel",
+    "VarlenKernel",
     "choose_kernel",
     "kernels_for",
 ]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from .interface import AttentionKernel, LayerNeeds
 from .reference import ReferenceKernel
+from .triton_kernel import TritonKernel
+from .varlen import VarlenKernel
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,15 @@ def choose_kernel(
     raise ValueError("no attention kernel serves this model: " + "; ".join(passed_over))
 
 
-def kernels_for(device_type: str) -> tuple[AttentionKernel, ...]:
-    """Return the kernels worth trying on a device such as "cuda", the best first."""
-    del device_type
-    return (ReferenceKernel(),)
+def kernels_for(device_type: str, *, batch_invariant: bool = False) -> tuple[AttentionKernel, ...]:
+    """Return the kernels worth trying on a device such as "cuda", the best first.
+
+    `batch_invariant` asks for the forms whose rows do not depend on each other, where there are such forms.
+    """
+    if device_type != "cuda":
+        return (ReferenceKernel(),)
+    splits = 1 if batch_invariant else None
+    return VarlenKernel(num_splits=splits), TritonKernel(num_splits=splits), ReferenceKernel()
 
 
 def _reason_against(kernel: AttentionKernel, needs: Sequence[LayerNeeds], page_size: int | None) -> str | None:

@@ -65,7 +65,7 @@ class TritonKernel:
 
     def refusal(self, needs: LayerNeeds) -> str | None:
         """See `AttentionKernel`."""
-        if importlib.util.find_spec("triton") is None:
+        if not installed():
             return "triton is not installed"
         if needs.device.type != "cuda" and not interpreted():
             return "it needs a CUDA GPU"
@@ -88,6 +88,11 @@ class TritonKernel:
         return _launch((query, key_pages, value_pages), rows, shape, blocks, (programs, queries, splits))
 
 
+def installed() -> bool:
+    """Return whether triton can be imported."""
+    return importlib.util.find_spec("triton") is not None
+
+
 def interpreted() -> bool:
     """Return whether triton's programs run in its interpreter, on the CPU: for tests."""
     return os.environ.get("TRITON_INTERPRET") == "1"
@@ -96,17 +101,22 @@ def interpreted() -> bool:
 def blocks_for(query: "torch.Tensor", pairs: int, group: int) -> Blocks:
     """Return the sizes for a row of `pairs` queries times heads: short rows get small blocks.
 
-    `tile` depends on the dtype and the head size alone: a row's sums then have the same order in every call.
+    `tile` depends on the dtype, the head size and the GPU alone: a row's sums have the same order in every call.
     """
-    size, element = query.shape[-1], query.element_size()
-    bytes_of_head = _power_of_two(size) * element
-    tile = 64 if bytes_of_head <= 256 else 32 if bytes_of_head <= 1024 else 16
-    most = (128 if element == 2 else 32) if bytes_of_head <= 256 else (64 if element == 2 else 32)
-    if bytes_of_head > 512:
-        most = 16
+    element, width = query.element_size(), max(16, _power_of_two(query.shape[-1]))
+    tile, most, stages = _SIZES[element][min(size for size in _SIZES[element] if size >= width)]
+    if query.is_cuda and not _has_async_copies(query.device.index):
+        tile, most, stages = min(tile, 32), 16, 1
     block = max(16, _power_of_two(group), min(most, _power_of_two(pairs)))
-    warps = 8 if block >= 128 else 4
-    return Blocks(block, tile, warps, 3 if bytes_of_head <= 256 else 2)
+    return Blocks(block, tile, 8 if block >= 128 or element * width >= 1024 else 4, stages)
+
+
+_SIZES = {
+    2: {128: (64, 128, 3), 256: (32, 128, 2), 512: (32, 16, 2)},
+    4: {64: (32, 32, 2), 128: (16, 32, 2), 512: (16, 16, 2)},
+}
+"""Bytes of an element, then the width of heads up to which it holds: `tile`, the largest `block`, `stages`. More spills
+registers, as the compiler reports for compute capability 9.0 and 8.0."""
 
 
 def _size_refusal(needs: LayerNeeds) -> str | None:
@@ -154,6 +164,14 @@ def _processors(device_type: str, index: int) -> int:
     if device_type != "cuda":
         return PROCESSORS_INTERPRETED
     return int(torch.cuda.get_device_properties(index).multi_processor_count)
+
+
+@lru_cache(maxsize=64)
+def _has_async_copies(index: int) -> bool:
+    """Return whether a GPU loads tiles ahead (compute capability 8.0); older ones also have less shared memory."""
+    import torch  # noqa: PLC0415 - heavy
+
+    return torch.cuda.get_device_capability(index) >= (8, 0)
 
 
 def _launch(

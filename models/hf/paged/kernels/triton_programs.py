@@ -57,7 +57,8 @@ def key_range(  # noqa: PLR0913
 # fmt: off
 @triton.jit
 def load_tile(  # noqa: PLR0913
-    pages: tl.tensor, line: tl.tensor, start: tl.tensor, used: tl.tensor, page_stride: tl.tensor, slot_stride: tl.tensor,
+    pages: tl.tensor, line: tl.tensor, start: tl.tensor, used: tl.tensor,
+    page_stride: tl.tensor, slot_stride: tl.tensor,
     page: tl.constexpr, tile: tl.constexpr, size: tl.constexpr, width: tl.constexpr, masked: tl.constexpr,
 ) -> tl.tensor:
     """Return keys or values `start` to `start + tile`, (tile, width); 0 behind the last one and beyond `size`."""
@@ -141,6 +142,23 @@ def walk(  # noqa: PLR0913
 
 
 # fmt: off
+@triton.jit
+def store(  # noqa: PLR0913
+    out: tl.tensor, lse: tl.tensor, gathered: tl.tensor, maximum: tl.tensor, total: tl.tensor,
+    at: tl.tensor, real: tl.tensor, value_size: tl.constexpr, value_width: tl.constexpr, partial: tl.constexpr,
+) -> None:
+    """Write the answers of a block to `at`, pairs of a token and a head, and if `partial` their log-sum-exps."""
+    # fmt: on
+    columns = tl.arange(0, value_width)
+    divisor = tl.where(total == 0.0, 1.0, total)
+    answers = (gathered / divisor[:, None]).to(out.dtype.element_ty)
+    inside = real[:, None] & (columns < value_size)[None, :]
+    tl.store(out + at[:, None] * value_size + columns[None, :], answers, mask=inside)
+    if partial:
+        tl.store(lse + at, tl.where(total == 0.0, FLOOR, maximum + tl.log2(divisor)), mask=real)
+
+
+# fmt: off
 @triton.jit(
     do_not_specialize=["scale", "softcap", "window", "row_count", "tokens", "splits"],
     do_not_specialize_on_alignment=["cu_seqlens", "seqused", "table", "table_row"],
@@ -162,14 +180,11 @@ def attend_pages(  # noqa: PLR0913
     """
     # fmt: on
     number = tl.program_id(0)
-    row = number
-    if not decode:
-        row = find_row(cu_seqlens, row_count, number, queries)
+    row = number if decode else find_row(cu_seqlens, row_count, number, queries)
     begins = tl.load(cu_seqlens + row)
     length = tl.load(cu_seqlens + row + 1) - begins
-    local = 0
-    if not decode:
-        local = (number - begins // queries - row) * queries
+    # The first query of the block within its row: of decoding rows, each its own block, 0.
+    local = 0 if decode else (number - begins // queries - row) * queries
     if local >= length:
         return
     used = tl.load(seqused + row)
@@ -205,13 +220,8 @@ def attend_pages(  # noqa: PLR0913
             has_window, has_softcap, has_alibi,
         )
     # fmt: on
-    columns = tl.arange(0, value_width)
     at = (split.to(tl.int64) * tokens + token) * heads + head
-    divisor = tl.where(total == 0.0, 1.0, total)
-    inside = real[:, None] & (columns < value_size)[None, :]
-    tl.store(out + at[:, None] * value_size + columns[None, :], (gathered / divisor[:, None]).to(out.dtype.element_ty), mask=inside)
-    if partial:
-        tl.store(lse + at, tl.where(total == 0.0, FLOOR, maximum + tl.log2(divisor)), mask=real)
+    store(out, lse, gathered, maximum, total, at, real, value_size, value_width, partial)
 
 
 # fmt: off
