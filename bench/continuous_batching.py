@@ -23,9 +23,7 @@ def answer_continuously(stops: Any, respond: Any, loaded: Any, prompts: Sequence
         blocks = rows * (longest // BLOCK_SIZE + 1) + 1
         sizes = ContinuousBatchingConfig(num_blocks=blocks, max_batch_tokens=MAX_BATCH_TOKENS)
     ends = list(loaded.end_ids)
-    settings = GenerationConfig(
-        do_sample=False, eos_token_id=ends or None, pad_token_id=loaded.pad_id, use_cache=True
-    )
+    settings = GenerationConfig(do_sample=False, eos_token_id=ends or None, pad_token_id=loaded.pad_id, use_cache=True)
     waiting = {str(number): prompt for number, prompt in enumerate(sorted(prompts, key=lambda each: each.ids))}
     queue = list(waiting)[::-1]
     checked: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The paged engine: keys and values in pages, prompts and decoding in one step, and a constant number of kernels a step.
+"""The paged engine: keys and values in pages, prompts beside decoding rows, a constant number of kernels a step.
 
 In the order in which a request meets them:
 

@@ -33,9 +33,7 @@ def draw_rows(logits: "torch.Tensor", filled: FilledStep, parts: "dict[str, torc
     return torch.cat(drawn)
 
 
-def filtered_logits(
-    logits: "torch.Tensor", filled: FilledStep, limits: "dict[str, torch.Tensor]"
-) -> "torch.Tensor":
+def filtered_logits(logits: "torch.Tensor", filled: FilledStep, limits: "dict[str, torch.Tensor]") -> "torch.Tensor":
     """Return what `sampling.filter_logits` does for (rows, vocabulary); each of `limits` is (rows, 1)."""
     logits = logits.float()
     scores = (logits - logits.amax(dim=-1, keepdim=True)) / limits["temperature"]

@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from xlingual.decoder.architecture import length_dependent_ropes, text_config
+from xlingual.records import Failure
 
-from ..limits import attempt, free_bytes
+from ..limits import MAX_REASON, attempt, free_bytes
 from ..loaded_model import CausalLM
 from .draws import draw_rows
 from .forward import LayerCall, PagedPass, look_at_layers, paged_attention, run_model
@@ -138,13 +139,13 @@ class PagedEngine:
             views = view_parts(self.inputs.device, layout)
             keys = self.inputs.width * self.pool.page_size
             found = attempt(partial(self.queue.capture, partial(self._compute, views, 1, keys)))
-            if hasattr(found, "replay"):
-                self.graphs[count] = found
-            else:
-                self.notes.append(f"the paged engine runs without CUDA graphs: {found.kind}: {found.message[:160]}")
+            if isinstance(found, Failure):
+                reason = " ".join(f"{found.kind}: {found.message}".split())[:MAX_REASON]
+                self.notes.append(f"the paged engine runs without CUDA graphs: {reason}")
                 self.graphs_wanted = False
                 self.graphs.clear()
                 return
+            self.graphs[count] = found
 
     def launch(self, plan: StepPlan) -> LaunchedStep:
         """Launch a step; the host does not wait for it."""
@@ -167,11 +168,9 @@ class PagedEngine:
         self.cache = PrefixCache(PageAllocator(self.cache.allocator.total), self.cache.page_size)
 
     def _layout(self, plan: StepPlan) -> StepLayout:
-        rows = sum(entry.count for entry in plan.decode)
+        rows = sum(entry.length for entry in plan.decode)
         kept = sum(len(entry.kept) for entry in plan.entries)
-        draws = sum(
-            len(entry.kept) for entry in plan.entries if entry.sequence.prompt.request.sampling is not None
-        )
+        draws = sum(len(entry.kept) for entry in plan.entries if entry.sequence.prompt.request.sampling is not None)
         if not plan.prefill and not plan.copies and padded_rows(rows) in self.graphs:
             rows = padded_rows(rows)
             return StepLayout(decode_rows=rows, kept=rows, width=self.inputs.width, draws=draws)
@@ -180,7 +179,7 @@ class PagedEngine:
             kept=max(1, kept),
             width=max(len(entry.sequence.pages) for entry in plan.entries),
             prefill_rows=len(plan.prefill),
-            prefill_tokens=sum(entry.count for entry in plan.prefill),
+            prefill_tokens=sum(entry.length for entry in plan.prefill),
             copies=len(plan.copies),
             draws=draws,
         )
@@ -247,7 +246,7 @@ def padded_rows(rows: int) -> int:
 
 
 def _longest(entries: Sequence[StepEntry]) -> int:
-    return max(entry.start + entry.count for entry in entries)
+    return max(entry.start + entry.length for entry in entries)
 
 
 def open_engine(model: CausalLM, device: str, options: PagedOptions | None = None) -> PagedEngine:

@@ -5,12 +5,12 @@ query each, and the rows that are prefilled. What a step reads lies in a module-
 the model, for some architectures do not hand these on to their layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from xlingual.decoder.protocols import AttentionModule
+from xlingual.decoder.protocols import AttentionModule, CausalLMOutput
 
 from ..loaded_model import CausalLM
 from .kernels import AttentionKernel, AttentionShape, QueryRows
@@ -130,7 +130,8 @@ def run_model(
     ACTIVE.step = step
     try:
         # Neither a mask nor a cache: the attention function needs none.
-        output = model(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
+        call = cast("Callable[..., CausalLMOutput]", model)
+        output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
     finally:
         ACTIVE.step = None
     return output.logits[0]
@@ -144,7 +145,8 @@ def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
     import torch  # noqa: PLC0415 - heavy
 
     ids = torch.zeros(2, dtype=torch.int64, device=device)
-    ACTIVE.calls = calls = []
+    calls: list[LayerCall] = []
+    ACTIVE.calls = calls
     try:
         run_model(model, ids, torch.arange(2, device=device), ids[:1], None)
     finally:

@@ -66,13 +66,13 @@ class Scheduler:
             entry = self._decode(sequence, drafts.get(sequence, ())[: budget - 1])
             if entry is not None:
                 decode.append(entry)
-                budget -= entry.count
+                budget -= entry.length
         for sequence in list(self.running):
             if sequence.row is not None and sequence.uncomputed > 1 and budget > 0:
                 entry = self._extend(sequence, min(budget, sequence.uncomputed))
                 if entry is not None:
                     prefill.append(entry)
-                    budget -= entry.count
+                    budget -= entry.length
         prefill += self._admit(budget, copies)
         if not decode and not prefill:
             return None
@@ -201,7 +201,7 @@ class Scheduler:
                 passed.append(sequence)
                 break
             entries.append(entry)
-            budget -= entry.count
+            budget -= entry.length
             if sequence.computed < len(tokens):
                 reading.append(sequence)
         self.waiting.extendleft(reversed(passed))

@@ -75,7 +75,8 @@ class StepEntry(NamedTuple):
     row: int
     start: int
     """The position of the first one."""
-    count: int
+    length: int
+    """Its tokens in the step."""
     kept: Sequence[int]
     """The tokens, counted from `start`, after which the next one is wanted; none in the middle of a prompt."""
     steps: int

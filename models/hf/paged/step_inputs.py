@@ -87,9 +87,7 @@ class StepViews:
     def rows(self, part: str, max_query: int, max_keys: int) -> QueryRows:
         """Return the rows of an attention call: `part` is decode or prefill."""
         table = self.parts[f"{part}_table"].view(-1, self.layout.width)
-        return QueryRows(
-            self.parts[f"{part}_cu_seqlens"], self.parts[f"{part}_seqused"], table, max_query, max_keys
-        )
+        return QueryRows(self.parts[f"{part}_cu_seqlens"], self.parts[f"{part}_seqused"], table, max_query, max_keys)
 
 
 def view_parts(buffer: "torch.Tensor", layout: StepLayout) -> StepViews:
@@ -169,7 +167,7 @@ class StepInputs:
         put("copy_sources", [source for source, _ in plan.copies])
         put("copy_targets", [target for _, target in plan.copies])
         top_ks, top_ps, min_ps = self._put_draws(plan, put)
-        longest = max((entry.count for entry in plan.prefill), default=1)
+        longest = max((entry.length for entry in plan.prefill), default=1)
         return FilledStep(views, buffer, longest, max(top_ks, default=0), min(top_ps, default=2) < 1, any(min_ps))
 
     def _update_tables(self, plan: StepPlan) -> None:
@@ -193,10 +191,10 @@ class StepInputs:
         keep: list[int] = []
         kept_rows: list[int] = []
         size = self.page_size
-        padding = layout.decode_rows - sum(entry.count for entry in plan.decode)
+        padding = layout.decode_rows - sum(entry.length for entry in plan.decode)
         for part, filler in ((plan.decode, padding), (plan.prefill, 0)):
             for entry in part:
-                if entry.count == 1 and entry.kept:
+                if entry.length == 1 and entry.kept:
                     sequence, start = entry.sequence, entry.start
                     keep.append(len(ids))
                     kept_rows.append(entry.row)
@@ -208,8 +206,8 @@ class StepInputs:
                 keep += [len(ids) + index for index in entry.kept]
                 kept_rows += [self.rows if entry.draft else entry.row for _ in entry.kept]
                 ids += tokens_of(entry)
-                sources += [entry.row] * entry.count
-                positions += range(entry.start, entry.start + entry.count)
+                sources += [entry.row] * entry.length
+                positions += range(entry.start, entry.start + entry.length)
                 slots += slots_of(entry, size)
             keep += range(len(ids), len(ids) + filler)
             kept_rows += [self.rows] * filler
@@ -229,8 +227,8 @@ class StepInputs:
         import torch  # noqa: PLC0415 - heavy
 
         layout = views.layout
-        used = [entry.start + index + 1 for entry in plan.decode for index in range(entry.count)]
-        lines = [entry.row for entry in plan.decode for _ in range(entry.count)]
+        used = [entry.start + index + 1 for entry in plan.decode for index in range(entry.length)]
+        lines = [entry.row for entry in plan.decode for _ in range(entry.length)]
         padding = layout.decode_rows - len(used)
         put("decode_cu_seqlens", range(layout.decode_rows + 1))
         put("decode_seqused", used + [1] * padding)
@@ -242,8 +240,8 @@ class StepInputs:
     def _put_prefill_rows(self, plan: StepPlan, views: StepViews, put: Callable[[str, Sequence[int]], None]) -> None:
         import torch  # noqa: PLC0415 - heavy
 
-        put("prefill_cu_seqlens", [*accumulate((entry.count for entry in plan.prefill), initial=0)])
-        put("prefill_seqused", [entry.start + entry.count for entry in plan.prefill])
+        put("prefill_cu_seqlens", [*accumulate((entry.length for entry in plan.prefill), initial=0)])
+        put("prefill_seqused", [entry.start + entry.length for entry in plan.prefill])
         if plan.prefill:
             table = views.parts["prefill_table"].view(-1, views.layout.width)
             rows = torch.tensor([entry.row for entry in plan.prefill])
@@ -268,7 +266,7 @@ class StepInputs:
 
 def tokens_of(entry: StepEntry) -> list[int]:
     """Return the tokens of an entry, `FROM_DEVICE` for one that the host has not seen."""
-    sequence, end = entry.sequence, entry.start + entry.count - len(entry.draft)
+    sequence, end = entry.sequence, entry.start + entry.length - len(entry.draft)
     known = [*sequence.tokens(entry.start, min(end, sequence.known))]
     return [*known, *[FROM_DEVICE] * (end - entry.start - len(known)), *entry.draft]
 
@@ -276,7 +274,7 @@ def tokens_of(entry: StepEntry) -> list[int]:
 def slots_of(entry: StepEntry, page_size: int) -> list[int]:
     """Return where the keys and values of an entry's tokens go."""
     found: list[int] = []
-    start, end = entry.start, entry.start + entry.count
+    start, end = entry.start, entry.start + entry.length
     while start < end:
         page, offset = divmod(start, page_size)
         count = min(page_size - offset, end - start)

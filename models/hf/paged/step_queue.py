@@ -9,7 +9,7 @@ The double on a CPU keeps what a graph keeps: a replay reads and writes the very
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ class CudaQueue:
     """The current stream of a GPU; its graphs share one pool of memory, so they are replayed one after the other."""
 
     device: "torch.device"
-    pool: "tuple[int, int] | None" = field(default=None, init=False)
+    pool: object = field(default=None, init=False)
 
     def submit(self, work: Callable[[], None]) -> None:
         """Launch the work; its kernels run later."""
@@ -110,7 +110,7 @@ class CudaQueue:
         """Record an event."""
         import torch  # noqa: PLC0415 - heavy
 
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # of torch
         event.record(torch.cuda.current_stream(self.device))
         return CudaMark(event)
 
@@ -120,14 +120,15 @@ class CudaQueue:
 
         if self.pool is None:
             self.pool = torch.cuda.graph_pool_handle()
-        stream = torch.cuda.Stream(self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # of torch
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             work()
         torch.cuda.current_stream(self.device).wait_stream(stream)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=stream, capture_error_mode="thread_local"):
+        pool: Any = self.pool
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             outputs = work()
         return CapturedGraph(graph, outputs)
 

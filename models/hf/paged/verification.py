@@ -1,4 +1,4 @@
-"""Which models the paged engine may run: its logits must be those of the model's own forward pass, on the device in use.
+"""Which models the paged engine may run: its logits must be those of the model's own forward pass on this device.
 
 The reference is computed before anything is changed in the model: three texts, one by one, by its own modules with its
 own attention. Then the engine computes the same texts as it computes everything: in chunks of a prompt, below a prefix
@@ -54,7 +54,7 @@ def _open_and_compare(loaded: LoadedModel, options: PagedOptions | None) -> Page
     reference = [_reference_logits(loaded, text) for text in texts]
     engine = open_engine(loaded.model, loaded.device, options)
     found = engine_logits(loaded, engine, texts)
-    half = loaded.model.dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
+    half = loaded.model.dtype.itemsize < 4
     tolerance = TOLERANCE_HALF if half else TOLERANCE
     for ours, theirs in zip(found, reference, strict=True):
         error = float((ours - theirs).abs().max() / theirs.abs().max())
@@ -80,7 +80,7 @@ def _trial_tokens(loaded: LoadedModel, options: PagedOptions) -> int:
 
 def _texts(loaded: LoadedModel, tokens: int) -> list[tuple[int, ...]]:
     """Return three texts of up to so many tokens that share a prefix."""
-    vocabulary = text_config(loaded.model.config).vocab_size
+    vocabulary = loaded.model.config.vocab_size
     shared = tuple((11 + 7 * index + index // 5) % vocabulary for index in range(max(4, tokens - 10)))
     return [
         shared + tuple((first + 5 * index) % vocabulary for index in range(first + DECODED + 2)) for first in (2, 3, 5)
@@ -102,9 +102,7 @@ def _reference_logits(loaded: LoadedModel, text: Sequence[int]) -> "torch.Tensor
     return output.logits[0].float()
 
 
-def engine_logits(
-    loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tuple[int, ...]]
-) -> "list[torch.Tensor]":
+def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tuple[int, ...]]) -> "list[torch.Tensor]":
     """Return the same logits by the engine: the first of each text from prefill, the others from decode steps."""
     import torch  # noqa: PLC0415 - heavy
 

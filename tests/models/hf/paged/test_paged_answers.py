@@ -1,4 +1,4 @@
-"""The paged engine gives the answers of `generate`, token for token, whatever runs beside, before and after a prompt."""
+"""The paged engine gives the answers of `generate`, token for token, whatever runs beside a prompt and before it."""
 
 import random
 from typing import Any
@@ -134,12 +134,13 @@ def test_a_row_is_driven_out_and_goes_on_where_it_was(reference: Reference) -> N
     module = part("paged.scheduler")
     driven: list[int] = []
     preempt = module.Scheduler._preempt
+
+    def see(self: Any, sequence: Any) -> None:  # noqa: ANN401 - of the plugin
+        driven.append(len(sequence.output_ids))
+        preempt(self, sequence)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            module.Scheduler,
-            "_preempt",
-            lambda self, sequence: (driven.append(len(sequence.output_ids)), preempt(self, sequence)),
-        )
+        patch.setattr(module.Scheduler, "_preempt", see)
         found = answer(loaded, prompts, 4, speculate=False)
     check(Reference(loaded), prompts, found)
     assert driven
@@ -158,6 +159,4 @@ def test_what_all_pages_cannot_hold_fails_by_name(reference: Reference) -> None:
         failure = found[key].failure
         assert failure is not None
         assert failure.kind == "OutOfMemoryError"
-        assert failure.message == (
-            f"prompt and answer have {tokens} tokens, and the 3 pages of 8 tokens hold no more"
-        )
+        assert failure.message == (f"prompt and answer have {tokens} tokens, and the 3 pages of 8 tokens hold no more")
