@@ -224,8 +224,8 @@ class PagedEngine:
             logits = run_model(self.model, ids, parts["positions"], parts["keep"], step)
             best, tokens = logits.amax(dim=-1), logits.argmax(dim=-1)
             self.newest.index_copy_(0, parts["kept_rows"], tokens)
-            # NaN and infinity both come through the maximum.
-            return logits, torch.where(best.isfinite(), tokens, -1)
+            # NaN and infinity both come through the maximum, and less itself neither is zero.
+            return logits, tokens.masked_fill(best - best != 0, -1)
 
     def _draw(
         self, logits: "torch.Tensor", chosen: "torch.Tensor", filled: FilledStep, views: StepViews
@@ -293,6 +293,7 @@ def _needs(call: LayerCall, model: CausalLM, device: str) -> LayerNeeds:
         heads=call.heads,
         kv_heads=call.shape.kv_heads,
         head_size=call.shape.key_size,
+        value_size=call.shape.value_size,
         window=attention.window is not None,
         softcap=attention.softcap is not None,
         sinks=attention.sinks is not None,
