@@ -154,5 +154,6 @@ def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
     found = sorted(calls, key=lambda call: call.layer)
     layers = model.config.num_hidden_layers
     if [call.layer for call in found] != list(range(layers)):
-        raise ValueError(f"{len(found)} of {layers} layers call the attention function")
+        called = f"{len({call.layer for call in found})} of {layers} layers"
+        raise ValueError(f"{len(found)} calls of the attention function come from {called}")
     return found
