@@ -46,6 +46,7 @@ from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import longest_text, verify
 from .paged.generation import generate_paged
+from .paged.likelihood import score_paged
 from .paged.verification import verify_paged
 from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
@@ -180,7 +181,12 @@ class HfModel:
             return
         packed: list[TokenizedChoices] = []
         padded = list(tokenized)
-        if self.options.engine != "static":
+        engine = self.options.engine or default_engine(self.description.device)
+        longest = longest_short_text(self._load().model.config)
+        if engine == "paged" and longest is None and self._has_paged_engine():
+            yield from score_paged(self._load(), tokenized, self._limit("paged", MAX_RUNNING["paged"]))
+            return
+        if engine != "static":
             lengths = [max(len(window.ids) for choice in each.windows for window in choice) for each in tokenized]
             packed, padded = self._choose_engine(tokenized, lengths)
         if packed:

@@ -5,7 +5,6 @@ own attention. Then the engine computes the same texts as it computes everything
 that they share, over several pages, beyond a sliding window, and in decode steps, as graphs where these are wanted.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +18,7 @@ from ..loaded_model import LoadedModel
 from ..tokens.rendering import Rendered
 from .engine import PagedEngine, PagedOptions, open_engine
 from .forward import paged_attention
-from .scheduler import Scheduler
+from .generation import new_scheduler
 from .sequences import PagedSequence, new_sequence
 
 if TYPE_CHECKING:
@@ -115,13 +114,8 @@ def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tupl
     engine.prepare(len(texts), max(map(len, texts)) + 2)
     # Chunks that end inside a page.
     most = max(24, min(engine.max_tokens, len(texts[0]) * 2 // 3))
-    scheduler = Scheduler(
-        cache=engine.cache,
-        max_tokens=most,
-        waiting=deque(sequences),
-        free_rows=list(range(len(texts)))[::-1],
-        step=engine.cache.allocator.finished + 1,
-    )
+    scheduler = new_scheduler(engine, sequences, len(texts))
+    scheduler.max_tokens = most
     with paged_attention(loaded.model):
         while any(len(each) <= DECODED for each in logits.values()):
             plan = scheduler.plan()
