@@ -29,7 +29,7 @@ WORKLOADS = (
     Workload(name="ende", about="Flores-101 en-de", task="flores101/en-de", count=64, shots=0, max_new_tokens=96),
 )
 NAMES = tuple(each.name for each in WORKLOADS)
-SLICES = {"generate": (4, 8), "paged": (16, 4)}
+SLICES = {"generate": (4, 8), "continuous": (16, 4)}
 """Ways that answer only one prompt in so many, but at least so many: they were never the best, and minutes are dear."""
 
 

@@ -7,7 +7,7 @@
     tokens         requests to token ids, once each; generated tokens to stop strings
     packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
     static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
-    paged          the engine of transformers' continuous batching
+    paged          the engine of GPUs: pages of keys and values, steps of prefill and decode together, CUDA graphs
     encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
     sampling       the next token of a row, drawn by a seed and a step
@@ -34,7 +34,7 @@ from xlingual.text import did_you_mean
 from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
-from .checkpoint.description import ENGINES, Description, describe
+from .checkpoint.description import ENGINES, Description, default_engine, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
@@ -45,7 +45,8 @@ from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import longest_text, verify
-from .paged.continuous_batching import generate_paged
+from .paged.generation import generate_paged
+from .paged.verification import verify_paged
 from .responses import Thought, find_overflow
 from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
@@ -59,8 +60,8 @@ from .tokens.rendering import Rendered, encode_answers, render
 Item = TypeVar("Item")
 STATIC_BATCH_SIZE = 32
 """Rows of a static batch when the user does not say."""
-MAX_RUNNING = 128
-"""Most sequences that the other engines run at once when the user does not say; memory may hold fewer."""
+MAX_RUNNING = {"static": STATIC_BATCH_SIZE, "packed": 128, "paged": 256}
+"""Most sequences that an engine runs at once when the user does not say; memory may hold fewer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,23 +149,23 @@ class HfModel:
             return
         for engine, chosen in self._by_engine(prompts).items():
             if chosen:
-                limit = self._limit(engine, STATIC_BATCH_SIZE if engine == "static" else MAX_RUNNING)
+                limit = self._limit(engine, MAX_RUNNING[engine])
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
         """Return the prompts by the engine that answers them, as it follows from each prompt alone."""
-        if self.options.engine == "static":
+        engine = self.options.engine or default_engine(self.description.device)
+        if engine == "static":
             return {"static": list(prompts)}
         if barred := ", ".join(self.description.constraints):
             self._note_once(f"static batches answer, for the model bars tokens: {barred}")
             return {"static": list(prompts)}
         found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
-        if self.options.engine == "paged":
-            greedy = [each for each in prompts if each.request.sampling is None]
-            found["packed"] = [each for each in prompts if each.request.sampling is not None]
-            found["paged"], found["static"] = self._split_by_angles(greedy)
-            if found["packed"]:
-                self._note_once("the paged engine draws no samples by their seeds: the packed engine does")
+        if engine == "paged":
+            found["paged"], found["static"] = self._split_by_angles(prompts)
+            found["packed"] = []
+            if found["paged"] and not self._has_paged_engine():
+                found["packed"], found["paged"] = found["paged"], []
         if packed := found["packed"]:
             found["packed"], padded = self._choose_engine(
                 packed, [len(each.ids) + each.max_new_tokens for each in packed]
@@ -250,6 +251,15 @@ class HfModel:
             longest = longest_text(verified.model.config)
             self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
         return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+
+    def _has_paged_engine(self) -> bool:
+        """Return whether the paged engine computes what the model does; the packed one and static batches may, too."""
+        verified = verify_paged(self._load())
+        if isinstance(verified, Failure):
+            self._note_once(f"the paged engine does not answer: {verified.message}")
+            return False
+        self.loaded = verified
+        return True
 
     def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
         """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""

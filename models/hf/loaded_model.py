@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from .packed.fused_llama import FusedLlama
+    from .paged.engine import PagedEngine
 
 
 class CausalLM(DecoderModel, Protocol):
@@ -64,6 +65,8 @@ class LoadedModel:
     """Whether other models of this process use the same modules, which must then stay as they are."""
     fused: "FusedLlama | None" = None
     """The fused forward pass, where it was verified to compute what the model does."""
+    paged: "PagedEngine | None" = None
+    """The paged engine, where it was verified to compute what the model does."""
     verified: bool = False
     """Whether the packed engine was verified to compute what the model does."""
     encoder_decoder: EncoderDecoder | None = None

@@ -30,6 +30,8 @@ DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
 ENGINE_VERSION = 2
 """Goes up when an engine adds up in another order: in half precision that can change answers."""
+PAGED_ENGINE_VERSION = 3
+"""The same of the paged engine; until 2 it was transformers' continuous batching."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
@@ -106,7 +108,8 @@ def describe(name: str, options: ModelOptions) -> Description:
     templates, vocabulary = tokenizer.chat_template, _vocabulary(config, checkpoint.label)
     asking = read_asking(checkpoint.folder, config, tokenizer, vocabulary, options)
     dtype = _dtype(options.dtype, device, config)
-    answers = {**_arithmetic(dtype, options, config), **asking.identity}
+    engine = options.engine or default_engine(device)
+    answers = {**_arithmetic(dtype, replace(options, engine=engine), config), **asking.identity}
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
         word=f"hf:{name}",
@@ -182,6 +185,11 @@ def _dtype(word: str | None, device: str, config: Configuration) -> str:
     return word or ("bfloat16" if device.startswith("cuda") else "float32")
 
 
+def default_engine(device: str) -> str:
+    """Return the engine that answers on a device where the user names none."""
+    return "paged" if device.startswith("cuda") else "packed"
+
+
 def _vocabulary(config: Configuration, label: str) -> int:
     """Return the number of embeddings; ModelError for a model of anything but text."""
     found = getattr(_text_config(config), "vocab_size", None)
@@ -220,7 +228,8 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
         limit = short
     if engine == "packed" and limit == 0:
         engine = "static"
-    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}
+    version = PAGED_ENGINE_VERSION if engine == "paged" else ENGINE_VERSION
+    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": version}
     return found if limit is None or engine == "static" else {**found, "static_beyond": limit}
 
 
