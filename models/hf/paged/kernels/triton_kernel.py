@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_HEAD_SIZE = 512
 MAX_GROUP = 128
 """Query heads of a KV head that one program holds."""
+MAX_BLOCK = 128
 MAX_SPLITS = 32
 PROGRAMS_PER_PROCESSOR = 2
 """Where a call has fewer programs for each multiprocessor than this, the keys of a row are split among several."""
@@ -81,7 +82,9 @@ class TritonKernel:
     ) -> "torch.Tensor":
         """See `AttentionKernel`. Tokens behind the last row's get anything."""
         group = query.shape[1] // key_pages.shape[2]
-        blocks = blocks_for(query, rows.max_query * group, group)
+        # Rows that must not depend on each other have blocks that do not depend on the longest of them.
+        longest = MAX_BLOCK if self.batch_invariant and not rows.is_decode else rows.max_query
+        blocks = blocks_for(query, longest * group, group)
         queries = 1 if rows.is_decode else blocks.block // group
         programs = rows.count if rows.is_decode else len(query) // queries + rows.count
         splits = self.num_splits or _splits(query.device, programs * key_pages.shape[2], rows.max_keys, blocks.tile)
@@ -108,15 +111,15 @@ def blocks_for(query: "torch.Tensor", pairs: int, group: int) -> Blocks:
     if query.is_cuda and not _has_async_copies(query.device.index):
         tile, most, stages = min(tile, 32), 16, 1
     block = max(16, _power_of_two(group), min(most, _power_of_two(pairs)))
-    return Blocks(block, tile, 8 if block >= 128 or element * width >= 1024 else 4, stages)
+    return Blocks(block, tile, 8 if block > 64 or element * width >= 1024 or block * element * width > 32768 else 4, stages)
 
 
 _SIZES = {
-    2: {128: (64, 128, 3), 256: (32, 128, 2), 512: (32, 16, 2)},
+    2: {64: (128, 64, 2), 128: (64, 64, 3), 256: (32, 64, 2), 512: (32, 16, 2)},
     4: {64: (32, 32, 2), 128: (16, 32, 2), 512: (16, 16, 2)},
 }
-"""Bytes of an element, then the width of heads up to which it holds: `tile`, the largest `block`, `stages`. More spills
-registers, as the compiler reports for compute capability 9.0 and 8.0."""
+"""Bytes of an element, then the width of heads up to which it holds: `tile`, the largest `block`, `stages`. Measured on an
+H100 for two bytes and heads of 64 and 128 (docs/benchmarks-gpu.md); elsewhere the largest that spill no registers."""
 
 
 def _size_refusal(needs: LayerNeeds) -> str | None:
