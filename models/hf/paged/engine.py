@@ -110,10 +110,10 @@ class PagedEngine:
         import torch  # noqa: PLC0415 - heavy
 
         self.graphs.clear()
-        most = padded_rows(rows + MAX_DRAFT_TOKENS)
+        most, tokens = padded_rows(rows + MAX_DRAFT_TOKENS), self.max_tokens
         largest = StepLayout(
-            decode_rows=most, kept=most + self.max_tokens, width=width, prefill_rows=rows, prefill_tokens=self.max_tokens,
-            copies=rows, draws=most + rows,
+            decode_rows=most, kept=most + tokens, width=width, prefill_rows=rows, prefill_tokens=tokens, copies=rows,
+            draws=most + rows,
         )  # fmt: skip
         words = sum(largest.sizes.values())
         pinned = self.device.startswith("cuda")

@@ -2,9 +2,9 @@
 
     context A B C, choices D E and F        texts A B C D and A B C: what is read before the last token
 
-What stands before the choices is computed once, and shared by its pages. The tokens whose scores are wanted are computed
-by the row of their own text; only they reach the vocabulary, so few in a step that their scores stay within a budget of
-memory.
+What stands before the choices is computed once, and shared by its pages. The tokens whose scores are wanted are
+computed by the row of their own text; only they reach the vocabulary, so few in a step that their scores stay within a
+budget of memory.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -114,9 +114,11 @@ def _compute(scoring: PagedScoring, plan: StepPlan) -> None:
         row += len(entry.kept)
         for scores in scoring.windows[entry.sequence.prompt.ids]:
             first = scores.position(0)
-            for index in range(len(scores.greedy)):
-                if (found := rows.get(first + index)) is not None:
-                    targets.append((found, ScoredToken(first + index, scores, index)))
+            targets += [
+                (rows[first + index], ScoredToken(first + index, scores, index))
+                for index in range(len(scores.greedy))
+                if first + index in rows
+            ]
     if targets:
         record_scores(step.logits[0], targets)
 

@@ -167,7 +167,7 @@ class Scheduler:
         return entry
 
     def _scorable(self, sequence: PagedSequence, count: int) -> int:
-        """Return how many of the next `count` tokens may be computed for the number of scores that the step may have."""
+        """Return how many of the next `count` tokens the step may compute for the scores that it may have."""
         start, left = sequence.computed, self.kept_left
         wanted = [place for place in sequence.scored or () if start <= place < start + count]
         return count if left is None or len(wanted) <= left else wanted[left] - start

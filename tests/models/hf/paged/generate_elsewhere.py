@@ -3,9 +3,9 @@
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import torch
-
 from tests.models.hf.paged import other_device
 from tests.models.hf.paged.machines import (
     Reference,
@@ -16,6 +16,7 @@ from tests.models.hf.paged.machines import (
     part,
     random_prompts,
 )
+
 from xlingual.sampling import Sampling
 
 
@@ -42,7 +43,12 @@ def main(architecture: str) -> None:
         machine.transfers.clear()
         steps: list[int] = []
         launch = type(loaded.paged).launch
-        type(loaded.paged).launch = lambda self, plan: (steps.append(plan.number), launch(self, plan))[1]
+
+        def watch(self: Any, plan: Any) -> Any:  # noqa: ANN401 - of the plugin
+            steps.append(plan.number)
+            return launch(self, plan)
+
+        type(loaded.paged).launch = watch
         found = answer(loaded, prompts, 6)
         again = answer(loaded, drawn, 6)
         transfers = dict(machine.transfers)
@@ -53,7 +59,7 @@ def main(architecture: str) -> None:
             except RuntimeError as error:
                 refused.append(str(error).partition(":")[0])
     check(reference, prompts, found)
-    print(json.dumps({
+    sys.stdout.write(json.dumps({
         "draws": again == expected, "steps": len(steps), "in": transfers.get("dh", 0), "out": transfers.get("hd", 0),
         "moved otherwise": {name: times for name, times in transfers.items() if name not in ("dh", "hd", "dd", "ddd")},
         "graphs": len(loaded.paged.graphs), "refused": refused,

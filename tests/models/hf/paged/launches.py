@@ -18,11 +18,11 @@ PRICES = {"aten.index_put_": 2, "aten.index_put": 2, "aten.sort": 3, "aten.topk"
 """What is more than one kernel."""
 
 
-class Launches(TorchDispatchMode):
+class Launches(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
     """Counts kernels by operation."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
         self.by_name: Counter[str] = Counter()
         self.syncs: Counter[str] = Counter()
 
@@ -49,4 +49,5 @@ def count(work: Callable[[], object]) -> Launches:
     """Return the kernels of a piece of work."""
     with torch.no_grad(), Launches() as seen:
         work()
-    return seen
+    found: Launches = seen
+    return found

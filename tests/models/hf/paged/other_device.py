@@ -24,8 +24,8 @@ class Remote(torch.Tensor):
     numbers: torch.Tensor
 
     @staticmethod
-    def __new__(cls, numbers: torch.Tensor) -> "Remote":
-        made: Remote = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # of torch
+    def __new__(cls: "type[Remote]", numbers: torch.Tensor) -> "Remote":
+        made: Remote = torch.Tensor._make_wrapper_subclass(
             cls, numbers.size(), dtype=numbers.dtype, device=torch.device(NAME, 0), strides=numbers.stride(),
             storage_offset=numbers.storage_offset(),
         )  # fmt: skip
@@ -33,17 +33,17 @@ class Remote(torch.Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - of torch
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401 - torch calls it so
         return Machine.current.run(func, args, kwargs or {})
 
 
-class Machine(TorchDispatchMode):
+class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
     """Runs what touches the device, and keeps the rules."""
 
     current: "Machine"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
         Machine.current = self
         self.transfers: Counter[str] = Counter()
 

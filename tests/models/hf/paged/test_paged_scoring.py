@@ -102,4 +102,4 @@ def test_what_fails_is_the_failure_of_its_request() -> None:
     others = [each for each in asked if each not in fits]
     assert others
     for each in others:
-        assert found[each.request.key].failure.kind == "OutOfMemoryError"  # type: ignore[union-attr]  # it is one
+        assert found[each.request.key].failure.kind == "OutOfMemoryError"
