@@ -196,9 +196,9 @@ def test_the_buffers_of_a_step_stay_where_they_are(reference: Reference) -> None
 
 def test_a_model_whose_attention_is_not_called_is_refused(reference: Reference) -> None:
     """As of architectures that take any name of an attention function and call their own."""
-    verify = part("paged.verification").verify_paged
+    verify = part("paged.verification").try_paged
     model = make_model("Llama")
     model.model.layers[1].self_attn.layer_idx = 0
     found = verify(make_loaded(model))
-    assert found.message == "2 calls of the attention function come from 1 of 2 layers"
+    assert found.paged_refusal == "2 calls of the attention function come from 1 of 2 layers"
     assert verify(replace(reference.loaded, paged=None)).paged is not None
