@@ -20,9 +20,7 @@ from ..architectures import (
 from .machines import part, with_engine
 
 
-@pytest.mark.parametrize(
-    "architecture", [*dense(), *windowed(), *experts_and_wrappers()], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("architecture", [*dense(), *windowed(), *experts_and_wrappers()], ids=lambda each: each.name)
 def test_paged_answers_are_those_of_generate(architecture: Architecture) -> None:
     """Pages of 16 tokens; 30 of them, so that rows are driven out, and windows of 32 tokens are two pages."""
     model = build(architecture)
