@@ -1,4 +1,4 @@
-"""Paged answers are those of one-by-one `generate` for every architecture that the packed engine takes, and one more."""
+"""Paged answers are those of `generate` for every architecture that the packed engine takes, and for Gemma 4."""
 
 from typing import Any
 
