@@ -13,6 +13,7 @@
     sampling       the next token of a row, drawn by a seed and a step
     responses      generated tokens to responses
     thinking_budget    thinking that is ended after so many tokens, then the answer
+    diagnosis      which engine answers, and why: for the record of a run, and for `xlingual doctor`
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices, a process each
@@ -20,7 +21,7 @@
 An engine is how a local model generates: packed, static or paged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,29 +39,29 @@ from .checkpoint.description import ENGINES, Description, default_engine, descri
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
+from .diagnosis import diagnose, engine_words, recorded
 from .encoder_decoder.generation import generate_answers
 from .encoder_decoder.likelihood import score_choices
 from .limits import RowLimit, ignore_note, release_memory
 from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
-from .packed.verification import longest_text, verify
+from .packed.verification import takes_length, try_packed
 from .paged.generation import generate_paged
-from .paged.verification import verify_paged
+from .paged.likelihood import score_paged
+from .paged.verification import try_paged
 from .responses import Thought, find_overflow
-from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
+from .static.verification import batch_problem
 from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, render
 
 Item = TypeVar("Item")
-STATIC_BATCH_SIZE = 32
-"""Rows of a static batch when the user does not say."""
-MAX_RUNNING = {"static": STATIC_BATCH_SIZE, "packed": 128, "paged": 256}
+MAX_RUNNING = {"static": 32, "packed": 128, "paged": 256}
 """Most sequences that an engine runs at once when the user does not say; memory may hold fewer."""
 
 
@@ -76,6 +77,12 @@ class HfModel:
     limits: dict[str, RowLimit] = field(default_factory=dict, init=False)
     """By engine."""
     note: Callable[[str], None] = field(default=ignore_note, init=False)
+    batches_tried: bool = field(default=False, init=False)
+    """Whether static batches had their trial."""
+    batch_problem: str | None = field(default=None, init=False)
+    """Why a static batch holds one prompt, as the trial found."""
+    said: str | None = field(default=None, init=False)
+    """Which engine answered, once the weights are freed."""
     noted: set[str] = field(default_factory=set, init=False)
     """Notes that are not repeated."""
 
@@ -85,8 +92,9 @@ class HfModel:
 
     @property
     def spec(self) -> ModelSpec:
-        """Which model."""
-        return self.description.spec
+        """Which model; its details say which engine answers, and why."""
+        spec = self.description.spec
+        return replace(spec, details=recorded(spec.details, self.said or self._engine_words()))
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: memory was short, or another engine answers."""
@@ -138,7 +146,7 @@ class HfModel:
         prompts = [each for each in tokenized if isinstance(each, Rendered) and each.request.key not in lost]
         choices = [each for each in tokenized if isinstance(each, TokenizedChoices)]
         with deterministic() if self.options.deterministic else nullcontext():
-            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static", STATIC_BATCH_SIZE)
+            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static")
             yield from generate_answers(loaded, prompts, limit)
             yield from score_choices(loaded, choices, limit)
 
@@ -149,44 +157,34 @@ class HfModel:
             return
         for engine, chosen in self._by_engine(prompts).items():
             if chosen:
-                limit = self._limit(engine, MAX_RUNNING[engine])
+                limit = self._static_limit(len(chosen)) if engine == "static" else self._limit(engine)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
         """Return the prompts by the engine that answers them, as it follows from each prompt alone."""
-        engine = self.options.engine or default_engine(self.description.device)
-        if engine == "static":
+        if self.options.engine == "static":
             return {"static": list(prompts)}
         if barred := ", ".join(self.description.constraints):
             self._note_once(f"static batches answer, for the model bars tokens: {barred}")
             return {"static": list(prompts)}
-        found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
-        if engine == "paged":
-            found["paged"], found["static"] = self._split_by_angles(prompts)
-            found["packed"] = []
-            if found["paged"] and not self._has_paged_engine():
-                found["packed"], found["paged"] = found["paged"], []
-        if packed := found["packed"]:
-            found["packed"], padded = self._choose_engine(
-                packed, [len(each.ids) + each.max_new_tokens for each in packed]
-            )
-            found["static"] += padded
-        return found
+        engine, chosen, padded = self._choose_engine(prompts, [len(each.ids) + each.max_new_tokens for each in prompts])
+        return {engine: chosen, "static": padded}
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
-        packed: list[TokenizedChoices] = []
-        padded = list(tokenized)
+        engine, chosen, padded = "static", list[TokenizedChoices](), list(tokenized)
         if self.options.engine != "static":
             lengths = [max(len(window.ids) for choice in each.windows for window in choice) for each in tokenized]
-            packed, padded = self._choose_engine(tokenized, lengths)
-        if packed:
-            yield from score_packed(self._load(), packed)
+            engine, chosen, padded = self._choose_engine(tokenized, lengths)
+        if chosen and engine == "paged":
+            yield from score_paged(self._load(), chosen, self._limit(engine))
+        elif chosen:
+            yield from score_packed(self._load(), chosen)
         if padded:
-            yield from score_padded(self._load(), padded, self._limit("static", STATIC_BATCH_SIZE))
+            yield from score_padded(self._load(), padded, self._static_limit(len(padded)))
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none; ModelError for an encoder-decoder."""
@@ -219,65 +217,79 @@ class HfModel:
         """Return the folder of the tokenizer's files."""
         return self.description.checkpoint.folder
 
+    def diagnose(self, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+        """Return how the model computes, by names, and why not the fast way; from its weights, or without them."""
+        loaded = None
+        if weights:
+            loaded = self._load() if self.description.encoder_decoder is not None else try_packed(self._load())
+            self.loaded = loaded
+        return diagnose(self.description, self.options, loaded)
+
     def close(self) -> None:
         """Free the weights and the token cache."""
         self.tokens.clear()
         if self.loaded is not None:
+            self.said = self._engine_words()
             release_model(self.loaded.model)
             self.loaded = None
             release_memory()
 
+    def _engine_words(self) -> str:
+        return engine_words(self.description, self.options, self.loaded, self.batch_problem)
+
     def _load(self) -> LoadedModel:
         if self.loaded is None:
+            self.said = None
             known = self.spec.thinking
             markers = KNOWN_MARKERS if known is None else (known,)
             self.loaded = replace(load(self.description, self.options), markers=markers)
         return self.loaded
 
-    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
-        """Return what the packed engine answers and what static batches do; `lengths` are tokens with their answers.
+    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[str, list[Item], list[Item]]:
+        """Return the engine and what it answers, and what static batches do; `lengths` are tokens with their answers.
 
         Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
         on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
-        verified = verify(self._load(), min(lengths))
-        if verified is None:
-            self._note_once("the packed engine does not compute what this model does: static batches answer instead")
-            return [], list(items)
-        self.loaded = verified
-        fits = {length: verify(verified, length) is not None for length in set(lengths)}
-        packed = [item for item, length in zip(items, lengths, strict=True) if fits[length]]
-        if len(packed) < len(items):
-            longest = longest_text(verified.model.config)
-            self._note_once(f"static batches answer what is over {longest} tokens, the packed engine the rest")
-        return packed, [item for item, length in zip(items, lengths, strict=True) if not fits[length]]
+        if (self.options.engine or default_engine(self.description.device)) == "paged":
+            loaded = self.loaded = try_paged(self._load())
+            if loaded.paged is not None:
+                longest = self.description.longest_packed
+                return "paged", *self._split("paged", items, [longest is None or each <= longest for each in lengths])
+            self._note_once(f"the paged engine does not answer: {loaded.paged_refusal}")
+        loaded = self.loaded = try_packed(self._load())
+        if not loaded.verified:
+            self._note_once(f"static batches answer, not the packed engine: {loaded.refusal}")
+            return "packed", [], list(items)
+        return "packed", *self._split("packed", items, [takes_length(loaded, length) for length in lengths])
 
-    def _has_paged_engine(self) -> bool:
-        """Return whether the paged engine computes what the model does; the packed one and static batches may, too."""
-        verified = verify_paged(self._load())
-        if isinstance(verified, Failure):
-            self._note_once(f"the paged engine does not answer: {verified.message}")
-            return False
-        self.loaded = verified
-        return True
-
-    def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
-        """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""
-        longest = longest_short_text(self._load().model.config)
-        if longest is None:
-            return list(prompts), []
-        short = [each for each in prompts if len(each.ids) + each.max_new_tokens <= longest]
-        if len(short) < len(prompts):
-            self._note_once(f"static batches answer what is over {longest} tokens, the paged engine the rest")
-        return short, [each for each in prompts if len(each.ids) + each.max_new_tokens > longest]
+    def _split(self, engine: str, items: Sequence[Item], fits: Sequence[bool]) -> tuple[list[Item], list[Item]]:
+        if not all(fits):
+            longest = self._load().longest if engine == "packed" else self.description.longest_packed
+            self._note_once(f"static batches answer what is over {longest} tokens, the {engine} engine the rest")
+        taken = [item for item, fit in zip(items, fits, strict=True) if fit]
+        return taken, [item for item, fit in zip(items, fits, strict=True) if not fit]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:
             self.noted.add(message)
             self.note(message)
 
-    def _limit(self, engine: str, rows: int) -> RowLimit:
-        return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
+    def _static_limit(self, prompts: int) -> RowLimit:
+        """Return the rows of a static batch: one, where the rows of a batch are not answered as each is by itself."""
+        limit = self._limit("static")
+        if min(limit.rows, prompts) > 1 and not self.batches_tried:
+            self.batches_tried = True
+            self.batch_problem = batch_problem(self._load())
+            if self.batch_problem is not None:
+                self._note_once(f"prompts are answered one by one: {self.batch_problem}")
+        if self.batch_problem is not None:
+            limit.rows = 1
+        return limit
+
+    def _limit(self, engine: str) -> RowLimit:
+        rows = self.options.batch_size or MAX_RUNNING[engine]
+        return self.limits.setdefault(engine, RowLimit(rows=rows, note=self.note))
 
 
 ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response | Thought]]] = {

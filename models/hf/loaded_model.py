@@ -1,10 +1,12 @@
 """A model whose weights are in memory, and what generation and scoring must know of it."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from xlingual.decoder.protocols import CausalLMOutput, DecoderModel
+from xlingual.decoder.architecture import text_config
+from xlingual.decoder.protocols import CausalLMOutput, DecoderConfig, DecoderModel
 from xlingual.identity import Json
 from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
 
@@ -14,6 +16,7 @@ from .tokens.rendering import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from .packed.attention import AttentionCall
     from .packed.fused_llama import FusedLlama
     from .paged.engine import PagedEngine
 
@@ -29,9 +32,8 @@ class CausalLM(DecoderModel, Protocol):
         use_cache: bool,
         position_ids: "torch.Tensor | None" = None,
         logits_to_keep: "torch.Tensor | int" = 0,
-        attention_metadata: object = None,
     ) -> CausalLMOutput:
-        """Compute a forward pass; `attention_metadata` reach the attention function of every layer."""
+        """Compute a forward pass; `logits_to_keep` only where the model takes it."""
         ...
 
     def generate(
@@ -67,9 +69,28 @@ class LoadedModel:
     """The fused forward pass, where it was verified to compute what the model does."""
     paged: "PagedEngine | None" = None
     """The paged engine, where it was verified to compute what the model does."""
+    paged_refusal: str | None = None
+    """Why the paged engine does not take the model, where that was found out."""
     verified: bool = False
     """Whether the packed engine was verified to compute what the model does."""
+    refusal: str | None = None
+    """Why the packed engine does not take the model, where that was found out."""
+    calls: "tuple[AttentionCall, ...] | None" = None
+    """What its layers call attention with; None before the packed engine was asked for."""
+    longest: int | None = None
+    """Most tokens of a text for which the packed engine was verified; None: any number."""
     encoder_decoder: EncoderDecoder | None = None
     """What an encoder-decoder says an answer after; None for a decoder."""
     constraints: Mapping[str, Json] = field(default_factory=dict)
     """Tokens that the model's own configuration bars, as `GenerationConfig` takes them; only `generate` obeys them."""
+
+
+def takes_logits_to_keep(model: CausalLM) -> bool:
+    """Return whether the model can leave out the logits that nobody asks for."""
+    return "logits_to_keep" in inspect.signature(getattr(model, "forward", model)).parameters
+
+
+def vocabulary_of(model: CausalLM) -> int:
+    """Return the number of embeddings of the language model."""
+    config = cast(DecoderConfig, text_config(model.config))
+    return config.vocab_size

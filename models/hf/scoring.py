@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xlingual.records import Failure, Likelihood, Response, failed_response
 
-from .loaded_model import LoadedModel
+from .loaded_model import LoadedModel, vocabulary_of
 from .tokens.choices import ScoringWindow, TokenizedChoices
 
 if TYPE_CHECKING:
@@ -136,4 +136,4 @@ def record_scores(logits: "torch.Tensor", targets: Sequence[tuple[int, ScoredTok
 
 def max_scored_positions(loaded: LoadedModel) -> int:
     """Return for how many positions the memory budget holds the logits."""
-    return max(1, LOGITS_BYTES // (LOGIT_BYTES * loaded.model.config.vocab_size))
+    return max(1, LOGITS_BYTES // (LOGIT_BYTES * vocabulary_of(loaded.model)))

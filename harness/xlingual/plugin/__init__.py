@@ -7,7 +7,7 @@ sources    a Source yields examples to learn from
 """
 
 from .metrics import SHARE, Bounds, FloatArray, Metric
-from .models import LOCAL_OPTIONS, ExampleAware, Model, ModelOptions, Note, SupportsNotes, Trainable
+from .models import LOCAL_OPTIONS, Diagnosable, ExampleAware, Model, ModelOptions, Note, SupportsNotes, Trainable
 from .sources import Asker, Source, TextSource
 from .tasks import (
     OWN_VARIANT,
@@ -34,6 +34,7 @@ __all__ = [
     "ChatTask",
     "ChoiceTask",
     "DataSource",
+    "Diagnosable",
     "ExampleAware",
     "ExtractingTask",
     "FloatArray",

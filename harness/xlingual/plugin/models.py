@@ -116,6 +116,18 @@ class Trainable(Protocol):
         ...
 
 
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A model that can say how it computes, for `xlingual doctor --model`."""
+
+    def diagnose(self, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+        """Return what is known of it, by names, and why it is not computed the fast way; None where it is.
+
+        With `weights` these are loaded and the engines tried, otherwise its configuration tells.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """A note on its way from a worker process."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import SupportsIndex, cast
 
 from ..errors import PluginError
-from ..plugin import ExampleAware, Model, SupportsNotes, Trainable
+from ..plugin import Diagnosable, ExampleAware, Model, SupportsNotes, Trainable
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
 from .contract import shows_nothing
@@ -183,9 +183,22 @@ def _tokenizer_files(self: CheckedModel) -> Path:
         return cast(Trainable, self.model).tokenizer_files()
 
 
+def _diagnose(self: CheckedModel, *, weights: bool) -> tuple[Mapping[str, str], str | None]:
+    """Return how the model computes, and why not the fast way."""
+    function = cast(Diagnosable, self.model).diagnose
+    with self.code.calling(self.doing, function):
+        found: object = function(weights=weights)
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping)):
+        what = f"diagnose must return a mapping and a reason or None, got {describe_value(found)}"
+        raise self.code.fault(what, doing=self.doing, function=function)
+    told, reason = found
+    return {str(name): str(words) for name, words in told.items()}, None if reason is None else str(reason)
+
+
 _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     ExampleAware: {"see": _see},
     SupportsNotes: {"on_note": _on_note},
+    Diagnosable: {"diagnose": _diagnose},
     Trainable: {
         "prompt_ids": _prompt_ids,
         "answer_ids": _answer_ids,

@@ -14,7 +14,7 @@ from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
 
 from ..encoder_decoder.description import EncoderDecoder
-from ..packed.verification import longest_text
+from ..packed.support import longest_packed_text, packed_problem
 from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
@@ -28,7 +28,7 @@ from .tokenizer_files import load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Goes up when an engine adds up in another order: in half precision that can change answers."""
 PAGED_ENGINE_VERSION = 3
 """The same of the paged engine; until 2 it was transformers' continuous batching."""
@@ -69,6 +69,12 @@ class Description:
     """Tokens that the model's own configuration bars, as `GenerationConfig` takes them."""
     encoder_decoder: EncoderDecoder | None = None
     """What an encoder-decoder says an answer after; None for a decoder."""
+    config: object = None
+    """transformers' configuration."""
+    packed_problem: str | None = None
+    """Why the packed engine takes no text of the model, as far as its configuration tells."""
+    longest_packed: int | None = None
+    """Most tokens of a text that it takes, as far as the configuration tells; None: any number."""
     quantized: bool = False
     """Whether the weights are quantized; then they are placed while they are loaded, and not moved."""
     notes: tuple[str, ...] = ()
@@ -136,6 +142,9 @@ def describe(name: str, options: ModelOptions) -> Description:
         trusted=trusted,
         learnt_end=asking.learnt_end if spec.template == "chat" else None,
         constraints=asking.constraints,
+        config=config,
+        packed_problem=packed_problem(config),
+        longest_packed=longest_packed_text(config),
         encoder_decoder=asking.encoder_decoder,
         quantized=quantized is not None,
         notes=() if difference is None else (difference,),
@@ -210,20 +219,21 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
     In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
     prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
 
-    - packed, and static batches for texts beyond a sliding window, whose length is then part of the fingerprint;
+    - packed, and static batches for texts beyond the longest that the configuration allows there (longrope), whose
+      length is then part of the fingerprint;
     - static, also by default, where the packed engine does not compute what the configuration says;
     - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
       their length, which is then part of the fingerprint.
 
-    What shows only once the model is loaded is noted while it answers: the packed engine's scores are not the model's,
-    or it has parts beside its language model (Gemma3ForConditionalGeneration). Static batches then always answer under
-    a fingerprint that says packed.
+    What shows only once the model is loaded is noted while it answers, and recorded: its layers compute attention by
+    themselves (BLOOM), or the packed engine's scores are not the model's. Static batches then always answer under a
+    fingerprint that says packed.
     """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
-    engine, limit = options.engine or "packed", longest_text(_text_config(config))
+    engine, limit = options.engine or "packed", longest_packed_text(config)
     if engine == "paged" and (short := longest_short_text(config)) is not None:
         limit = short
     if engine == "packed" and limit == 0:

@@ -1,6 +1,6 @@
 """The weights of a described model into memory."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from xlingual.decoder.loading import loading_errors, quiet_loading
 from xlingual.errors import ModelError
@@ -10,6 +10,9 @@ from ..loaded_model import CausalLM, LoadedModel
 from .adapters import acquire_model, is_shared
 from .description import Description
 from .files import safe_files, weights_folder
+
+if TYPE_CHECKING:
+    from transformers import AutoModelForCausalLM
 
 
 def load(description: Description, options: ModelOptions) -> LoadedModel:
@@ -31,9 +34,10 @@ def load(description: Description, options: ModelOptions) -> LoadedModel:
 
 
 def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM  # noqa: PLC0415 - heavy
+    from transformers import AutoModelForSeq2SeqLM  # noqa: PLC0415 - heavy
 
-    architecture = AutoModelForCausalLM if description.encoder_decoder is None else AutoModelForSeq2SeqLM
+    decoder = description.encoder_decoder is None
+    architecture = auto_class(description.config) if decoder else AutoModelForSeq2SeqLM
     checkpoint = description.checkpoint
     folder = weights_folder(checkpoint, options)
     pickled = not safe_files(folder)
@@ -63,3 +67,19 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
     # The sampling defaults that a model ships (repetition penalty, temperature, ...) would change greedy answers.
     model.generation_config = type(model.generation_config)()
     return cast(CausalLM, model)
+
+
+def auto_class(config: object) -> "type[AutoModelForCausalLM]":
+    """Return the class of transformers that makes a decoder of this configuration.
+
+    Some that read images as well (Qwen-VL, Mistral 3) are not among its causal language models: those are asked for
+    text all the same.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText  # noqa: PLC0415 - heavy
+    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415 - heavy
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
+
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return cast("type[AutoModelForCausalLM]", AutoModelForCausalLM if known else AutoModelForImageTextToText)

@@ -15,6 +15,7 @@ from xlingual.plugin import ModelOptions, Note
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 
 from ..checkpoint.description import Description
+from ..diagnosis import engine_words, recorded
 from ..limits import ignore_note
 from ..packed.prefix_tree import common_prefix_length
 from ..tokens.cache import TokenCache, Tokenized
@@ -46,8 +47,9 @@ class ParallelModel:
 
     @property
     def spec(self) -> ModelSpec:
-        """Which model."""
-        return self.description.spec
+        """Which model; its details say which engine answers, as far as the configuration tells."""
+        spec = self.description.spec
+        return replace(spec, details=recorded(spec.details, engine_words(self.description, self.options, None)))
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: a worker died, or has a note of its own."""

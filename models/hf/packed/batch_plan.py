@@ -6,7 +6,7 @@
 Both are made once for a pass and used by every layer: `attention` holds the kernels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -44,8 +44,9 @@ class PrefillGroup:
     last: int
     past: tuple[tuple[KVBuffer, int], ...]
     """Keys and values before them, and how many tokens of each."""
-    mask: "torch.Tensor"
-    """(query heads of a KV head x tokens, past + tokens), added to the attention scores."""
+    masks: "Mapping[int | None, torch.Tensor]"
+    """By sliding window, None for full attention: (query heads of a KV head x tokens, past + tokens), added to the
+    attention scores. Where the window hides the first of `past` from all tokens, the mask is without their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class DecodeMetadata:
     workspace: "AttentionWorkspace"
     mask: "torch.Tensor"
     """(tokens, 1, row tokens), added to the scores of the cache rows."""
+    window_masks: "Mapping[int, torch.Tensor | None]"
+    """By sliding window: (tokens, 1, prefix tokens + row tokens), added to all scores; None where it hides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +114,14 @@ class AttentionWorkspace:
     weights: "torch.Tensor"
     """The softmax of the scores."""
     outputs: "torch.Tensor"
-    """By head size."""
+    """By value size."""
 
     def segment(self, first: int, last: int, start: int, kv: PrefixKV) -> SharedPrefixSegment:
         """Return the tokens `first` to `last` of the step, below a prefix that begins at the position `start`."""
-        keys_values = kv.keys_values.flatten(0, 1)
-        end = start + keys_values.shape[2]
+        end = start + kv.token_keys.shape[2]
         return SharedPrefixSegment(
-            keys=keys_values.transpose(2, 3).unbind(0)[::2],
-            values=keys_values.unbind(0)[1::2],
+            keys=kv.token_keys.transpose(2, 3).unbind(0),
+            values=kv.token_values.unbind(0),
             queries=_merge_group(self.queries[:, first:last]),
             scores=_merge_group(self.scores[:, first:last, :, start:end]),
             weights=_merge_group(self.weights[:, first:last, :, start:end]),
@@ -141,7 +143,7 @@ def new_workspace(spec: KVCacheSpec, tokens: int, seen: int) -> AttentionWorkspa
         queries=torch.empty(*size, spec.head_size, dtype=spec.dtype, device=spec.device),
         scores=torch.full((*size, seen), float("-inf"), device=spec.device),
         weights=torch.empty(*size, seen, dtype=spec.dtype, device=spec.device),
-        outputs=torch.empty(*size, spec.head_size, dtype=spec.dtype, device=spec.device),
+        outputs=torch.empty(*size, spec.value_size, dtype=spec.dtype, device=spec.device),
     )
 
 
@@ -192,22 +194,31 @@ def _prefill_group(spec: KVCacheSpec, first: int, members: Sequence[PrefillChunk
     if head.offset:
         past.append((head.kv, head.offset))
     lengths = tuple(len(each.ids) for each in members)
-    mask = prefill_mask(sum(count for _, count in past), lengths, spec.group_size, spec.dtype)
-    return PrefillGroup(first, first + sum(lengths), tuple(past), mask.to(spec.device))
+    before = sum(count for _, count in past)
+    masks: dict[int | None, torch.Tensor] = {None: prefill_mask(spec, before, lengths)}
+    for window in spec.windows:
+        hides = before + max(lengths) > window
+        masks[window] = prefill_mask(spec, before, lengths, window) if hides else masks[None]
+    return PrefillGroup(first, first + sum(lengths), tuple(past), masks)
 
 
-def prefill_mask(past: int, lengths: tuple[int, ...], heads: int, dtype: "torch.dtype") -> "torch.Tensor":
+def prefill_mask(spec: KVCacheSpec, past: int, lengths: tuple[int, ...], window: int | None = None) -> "torch.Tensor":
     """Return the mask of chunks that see `past` tokens and each its own, causally; see `PrefillGroup`.
 
-    `heads` is the number of query heads for a KV head.
+    With a sliding window, a token sees itself and the `window` - 1 tokens before it.
     """
     import torch  # noqa: PLC0415 - heavy
 
     chunk = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     own = (chunk[:, None] == chunk[None]).tril()
     seen = torch.cat([torch.ones(len(own), past, dtype=torch.bool), own], dim=1)
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
-    return mask.repeat(heads, 1)
+    if window is not None:
+        # Chunks of a group all begin behind `past`.
+        places = torch.cat([torch.arange(length) for length in lengths]) + past
+        seen &= torch.cat([torch.arange(past), places]) > places[:, None] - window
+        seen = seen[:, max(0, past - window + 1) :]
+    mask = torch.zeros(seen.shape, dtype=spec.dtype).masked_fill(~seen, float("-inf"))
+    return mask.repeat(spec.group_size, 1).to(spec.device)
 
 
 def plan_decode(batch: RunningBatch, counts: Sequence[int]) -> DecodeMetadata:
@@ -234,6 +245,11 @@ def plan_decode(batch: RunningBatch, counts: Sequence[int]) -> DecodeMetadata:
     hidden = torch.arange(length)[None] > torch.tensor(positions)[:, None]
     mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf")).to(spec.device)
     key_indices, value_indices = _gather_indices(cache, rows, positions, length)
+    prefixes = [
+        batch.sequences[row].prefix_length
+        for row, count in zip(layout.cache_rows, counts, strict=True)
+        for _ in range(count)
+    ]
     return DecodeMetadata(
         cache=cache,
         cache_rows=torch.tensor(rows, device=spec.device),
@@ -243,7 +259,29 @@ def plan_decode(batch: RunningBatch, counts: Sequence[int]) -> DecodeMetadata:
         segments=tuple(segments),
         workspace=workspace,
         mask=mask[:, None],
+        window_masks={
+            window: _window_mask(window, prefixes, positions, (layout.longest_prefix, length), spec.device)
+            for window in spec.windows
+        },
     )
+
+
+def _window_mask(
+    window: int, prefixes: Sequence[int], positions: Sequence[int], columns: tuple[int, int], device: str
+) -> "torch.Tensor | None":
+    """Return the mask of a sliding window, see `DecodeMetadata`, for tokens at `positions` of their rows.
+
+    `prefixes` are the prefix tokens of each, `columns` the columns of the scores for prefixes and for rows.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    if max(prefix + position for prefix, position in zip(prefixes, positions, strict=True)) < window:
+        return None
+    before = torch.tensor(prefixes)[:, None]
+    first_seen = before + torch.tensor(positions)[:, None] - window + 1
+    places = torch.cat([torch.arange(columns[0])[None].expand(len(prefixes), -1), before + torch.arange(columns[1])], 1)
+    hidden = places < first_seen
+    return torch.zeros(hidden.shape).masked_fill(hidden, float("-inf"))[:, None].to(device)
 
 
 def _gather_indices(

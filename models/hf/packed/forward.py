@@ -3,14 +3,13 @@
 By transformers' modules with our attention function in their place, or by the fused forward where it was verified.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..loaded_model import LoadedModel
+from ..loaded_model import LoadedModel, takes_logits_to_keep
 from ..sampling import draw_tokens
-from .attention import NAME, register
+from .attention import attention_step
 from .batch_plan import DecodeMetadata, PrefillMetadata, plan_decode, plan_prefill
 from .chunked_prefill import PrefillChunk
 from .kv_cache import KVCacheSpec
@@ -33,36 +32,6 @@ class NextToken:
     """The best one, or the one that was drawn."""
     finite: bool
     """Whether all logits are."""
-
-
-def cache_spec_of(loaded: LoadedModel) -> KVCacheSpec:
-    """Return what the keys and values of a model look like whose configuration `verification` accepts."""
-    decoder = loaded.model
-    config = decoder.config
-    heads = config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    return KVCacheSpec(
-        layers=config.num_hidden_layers,
-        heads=heads,
-        kv_heads=int(kv_heads),
-        head_size=int(head_size),
-        dtype=decoder.dtype,
-        device=loaded.device,
-    )
-
-
-@contextmanager
-def packed_attention(loaded: LoadedModel) -> Iterator[None]:
-    """Let the model's layers call our attention, and its own again afterwards."""
-    decoder = loaded.model
-    own = decoder.config._attn_implementation
-    register()
-    decoder.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        decoder.set_attn_implementation(own)
 
 
 def run_prefill(
@@ -163,13 +132,18 @@ def forward(
         if loaded.fused is not None:
             return loaded.fused.logits(ids, positions, keep, metadata)
         decoder = loaded.model
-        output = decoder(
-            input_ids=torch.tensor([ids], device=loaded.device),
-            position_ids=torch.tensor([positions], device=loaded.device),
-            # A mask of four dimensions is taken as it is: the model makes none of its own.
-            attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
-            use_cache=False,
-            logits_to_keep=0 if keep is None else torch.tensor(keep, device=loaded.device),
-            attention_metadata=metadata,
-        )
-    return output.logits[0]
+        kept = {} if keep is None else {"logits_to_keep": torch.tensor(keep, device=loaded.device)}
+        with attention_step(metadata) as step:
+            output = decoder(
+                input_ids=torch.tensor([ids], device=loaded.device),
+                position_ids=torch.tensor([positions], device=loaded.device),
+                # A mask of four dimensions is taken as it is: the model makes none of its own.
+                attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
+                use_cache=False,
+                **(kept if takes_logits_to_keep(decoder) else {}),
+            )
+    # A layer that is computed without our attention would see its neighbours in the pass.
+    if loaded.calls is not None and step.count != len(loaded.calls):
+        raise RuntimeError(f"a forward pass called attention {step.count} times, not {len(loaded.calls)}")
+    logits = output.logits[0]
+    return logits if keep is None or len(logits) == len(keep) else logits[kept["logits_to_keep"]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
-from .attention import decode_attention, prefill_attention
+from .attention import AttentionKind, decode_attention, prefill_attention
 from .batch_plan import DecodeMetadata, PrefillMetadata
 from .linear import DenseLinear, LinearKernel, PrepackedLinear, WeightLayout, choose_layout, prepack
 from .memory import is_mapped
@@ -61,6 +61,8 @@ class FusedLlama:
     heads: int
     """Query heads."""
     kv_heads: int
+    windows: tuple[int | None, ...]
+    """The sliding window of each layer."""
 
     def logits(
         self,
@@ -104,10 +106,11 @@ class FusedLlama:
         by_head = rotated.flatten(2).transpose(0, 1)
         query, key = by_head[: self.heads] * self.scale, by_head[self.heads :]
         value = qkv[:, rotated_heads * size :].view(-1, self.kv_heads, size).transpose(0, 1)
+        kind = AttentionKind(window=self.windows[index])
         if isinstance(metadata, PrefillMetadata):
-            output = prefill_attention(metadata, index, query, key, value)
+            output = prefill_attention(metadata, index, query, key, value, kind)
         else:
-            output = decode_attention(metadata, index, query, key, value)
+            output = decode_attention(metadata, index, query, key, value, kind)
         hidden += layer.out(output.flatten(1))
 
     def _normed(self, hidden: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
@@ -116,8 +119,8 @@ class FusedLlama:
         return (hidden * inverse).mul_(weight)
 
 
-def fuse_llama(model: object, changes: WeightChanges) -> FusedLlama | None:
-    """Return the fused forward of a model that is built like Llama, or None.
+def fuse_llama(model: object, windows: tuple[int | None, ...], changes: WeightChanges) -> FusedLlama | None:
+    """Return the fused forward of a model that is built like Llama, or None; `windows` are those of its layers.
 
     Its linear modules become views of fused ones; `changes` notes how that is undone.
     """
@@ -133,7 +136,7 @@ def fuse_llama(model: object, changes: WeightChanges) -> FusedLlama | None:
     if set(parts) != {"embed_tokens", "layers", "norm", "rotary_emb"} or not _is_linear(head):
         return None
     blocks = list(parts["layers"].children())
-    if not blocks or not all(_is_llama(block) for block in blocks):
+    if len(blocks) != len(windows) or not all(_is_llama(block) for block in blocks):
         return None
     attention, mlp = (getattr(blocks[0], name) for name in ("self_attn", "mlp"))
     size = int(attention.head_dim)
@@ -154,6 +157,7 @@ def fuse_llama(model: object, changes: WeightChanges) -> FusedLlama | None:
         scale=float(attention.scaling),
         heads=heads,
         kv_heads=kv_heads,
+        windows=windows,
     )
 
 

@@ -25,7 +25,7 @@ BLOCK_SIZE = 32
 
 
 class KVBuffer(Protocol):
-    """Keys and values of consecutive tokens; in a layer both are (KV heads, tokens, head size)."""
+    """Keys and values of consecutive tokens; in a layer they are (KV heads, tokens, head size or value size)."""
 
     def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
         """Write keys and values from the token `offset` on."""
@@ -44,21 +44,23 @@ class KVBuffer(Protocol):
 class PrefixKV:
     """Keys and values of a shared prefix: written by its prefill, then only read."""
 
-    keys_values: "torch.Tensor"
-    """(layers, 2, KV heads, tokens, head size)."""
+    token_keys: "torch.Tensor"
+    """(layers, KV heads, tokens, head size)."""
+    token_values: "torch.Tensor"
+    """(layers, KV heads, tokens, value size)."""
 
     def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
         """Write keys and values from the token `offset` on."""
-        self.keys_values[layer, 0][:, offset : offset + key.shape[1]] = key
-        self.keys_values[layer, 1][:, offset : offset + key.shape[1]] = value
+        self.token_keys[layer, :, offset : offset + key.shape[1]] = key
+        self.token_values[layer, :, offset : offset + key.shape[1]] = value
 
     def keys(self, layer: int, tokens: int) -> "torch.Tensor":
         """Return the keys of the first `tokens`."""
-        return self.keys_values[layer, 0][:, :tokens]
+        return self.token_keys[layer, :, :tokens]
 
     def values(self, layer: int, tokens: int) -> "torch.Tensor":
         """Return the values of the first `tokens`."""
-        return self.keys_values[layer, 1][:, :tokens]
+        return self.token_values[layer, :, :tokens]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class SequenceKV:
     key_blocks: "torch.Tensor"
     """Keys, (layers, KV heads, blocks, head size, tokens of a block)."""
     token_values: "torch.Tensor"
-    """Values, (layers, KV heads, tokens, head size)."""
+    """Values, (layers, KV heads, tokens, value size)."""
 
     def write(self, layer: int, offset: int, key: "torch.Tensor", value: "torch.Tensor") -> None:
         """Write keys and values from the token `offset` on."""
@@ -97,6 +99,11 @@ class KVCacheSpec:
     """Query heads."""
     kv_heads: int
     head_size: int
+    """Of queries and keys."""
+    value_size: int
+    """Of values: as `head_size`, but for multi-head latent attention (MLA)."""
+    windows: tuple[int, ...] = ()
+    """The sliding windows of its layers, each once."""
     dtype: "torch.dtype"
     device: str
 
@@ -108,7 +115,7 @@ class KVCacheSpec:
     @property
     def token_bytes(self) -> int:
         """Bytes of a token's keys and values in all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_size * self.dtype.itemsize
+        return self.layers * self.kv_heads * (self.head_size + self.value_size) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ class KVCache:
     keys: "torch.Tensor"
     """(layers, rows, KV heads, blocks, head size, tokens of a block)."""
     values: "torch.Tensor"
-    """(layers, rows, KV heads, tokens, head size)."""
+    """(layers, rows, KV heads, tokens, value size)."""
 
     @property
     def row_blocks(self) -> int:
@@ -159,7 +166,7 @@ def new_kv_cache(spec: KVCacheSpec, rows: int, tokens: int) -> KVCache:
     return KVCache(
         spec=spec,
         keys=_zeros(spec, (*first, blocks, spec.head_size, BLOCK_SIZE)),
-        values=_zeros(spec, (*first, blocks * BLOCK_SIZE, spec.head_size)),
+        values=_zeros(spec, (*first, blocks * BLOCK_SIZE, spec.value_size)),
     )
 
 
@@ -176,5 +183,8 @@ def new_prefix_kv(spec: KVCacheSpec, tokens: int) -> PrefixKV:
     """Return uninitialized keys and values for a prefix of so many tokens."""
     import torch  # noqa: PLC0415 - heavy
 
-    size = (spec.layers, 2, spec.kv_heads, tokens, spec.head_size)
-    return PrefixKV(torch.empty(size, dtype=spec.dtype, device=spec.device))
+    first = (spec.layers, spec.kv_heads, tokens)
+    return PrefixKV(
+        torch.empty(*first, spec.head_size, dtype=spec.dtype, device=spec.device),
+        torch.empty(*first, spec.value_size, dtype=spec.dtype, device=spec.device),
+    )

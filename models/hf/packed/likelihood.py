@@ -25,7 +25,8 @@ from ..tokens.choices import TokenizedChoices
 from ..tokens.rendering import Rendered
 from .batch_plan import plan_prefill
 from .chunked_prefill import PrefillChunk, prefill_chunks, split_into_passes
-from .forward import cache_spec_of, forward, packed_attention, tokens_of
+from .exchange import cache_spec_of, packed_attention
+from .forward import forward, tokens_of
 from .kv_cache import KVCacheSpec
 from .prefix_tree import PrefixNode, TokenSequence, build_prefix_tree, prefix_path, release_prefixes
 from .running_batch import missing_prefixes, new_batch
@@ -70,7 +71,7 @@ def score_packed(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices]) -> 
     )
     waiting = sequences[::-1]
     batches: list[list[TokenSequence]] = []
-    with packed_attention(loaded):
+    with packed_attention(loaded.model):
         while waiting or batches:
             batch = batches.pop() if batches else _take(session, waiting)
             outcome = attempt(partial(_score_batch, session, batch))

@@ -20,7 +20,8 @@ from ..responses import Thought, respond
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
 from .chunked_prefill import prefill_chunks, split_into_passes
-from .forward import NextToken, cache_spec_of, packed_attention, pick_tokens, run_decode, run_prefill
+from .exchange import cache_spec_of, packed_attention
+from .forward import NextToken, pick_tokens, run_decode, run_prefill
 from .kv_cache import round_up_to_blocks
 from .prefix_tree import PrefixNode, TokenSequence, build_prefix_tree, prefix_path, release_prefixes
 from .prompt_lookup import PromptLookup
@@ -73,7 +74,7 @@ def generate_packed(
     """
     queue = [build_prefix_tree(prompts, share=share)]
     lookup = PromptLookup(enabled=speculate)
-    with packed_attention(loaded):
+    with packed_attention(loaded.model):
         while queue:
             if not (sequences := queue.pop()):
                 continue

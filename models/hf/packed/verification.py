@@ -1,45 +1,65 @@
 """Which models the packed engine may run: by their configuration, then by logits that must match the reference.
 
-The reference is a plain forward pass of the model's own modules over two short texts, before anything is changed in
-the model. The engine computes the same texts as it computes everything: below a shared prefix, in chunked prefill
-passes and a decode step. The fused forward is tried first, then the model's own modules with our attention function.
-The fused forward must also give what the modules do at far positions: of a position it knows the angles only.
+The reference is a plain forward pass of the model's own modules over two short texts, each by itself, before anything
+is changed in the model. The engine computes the same texts as it computes everything: below a shared prefix, in chunked
+prefill passes and a decode step. The fused forward is tried first, then the model's own modules with our attention
+function. The fused forward must also give what the modules do at far positions: of a position it knows the angles only.
+
+A sliding window of 4,096 tokens hides nothing of a short text, and a longer one would take minutes. So windows are
+`TRIAL_WINDOW` tokens during the trial, in the modules and in the engine. A model that does not match then has its
+windows elsewhere than where attention is told of them: it is tried with those that it has, and takes no longer texts.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from xlingual.decoder.architecture import length_dependent_ropes, structure_problems
+from xlingual.decoder.architecture import text_config
 from xlingual.records import Failure, Form, Request
 
 from ..limits import attempt
-from ..loaded_model import LoadedModel
+from ..loaded_model import LoadedModel, vocabulary_of
 from ..tokens.rendering import Rendered
+from .attention import AttentionCall
 from .batch_plan import plan_prefill
 from .chunked_prefill import PrefillChunk, prefill_chunks, split_into_passes
-from .forward import cache_spec_of, forward, packed_attention, run_decode, run_prefill
+from .exchange import cache_spec_of, calls_problem, observe_attention, packed_attention
+from .forward import forward, run_decode, run_prefill
 from .fused_llama import FusedLlama, fuse_llama
 from .kv_cache import new_prefix_kv
 from .prefix_tree import MIN_SHARED_TOKENS, build_prefix_tree
 from .running_batch import new_batch
+from .support import WINDOW_FIELDS, layers_of, longest_packed_text, packed_problem, sliding_windows
 from .weight_changes import WeightChanges
 
 if TYPE_CHECKING:
     import torch
 
+    from ..loaded_model import CausalLM
+
 TOLERANCE = 1e-3
 """How far logits may differ from the reference, relative to its largest logit, in float32."""
 TOLERANCE_HALF = 0.05
 """The same in half precision."""
-
-WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "attention_chunk_size", "index_topk")
-"""Fields of configurations: up to so many tokens, every layer sees all that comes before. The trial texts are shorter,
-so a window under another name is not noticed."""
+TRIAL_WINDOW = 7
+"""Tokens that layers with a sliding window see in the trial: fewer than the prefix of the trial texts has."""
+MAX_REASON = 160
+"""Characters of an error in a reason."""
 FAR_TOKENS = 36
 """Of the text with gaps."""
 FAR_RATIO = 1.5
 """Of its neighbouring positions: the last one is beyond a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The logits of the trial texts by the model's own modules, as they were loaded."""
+
+    logits: "list[torch.Tensor]"
+    far: "torch.Tensor | Failure"
+    """Of the text with gaps between its positions."""
 
 
 def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
@@ -47,31 +67,99 @@ def verify(loaded: LoadedModel, longest: int) -> LoadedModel | None:
 
     Asked for texts of up to `longest` tokens. A forward pass that is rejected leaves the model as it was.
     """
-    if not _is_plain(loaded.model.config, longest):
+    limit = longest_packed_text(loaded.model.config)
+    if limit is not None and longest > limit:
         return None
-    if loaded.verified:
+    tried = try_packed(loaded)
+    return tried if tried.verified and takes_length(tried, longest) else None
+
+
+def takes_length(loaded: LoadedModel, tokens: int) -> bool:
+    """Return whether a verified model takes texts of so many tokens."""
+    return loaded.longest is None or tokens <= loaded.longest
+
+
+def try_packed(loaded: LoadedModel) -> LoadedModel:
+    """Return `loaded` either verified, with the texts that it takes, or with the reason why it is not; tried once."""
+    if loaded.verified or loaded.refusal is not None:
         return loaded
+    config = loaded.model.config
+    if (problem := packed_problem(config)) is not None:
+        return replace(loaded, refusal=problem)
+    calls = attempt(partial(observe_attention, loaded.model, loaded.device))
+    if isinstance(calls, Failure):
+        return replace(loaded, refusal=_words(calls))
+    if (problem := calls_problem(calls, layers_of(config))) is not None:
+        return replace(loaded, refusal=problem)
+    loaded = replace(loaded, calls=calls, longest=longest_packed_text(config))
+    windows = {**sliding_windows(config), **{str(each): each for each in _windows(calls)}}
+    if windows:
+        with trial_windows(loaded.model):
+            found = attempt(partial(_try_forwards, loaded))
+        if isinstance(found, LoadedModel) and found.verified:
+            return replace(
+                found, calls=calls, fused=found.fused and replace(found.fused, windows=_windows_by_layer(calls))
+            )
+        loaded = replace(loaded, longest=min(loaded.longest or min(windows.values()), *windows.values()))
+    found = attempt(partial(_try_forwards, loaded))
+    return replace(loaded, refusal=_words(found)) if isinstance(found, Failure) else found
+
+
+def _words(failure: Failure) -> str:
+    """Return an error as a reason, one short line."""
+    return " ".join(f"the trial failed: {failure.kind}: {failure.message}".split())[:MAX_REASON]
+
+
+def _windows_by_layer(calls: tuple[AttentionCall, ...]) -> tuple[int | None, ...]:
+    return tuple(each.kind.window for each in calls)
+
+
+def _windows(calls: tuple[AttentionCall, ...]) -> set[int]:
+    return {each for each in _windows_by_layer(calls) if each is not None}
+
+
+@contextmanager
+def trial_windows(model: "CausalLM", window: int = TRIAL_WINDOW) -> Iterator[None]:
+    """Let layers with a sliding window see only `window` tokens."""
+    holders: list[object] = [text_config(model.config), *getattr(model, "modules", lambda: ())()]
+    changed = [(holder, name, getattr(holder, name, None)) for holder in holders for name in WINDOW_FIELDS]
+    changed = [each for each in changed if isinstance(each[2], int) and each[2] > window]
+    try:
+        for holder, name, _ in changed:
+            setattr(holder, name, window)
+        yield
+    finally:
+        for holder, name, value in changed:
+            setattr(holder, name, value)
+
+
+def _try_forwards(loaded: LoadedModel) -> LoadedModel:
+    """Return `loaded` verified with one of its forward passes, or with the reason why with none."""
+    # With the windows of the trial.
+    loaded = replace(loaded, calls=observe_attention(loaded.model, loaded.device))
     # By the model's own modules as they were loaded: once they are fused, they would only agree with themselves.
-    reference = attempt(partial(_reference_logits, loaded))
-    if isinstance(reference, Failure):
-        return None
-    if (fused := _verified_fusion(loaded, reference)) is not None:
+    trial = Trial([_reference_logits(loaded, text) for text in _texts(loaded)], attempt(partial(_far_logits, loaded)))
+    if (fused := _verified_fusion(loaded, trial)) is not None:
         return replace(loaded, fused=fused, verified=True)
-    if attempt(partial(_matches_reference, loaded, reference)) is True:
+    if _matches_reference(loaded, trial.logits):
         return replace(loaded, verified=True)
-    return None
+    return replace(loaded, refusal="its scores are not those of the model's own forward pass")
 
 
-def _verified_fusion(loaded: LoadedModel, reference: "list[torch.Tensor]") -> FusedLlama | None:
+def _verified_fusion(loaded: LoadedModel, trial: Trial) -> FusedLlama | None:
     """Return the fused forward where it matches the reference; otherwise the model is as it was."""
     import torch  # noqa: PLC0415 - heavy
 
     # The modules of a fused model are views of others, which no adapter can be merged into any more.
     if loaded.shared or not loaded.device.startswith("cpu") or loaded.model.dtype != torch.float32:
         return None
+    if isinstance(trial.far, Failure):
+        return None
+    if any(each.kind.softcap is not None or each.kind.sinks is not None for each in loaded.calls or ()):
+        return None
     changes = WeightChanges()
     try:
-        fused = attempt(partial(_fuse_and_compare, loaded, reference, changes))
+        fused = attempt(partial(_fuse_and_compare, loaded, trial, changes))
         if isinstance(fused, FusedLlama):
             changes.keep()
             return fused
@@ -80,54 +168,34 @@ def _verified_fusion(loaded: LoadedModel, reference: "list[torch.Tensor]") -> Fu
     return None
 
 
-def _fuse_and_compare(
-    loaded: LoadedModel, reference: "list[torch.Tensor]", changes: WeightChanges
-) -> FusedLlama | None:
-    far = _far_logits(loaded)
-    fused = fuse_llama(loaded.model, changes)
-    if fused is None:
+def _fuse_and_compare(loaded: LoadedModel, trial: Trial, changes: WeightChanges) -> FusedLlama | None:
+    fused = fuse_llama(loaded.model, _windows_by_layer(loaded.calls or ()), changes)
+    if fused is None or isinstance(trial.far, Failure):
         return None
     candidate = replace(loaded, fused=fused)
-    if _matches_reference(candidate, reference) and _close(loaded, [_far_packed_logits(candidate)], [far]):
+    if _matches_reference(candidate, trial.logits) and are_close(loaded, [_far_packed_logits(candidate)], [trial.far]):
         return fused
     return None
 
 
-def _is_plain(config: object, longest: int) -> bool:
-    """Return whether every layer sees all that comes before, as far as a configuration tells."""
-    limit = longest_text(config)
-    return limit is None or longest <= limit
-
-
-def longest_text(config: object) -> int | None:
-    """Return the most tokens of a text that the engine takes, as far as a configuration tells; None: any number.
-
-    Up to the length of a sliding window, every layer sees all that comes before. 0: there is something in the model
-    that the engine does not compute.
-    """
-    if any(structure_problems(config)) or getattr(config, "attn_logit_softcapping", None) is not None:
-        return 0
-    if any(length_dependent_ropes(config)):
-        return 0
-    names = [name for name in WINDOWS if name != "sliding_window" or getattr(config, "use_sliding_window", True)]
-    windows = [getattr(config, name, None) for name in names]
-    return min((each for each in windows if isinstance(each, int)), default=None)
-
-
 def _texts(loaded: LoadedModel) -> list[tuple[int, ...]]:
     """Return two texts that share a prefix."""
-    vocabulary = loaded.model.config.vocab_size
+    vocabulary = vocabulary_of(loaded.model)
     shared = tuple((11 + 7 * index) % vocabulary for index in range(MIN_SHARED_TOKENS + 4))
-    endings = [tuple((first + 5 * index) % vocabulary for index in range(first + 2)) for first in (2, 3)]
+    # One is so long that the trial's window hides some of it from its own last token.
+    endings = [
+        tuple((2 * length + 5 * index) % vocabulary for index in range(length)) for length in (4, TRIAL_WINDOW + 3)
+    ]
     return [shared + ending for ending in endings]
 
 
 def _matches_reference(loaded: LoadedModel, reference: "list[torch.Tensor]") -> bool:
     """Return whether the engine gives the texts the logits of the reference."""
-    return _close(loaded, _packed_logits(loaded), reference)
+    return are_close(loaded, _packed_logits(loaded), reference)
 
 
-def _close(loaded: LoadedModel, logits: "list[torch.Tensor]", reference: "list[torch.Tensor]") -> bool:
+def are_close(loaded: LoadedModel, logits: "list[torch.Tensor]", reference: "list[torch.Tensor]") -> bool:
+    """Return whether all logits are those of the reference but for rounding in the dtype of the model."""
     import torch  # noqa: PLC0415 - heavy
 
     tolerance = TOLERANCE if loaded.model.dtype == torch.float32 else TOLERANCE_HALF
@@ -137,19 +205,14 @@ def _close(loaded: LoadedModel, logits: "list[torch.Tensor]", reference: "list[t
     return True
 
 
-def _reference_logits(loaded: LoadedModel) -> "list[torch.Tensor]":
-    """Return the logits after the last two tokens of each text, by the model's own modules."""
+def _reference_logits(loaded: LoadedModel, text: tuple[int, ...]) -> "torch.Tensor":
+    """Return the logits after the last two tokens of a text, by the model's own modules."""
     import torch  # noqa: PLC0415 - heavy
 
-    texts = _texts(loaded)
-    width = max(len(text) for text in texts)
-    # Padding comes last, where no token of a text sees it.
-    ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=loaded.device)
-    ends = torch.tensor([len(text) for text in texts], device=loaded.device)
-    mask = (torch.arange(width, device=loaded.device)[None] < ends[:, None]).long()
+    ids = torch.tensor([text], device=loaded.device)
     with torch.inference_mode():
-        output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False)
-    return [logits[len(text) - 2 : len(text)].float() for logits, text in zip(output.logits, texts, strict=True)]
+        output = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    return output.logits[0, -2:].float()
 
 
 def _far_text(loaded: LoadedModel) -> tuple[list[int], list[int]]:
@@ -158,7 +221,7 @@ def _far_text(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     What a model does with a position by itself, as Ministral 3 scales its queries, shows at none of the first ones.
     """
     positions = sorted({int(FAR_RATIO**index) for index in range(FAR_TOKENS)})
-    return [(13 + 7 * index) % loaded.model.config.vocab_size for index in range(len(positions))], positions
+    return [(13 + 7 * index) % vocabulary_of(loaded.model) for index in range(len(positions))], positions
 
 
 def _far_logits(loaded: LoadedModel) -> "torch.Tensor":
@@ -193,7 +256,7 @@ def _packed_logits(loaded: LoadedModel) -> "list[torch.Tensor]":
     spec = cache_spec_of(loaded)
     batch = new_batch(spec, len(sequences), max(sequence.max_suffix_length for sequence in sequences))
     logits: dict[tuple[int, ...], list[torch.Tensor]] = {text[:-1]: [] for text in texts}
-    with packed_attention(loaded):
+    with packed_attention(loaded.model):
         for chunks in split_into_passes(prefill_chunks(batch, sequences), MIN_SHARED_TOKENS):
             ended, found = run_prefill(loaded, spec, chunks)
             for sequence, each in zip(ended, found, strict=False):

@@ -39,7 +39,9 @@ MAX_PAGES = 2**17
 GRAPH_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """A decode step is padded to the next of these, for which there is a graph."""
 MAX_DRAFT_TOKENS = 64
-"""Tokens of the drafts of a step."""
+"""Tokens of the drafts of a step, at most."""
+MAX_DRAFTED_ROWS = 24
+"""Rows of a step with drafts, as a rule: each token is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class PagedEngine:
     notes: list[str] = field(default_factory=list)
     """What a user should be told."""
 
-    def prepare(self, rows: int, longest: int) -> None:
+    def prepare(self, rows: int, longest: int, *, graphs: bool = True) -> None:
         """Make buffers and graphs for so many running rows, and texts of up to `longest` tokens with their answers."""
         width = min(-(-longest // self.pool.page_size), self.cache.allocator.total)
         # In a graph the block table has the width of the pool's longest text: it is not captured again for each run.
@@ -101,17 +103,17 @@ class PagedEngine:
         known = getattr(self, "inputs", None)
         if known is None or known.rows < rows or known.width < width:
             self._new_buffers(rows, width)
-        if self.graphs_wanted:
+        if graphs and self.graphs_wanted:
             self._capture(rows)
 
     def _new_buffers(self, rows: int, width: int) -> None:
         import torch  # noqa: PLC0415 - heavy
 
         self.graphs.clear()
-        most = padded_rows(rows + MAX_DRAFT_TOKENS)
+        most, tokens = padded_rows(rows + MAX_DRAFT_TOKENS), self.max_tokens
         largest = StepLayout(
-            decode_rows=most, kept=most + rows, width=width, prefill_rows=rows, prefill_tokens=self.max_tokens,
-            copies=rows, draws=most + rows,
+            decode_rows=most, kept=most + tokens, width=width, prefill_rows=rows, prefill_tokens=tokens, copies=rows,
+            draws=most + rows,
         )  # fmt: skip
         words = sum(largest.sizes.values())
         pinned = self.device.startswith("cuda")
@@ -132,7 +134,8 @@ class PagedEngine:
 
     def _capture(self, rows: int) -> None:
         """Capture the decode steps of all padded row counts, the largest first: the others find memory for theirs."""
-        for count in sorted({padded_rows(each + 1) for each in range(rows)} - set(self.graphs), reverse=True):
+        wanted = {padded_rows(each + 1) for each in range(max(rows, MAX_DRAFTED_ROWS))}
+        for count in sorted(wanted - set(self.graphs), reverse=True):
             layout = StepLayout(decode_rows=count, kept=count, width=self.inputs.width)
             filled = self.inputs.fill(StepPlan(0, (), (), ()), layout)
             self.inputs.device[: filled.views.words].copy_(filled.buffer[: filled.views.words])

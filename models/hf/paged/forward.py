@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from xlingual.decoder.protocols import AttentionModule, CausalLMOutput
 
-from ..loaded_model import CausalLM
+from ..loaded_model import CausalLM, takes_logits_to_keep
+from ..packed.exchange import language_model
+from ..packed.support import layers_of
 from .kernels import AttentionKernel, AttentionShape, QueryRows
 from .pages import LayerShape, PagePool
 
@@ -53,6 +55,8 @@ class ActivePass:
 
     step: PagedPass | None = None
     calls: list[LayerCall] | None = None
+    takes_keep: bool = True
+    """Whether the model can leave out the logits that nobody asks for."""
 
 
 ACTIVE = ActivePass()
@@ -69,14 +73,16 @@ def register() -> None:
 @contextmanager
 def paged_attention(model: CausalLM) -> Iterator[None]:
     """Let the model's layers call our attention, and its own again afterwards."""
-    own = model.config._attn_implementation
+    decoder = language_model(model)
+    own = decoder.config._attn_implementation
     register()
-    model.set_attn_implementation(NAME)
+    decoder.set_attn_implementation(NAME)
+    ACTIVE.takes_keep = takes_logits_to_keep(model)
     try:
         yield
     finally:
         ACTIVE.step = ACTIVE.calls = None
-        model.set_attn_implementation(own)
+        decoder.set_attn_implementation(own)
 
 
 def attend_paged(  # noqa: PLR0913 - transformers' signature
@@ -129,12 +135,15 @@ def run_model(
     """Compute a forward pass; returns the logits after the tokens at `keep`, (tokens, vocabulary)."""
     ACTIVE.step = step
     try:
-        # Neither a mask nor a cache: the attention function needs none.
         call = cast("Callable[..., CausalLMOutput]", model)
-        output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
+        # Neither a mask nor a cache: the attention function needs none.
+        if ACTIVE.takes_keep:
+            output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
+            return output.logits[0]
+        output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False)
+        return output.logits[0].index_select(0, keep)
     finally:
         ACTIVE.step = None
-    return output.logits[0]
 
 
 def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
@@ -144,6 +153,9 @@ def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
     """
     import torch  # noqa: PLC0415 - heavy
 
+    exchangeable = getattr(language_model(model), "_can_set_attn_implementation", None)
+    if exchangeable is not None and not exchangeable():
+        raise ValueError("its layers compute attention by themselves, where nothing can take its place")
     ids = torch.zeros(2, dtype=torch.int64, device=device)
     calls: list[LayerCall] = []
     ACTIVE.calls = calls
@@ -152,7 +164,8 @@ def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
     finally:
         ACTIVE.calls = None
     found = sorted(calls, key=lambda call: call.layer)
-    layers = model.config.num_hidden_layers
+    layers = layers_of(model.config)
     if [call.layer for call in found] != list(range(layers)):
-        raise ValueError(f"{len(found)} of {layers} layers call the attention function")
+        called = f"{len({call.layer for call in found})} of {layers} layers"
+        raise ValueError(f"{len(found)} calls of the attention function come from {called}")
     return found

@@ -8,7 +8,7 @@ lookup proposes drafts, for which the host must know the newest tokens: then a s
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -106,11 +106,12 @@ def generate_paged(
                     failed = yield from _run(session)
                 finally:
                     if session.unfinished:
-                        _abandon(session)
+                        abandon(engine, session.unfinished)
                 if failed is None:
                     continue
                 found, rest = failed, list(session.unfinished)
-            yield from _requeue(engine, found, rest, queue, limit)
+            for sequence in narrow_down(engine, found, rest, queue, limit):
+                yield _failed(sequence, found.failure)
 
 
 def _tell(engine: PagedEngine, limit: RowLimit) -> None:
@@ -119,23 +120,28 @@ def _tell(engine: PagedEngine, limit: RowLimit) -> None:
     engine.notes.clear()
 
 
-def _open_session(
-    loaded: LoadedModel, engine: PagedEngine, sequences: Sequence[PagedSequence], rows: int, lookup: PromptLookup
-) -> PagedSession:
-    scheduler = Scheduler(
+def new_scheduler(engine: PagedEngine, sequences: Iterable[PagedSequence], rows: int) -> Scheduler:
+    """Return the scheduler of sequences that wait, at most `rows` of which run together."""
+    return Scheduler(
         cache=engine.cache,
         max_tokens=engine.max_tokens,
         waiting=deque(sequences),
         free_rows=list(range(rows))[::-1],
         step=engine.cache.allocator.finished + 1,
     )
+
+
+def _open_session(
+    loaded: LoadedModel, engine: PagedEngine, sequences: Sequence[PagedSequence], rows: int, lookup: PromptLookup
+) -> PagedSession:
+    scheduler = new_scheduler(engine, sequences, rows)
     return PagedSession(loaded, engine, scheduler, dict.fromkeys(sequences), lookup, StopEndings(loaded))
 
 
-def _abandon(session: PagedSession) -> None:
-    """Forget what the device has of the unfinished sequences; their tokens stay."""
-    session.engine.reset()
-    for sequence in session.unfinished:
+def abandon(engine: PagedEngine, unfinished: Iterable[PagedSequence]) -> None:
+    """Forget what the device has of unfinished sequences; their tokens stay."""
+    engine.reset()
+    for sequence in unfinished:
         sequence.row, sequence.pages, sequence.computed, sequence.pending, sequence.planned = None, [], 0, 0, -1
 
 
@@ -185,14 +191,18 @@ def _refuse(session: PagedSession) -> list[Response]:
     """Return the failures of the sequences that all pages together cannot hold."""
     scheduler, engine = session.scheduler, session.engine
     found = []
-    size, total = engine.pool.page_size, engine.cache.allocator.total
     for sequence in scheduler.refused:
         _leave(session, sequence)
-        message = f"{sequence.known} tokens, and the {total} pages of {size} tokens hold no more"
-        failure = Failure(kind=OUT_OF_MEMORY, message=f"prompt and answer have {message}")
-        found.append(_failed(sequence, failure))
+        found.append(_failed(sequence, too_long(engine, sequence)))
     scheduler.refused.clear()
     return found
+
+
+def too_long(engine: PagedEngine, sequence: PagedSequence) -> Failure:
+    """Return the failure of a sequence that all pages together cannot hold."""
+    pages = f"the {engine.cache.allocator.total} pages of {engine.pool.page_size} tokens hold no more"
+    message = f"prompt and answer have {sequence.known} tokens, and {pages}"
+    return Failure(kind=OUT_OF_MEMORY, message=message)
 
 
 def _read(session: PagedSession, step: LaunchedStep) -> Generator[Response | Thought, None, StepFailure | None]:
@@ -256,14 +266,14 @@ def _failed(sequence: PagedSequence, failure: Failure) -> Response:
     return failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.question_ids))
 
 
-def _requeue(
+def narrow_down(
     engine: PagedEngine,
     found: StepFailure,
     rest: list[PagedSequence],
     queue: list[list[PagedSequence]],
     limit: RowLimit,
-) -> Iterator[Response]:
-    """Put `rest` back into `queue` so that it gets on: smaller steps, fewer rows, or the one at fault alone."""
+) -> list[PagedSequence]:
+    """Put `rest` back into `queue` so that it gets on: in smaller steps, or in fewer rows; returns who is at fault."""
     sequences, failure = found.sequences, found.failure
     half = len(sequences) // 2
     if failure.kind == OUT_OF_MEMORY and engine.max_tokens > MIN_STEP_TOKENS:
@@ -271,10 +281,11 @@ def _requeue(
         queue.append(rest)
     elif half == 0:
         queue.append([each for each in rest if each not in sequences])
-        yield from (_failed(each, failure) for each in sequences)
+        return sequences
     elif failure.kind == OUT_OF_MEMORY:
         limit.lower(half)
         queue.append(rest)
     else:
         others = [each for each in rest if each not in sequences]
         queue += [others, sequences[half:], sequences[:half]]
+    return []

@@ -91,9 +91,9 @@ class PrefixCache:
         """Pages that can be allocated now."""
         return len(self.allocator.free) + len(self.unused)
 
-    def match(self, tokens: Sequence[int]) -> PrefixMatch:
-        """Return what of `tokens` is known, their last one never: the next token comes from its logits."""
-        size, limit = self.page_size, len(tokens) - 1
+    def match(self, tokens: Sequence[int], limit: int) -> PrefixMatch:
+        """Return what of the first `limit` tokens is known."""
+        size = self.page_size
         nodes: list[PageNode] = []
         node = self.root
         while (len(nodes) + 1) * size <= limit:

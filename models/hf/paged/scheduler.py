@@ -21,6 +21,8 @@ MAX_PASSED_OVER = 64
 """Waiting prompts that are looked at behind one that has to wait."""
 MIN_AWAITED_TOKENS = 16
 """A prompt does not wait for fewer tokens that another one is computing."""
+ADMISSION_FRACTION = 16
+"""Waiting prompts enter when one row of so many is free: a step with a prompt is no graph."""
 SPARE_FRACTION = 8
 """A prompt enters where a page is left for one of so many running rows, so that it does not drive one out at once."""
 
@@ -41,6 +43,10 @@ class Scheduler:
     """The number of the next step."""
     refused: list[PagedSequence] = field(default_factory=list)
     """Sequences that all pages together cannot hold."""
+    max_kept: int | None = None
+    """Positions whose scores are computed in a step; None: any number."""
+    kept_left: int | None = None
+    """Of those, in the step that is being planned."""
     preemptions: int = 0
     sources: list[int] = field(default_factory=list)
     """Pages that the planned step copies; they are held until it is launched."""
@@ -53,13 +59,18 @@ class Scheduler:
     def plan(self, drafts: "dict[PagedSequence, list[int]] | None" = None) -> StepPlan | None:
         """Return the next step, None where there is nothing to compute before the step in flight is finished."""
         drafts = drafts or {}
-        budget = self.max_tokens
+        budget, self.kept_left = self.max_tokens, self.max_kept
         copies: list[tuple[int, int]] = []
         decode: list[StepEntry] = []
         prefill: list[StepEntry] = []
         for sequence in list(self.running):
             pending = sequence.pending
-            if sequence.row is None or budget <= 0 or sequence.known + pending - sequence.computed != 1:
+            if (
+                sequence.row is None
+                or budget <= 0
+                or sequence.scored is not None
+                or sequence.known + pending - sequence.computed != 1
+            ):
                 continue
             if len(sequence.output_ids) + pending >= sequence.prompt.max_new_tokens:
                 continue  # its last token is on its way
@@ -68,7 +79,8 @@ class Scheduler:
                 decode.append(entry)
                 budget -= entry.length
         for sequence in list(self.running):
-            if sequence.row is not None and sequence.uncomputed > 1 and budget > 0:
+            least = 1 if sequence.scored is not None else 2
+            if sequence.row is not None and sequence.uncomputed >= least and budget > 0:
                 entry = self._extend(sequence, min(budget, sequence.uncomputed))
                 if entry is not None:
                     prefill.append(entry)
@@ -121,7 +133,13 @@ class Scheduler:
         self, sequence: PagedSequence, count: int, draft: Sequence[int] = (), *, may_preempt: bool = True
     ) -> StepEntry | None:
         """Plan the next `count` tokens of a running row and a draft behind; None where no pages are left for it."""
-        if not self._hold(sequence, sequence.computed + count, may_preempt=may_preempt) or sequence.row is None:
+        if sequence.scored is not None:
+            count = self._scorable(sequence, count)
+        if (
+            count == 0
+            or not self._hold(sequence, sequence.computed + count, may_preempt=may_preempt)
+            or sequence.row is None
+        ):
             return None
         room = len(sequence.pages) * self.cache.page_size - sequence.computed - count
         while room < len(draft) and (page := self.cache.allocate()) is not None:
@@ -134,15 +152,25 @@ class Scheduler:
             self.allocator.written[sequence.pages[place]] = self.step
         done = len(sequence.output_ids) + sequence.pending
         ends = start + count == sequence.known + sequence.pending
-        kept = tuple(range(count - 1, total)) if ends else ()
+        kept: Sequence[int] = range(count - 1, total) if ends else ()
+        if sequence.scored is None:
+            sequence.pending += ends
+        else:
+            kept = [place - start for place in sequence.scored if start <= place < start + count]
+            self.kept_left = None if self.kept_left is None else self.kept_left - len(kept)
         entry = StepEntry(sequence, sequence.row, start, total, kept, sequence.prompt.answered + done, draft)
         sequence.computed += count
-        sequence.pending += ends
         sequence.planned = self.step
         read = min(sequence.computed, len(sequence.prompt.ids))
         if start < len(sequence.prompt.ids):
             self.cache.insert(sequence.prompt.ids[:read], sequence.pages, self.step)
         return entry
+
+    def _scorable(self, sequence: PagedSequence, count: int) -> int:
+        """Return how many of the next `count` tokens the step may compute for the scores that it may have."""
+        start, left = sequence.computed, self.kept_left
+        wanted = [place for place in sequence.scored or () if start <= place < start + count]
+        return count if left is None or len(wanted) <= left else wanted[left] - start
 
     def _hold(self, sequence: PagedSequence, tokens: int, *, may_preempt: bool) -> bool:
         """Get pages for so many tokens of a running row, if need be from the youngest rows; False where there are none.
@@ -183,6 +211,9 @@ class Scheduler:
         entries: list[StepEntry] = []
         passed: list[PagedSequence] = []
         reading = [each for each in self.running if each.uncomputed > 1]
+        enough = min(max(1, (len(self.running) + len(self.free_rows)) // ADMISSION_FRACTION), len(self.waiting))
+        if self.running and len(self.free_rows) < enough:
+            return entries
         while self.waiting and self.free_rows and budget > 0 and len(passed) < MAX_PASSED_OVER:
             sequence = self.waiting.popleft()
             if sequence.pending:  # its token is not known yet
@@ -192,8 +223,9 @@ class Scheduler:
             if self._pages_of(len(tokens)) > self.allocator.total:
                 self.refused.append(sequence)
                 continue
-            match = self.cache.match(tokens)
-            if self._is_awaited(tokens, match, reading):
+            most = sequence.scored[0] if sequence.scored else len(tokens) - 1
+            match = self.cache.match(tokens, most)
+            if self._is_awaited(tokens[:most], match, reading):
                 passed.append(sequence)
                 continue
             entry = self._enter(sequence, match, budget, copies)
@@ -212,8 +244,7 @@ class Scheduler:
         if any(node.step == self.step for node in (*match.nodes[-1:], match.copied) if node is not None):
             return True
         return any(
-            shared_tokens(tokens[:-1], each.tokens(0, each.known)) >= match.tokens + MIN_AWAITED_TOKENS
-            for each in reading
+            shared_tokens(tokens, each.tokens(0, each.known)) >= match.tokens + MIN_AWAITED_TOKENS for each in reading
         )
 
     def _pages_of(self, tokens: int) -> int:

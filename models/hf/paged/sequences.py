@@ -31,6 +31,9 @@ class PagedSequence:
     """Whether it has its answer; a step in flight may still compute a token, which is dropped."""
     planned: int = -1
     """The last step that computes some of its tokens."""
+    scored: tuple[int, ...] | None = None
+    """Positions after which the scores of tokens are wanted, in order, where no answer is; they are computed by its own
+    row."""
     known: int = field(init=False)
     """Tokens of prompt and answer that the host has seen."""
 
@@ -57,6 +60,11 @@ class PagedSequence:
     def uncomputed(self) -> int:
         """Tokens whose keys and values are still to be computed; 1 for a row that decodes."""
         return self.known + self.pending - self.computed
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is scored, and all of it has been computed."""
+        return self.scored is not None and self.computed == self.known
 
     def tokens(self, start: int, end: int) -> Sequence[int]:
         """Return the known tokens from `start` on, before `end`."""

@@ -194,8 +194,9 @@ class StepInputs:
         padding = layout.decode_rows - sum(entry.length for entry in plan.decode)
         for part, filler in ((plan.decode, padding), (plan.prefill, 0)):
             for entry in part:
-                if entry.length == 1 and entry.kept:
-                    sequence, start = entry.sequence, entry.start
+                sequence, start = entry.sequence, entry.start
+                is_scored = sequence.scored is not None
+                if entry.length == 1 and entry.kept and not is_scored:
                     keep.append(len(ids))
                     kept_rows.append(entry.row)
                     ids.append(FROM_DEVICE if start >= sequence.known else sequence.tokens(start, start + 1)[0])
@@ -204,7 +205,7 @@ class StepInputs:
                     sources.append(entry.row)
                     continue
                 keep += [len(ids) + index for index in entry.kept]
-                kept_rows += [self.rows if entry.draft else entry.row for _ in entry.kept]
+                kept_rows += [self.rows if entry.draft or is_scored else entry.row] * len(entry.kept)
                 ids += tokens_of(entry)
                 sources += [entry.row] * entry.length
                 positions += range(entry.start, entry.start + entry.length)

@@ -5,21 +5,20 @@ own attention. Then the engine computes the same texts as it computes everything
 that they share, over several pages, beyond a sliding window, and in decode steps, as graphs where these are wanted.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from xlingual.decoder.architecture import text_config
 from xlingual.records import Failure, Form, Request
 
 from ..limits import attempt
-from ..loaded_model import LoadedModel
+from ..loaded_model import LoadedModel, takes_logits_to_keep, vocabulary_of
+from ..packed.support import longest_packed_text, packed_problem, sliding_windows
 from ..tokens.rendering import Rendered
 from .engine import PagedEngine, PagedOptions, open_engine
 from .forward import paged_attention
-from .scheduler import Scheduler
+from .generation import new_scheduler
 from .sequences import PagedSequence, new_sequence
 
 if TYPE_CHECKING:
@@ -36,16 +35,20 @@ PAGE = 256
 LONGEST_TRIAL = 4608
 """Tokens of a text, on a GPU: beyond the windows of most models."""
 LONGEST_TRIAL_CPU = 1200
-WINDOWS = ("sliding_window", "sliding_window_size", "keep_window_size", "attention_chunk_size", "index_topk")
-"""Fields of configurations that limit what a layer sees."""
 
 
-def verify_paged(loaded: LoadedModel, options: PagedOptions | None = None) -> LoadedModel | Failure:
-    """Return `loaded` with a paged engine that computes what the model does, or why there is none."""
-    if loaded.paged is not None:
+def try_paged(loaded: LoadedModel, options: PagedOptions | None = None) -> LoadedModel:
+    """Return `loaded` with a paged engine that computes what the model does, or with the reason why not; tried once."""
+    if loaded.paged is not None or loaded.paged_refusal is not None:
         return loaded
-    reason = attempt(partial(_open_and_compare, loaded, options))
-    return reason if isinstance(reason, Failure) else replace(loaded, paged=reason)
+    if (problem := packed_problem(loaded.model.config)) is not None:
+        return replace(loaded, paged_refusal=problem)
+    found = attempt(partial(_open_and_compare, loaded, options))
+    if isinstance(found, Failure):
+        return replace(
+            loaded, paged_refusal=found.message if found.kind == "ValueError" else f"{found.kind}: {found.message}"
+        )
+    return replace(loaded, paged=found)
 
 
 def _open_and_compare(loaded: LoadedModel, options: PagedOptions | None) -> PagedEngine:
@@ -66,11 +69,10 @@ def _open_and_compare(loaded: LoadedModel, options: PagedOptions | None) -> Page
 
 def _trial_tokens(loaded: LoadedModel, options: PagedOptions) -> int:
     """Return how long a text must be to reach the second page, and beyond every window that is not too long."""
-    config = text_config(loaded.model.config)
-    windows = [each for name in WINDOWS if isinstance(each := getattr(config, name, None), int)]
+    windows = sliding_windows(loaded.model.config).values()
     most = LONGEST_TRIAL_CPU if loaded.device.startswith("cpu") else LONGEST_TRIAL
-    if loaded.context_length is not None:
-        most = min(most, loaded.context_length - 2)
+    limits = [loaded.context_length, longest_packed_text(loaded.model.config)]
+    most = min([most, *(each - 2 for each in limits if each is not None)])
     size = options.page_size or PAGE
     if options.pages is not None:
         most = min(most, options.pages * size // 4)
@@ -80,7 +82,7 @@ def _trial_tokens(loaded: LoadedModel, options: PagedOptions) -> int:
 
 def _texts(loaded: LoadedModel, tokens: int) -> list[tuple[int, ...]]:
     """Return three texts of up to so many tokens that share a prefix."""
-    vocabulary = loaded.model.config.vocab_size
+    vocabulary = vocabulary_of(loaded.model)
     shared = tuple((11 + 7 * index + index // 5) % vocabulary for index in range(max(4, tokens - 10)))
     return [
         shared + tuple((first + 5 * index) % vocabulary for index in range(first + DECODED + 2)) for first in (2, 3, 5)
@@ -93,13 +95,12 @@ def _reference_logits(loaded: LoadedModel, text: Sequence[int]) -> "torch.Tensor
 
     ids = torch.tensor([text], device=loaded.device)
     with torch.no_grad():
-        output = loaded.model(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            use_cache=False,
-            logits_to_keep=torch.arange(len(text) - DECODED - 1, len(text), device=loaded.device),
-        )
-    return output.logits[0].float()
+        mask, kept = torch.ones_like(ids), DECODED + 1
+        if takes_logits_to_keep(loaded.model):
+            output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept)
+        else:
+            output = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return output.logits[0, -kept:].float()
 
 
 def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tuple[int, ...]]) -> "list[torch.Tensor]":
@@ -115,13 +116,8 @@ def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tupl
     engine.prepare(len(texts), max(map(len, texts)) + 2)
     # Chunks that end inside a page.
     most = max(24, min(engine.max_tokens, len(texts[0]) * 2 // 3))
-    scheduler = Scheduler(
-        cache=engine.cache,
-        max_tokens=most,
-        waiting=deque(sequences),
-        free_rows=list(range(len(texts)))[::-1],
-        step=engine.cache.allocator.finished + 1,
-    )
+    scheduler = new_scheduler(engine, sequences, len(texts))
+    scheduler.max_tokens = most
     with paged_attention(loaded.model):
         while any(len(each) <= DECODED for each in logits.values()):
             plan = scheduler.plan()

@@ -10,7 +10,7 @@ from xlingual.records import Failure, Response, failed_response
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..responses import Thought, respond
-from ..rope_lengths import batch_key
+from ..rope_lengths import batch_key, reset_angles
 from ..sampling import draw_tokens
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
@@ -83,6 +83,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
     )
     finite = FiniteCheck()
     ends = RowEnds(loaded, batch, width)
+    reset_angles(loaded)
     processors = [finite, DrawProcessor(batch, width)] if any(prompt.request.sampling for prompt in batch) else [finite]
     with torch.inference_mode():
         sequences = loaded.model.generate(

@@ -3,15 +3,14 @@
 Rows are padded at their end: in a causal model, what comes later changes nothing, however positions are encoded.
 """
 
-import inspect
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from xlingual.records import Failure, Response
 
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
-from ..loaded_model import LoadedModel
-from ..rope_lengths import batch_key
+from ..loaded_model import LoadedModel, takes_logits_to_keep
+from ..rope_lengths import batch_key, reset_angles
 from ..scoring import (
     ScoredToken,
     WindowsByText,
@@ -78,8 +77,9 @@ def _score_batch(loaded: LoadedModel, batch: Sequence[Ids], windows: WindowsByTe
         mask[row, : len(each)] = 1
     kept = torch.arange(first, width, device=loaded.device)
     ids, mask = ids.to(loaded.device), mask.to(loaded.device)
+    reset_angles(loaded)
     with torch.inference_mode():
-        if "logits_to_keep" in inspect.signature(getattr(decoder, "forward", decoder)).parameters:
+        if takes_logits_to_keep(decoder):
             output = decoder(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept)
             logits = output.logits
         else:

@@ -9,13 +9,24 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    AutoTokenizer,
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MistralConfig,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
 
 from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Request, Response
 
 MakeRequest = Callable[..., Request]
-CONTEXT, WINDOW, NEW = 256, 60, 4
+CONTEXT, ORIGINAL, NEW = 256, 60, 4
 SHORT = [f"the quick brown fox {letter}" for letter in "abc"]
 LONG = "over the lazy dog " * 10
 TOO_LONG = "word " * 300
@@ -24,8 +35,12 @@ SIZE = {
     "num_key_value_heads": 2, "initializer_range": 0.6, "max_position_embeddings": CONTEXT, "bos_token_id": None,
     "eos_token_id": None, "pad_token_id": 0,
 }  # fmt: skip
-NOTE = f"static batches answer what is over {WINDOW} tokens, the packed engine the rest"
-NOT_TAKEN = "the packed engine does not compute what this model does: static batches answer instead"
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 1e4, "factor": 8.0, "original_max_position_embeddings": ORIGINAL,
+    "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [3.0, 4.0, 5.0, 6.0],
+}  # fmt: skip
+NOTE = f"static batches answer what is over {ORIGINAL} tokens, the packed engine the rest"
+NOT_TAKEN = "static batches answer, not the packed engine: it has layers of the type conv"
 
 
 def hf() -> ModuleType:
@@ -39,18 +54,19 @@ def save(model: Any, tiny_llama: Path, folder: Path) -> Path:  # noqa: ANN401 - 
 
 
 @pytest.fixture(scope="module")
-def windowed(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Mistral whose layers see 60 tokens back, in a context of 256."""
+def limited(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Phi-3 whose rotary angles depend on the longest text of a pass beyond 60 tokens, in a context of 256."""
     torch.manual_seed(5)
-    model = MistralForCausalLM(MistralConfig(**SIZE, sliding_window=WINDOW))
-    return save(model, tiny_llama, tmp_path_factory.mktemp("models") / "mistral")
+    config = Phi3Config(**SIZE, original_max_position_embeddings=ORIGINAL, rope_parameters=LONGROPE)
+    return save(Phi3ForCausalLM(config), tiny_llama, tmp_path_factory.mktemp("models") / "phi")
 
 
 @pytest.fixture(scope="module")
 def refused(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Gemma 2, whose scores are capped: the packed engine takes nothing of it."""
+    """An LFM2, every other layer of which is a convolution: the packed engine takes nothing of it."""
     torch.manual_seed(5)
-    return save(Gemma2ForCausalLM(Gemma2Config(**SIZE, head_dim=8)), tiny_llama, tmp_path_factory.mktemp("m") / "gemma")
+    model = Lfm2ForCausalLM(Lfm2Config(**SIZE, layer_types=["conv", "full_attention"]))
+    return save(model, tiny_llama, tmp_path_factory.mktemp("m") / "lfm2")
 
 
 def opened(folder: Path, **options: Any) -> Any:  # noqa: ANN401 - of the plugin
@@ -93,15 +109,15 @@ def answer(model: Any, requests: list[Request]) -> tuple[dict[str, Response], li
 
 
 @pytest.mark.parametrize("scored", [False, True], ids=["generated", "scored"])
-def test_only_what_is_beyond_the_sliding_window_leaves_the_packed_engine(
-    windowed: Path, text_request: MakeRequest, used: dict[str, list[str]], scored: bool
+def test_only_the_prompt_that_the_packed_engine_cannot_take_leaves_it(
+    limited: Path, text_request: MakeRequest, used: dict[str, list[str]], scored: bool
 ) -> None:
     requests = asked(text_request, [*SHORT, LONG], scored=scored)
-    model = opened(windowed)
+    model = opened(limited)
     found, notes = answer(model, requests)
     assert {name: sorted(keys) for name, keys in used.items()} == {"packed": SHORT, "static": [LONG]}
     assert notes == [NOTE]
-    expected, silence = answer(opened(windowed, engine="static"), requests)
+    expected, silence = answer(opened(limited, engine="static"), requests)
     assert silence == []
     for key, response in found.items():
         assert (response.text, response.failure) == (expected[key].text, None)
@@ -111,9 +127,9 @@ def test_only_what_is_beyond_the_sliding_window_leaves_the_packed_engine(
 
 
 def test_a_prompt_beyond_the_context_fails_by_itself_and_moves_nothing(
-    windowed: Path, text_request: MakeRequest, used: dict[str, list[str]]
+    limited: Path, text_request: MakeRequest, used: dict[str, list[str]]
 ) -> None:
-    found, notes = answer(opened(windowed), asked(text_request, [*SHORT, TOO_LONG], scored=False))
+    found, notes = answer(opened(limited), asked(text_request, [*SHORT, TOO_LONG], scored=False))
     assert {name: sorted(keys) for name, keys in used.items()} == {"packed": SHORT, "static": []}
     assert notes == []
     failure = found[TOO_LONG].failure
@@ -122,9 +138,9 @@ def test_a_prompt_beyond_the_context_fails_by_itself_and_moves_nothing(
 
 
 def test_in_half_precision_no_answer_depends_on_the_length_of_another(
-    windowed: Path, text_request: MakeRequest, used: dict[str, list[str]]
+    limited: Path, text_request: MakeRequest, used: dict[str, list[str]]
 ) -> None:
-    model = opened(windowed, dtype="bfloat16", batch_size=1)
+    model = opened(limited, dtype="bfloat16", batch_size=1)
     alone, _ = answer(model, asked(text_request, SHORT, scored=False))
     together, _ = answer(model, asked(text_request, [*SHORT, LONG, TOO_LONG], scored=False))
     assert sorted(used["packed"]) == sorted(SHORT * 2)
@@ -140,7 +156,7 @@ def test_a_model_that_is_never_packed_says_so_once(
     assert (used["packed"], len(used["static"])) == ([], 6)
 
 
-def test_the_fingerprint_tells_which_engine_answers(windowed: Path, refused: Path, tiny_llama: Path) -> None:
+def test_the_fingerprint_tells_which_engine_answers(limited: Path, refused: Path, tiny_llama: Path) -> None:
     """In half precision; in float32 no answer depends on it."""
 
     def half(folder: Path, **options: Any) -> str:  # noqa: ANN401 - options of a model
@@ -148,13 +164,51 @@ def test_the_fingerprint_tells_which_engine_answers(windowed: Path, refused: Pat
 
     assert half(refused) == half(refused, engine="packed") == half(refused, engine="static")
     assert half(tiny_llama) == half(tiny_llama, engine="packed") != half(tiny_llama, engine="static")
-    assert half(windowed) == half(windowed, engine="packed") != half(windowed, engine="static")
-    for folder in (windowed, refused, tiny_llama):
+    assert half(limited) == half(limited, engine="packed") != half(limited, engine="static")
+    for folder in (limited, refused, tiny_llama):
         assert opened(folder).spec.fingerprint == opened(folder, engine="static").spec.fingerprint
     arithmetic = importlib.import_module("xlingual.plugins.models.hf.checkpoint.description")._arithmetic
     config = MistralConfig(**SIZE, sliding_window=None)
-    unlimited = {"dtype": "bfloat16", "engine": "packed", "engine_version": 2}
+    unlimited = {"dtype": "bfloat16", "engine": "packed", "engine_version": 3}
     assert arithmetic("bfloat16", ModelOptions(), config) == unlimited
-    config.sliding_window = WINDOW
-    assert arithmetic("bfloat16", ModelOptions(), config) == {**unlimited, "static_beyond": WINDOW}
+    config.sliding_window = ORIGINAL
+    assert arithmetic("bfloat16", ModelOptions(), config) == unlimited, "a window is part of packed attention"
+    config = Phi3Config(**SIZE, original_max_position_embeddings=ORIGINAL, rope_parameters=LONGROPE)
+    assert arithmetic("bfloat16", ModelOptions(), config) == {**unlimited, "static_beyond": ORIGINAL}
     assert arithmetic("bfloat16", ModelOptions(engine="static"), config) == {**unlimited, "engine": "static"}
+
+
+def gemma_3(*, with_images: bool) -> Any:  # noqa: ANN401 - of transformers
+    """Return a Gemma 3 whose sliding layers see 32 tokens, alone or within the model that reads images as well."""
+    torch.manual_seed(5)
+    size = {**SIZE, "head_dim": 8, "sliding_window": 32, "layer_types": ["sliding_attention", "full_attention"]}
+    if not with_images:
+        return Gemma3ForCausalLM(Gemma3TextConfig(**size))
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Gemma3ForConditionalGeneration(
+        Gemma3Config(text_config=size, vision_config=vision, mm_tokens_per_image=4, pad_token_id=0)
+    )
+
+
+@pytest.mark.parametrize("with_images", [False, True], ids=["text", "images"])
+@pytest.mark.parametrize("scored", [False, True], ids=["generated", "scored"])
+def test_an_answer_beyond_the_window_of_gemma_3_is_packed(
+    tiny_llama: Path,
+    tmp_path: Path,
+    text_request: MakeRequest,
+    used: dict[str, list[str]],
+    scored: bool,
+    with_images: bool,
+) -> None:
+    """Also where the prompt has three tokens and the answer 60: no part of the configuration bars it."""
+    folder = save(gemma_3(with_images=with_images), tiny_llama, tmp_path / "gemma")
+    requests = asked(text_request, ["fox", *SHORT, LONG], scored=scored)
+    if not scored:
+        requests = [replace(each, max_new_tokens=60) for each in requests]
+    found, notes = answer(opened(folder), requests)
+    assert (sorted(used["packed"]), used["static"], notes) == (sorted(["fox", *SHORT, LONG]), [], [])
+    expected, _ = answer(opened(folder, engine="static"), requests)
+    for key, response in found.items():
+        assert (response.text, response.failure) == (expected[key].text, None)
+        values = [each.logarithm for each in expected[key].likelihoods or ()]
+        assert [each.logarithm for each in response.likelihoods or ()] == pytest.approx(values, abs=1e-4)

@@ -192,9 +192,14 @@ class faults:  # noqa: N801 - reads as a word
 def test_running_out_of_memory_loses_and_changes_nothing(loaded: Loaded, seed: int, count: int, packed: bool) -> None:
     requests = random_requests(seed, count)
     generator = random.Random(seed)
-    assert part("packed.verification").verify(loaded.engine, WINDOW) is not None
+    tried = part("packed.verification").try_packed(loaded.engine)
+    assert tried.verified
     with pytest.MonkeyPatch.context() as patch, faults(loaded, lambda _ids: generator.random() < 0.4) as hits:
-        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "verify", lambda engine, _: engine)
+        patch.setattr(
+            importlib.import_module("xlingual.plugins.models.hf"),
+            "try_packed",
+            lambda engine: replace(engine, verified=True, calls=tried.calls),
+        )
         found = answer(loaded, requests, packed=packed)
     lost = [request for request in requests if found[request.key].failure is not None]
     assert len(lost) <= len(hits)
@@ -238,9 +243,14 @@ def test_what_stands_before_the_choices_is_computed_once(loaded: Loaded) -> None
     passage = WORDS[-1] * 3
     requests = [ask(f"{passage} {number} is?", " a", " bc", " de f", " ghi") for number in range(3)]
     sizes: list[int] = []
-    assert part("packed.verification").verify(loaded.engine, WINDOW) is not None
+    tried = part("packed.verification").try_packed(loaded.engine)
+    assert tried.verified
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("xlingual.plugins.models.hf"), "verify", lambda engine, _: engine)
+        patch.setattr(
+            importlib.import_module("xlingual.plugins.models.hf"),
+            "try_packed",
+            lambda engine: replace(engine, verified=True, calls=tried.calls),
+        )
         with faults(loaded, lambda ids: bool(sizes.append(ids.shape[1]))):  # type: ignore[func-returns-value]  # False
             found = answer(loaded, requests)
     check(loaded, requests, found)

@@ -56,10 +56,11 @@ def test_the_engine_and_tuning_refuse_the_same_rotary_embeddings(
     config: object, found: list[LengthDependentRope]
 ) -> None:
     """Their angles depend on the longest text of a pass, so one text would change with what stands beside it."""
-    verification = importlib.import_module("xlingual.plugins.models.hf.packed.verification")
+    support = importlib.import_module("xlingual.plugins.models.hf.packed.support")
     assert list(length_dependent_ropes(config)) == found
     assert not list(structure_problems(config))
-    assert verification._is_plain(config, 200) == (not found)
+    dynamic = [rope for rope in found if rope.kind == "dynamic"]
+    assert support.longest_packed_text(config) == ((found[0].original or 0) - len(dynamic) if found else None)
     if found and found[0].original == 128:
         with pytest.raises(ModelError, match="rotary embeddings"):
             refuse_unknown(config, 200, "here")

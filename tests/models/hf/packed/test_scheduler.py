@@ -330,7 +330,7 @@ def test_half_precision_is_supported(tiny_llama: Path) -> None:
 def test_little_memory_makes_few_cache_rows(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """One token costs 2 layers x 2 x 2 heads x 8 numbers x 4 bytes = 256 bytes."""
     monkeypatch.setattr(part("packed.scheduler"), "free_bytes", lambda _device: 2 * 256 * 800)
-    assert part("packed.forward").cache_spec_of(loaded.engine).token_bytes == 256
+    assert part("packed.exchange").cache_spec_of(loaded.engine).token_bytes == 256
     prompts = random_prompts(4, 12)
     check(loaded, prompts, answer(loaded, prompts, 12))
     sequences = part("packed.prefix_tree").build_prefix_tree(prompts)
