@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .correctness import Agreement, compare_ways
 from .models import SHAPES, STOPS, make_model, prompt_tokens
 from .report import Timing, page, timing_table
 from .traces import Trace, make_prompts, read_traces
-from .ways import WAYS, WayError, open_paged, rendered, without_engine
+from .ways import NO_HFLM, WAYS, WayError, open_paged, rendered
 
 STOP_OF = {"xquad": "\n", "few-shot": "\n", "flores": "§"}
 PEERS = ("hflm:64", "hflm:128", "continuous:256", "vllm:256")
@@ -115,6 +115,57 @@ def check_answers(plan: Plan) -> list[Agreement]:
     return found
 
 
+@dataclass(slots=True)
+class Stopwatch:
+    """Times the ways of answering with one model."""
+
+    plan: Plan
+    model: str
+    refused: dict[str, str] = field(default_factory=dict)
+    """Ways that cannot answer here, and why; they are asked once."""
+    warm: set[str] = field(default_factory=set)
+    """Ways that have answered before: what they compile or allocate once is done."""
+
+    def time(self, way: str, trace: Trace, prompts: Sequence[Any], loaded: Any, ready: float = 0.0) -> Timing:  # noqa: ANN401 - of the backend
+        """Answer a workload in a way such as "hflm:64"; `ready` are seconds that it has taken before."""
+        name, _, rows = way.partition(":")
+        seconds: list[float] = []
+        tokens, peak, note = 0, 0.0, self.refused.get(name, "")
+        if not note:
+            began = time.perf_counter()
+            try:
+                self._warm_up(name, prompts, loaded, int(rows))
+                ready += time.perf_counter() - began
+                _reset_peak(self.plan.device)
+                for _ in range(self.plan.repetitions if name == "paged" else 1):
+                    began = time.perf_counter()
+                    texts = WAYS[name](loaded, prompts, int(rows))
+                    _wait(self.plan.device)
+                    seconds.append(time.perf_counter() - began)
+                tokens = sum(len(each.split()) + 1 for each in texts.values())
+                peak = _peak(self.plan.device)
+            except WayError as error:
+                note = str(error)
+            except Exception as error:  # noqa: BLE001 - a peer's error is its result
+                note = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            if note:
+                self.refused[name] = note
+        timing = Timing(
+            model=self.model, workload=trace.about, way=way, prompts=len(prompts), seconds=() if note else tuple(seconds),
+            note=note, ready=ready, prompt_tokens=sum(len(each.ids) for each in prompts), answer_tokens=tokens, peak=peak,
+        )  # fmt: skip
+        _say(timing_table([timing]).splitlines()[-1])
+        return timing
+
+    def _warm_up(self, name: str, prompts: Sequence[Any], loaded: Any, rows: int) -> None:  # noqa: ANN401 - of the backend
+        if name == "paged":  # its graphs are captured for as many rows as run
+            WAYS[name](loaded, prompts[:rows], rows)
+        elif name not in self.warm:
+            WAYS[name](loaded, prompts[:4], rows)
+        self.warm.add(name)
+        _wait(self.plan.device)
+
+
 def time_model(plan: Plan, name: str) -> list[Timing]:
     """Time the peers, then the paged engine, which takes the memory that is left, on every workload."""
     import torch
@@ -122,75 +173,25 @@ def time_model(plan: Plan, name: str) -> list[Timing]:
     loaded = make_model(SHAPES[name], plan.device, torch.bfloat16)
     chosen = [each for each in read_traces() if each.name in plan.traces]
     workloads = [(trace, prompts_of(trace, plan.count, name, plan.scale)) for trace in chosen]
-    found: list[Timing] = []
-    refused: dict[str, str] = {}
-    warm: set[str] = set()
+    watch, found = Stopwatch(plan, name), []
     for peer in plan.peers:
-        for trace, prompts in workloads:
-            timing = time_way(plan, name, trace, prompts, loaded, peer, refused)
-            found.append(timing)
-            if timing.note == "lm_eval is not installed" and not any(
-                each.way == PLAIN and each.workload == trace.about for each in found
-            ):
-                found.append(time_way(plan, name, trace, prompts, loaded, PLAIN, refused))
+        found += [watch.time(peer, trace, prompts, loaded) for trace, prompts in workloads]
         _free()
+    if NO_HFLM in watch.refused.values():
+        found += [watch.time(PLAIN, trace, prompts, loaded) for trace, prompts in workloads]
     began = time.perf_counter()
     try:
-        ready = open_paged(loaded)
-        _say(ready.paged.choice.said)
+        loaded = open_paged(loaded)
+        _say(loaded.paged.choice.said)
     except WayError as error:
-        refused[PAGED] = str(error)
-        ready = loaded
-    seconds = time.perf_counter() - began
+        watch.refused["paged"] = str(error)
+    ready = time.perf_counter() - began
     for trace, prompts in workloads:
-        found.append(time_way(plan, name, trace, prompts, ready, PAGED, refused, seconds))
-        seconds = 0.0
-    without_engine(ready)
-    del loaded, ready
+        found.append(watch.time(PAGED, trace, prompts, loaded, ready))
+        ready = 0.0
+    del loaded
     _free()
     return sorted(found, key=lambda each: each.workload)
-
-
-def time_way(  # noqa: PLR0913 - a measurement has many sides
-    plan: Plan, model: str, trace: Trace, prompts: Sequence[Any], loaded: Any, way: str, refused: dict[str, str],  # noqa: ANN401 - of the backend
-    ready: float = 0.0,
-) -> Timing:  # fmt: skip
-    """Answer a workload some times; a way that cannot is asked once, and `refused` says why from then on."""
-    name, _, rows = way.partition(":")
-    seconds: list[float] = []
-    tokens, note = 0, refused.get(name, "")
-    peak = 0.0
-    if not note:
-        try:
-            began = time.perf_counter()
-            # What is compiled, captured or allocated once is not part of a run.
-            if name == "paged":
-                WAYS[name](loaded, prompts[: int(rows)], int(rows))
-            elif name not in warm:
-                WAYS[name](loaded, prompts[:4], int(rows))
-                warm.add(name)
-            ready += time.perf_counter() - began
-            _reset_peak(plan.device)
-            for _ in range(plan.repetitions if name == "paged" else 1):
-                _wait(plan.device)
-                began = time.perf_counter()
-                texts = WAYS[name](loaded, prompts, int(rows))
-                _wait(plan.device)
-                seconds.append(time.perf_counter() - began)
-            tokens = sum(len(each.split()) + 1 for each in texts.values())
-            peak = _peak(plan.device)
-        except WayError as error:
-            note = str(error)
-        except Exception as error:  # noqa: BLE001 - a peer's error is its result
-            note = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        if note:
-            refused[name] = note
-    timing = Timing(
-        model=model, workload=trace.about, way=way, prompts=len(prompts), seconds=tuple(seconds), note=note, ready=ready,
-        prompt_tokens=sum(len(each.ids) for each in prompts), answer_tokens=tokens, peak=peak,
-    )  # fmt: skip
-    _say(timing_table([timing]).splitlines()[-1])
-    return timing
 
 
 def prompts_of(trace: Trace, count: int, model: str, scale: float) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .ways import WAYS, Texts, WayError, open_paged, without_engine
+from .ways import WAYS, Texts, WayError, open_paged
 
 TIE = 0.02
 """Of the largest logit: some three units in the last place of bfloat16, added up over the layers."""
@@ -55,7 +55,6 @@ def compare_ways(name: str, loaded: Any, prompts: Sequence[Any], ways: Sequence[
                 same=same, ties=ties, wrong=wrong, note=note,
             )  # fmt: skip
         )
-    without_engine(loaded)
     return found
 
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from xlingual.records import Failure, Form, Message, Request, Role
@@ -11,6 +10,7 @@ from ..continuous_batching import answer_continuously
 from .models import part
 from .traces import Trace
 
+NO_HFLM = "lm_eval is not installed"
 Texts = dict[str, str]
 Way = Callable[[Any, Sequence[Any], int], Texts]
 
@@ -85,7 +85,7 @@ def answer_alone(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # no
 def answer_hflm(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # noqa: ANN401 - of the backend
     """lm-eval's HFLM: its own sorting, batching and stopping, on the same tokens."""
     if importlib.util.find_spec("lm_eval") is None:
-        raise WayError("lm_eval is not installed")
+        raise WayError(NO_HFLM)
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
@@ -146,11 +146,6 @@ WAYS: dict[str, Way] = {
     "continuous": answer_continuous,
     "vllm": answer_vllm,
 }
-
-
-def without_engine(loaded: Any) -> Any:  # noqa: ANN401 - of the backend
-    """Return the model without its pages, so that their memory can be used again."""
-    return replace(loaded, paged=None)
 
 
 def _texts(responses: Any) -> Texts:  # noqa: ANN401 - of the backend
