@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xlingual.records import Failure, Form, Message, Request, Role
+from xlingual.records import Form, Message, Request, Role
 
 from ..continuous_batching import answer_continuously
 from .models import part
@@ -37,9 +37,9 @@ def rendered(ids: Sequence[Sequence[int]], trace: Trace, stop: str) -> list[Any]
 
 def open_paged(loaded: Any) -> Any:  # noqa: ANN401 - of the backend
     """Return the model with its paged engine, which was verified against the model's own forward pass."""
-    found = part("paged.verification").verify_paged(loaded)
-    if isinstance(found, Failure):
-        raise WayError(found.message)
+    found = part("paged.verification").try_paged(loaded)
+    if found.paged is None:
+        raise WayError(str(found.paged_refusal))
     return found
 
 
@@ -49,7 +49,10 @@ def answer_paged(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # no
 
 
 def answer_packed(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # noqa: ANN401 - of the backend
-    """The packed engine, made for CPUs."""
+    """The packed engine, made for CPUs; it may lay the weights out anew."""
+    loaded = part("packed.verification").try_packed(loaded)
+    if loaded.refusal is not None:
+        raise WayError(loaded.refusal)
     return _texts(part("packed.scheduler").generate_packed(loaded, prompts, part("limits").RowLimit(rows=rows)))
 
 
