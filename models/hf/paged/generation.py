@@ -47,6 +47,8 @@ class StopEndings:
         stop = prompt.request.stop
         if prompt.is_thinking_only:
             return True
+        if not any(stop):
+            return False
         text = self.texts.get(token)
         if text is None:
             found = decode(self.loaded.tokenizer, [token], self.loaded.markers)
