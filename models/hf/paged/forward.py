@@ -55,6 +55,8 @@ class ActivePass:
 
     step: PagedPass | None = None
     calls: list[LayerCall] | None = None
+    layers: int = 0
+    """Layers that have attended in the step."""
     takes_keep: bool = True
     """Whether the model can leave out the logits that nobody asks for."""
 
@@ -102,6 +104,7 @@ def attend_paged(  # noqa: PLR0913 - transformers' signature
     attention = AttentionShape(scale, sliding_window, softcap, s_aux)
     layer, step = module.layer_idx, ACTIVE.step
     if step is not None:
+        ACTIVE.layers += 1
         return attend_in_step(step, layer, (query, key, value), attention)[None], None
     if ACTIVE.calls is None:
         raise RuntimeError(f"{NAME} attention outside a step")
@@ -133,17 +136,21 @@ def run_model(
     model: CausalLM, ids: "torch.Tensor", positions: "torch.Tensor", keep: "torch.Tensor", step: PagedPass | None
 ) -> "torch.Tensor":
     """Compute a forward pass; returns the logits after the tokens at `keep`, (tokens, vocabulary)."""
-    ACTIVE.step = step
+    ACTIVE.step, ACTIVE.layers = step, 0
     try:
         call = cast("Callable[..., CausalLMOutput]", model)
         # Neither a mask nor a cache: the attention function needs none.
         if ACTIVE.takes_keep:
             output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
-            return output.logits[0]
-        output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False)
-        return output.logits[0].index_select(0, keep)
+            logits = output.logits[0]
+        else:
+            output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False)
+            logits = output.logits[0].index_select(0, keep)
     finally:
         ACTIVE.step = None
+    if step is not None and not ACTIVE.layers:  # the answers would be wrong, and a graph would keep them so
+        raise RuntimeError(f"a step outside of {NAME} attention")
+    return logits
 
 
 def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:

@@ -59,7 +59,8 @@ def decode_step(layers: int, rows: int, prefixes: int, *, graphs: bool = False, 
         for row in range(rows)
     ]
     sequences = [part("paged.sequences").new_sequence(each, order) for order, each in enumerate(prompts)]
-    engine.prepare(rows, 40)
+    with part("paged.forward").paged_attention(loaded.model):
+        engine.prepare(rows, 40)
     scheduler = part("paged.scheduler").Scheduler(
         cache=engine.cache, max_tokens=8192, waiting=deque(sequences), free_rows=list(range(rows))
     )
