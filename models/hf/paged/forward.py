@@ -142,11 +142,15 @@ def run_model(
         # Neither a mask nor a cache: the attention function needs none.
         if ACTIVE.takes_keep:
             output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
-            return output.logits[0]
-        output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False)
-        return output.logits[0].index_select(0, keep)
+            logits = output.logits[0]
+        else:
+            output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False)
+            logits = output.logits[0].index_select(0, keep)
     finally:
         ACTIVE.step = None
+    if step is not None and ACTIVE.made != len(step.pool.layers):  # a graph would keep the wrong answers
+        raise RuntimeError(f"a step of {ACTIVE.made} calls of {NAME} attention, not {len(step.pool.layers)}")
+    return logits
 
 
 def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:

@@ -4,7 +4,7 @@
     mark      a point behind all that was submitted, which the host can wait for
     capture   work whose kernels are recorded (a CUDA graph), to be launched at once from then on
 
-The double on a CPU keeps what a graph keeps: a replay reads and writes the very tensors of the recording.
+The double on a CPU keeps what a graph keeps: the operations, and the tensors that they read and write.
 """
 
 from collections.abc import Callable
@@ -63,23 +63,67 @@ class NoWait:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedClosure:
-    """The double of a CUDA graph."""
+class Operation:
+    """An operation of torch with the tensors that it read and made."""
 
-    work: Callable[[], Tensors]
+    call: Callable[..., object]
+    arguments: tuple[object, ...]
+    named: dict[str, object]
+    made: object
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOperations:
+    """The double of a CUDA graph: the operations of a recording are done again, on the very tensors of the recording.
+
+    Whatever Python decided while it was recorded, stays so.
+    """
+
+    operations: list[Operation]
     outputs: Tensors
 
     def replay(self) -> None:
-        """Run the work, and write what it returns to the outputs of the recording."""
-        for kept, found in zip(self.outputs, self.work(), strict=True):
-            kept.copy_(found)
+        """Do the operations again."""
+        import torch  # noqa: PLC0415 - heavy
+        from torch.utils._pytree import tree_leaves  # noqa: PLC0415 - heavy
+
+        with torch.no_grad():
+            for each in self.operations:
+                found = each.call(*each.arguments, **each.named)
+                if found is each.made:
+                    continue
+                for kept, new in zip(tree_leaves(each.made), tree_leaves(found), strict=True):
+                    if isinstance(kept, torch.Tensor) and kept is not new:
+                        kept.copy_(new)
+
+
+def record(work: Callable[[], Tensors]) -> RecordedOperations:
+    """Do work, and return its operations; views of tensors, which a replay finds as they are, are none."""
+    import torch  # noqa: PLC0415 - heavy
+    from torch.utils._python_dispatch import TorchDispatchMode  # noqa: PLC0415 - heavy
+
+    operations: list[Operation] = []
+
+    class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
+        def __torch_dispatch__(  # torch calls it so
+            self, func: Any, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        ) -> object:
+            del types
+            made = func(*args, **(kwargs or {}))
+            returned = func._schema.returns
+            is_view = returned and all(each.alias_info and not each.alias_info.is_write for each in returned)
+            if not is_view:
+                operations.append(Operation(func, args, kwargs or {}, made))
+            return made
+
+    with torch.no_grad(), Recorder():  # type: ignore[no-untyped-call]  # of torch
+        outputs = work()
+    return RecordedOperations(operations, outputs)
 
 
 @dataclass(slots=True)
 class HostQueue:
     """A CPU: everything is done when it is submitted."""
-
-    captured: int = 0
 
     def submit(self, work: Callable[[], None]) -> None:
         """Do the work."""
@@ -90,9 +134,8 @@ class HostQueue:
         return NoWait()
 
     def capture(self, work: Callable[[], Tensors]) -> Graph:
-        """Run the work once, and keep it."""
-        self.captured += 1
-        return RecordedClosure(work, tuple(each.clone() for each in work()))
+        """Do the work once, and keep its operations."""
+        return record(work)
 
 
 @dataclass(slots=True)

@@ -113,12 +113,11 @@ def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tupl
     ]
     rest = {sequence: list(text[-DECODED:]) for sequence, text in zip(sequences, texts, strict=True)}
     logits: dict[PagedSequence, list[torch.Tensor]] = {sequence: [] for sequence in sequences}
-    engine.prepare(len(texts), max(map(len, texts)) + 2)
-    # Chunks that end inside a page.
-    most = max(24, min(engine.max_tokens, len(texts[0]) * 2 // 3))
-    scheduler = new_scheduler(engine, sequences, len(texts))
-    scheduler.max_tokens = most
     with paged_attention(loaded.model):
+        engine.prepare(len(texts), max(map(len, texts)) + 2)
+        scheduler = new_scheduler(engine, sequences, len(texts))
+        # Chunks that end inside a page.
+        scheduler.max_tokens = max(24, min(engine.max_tokens, len(texts[0]) * 2 // 3))
         while any(len(each) <= DECODED for each in logits.values()):
             plan = scheduler.plan()
             if plan is None:

@@ -111,7 +111,9 @@ def blocks_for(query: "torch.Tensor", pairs: int, group: int) -> Blocks:
     if query.is_cuda and not _has_async_copies(query.device.index):
         tile, most, stages = min(tile, 32), 16, 1
     block = max(16, _power_of_two(group), min(most, _power_of_two(pairs)))
-    return Blocks(block, tile, 8 if block > 64 or element * width >= 1024 or block * element * width > 32768 else 4, stages)
+    return Blocks(
+        block, tile, 8 if block > 64 or element * width >= 1024 or block * element * width > 32768 else 4, stages
+    )
 
 
 _SIZES = {

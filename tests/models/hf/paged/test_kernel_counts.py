@@ -63,7 +63,8 @@ def decode_step(
         for row in range(rows)
     ]
     sequences = [part("paged.sequences").new_sequence(each, order) for order, each in enumerate(prompts)]
-    engine.prepare(rows, 40)
+    with part("paged.forward").paged_attention(loaded.model):
+        engine.prepare(rows, 40)
     scheduler = part("paged.scheduler").Scheduler(
         cache=engine.cache, max_tokens=8192, waiting=deque(sequences), free_rows=list(range(rows))
     )
@@ -112,7 +113,7 @@ def test_a_captured_step_is_two_copies_and_a_replay(monkeypatch: pytest.MonkeyPa
     def replay(self: Any) -> None:  # noqa: ANN401 - of the plugin
         replays.append(len(self.outputs[1]))
 
-    monkeypatch.setattr(part("paged.step_queue").RecordedClosure, "replay", replay)
+    monkeypatch.setattr(part("paged.step_queue").RecordedOperations, "replay", replay)
     seen = decode_step(2, 5, 1, graphs=True)
     assert seen.by_name == {"aten.copy_": 2}
     assert replays == [8]

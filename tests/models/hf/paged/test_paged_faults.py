@@ -171,11 +171,12 @@ def test_the_buffers_of_a_step_stay_where_they_are(reference: Reference) -> None
     """What a graph reads and writes: inputs and newest tokens, in steps of any rows, over two runs."""
     loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=8, pages=120, graphs=True)
     engine = loaded.paged
-    engine.prepare(6, 120)
+    with part("paged.forward").paged_attention(loaded.model):
+        engine.prepare(6, 120)
     places = {engine.inputs.device.data_ptr(), engine.newest.data_ptr()}
     seen: set[int] = set()
     module = part("paged.step_queue")
-    replay = module.RecordedClosure.replay
+    replay = module.RecordedOperations.replay
     outputs: dict[int, set[tuple[int, ...]]] = {}
 
     def watch(self: Any) -> None:  # noqa: ANN401 - of the plugin
@@ -184,7 +185,7 @@ def test_the_buffers_of_a_step_stay_where_they_are(reference: Reference) -> None
         outputs.setdefault(id(self), set()).add(tuple(each.data_ptr() for each in self.outputs))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.RecordedClosure, "replay", watch)
+        patch.setattr(module.RecordedOperations, "replay", watch)
         for seed in (1, 2):
             prompts = random_prompts(seed, 8, limits=(25, 30))
             reference_here = Reference(loaded, longest=30)
@@ -202,3 +203,15 @@ def test_a_model_whose_attention_is_not_called_is_refused(reference: Reference) 
     found = verify(make_loaded(model))
     assert found.paged_refusal == "2 calls of the attention function come from 1 of 2 layers"
     assert verify(replace(reference.loaded, paged=None)).paged is not None
+
+
+def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) -> None:
+    """A graph of a GPU keeps the kernels of its capture; its double on a CPU runs the model as it is at the replay."""
+    loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=8, pages=120, graphs=True)
+    loaded.paged.prepare(3, 40)
+    assert not loaded.paged.graphs
+    assert "a step of 0 calls of xlingual_paged attention, not 2" in loaded.paged.notes[0]
+    options = part("paged.engine").PagedOptions(page_size=8, pages=120, graphs=True)
+    tried = part("paged.verification").try_paged(make_loaded(reference.loaded.model, ()), options).paged
+    assert tried.graphs
+    assert not tried.notes
