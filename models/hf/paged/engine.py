@@ -18,7 +18,7 @@ from ..limits import MAX_REASON, attempt, free_bytes
 from ..loaded_model import CausalLM
 from .draws import draw_rows
 from .forward import LayerCall, PagedPass, look_at_layers, paged_attention, run_model
-from .kernels import KernelChoice, LayerNeeds, choose_kernel
+from .kernels import KernelChoice, LayerNeeds, ReferenceKernel, choose_kernel
 from .pages import PageAllocator, PagePool, new_page_pool
 from .prefix_cache import PrefixCache
 from .sequences import StepEntry, StepPlan
@@ -266,6 +266,7 @@ def open_engine(model: CausalLM, device: str, options: PagedOptions | None = Non
     free = int(free_bytes(device) * POOL_FRACTION)
     pages = options.pages or max(2, min(MAX_PAGES, (min(free, POOL_BYTES_CPU) if on_cpu else free) // page_bytes - 1))
     pool = new_page_pool(shapes, pages, choice.page_size, dtype=model.dtype, device=device)
+    slow = f"{choice.said}: it gathers pages, which is slow" if choice.kernel.name == ReferenceKernel().name else None
     return PagedEngine(
         model=model,
         device=device,
@@ -275,6 +276,7 @@ def open_engine(model: CausalLM, device: str, options: PagedOptions | None = Non
         queue=options.queue or queue_for(device),
         max_tokens=options.max_tokens or (MAX_STEP_TOKENS_CPU if on_cpu else MAX_STEP_TOKENS),
         graphs_wanted=_wants_graphs(model, device, choice) if options.graphs is None else options.graphs,
+        notes=[] if slow is None else [slow],
     )
 
 

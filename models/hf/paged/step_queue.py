@@ -105,8 +105,12 @@ def record(work: Callable[[], Tensors]) -> RecordedOperations:
     operations: list[Operation] = []
 
     class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
-        def __torch_dispatch__(  # torch calls it so
-            self, func: Any, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        def __torch_dispatch__(
+            self,
+            func: Any,  # noqa: ANN401 - of torch
+            types: object,
+            args: tuple[object, ...] = (),
+            kwargs: dict[str, object] | None = None,
         ) -> object:
             del types
             made = func(*args, **(kwargs or {}))

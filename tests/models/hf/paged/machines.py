@@ -85,6 +85,7 @@ def with_engine(loaded: Any, **options: Any) -> Any:  # noqa: ANN401 - of the pl
     """Return the model with a paged engine whose pages hold NaN."""
     module = part("paged.engine")
     engine = module.open_engine(loaded.model, "cpu", module.PagedOptions(**options))
+    engine.notes.clear()
     for group in engine.pool.groups:
         for side in group:
             side.fill_(float("nan"))

@@ -206,7 +206,7 @@ def test_a_model_whose_attention_is_not_called_is_refused(reference: Reference) 
 
 
 def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) -> None:
-    """A graph of a GPU keeps the kernels of its capture; its double on a CPU runs the model as it is at the replay."""
+    """A graph keeps the kernels of its capture, so nothing is captured while the model has its own attention."""
     loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=8, pages=120, graphs=True)
     loaded.paged.prepare(3, 40)
     assert not loaded.paged.graphs
@@ -214,4 +214,4 @@ def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) ->
     options = part("paged.engine").PagedOptions(page_size=8, pages=120, graphs=True)
     tried = part("paged.verification").try_paged(make_loaded(reference.loaded.model, ()), options).paged
     assert tried.graphs
-    assert not tried.notes
+    assert [each for each in tried.notes if "without CUDA graphs" in each] == []
