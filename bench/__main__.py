@@ -1,12 +1,14 @@
 """Seconds and memory of the engine against its peers: same prompts, model, dtype and threads, in one process tree.
 
     python -m bench [--data DIR] [--workloads en zh ...] [--repetitions 3] [--write docs/benchmarks.md]
+    python -m bench --held-out --write docs/benchmarks.md
 
 Every way answers each workload once, some only a slice of it; then the engine and HFLM at the batch size that was its
 best take turns until both have `--repetitions` runs: some 40 minutes on two quiet cores, reckoned from single runs.
 Each run is a process of its own; loading is not counted, verification is told apart. Ways: `xlingual`,
 `hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `continuous` (transformers' continuous batching). With
-`--runs FILE` every run is kept as it is made; what the file holds is not measured again.
+`--runs FILE` every run is kept as it is made; what the file holds is not measured again. `--held-out` measures
+languages and directions that no setting was chosen on, the engine and HFLM only, and writes only that section.
 """
 
 import argparse
@@ -19,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from .floor import measure_rates
+from .held_out import held_out_section, section_of, with_section
 from .report import Run, agreement, best_peer, describe, goals, table
-from .workloads import NAMES
+from .workloads import HELD_OUT_NAMES, NAMES
 
 WAYS = ("xlingual", "hflm:8", "hflm:16", "hflm:32", "generate:16", "continuous")
 NOTES = Path(__file__).with_name("notes.md")
@@ -35,7 +38,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="original files; default: ../shared/data, else the packaged sample")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--workloads", nargs="+", choices=NAMES + HELD_OUT_NAMES, default=list(NAMES))
+    parser.add_argument("--held-out", action="store_true", help="measure what no setting was chosen on")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="xlingual must be among them")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
@@ -44,7 +48,12 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--write", type=Path, help="write the report to this file as well")
     parser.add_argument("--runs", type=Path, help="keep the runs in this file, and go on where it ends")
     parser.add_argument("--no-precision", dest="precision", action="store_false", help="leave bfloat16 out")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.held_out:
+        chosen = [each for each in options.workloads if each in HELD_OUT_NAMES]
+        options.workloads = chosen or list(HELD_OUT_NAMES)
+        options.ways = [each for each in options.ways if each.startswith(("xlingual", "hflm"))]
+    return options
 
 
 def main() -> None:
@@ -58,13 +67,24 @@ def main() -> None:
     for name in options.workloads:
         measure_workload(options, name, kept)
     whole = list(kept.made)
+    written = options.write.read_text(encoding="utf-8") if options.write and options.write.is_file() else ""
+    if options.held_out:
+        section = held_out_section(whole, rates)
+        finish(options, section, with_section(written, section))
+        return
     halves = halves_of(options, kept) if options.precision else []
     parts = [describe(options, rates, time.time() - began), table(whole, rates), goals(whole, rates)]
-    report = "\n".join([*parts, agreement(whole, halves), NOTES.read_text(encoding="utf-8")])
-    sys.stdout.write("\n" + report)
+    notes = NOTES.read_text(encoding="utf-8")
+    report = "\n".join([*parts, agreement(whole, halves), section_of(written), notes])
+    finish(options, report, report)
+
+
+def finish(options: argparse.Namespace, shown: str, page: str) -> None:
+    """Print what was measured, and write the page where one is asked for."""
+    sys.stdout.write("\n" + shown)
     if options.write:
         options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(report, encoding="utf-8")
+        options.write.write_text(page, encoding="utf-8")
 
 
 @dataclass(slots=True)

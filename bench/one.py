@@ -16,7 +16,7 @@ from xlingual.selection import open_model
 
 from .floor import count_weights, count_work
 from .ways import WAYS, Loaded, part, verify_model
-from .workloads import WORKLOADS, requests_of, slice_of
+from .workloads import HELD_OUT, WORKLOADS, requests_of, slice_of
 
 
 def measure(order: dict[str, str | None]) -> Json:
@@ -24,7 +24,7 @@ def measure(order: dict[str, str | None]) -> Json:
     import torch
 
     way, _, rows = str(order["way"]).partition(":")
-    [workload] = [each for each in WORKLOADS if each.name == order["workload"]]
+    [workload] = [each for each in (*WORKLOADS, *HELD_OUT) if each.name == order["workload"]]
     choice = ModelOptions(device=order["device"], dtype=order["dtype"], offline=True)
     opened = open_model(str(order["model"]), choice)
     data = Path(order["data"]) if order["data"] else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from .floor import floor_seconds, roofline_seconds
 from .ways import part
-from .workloads import WORKLOADS
+from .workloads import HELD_OUT, WORKLOADS
 
 PACKAGES = ("torch", "transformers", "lm-eval")
 GOALS = {"en": 6.0, "zh": 4.5, "en2": 10.0, "en5": 10.0, "ende": 3.0}
@@ -98,7 +98,7 @@ def describe(options: argparse.Namespace, rates: Mapping[str, float], seconds: f
 def table(runs: Sequence[Run], rates: Mapping[str, float]) -> str:
     """Return a table for each workload: seconds, memory, ratio to the best HFLM, same answers, share of the floor."""
     parts = []
-    for workload in WORKLOADS:
+    for workload in (*WORKLOADS, *HELD_OUT):
         mine = [each for each in runs if each.workload == workload.name]
         if mine:
             parts.append(_table_of(f"{workload.about}, {len(mine[0].answers)} prompts", mine, rates))

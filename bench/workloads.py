@@ -28,7 +28,16 @@ WORKLOADS = (
     Workload(name="en5", about="XQuAD en, 5-shot", task="xquad/en", count=12, shots=5, max_new_tokens=48),
     Workload(name="ende", about="Flores-101 en-de", task="flores101/en-de", count=64, shots=0, max_new_tokens=96),
 )
+HELD_OUT = (
+    Workload(name="es", about="XQuAD es, 0-shot", task="xquad/es", count=40, shots=0, max_new_tokens=48),
+    Workload(name="tr", about="XQuAD tr, 0-shot", task="xquad/tr", count=32, shots=0, max_new_tokens=48),
+    Workload(name="vi", about="XQuAD vi, 0-shot", task="xquad/vi", count=24, shots=0, max_new_tokens=48),
+    Workload(name="enes", about="Flores-101 en-es", task="flores101/en-es", count=64, shots=0, max_new_tokens=96),
+    Workload(name="tren", about="Flores-101 tr-en", task="flores101/tr-en", count=64, shots=0, max_new_tokens=96),
+)
+"""Languages and directions on which no setting of the engine was ever chosen; keep it so."""
 NAMES = tuple(each.name for each in WORKLOADS)
+HELD_OUT_NAMES = tuple(each.name for each in HELD_OUT)
 SLICES = {"generate": (4, 8), "continuous": (16, 4)}
 """Ways that answer only one prompt in so many, but at least so many: they were never the best, and minutes are dear."""
 

@@ -44,8 +44,7 @@ def engine_words(
     if problem is not None:
         return f"static batches: {problem}{alone}"
     longest = loaded.longest if loaded is not None and known else description.longest_packed
-    words = "packed, by a fused forward pass" if loaded is not None and loaded.fused is not None else "packed"
-    return words if longest is None else f"{words}; static batches for texts over {longest} tokens{alone}"
+    return "packed" if longest is None else f"packed; static batches for texts over {longest} tokens{alone}"
 
 
 def _chosen(description: Description, options: ModelOptions) -> str | None:
@@ -112,6 +111,8 @@ def diagnose(
     if loaded is None:
         found["checked"] = "by the configuration; --weights loads the model and compares its scores"
     else:
+        if loaded.verified:
+            found["forward pass"] = "fused" if loaded.fused is not None else "by transformers' modules"
         found["checked"] = "by the scores of the loaded model"
         found["batches"] = batch or "rows of a batch have the scores that each has alone"
     return found, None if found["engine"].startswith(("packed", "paged")) else found["engine"]

@@ -18,6 +18,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 
 from ..limits import release_memory
+from .adapter_embeddings import EmbeddingChange, embedding_change, prepare_embeddings
 from .files import check_safetensors, read_config
 from .hub import fetch_adapter, resolve
 
@@ -44,6 +45,8 @@ class Adapter:
     """Content hash of all that it does to a base."""
     base: str
     """Fingerprint of the base that it goes on."""
+    embeddings: EmbeddingChange
+    """What it holds of embedding and head."""
 
 
 def split_adapter(name: str, options: ModelOptions) -> tuple[str, str, ModelOptions] | None:
@@ -90,7 +93,14 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         key: value for key, value in read_config(folder / CONFIG).items() if key not in ORIGIN_FIELDS
     }
     weights: Json = [label, commit] if commit else hash_once(folder / WEIGHTS)
-    return Adapter(label=label, folder=folder, commit=commit, identity=content_hash([config, weights]), base=base)
+    return Adapter(
+        label=label,
+        folder=folder,
+        commit=commit,
+        identity=content_hash([config, weights]),
+        base=base,
+        embeddings=embedding_change(folder / WEIGHTS),
+    )
 
 
 def _check_files(folder: Path, label: str) -> None:
@@ -177,16 +187,20 @@ def merge(model: object, adapter: Adapter) -> list[Callable[[], None]]:
         raise EnvironmentFault("the package peft is not installed", where="hf", hint="pip install peft") from error
     torch_model = cast("torch.nn.Module", model)
     before = dict(torch_model.named_modules())
+    first = list(prepare_embeddings(torch_model, adapter.embeddings))
     with warnings.catch_warnings():
         # peft only warns where weights of the adapter fit nowhere: the answers would be those of the base.
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # The head has weights of its own by now, so the two cannot be mixed up in the merge.
+        warnings.filterwarnings("ignore", message=r"Model (has|with) `?tie_word_embeddings", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
         with _merge_errors(adapter):
             wrapped = PeftModel.from_pretrained(torch_model, str(adapter.folder), autocast_adapter_dtype=False)
             if not hasattr(wrapped.base_model, "merge_and_unload"):
                 raise ModelError("adapters of this kind cannot be merged", where=adapter.label)
-            undo = list(_copy_weights(wrapped, BaseTunerLayer))
+            undo = [*first, *_copy_weights(wrapped, BaseTunerLayer)]
             merged = wrapped.base_model.merge_and_unload(safe_merge=True)
     if merged is not torch_model:
         raise ModelError("the adapter replaces the whole model", where=adapter.label)

@@ -24,7 +24,7 @@ from .files import Checkpoint, check_weights, locate, may_run_code, read_config,
 from .gguf import CONVERTER
 from .provenance import parent_of, suitable_template, tuned_template
 from .quantization import check_quantization, quantization_method
-from .tokenizer_files import load_tokenizer, tokenizer_difference
+from .tokenizer_files import extended_tokenizer, load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
@@ -154,16 +154,26 @@ def describe(name: str, options: ModelOptions) -> Description:
 def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
     base = describe(base_name, options)
     adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
+    with loading_errors(adapter.label):
+        tokenizer, added = extended_tokenizer(adapter.folder, base.tokenizer)
+    identity: Json = ["adapter", base.spec.fingerprint, adapter.identity, *([dict(added)] if added else [])]
     spec = replace(
         base.spec,
         word=f"hf:{name}",
         name=f"{base.spec.name}+{adapter.label}",
         revision=adapter.commit,
-        fingerprint=content_hash(["adapter", base.spec.fingerprint, adapter.identity]),
+        fingerprint=content_hash(identity),
         template=tuned_template(adapter.folder) or base.spec.template,
         parent=parent_of(adapter.folder) or base.spec.name,
     )
-    return replace(base, spec=spec, adapter=adapter, learnt_end=base.learnt_end if spec.template == "chat" else None)
+    return replace(
+        base,
+        spec=spec,
+        adapter=adapter,
+        tokenizer=tokenizer,
+        vocabulary=max(base.vocabulary, adapter.embeddings.rows or 0),
+        learnt_end=base.learnt_end if spec.template == "chat" else None,
+    )
 
 
 def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer]:

@@ -36,6 +36,20 @@ def load_tokenizer(folder: Path, *, trusted: bool) -> Tokenizer:
     return cast(Tokenizer, loaded)
 
 
+def extended_tokenizer(folder: Path, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[str, int]]:
+    """Return the tokenizer of an adapter where it has tokens that its base's lacks, and those; else its base's."""
+    if not (folder / FILE).is_file():
+        return tokenizer, {}
+    own = load_tokenizer(folder, trusted=False)
+    known = _vocabulary(tokenizer)
+    added = {token: number for token, number in _vocabulary(own).items() if token not in known}
+    return (own, added) if added else (tokenizer, {})
+
+
+def _vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
+    return cast(dict[str, int], getattr(tokenizer, "get_vocab")())  # noqa: B009 - not in the protocol
+
+
 def tokenizer_difference(folder: Path, tokenizer: Tokenizer) -> str | None:
     """Return which text the tokenizer makes other tokens of than the folder's `tokenizer.json`, or None."""
     from tokenizers import Tokenizer as BareTokenizer  # noqa: PLC0415 - comes with transformers

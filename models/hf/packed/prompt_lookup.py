@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from .prefix_tree import TokenSequence
 
-PRIOR_ACCEPTANCE = (0.0, 0.35, 0.6, 0.7, 0.75, 0.8, 0.8, 0.85, 0.9)
+PRIOR_ACCEPTANCE = (0.0, 0.45, 0.65, 0.65, 0.8, 0.8, 0.9, 0.9, 0.95)
 """Acceptance rate of a draft token before any was tried, by the length of the n-gram before it: as measured with
-SmolLM2 on the prompts of the benchmark, XQuAD and Flores-101 en-de; elsewhere a guess."""
+SmolLM2 on prompts of no benchmark (`bench/fit_drafts.py`), rounded and made to rise with the length."""
 PRIOR_TRIALS = 4.0
 """How many draft tokens that counts for."""
 MAX_NGRAM = len(PRIOR_ACCEPTANCE) - 1

@@ -35,9 +35,25 @@ def batch_problem(loaded: LoadedModel) -> str | None:
             # What fails is told with the answers, which go through smaller batches.
             if isinstance(alone, Failure) or isinstance(together, Failure):
                 continue
-            if not are_close(loaded, together, alone):
+            if not _agree(loaded, together, alone):
                 return "its scores depend on the other rows of a batch"
     return None
+
+
+def _agree(loaded: LoadedModel, together: "list[torch.Tensor]", alone: "list[torch.Tensor]") -> bool:
+    """Return whether the scores of all tokens are the same; in half precision, of most of them.
+
+    There, rounding may send a token to another expert, together as well as alone. A model that reads padding is off at
+    every token of every row that has some.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    close = [
+        are_close(loaded, [found[None]], [expected[None]])
+        for row, other in zip(together, alone, strict=True)
+        for found, expected in zip(row, other, strict=True)
+    ]
+    return all(close) if loaded.model.dtype == torch.float32 else 2 * sum(close) > len(close)
 
 
 def _each(check: Check, loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> "list[torch.Tensor]":

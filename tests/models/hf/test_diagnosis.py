@@ -24,8 +24,8 @@ SIZES = "static batches: its layers have heads of different numbers or sizes"
 CONV = "static batches: it has layers of the type conv"
 ENGINES: list[tuple[str, str, str, str]] = [
     # architecture, engine by its configuration, engine by its weights, part of what is said of its attention
-    ("Llama", "packed", "packed, by a fused forward pass", "4 layers, 4 heads over 2 of size 16"),
-    ("Mistral", "packed", "packed, by a fused forward pass", f"{SLIDING} 4 layers"),
+    ("Llama", "packed", "packed", "4 layers, 4 heads over 2 of size 16"),
+    ("Mistral", "packed", "packed", f"{SLIDING} 4 layers"),
     ("Gemma 2", "packed", "packed", f"{SLIDING} 2 layers; scores capped at 2"),
     ("gpt-oss", "packed", "packed", f"{SLIDING} 2 layers; attention sinks"),
     ("MiniCPM 3", "packed", "packed", "4 layers, 4 heads of size 24, of values 12"),
@@ -72,6 +72,8 @@ def test_the_doctor_says_which_engine_answers_and_why(
     assert (by_files["engine"]["detail"], by_weights["engine"]["detail"]) == (planned, found)
     assert by_weights["engine"]["state"] == ("pass" if found.startswith("packed") else "warn")
     assert attention in by_weights.get("attention", {}).get("detail", "")
+    fused = "fused" if name in ("Llama", "Mistral") else "by transformers' modules"
+    assert by_weights.get("forward pass", {}).get("detail") == (fused if found.startswith("packed") else None)
     assert by_weights["batches"]["detail"] == (
         DEPENDS if ALONE in found else "rows of a batch have the scores that each has alone"
     )
@@ -93,7 +95,7 @@ def test_the_doctor_is_told_of_options_and_of_models_that_are_not_local(
 @pytest.mark.parametrize(
     ("name", "planned", "found", "notes"),
     [
-        ("Mistral", "packed", "packed, by a fused forward pass", []),
+        ("Mistral", "packed", "packed", []),
         ("BLOOM", "packed", f"static batches: {BY_ITSELF}", [NOTE]),
         ("RWKV", "packed", f"static batches: {BY_ITSELF}; {ALONE}",
          [NOTE, f"prompts are answered one by one: {DEPENDS}"]),

@@ -129,3 +129,69 @@ def test_adapters_that_do_not_load_or_fit_are_refused(
     model = MODELS.get("hf")(f"{tiny_llama}+{pickled}", OPTIONS)
     with pytest.raises(ModelError, match="does not fit the base"):
         list(model.answer([text_request("a")]))
+
+
+EMBEDDED: dict[str, dict[str, Any]] = {
+    "lora on the head": {"target_modules": ["lm_head"]},
+    "lora on the embedding": {"target_modules": ["embed_tokens"]},
+    "head": {"target_modules": ["o_proj"], "modules_to_save": ["lm_head"]},
+    "embedding": {"target_modules": ["o_proj"], "modules_to_save": ["embed_tokens"]},
+    "both": {"target_modules": ["o_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+    "two tokens": {"target_modules": ["o_proj"]},
+    "two tokens and both": {"target_modules": ["o_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+}
+"""Adapters that change embedding or head; two add tokens, so that peft stores both whole."""
+ADDED = ["<extra>", "<more>"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # peft on tied embeddings
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_adapters_on_embedding_and_head_answer_as_by_peft(
+    tiny_llama: Path, tmp_path: Path, text_request: MakeRequest, name: str, tied: bool
+) -> None:
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    torch.manual_seed(3)
+    config = AutoModelForCausalLM.from_pretrained(tiny_llama).config
+    config.tie_word_embeddings = tied
+    AutoModelForCausalLM.from_config(config).save_pretrained(base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.save_pretrained(base)
+    model: Any = AutoModelForCausalLM.from_pretrained(base)
+    if name.startswith("two"):
+        tokenizer.add_tokens(ADDED)
+        tokenizer.save_pretrained(adapter)
+        model.resize_token_embeddings(len(tokenizer))
+    model = peft.get_peft_model(model, peft.LoraConfig(r=2, **EMBEDDED[name]))
+    for each in model.parameters():
+        if each.requires_grad:
+            each.data += torch.randn_like(each) * 0.3
+    model.save_pretrained(adapter)
+    fresh: Any = AutoModelForCausalLM.from_pretrained(base)
+    if name.startswith("two"):
+        fresh.resize_token_embeddings(len(tokenizer))
+    inner = peft.PeftModel.from_pretrained(fresh, adapter).get_base_model().eval()
+    inner.generation_config = GenerationConfig(eos_token_id=2, pad_token_id=0, max_new_tokens=12, do_sample=False)
+    expected = []
+    prompts = [*PROMPTS, f"The {ADDED[1]} fox {ADDED[0]}"]
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt")
+        new = inner.generate(**ids)[0, ids.input_ids.shape[1] :]
+        expected.append(tokenizer.decode(new, skip_special_tokens=True))
+    plain = MODELS.get("hf")(str(base), OPTIONS)
+    before = [each.text for each in plain.answer([text_request(each) for each in PROMPTS])]
+    plain.close()
+    tuned: Any = MODELS.get("hf")(f"{base}+{adapter}", OPTIONS)
+    for _ in range(2):
+        found = {each.key: each.text for each in tuned.answer([text_request(each) for each in prompts])}
+        assert [found[each] for each in prompts] == expected
+        tuned.close()
+    shared = importlib.import_module("xlingual.plugins.models.hf.checkpoint.adapters").SHARED
+    left, untouched = shared.model.state_dict(), AutoModelForCausalLM.from_pretrained(base).state_dict()
+    assert left.keys() == untouched.keys()
+    assert all(torch.equal(left[key], value) for key, value in untouched.items())
+    assert (shared.model.config.vocab_size, shared.model.config.tie_word_embeddings) == (config.vocab_size, tied)
+    assert (shared.model.lm_head.weight is shared.model.model.embed_tokens.weight) == tied
+    again = MODELS.get("hf")(str(base), OPTIONS)
+    assert [each.text for each in again.answer([text_request(each) for each in PROMPTS])] == before
+    again.close()

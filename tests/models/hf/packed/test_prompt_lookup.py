@@ -59,14 +59,14 @@ def test_an_answer_that_grows_is_looked_up_again_and_forgotten_when_done() -> No
 
 
 def test_rejected_drafts_end_and_accepted_ones_grow() -> None:
-    """By hand: a prior acceptance of 0.75 allows eight tokens, since 0.75 ** 8 is above the break-even of 1 / 11.1."""
+    """By hand: a prior acceptance of 0.8 allows ten tokens, since 0.8 ** 10 is above the break-even of 1 / 11.1."""
     lookup, sequence = part("packed.prompt_lookup").PromptLookup(), sequence_of(range(1, 60), [20, 21, 22, 23])
     [before] = lookup.propose([sequence])
     for _ in range(3):
         lookup.propose([sequence])
         lookup.record_acceptance(sequence, before, len(before))
     [after] = lookup.propose([sequence])
-    assert len(after) > len(before) == 8
+    assert len(after) > len(before) == 10
     for _ in range(400):
         [draft] = lookup.propose([sequence])
         lookup.record_acceptance(sequence, draft, 0)
@@ -92,7 +92,7 @@ def test_sequences_share_the_draft_tokens(count: int, longest: int) -> None:
     assert [len(draft) for draft in lookup.propose(sequences)] == [longest] * count
 
 
-@pytest.mark.parametrize(("ngram", "acceptance"), [(1, 0.35), (2, 0.6), (4, 0.75), (8, 0.9), (9, 0.9)])
+@pytest.mark.parametrize(("ngram", "acceptance"), [(1, 0.45), (2, 0.65), (4, 0.8), (8, 0.95), (9, 0.95)])
 def test_a_longer_ngram_gets_a_longer_draft(ngram: int, acceptance: float) -> None:
     """One sequence and the prior alone: as many tokens as the break-even of 1 / 11.1 allows."""
     [draft] = (
