@@ -55,8 +55,8 @@ class ActivePass:
 
     step: PagedPass | None = None
     calls: list[LayerCall] | None = None
-    layers: int = 0
-    """Layers that have attended in the step."""
+    made: int = 0
+    """Calls of the step so far: each has pages of its own, for DiffLlama attends twice in a layer."""
     takes_keep: bool = True
     """Whether the model can leave out the logits that nobody asks for."""
 
@@ -102,25 +102,25 @@ def attend_paged(  # noqa: PLR0913 - transformers' signature
     """Return the attention of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size)."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     attention = AttentionShape(scale, sliding_window, softcap, s_aux)
-    layer, step = module.layer_idx, ACTIVE.step
+    step = ACTIVE.step
     if step is not None:
-        ACTIVE.layers += 1
-        return attend_in_step(step, layer, (query, key, value), attention)[None], None
+        ACTIVE.made += 1
+        return attend_in_step(step, ACTIVE.made - 1, (query, key, value), attention)[None], None
     if ACTIVE.calls is None:
         raise RuntimeError(f"{NAME} attention outside a step")
     kept = LayerShape(key.shape[1], key.shape[-1], value.shape[-1])
-    ACTIVE.calls.append(LayerCall(layer, query.shape[1], kept, attention))
+    ACTIVE.calls.append(LayerCall(module.layer_idx, query.shape[1], kept, attention))
     return query.new_zeros(1, query.shape[2], query.shape[1], value.shape[-1]), None
 
 
 def attend_in_step(
-    step: PagedPass, layer: int, new: "tuple[torch.Tensor, torch.Tensor, torch.Tensor]", attention: AttentionShape
+    step: PagedPass, call: int, new: "tuple[torch.Tensor, torch.Tensor, torch.Tensor]", attention: AttentionShape
 ) -> "torch.Tensor":
     """Write the keys and values of a step and return its attention, (tokens, heads, head size)."""
     import torch  # noqa: PLC0415 - heavy
 
     query, key, value = (each[0].transpose(0, 1) for each in new)
-    pages = step.pool.layers[layer]
+    pages = step.pool.layers[call]
     pages.key_slots.index_copy_(0, step.slots, key.to(pages.keys.dtype))
     pages.value_slots.index_copy_(0, step.slots, value.to(pages.values.dtype))
     first = step.decode_tokens
@@ -136,7 +136,7 @@ def run_model(
     model: CausalLM, ids: "torch.Tensor", positions: "torch.Tensor", keep: "torch.Tensor", step: PagedPass | None
 ) -> "torch.Tensor":
     """Compute a forward pass; returns the logits after the tokens at `keep`, (tokens, vocabulary)."""
-    ACTIVE.step, ACTIVE.layers = step, 0
+    ACTIVE.step, ACTIVE.made = step, 0
     try:
         call = cast("Callable[..., CausalLMOutput]", model)
         # Neither a mask nor a cache: the attention function needs none.
@@ -148,13 +148,13 @@ def run_model(
             logits = output.logits[0].index_select(0, keep)
     finally:
         ACTIVE.step = None
-    if step is not None and not ACTIVE.layers:  # the answers would be wrong, and a graph would keep them so
+    if step is not None and not ACTIVE.made:  # the answers would be wrong, and a graph would keep them so
         raise RuntimeError(f"a step outside of {NAME} attention")
     return logits
 
 
 def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
-    """Return how each layer calls the attention function, in the order of the layers; ValueError where not all do.
+    """Return how the layers call the attention function, in the order of the calls; ValueError where not all do.
 
     Some architectures take any name of an attention function and call their own all the same.
     """
@@ -170,9 +170,8 @@ def look_at_layers(model: CausalLM, device: str) -> list[LayerCall]:
         run_model(model, ids, torch.arange(2, device=device), ids[:1], None)
     finally:
         ACTIVE.calls = None
-    found = sorted(calls, key=lambda call: call.layer)
     layers = layers_of(model.config)
-    if [call.layer for call in found] != list(range(layers)):
-        called = f"{len({call.layer for call in found})} of {layers} layers"
-        raise ValueError(f"{len(found)} calls of the attention function come from {called}")
-    return found
+    called = {call.layer for call in calls}
+    if called != set(range(layers)):
+        raise ValueError(f"{len(calls)} calls of the attention function come from {len(called)} of {layers} layers")
+    return calls

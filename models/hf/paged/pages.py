@@ -90,7 +90,7 @@ class PageAllocator:
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """What a layer keeps of a token."""
+    """What a call of attention, of which a layer as a rule has one, keeps of a token."""
 
     kv_heads: int
     key_size: int

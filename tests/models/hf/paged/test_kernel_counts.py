@@ -1,7 +1,9 @@
 """A decode step launches a constant number of kernels, whatever rows and prefixes there are, and waits for nothing."""
 
+import importlib
 from collections import deque
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +50,11 @@ class OneKernel:
         return attend(query, keys, values)
 
 
-def decode_step(layers: int, rows: int, prefixes: int, *, graphs: bool = False, **more: Any) -> Launches:  # noqa: ANN401 - of the model
+def decode_step(
+    layers: int, rows: int, prefixes: int, *, graphs: bool = False, dtype: torch.dtype = torch.float32
+) -> Launches:
     """Return the kernels of one decode step of so many rows, that stand below so many prefixes."""
-    loaded = make_loaded(make_model("Llama", num_hidden_layers=layers, **more), ())
+    loaded = make_loaded(make_model("Llama", num_hidden_layers=layers).to(dtype), ())
     loaded = with_engine(loaded, page_size=16, pages=4 * rows + 64, graphs=graphs, max_tokens=8192)
     engine = loaded.paged
     engine.choice = replace(engine.choice, kernel=OneKernel())
@@ -113,3 +117,9 @@ def test_a_captured_step_is_two_copies_and_a_replay(monkeypatch: pytest.MonkeyPa
     seen = decode_step(2, 5, 1, graphs=True)
     assert seen.by_name == {"aten.copy_": 2}
     assert replays == [8]
+
+
+def test_the_table_of_the_page_is_as_counted() -> None:
+    page = Path(__file__).resolve().parents[4] / "docs" / "engine.md"
+    counted = importlib.import_module(f"{__package__}.launch_table").launch_table()
+    assert counted in page.read_text(encoding="utf-8")

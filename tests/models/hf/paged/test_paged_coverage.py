@@ -1,4 +1,4 @@
-"""Paged answers are those of one-by-one `generate` for every architecture that the packed engine takes, and one more."""
+"""Paged answers are those of `generate` for every architecture that the packed engine takes, and for Gemma 4."""
 
 from typing import Any
 
@@ -20,9 +20,7 @@ from ..architectures import (
 from .machines import part, with_engine
 
 
-@pytest.mark.parametrize(
-    "architecture", [*dense(), *windowed(), *experts_and_wrappers()], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("architecture", [*dense(), *windowed(), *experts_and_wrappers()], ids=lambda each: each.name)
 def test_paged_answers_are_those_of_generate(architecture: Architecture) -> None:
     """Pages of 16 tokens; 30 of them, so that rows are driven out, and windows of 32 tokens are two pages."""
     model = build(architecture)
