@@ -70,6 +70,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     import torch
 
     if options.dry or not torch.cuda.is_available():
+        if options.write and not options.dry:
+            _say(f"no GPU here: a dry run, {options.write} is left as it is")
+            options.write = None
         return Plan(
             device="cpu", models=("tiny",), traces=tuple(options.workloads), count=6, checked=4,
             peers=tuple(options.peers), repetitions=1, scale=0.1,
