@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ PEERS = ("hflm:64", "hflm:128", "continuous:256", "vllm:256")
 PLAIN = "static:64"
 """In the place of HFLM where lm_eval is not installed: the same `generate`, batched in the same way."""
 PAGED = "paged:256"
+CHECKED_TOKENS = 24
+"""Of each answer that is compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         prog="bench.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dry", action="store_true", help="tiny models on the CPU; so it is where there is no GPU")
-    parser.add_argument("--models", nargs="+", choices=sorted(SHAPES), default=["1B", "8B"])
+    parser.add_argument("--models", nargs="+", choices=sorted(SHAPES), default=["8B", "1B"])
     parser.add_argument("--workloads", nargs="+", choices=sorted(STOP_OF), default=list(STOP_OF))
     parser.add_argument("--peers", nargs="*", default=list(PEERS), help="WAY:ROWS")
     parser.add_argument("--count", type=int, default=512, help="prompts of a workload")
-    parser.add_argument("--checked", type=int, default=24, help="prompts whose answers are compared")
+    parser.add_argument("--checked", type=int, default=16, help="prompts whose answers are compared")
     parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--write", type=Path, help="write the page to this file as well")
     return parser.parse_args(words)
@@ -68,6 +70,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     import torch
 
     if options.dry or not torch.cuda.is_available():
+        if options.write and not options.dry:
+            _say(f"no GPU here: a dry run, {options.write} is left as it is")
+            options.write = None
         return Plan(
             device="cpu", models=("tiny",), traces=tuple(options.workloads), count=6, checked=4,
             peers=tuple(options.peers), repetitions=1, scale=0.1,
@@ -86,12 +91,16 @@ def main() -> None:
     options = parse(sys.argv[1:])
     plan = plan_of(options)
     agreements = check_answers(plan)
-    timings = [timing for model in plan.models for timing in time_model(plan, model)]
-    report = page(plan.device, agreements, timings, predictions())
+    timings: list[Timing] = []
+    report = ""
+    for model in plan.models:
+        timings += time_model(plan, model)
+        # After each model: what has been measured is kept, whatever comes.
+        report = page(plan.device, agreements, timings, predictions())
+        if options.write:
+            options.write.parent.mkdir(parents=True, exist_ok=True)
+            options.write.write_text(report, encoding="utf-8")
     sys.stdout.write("\n" + report)
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(report, encoding="utf-8")
     if any(each.wrong for each in agreements):
         sys.exit("answers are wrong: see the table")
 
@@ -102,10 +111,10 @@ def check_answers(plan: Plan) -> list[Agreement]:
 
     trace = next(each for each in read_traces() if each.name == plan.traces[0])
     found: list[Agreement] = []
-    for name in dict.fromkeys(("tiny", plan.models[0])):
+    for name in dict.fromkeys(("tiny", plan.models[-1])):
         for dtype in (torch.float32, torch.bfloat16):
             loaded = make_model(SHAPES[name], plan.device, dtype)
-            prompts = prompts_of(trace, plan.checked, name, plan.scale)
+            prompts = prompts_of(replace(trace, max_new_tokens=CHECKED_TOKENS), plan.checked, name, plan.scale)
             ways = ("paged", "static", "packed") if dtype == torch.float32 else ("paged", "static")
             found += compare_ways(name, loaded, prompts, ways)
             for each in found[-len(ways) :]:

@@ -75,7 +75,7 @@ def timing_table(found: Sequence[Timing]) -> str:
             (
                 one
                 for one in found
-                if one.way == "paged" and one.seconds and (one.model, one.workload) == (each.model, each.workload)
+                if one.way.startswith("paged") and one.seconds and (one.model, one.workload) == (each.model, each.workload)
             ),
             None,
         )

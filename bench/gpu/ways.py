@@ -44,7 +44,8 @@ def open_paged(loaded: Any) -> Any:  # noqa: ANN401 - of the backend
 
 
 def answer_paged(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # noqa: ANN401 - of the backend
-    """The paged engine, as `xlingual eval` runs it."""
+    """The paged engine, as `xlingual eval` runs it; it knows no prefix of an earlier run."""
+    loaded.paged.reset()
     return _texts(part("paged.generation").generate_paged(loaded, prompts, part("limits").RowLimit(rows=rows)))
 
 
