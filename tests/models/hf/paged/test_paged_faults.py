@@ -215,3 +215,17 @@ def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) ->
     tried = part("paged.verification").try_paged(make_loaded(reference.loaded.model, ()), options).paged
     assert tried.graphs
     assert [each for each in tried.notes if "without CUDA graphs" in each] == []
+
+
+@pytest.mark.parametrize("shared", [20, 52])
+def test_prompts_below_a_prefix_enter_together(reference: Reference, shared: int) -> None:
+    """Once a prefix is computed, no prompt waits for its neighbour that copies the same page of it."""
+    loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=32, pages=200)
+    prompts = [prompt_of([*range(10, 10 + shared), 60 + each, 7, 8], str(each), limit=3) for each in range(24)]
+    launched: list[Any] = []
+    launch = type(loaded.paged).launch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(loaded.paged), "launch", lambda self, plan: launched.append(plan) or launch(self, plan))
+        check(reference, prompts, answer(loaded, prompts, 24, speculate=False))
+    assert [len(plan.prefill) for plan in launched if plan.prefill] == [1, 23]
+    assert len({source for plan in launched for source, _ in plan.copies}) == 1
