@@ -224,8 +224,13 @@ def test_prompts_below_a_prefix_enter_together(reference: Reference, shared: int
     prompts = [prompt_of([*range(10, 10 + shared), 60 + each, 7, 8], str(each), limit=3) for each in range(24)]
     launched: list[Any] = []
     launch = type(loaded.paged).launch
+
+    def see(self: Any, plan: Any) -> Any:  # noqa: ANN401 - of the plugin
+        launched.append(plan)
+        return launch(self, plan)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(loaded.paged), "launch", lambda self, plan: launched.append(plan) or launch(self, plan))
+        patch.setattr(type(loaded.paged), "launch", see)
         check(reference, prompts, answer(loaded, prompts, 24, speculate=False))
     assert [len(plan.prefill) for plan in launched if plan.prefill] == [1, 23]
     assert len({source for plan in launched for source, _ in plan.copies}) == 1
