@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .pages import PageAllocator
-from .prefix_cache import PrefixCache, PrefixMatch, shared_tokens
+from .prefix_cache import PageNode, PrefixCache, PrefixMatch, shared_tokens
 from .sequences import PagedSequence, StepEntry, StepPlan
 
 MAX_PASSED_OVER = 64
@@ -50,6 +50,8 @@ class Scheduler:
     preemptions: int = 0
     sources: list[int] = field(default_factory=list)
     """Pages that the planned step copies; they are held until it is launched."""
+    copied_from: dict[int, tuple[PageNode, int]] = field(default_factory=dict)
+    """By page that the planned step copies over: of which page of the tree, and how many tokens."""
 
     @property
     def allocator(self) -> PageAllocator:
@@ -60,6 +62,7 @@ class Scheduler:
         """Return the next step, None where there is nothing to compute before the step in flight is finished."""
         drafts = drafts or {}
         budget, self.kept_left = self.max_tokens, self.max_kept
+        self.copied_from.clear()
         copies: list[tuple[int, int]] = []
         decode: list[StepEntry] = []
         prefill: list[StepEntry] = []
@@ -224,7 +227,7 @@ class Scheduler:
                 self.refused.append(sequence)
                 continue
             most = sequence.scored[0] if sequence.scored else len(tokens) - 1
-            match = self.cache.match(tokens, most)
+            match = self._computed(self.cache.match(tokens, most))
             if self._is_awaited(tokens[:most], match, reading):
                 passed.append(sequence)
                 continue
@@ -238,6 +241,22 @@ class Scheduler:
                 reading.append(sequence)
         self.waiting.extendleft(reversed(passed))
         return entries
+
+    def _computed(self, match: PrefixMatch) -> PrefixMatch:
+        """Return a match that can be used now instead, where that costs few tokens.
+
+        In sorted order a prompt's closest neighbour is the one that entered just before it. What both share, that one
+        has as a rule copied from an older page: the prompt copies from there, too, and need not wait.
+        """
+        node = match.copied
+        if node is None or node.step != self.step or node.page not in self.copied_from:
+            return match
+        source, count = self.copied_from[node.page]
+        start = len(match.nodes) * self.cache.page_size
+        tokens = start + min(count, match.tokens - start)
+        if source.step == self.step or tokens + MIN_AWAITED_TOKENS <= match.tokens:
+            return match
+        return PrefixMatch(match.nodes, source, tokens)
 
     def _is_awaited(self, tokens: Sequence[int], match: PrefixMatch, reading: Sequence[PagedSequence]) -> bool:
         """Return whether another row computes, now or soon, what the text would have to compute itself."""
@@ -282,6 +301,9 @@ class Scheduler:
             self._stop(sequence)
             self.cache.let_go([] if source is None else [source])
         elif source is not None:
-            copies.append((source, sequence.pages[len(found.nodes)]))
+            target = sequence.pages[len(found.nodes)]
+            copies.append((source, target))
             self.sources.append(source)
+            if found.copied is not None:
+                self.copied_from[target] = found.copied, found.tokens - len(found.nodes) * self.cache.page_size
         return entry

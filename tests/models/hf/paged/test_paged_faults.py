@@ -237,3 +237,22 @@ def test_where_the_memory_has_no_pages_there_are_half_as_many(
     monkeypatch.setattr(module, "MIN_PAGES", 40)
     with pytest.raises(ValueError, match="no memory for pages: OutOfMemoryError: no room"):
         open_engine(reference.loaded.model, "cpu", options(page_size=8, pages=80))
+
+
+@pytest.mark.parametrize("shared", [20, 52])
+def test_prompts_below_a_prefix_enter_together(reference: Reference, shared: int) -> None:
+    """Once a prefix is computed, no prompt waits for its neighbour that copies the same page of it."""
+    loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=32, pages=200)
+    prompts = [prompt_of([*range(10, 10 + shared), 60 + each, 7, 8], str(each), limit=3) for each in range(24)]
+    launched: list[Any] = []
+    launch = type(loaded.paged).launch
+
+    def see(self: Any, plan: Any) -> Any:  # noqa: ANN401 - of the plugin
+        launched.append(plan)
+        return launch(self, plan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(loaded.paged), "launch", see)
+        check(reference, prompts, answer(loaded, prompts, 24, speculate=False))
+    assert [len(plan.prefill) for plan in launched if plan.prefill] == [1, 23]
+    assert len({source for plan in launched for source, _ in plan.copies}) == 1
