@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from xlingual.decoder.architecture import length_dependent_ropes, text_config
 from xlingual.records import Failure
 
-from ..limits import MAX_REASON, attempt, free_bytes
+from ..limits import MAX_REASON, OUT_OF_MEMORY, attempt, free_bytes
 from ..loaded_model import CausalLM
 from .draws import draw_rows
 from .forward import LayerCall, PagedPass, look_at_layers, paged_attention, run_model
@@ -36,6 +36,8 @@ POOL_FRACTION = 0.8
 POOL_BYTES_CPU = 2**31
 """On a CPU the engine is there for tests."""
 MAX_PAGES = 2**17
+MIN_PAGES = 16
+"""With fewer, there is no use in the engine."""
 GRAPH_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """A decode step is padded to the next of these, for which there is a graph."""
 MAX_DRAFT_TOKENS = 64
@@ -265,7 +267,11 @@ def open_engine(model: CausalLM, device: str, options: PagedOptions | None = Non
     on_cpu = device.startswith("cpu")
     free = int(free_bytes(device) * POOL_FRACTION)
     pages = options.pages or max(2, min(MAX_PAGES, (min(free, POOL_BYTES_CPU) if on_cpu else free) // page_bytes - 1))
-    pool = new_page_pool(shapes, pages, choice.page_size, dtype=model.dtype, device=device)
+    make = partial(new_page_pool, shapes, page_size=choice.page_size, dtype=model.dtype, device=device)
+    while isinstance(pool := attempt(partial(make, pages)), Failure):
+        if pool.kind != OUT_OF_MEMORY or pages <= MIN_PAGES:
+            raise ValueError(f"no memory for pages: {pool.kind}: {pool.message}")
+        pages //= 2
     slow = f"{choice.said}: it gathers pages, which is slow" if choice.kernel.name == ReferenceKernel().name else None
     return PagedEngine(
         model=model,

@@ -134,7 +134,7 @@ class PagePool:
 
 
 def new_page_pool(
-    shapes: Sequence[LayerShape], pages: int, page_size: int, *, dtype: "torch.dtype", device: str
+    shapes: Sequence[LayerShape], pages: int, *, page_size: int, dtype: "torch.dtype", device: str
 ) -> PagePool:
     """Return a pool of `pages` pages and the dummy page, uninitialized but for the dummy page."""
     import torch  # noqa: PLC0415 - heavy

@@ -148,6 +148,7 @@ class CudaQueue:
 
     device: "torch.device"
     pool: object = field(default=None, init=False)
+    stream: "torch.cuda.Stream | None" = field(default=None, init=False)
 
     def submit(self, work: Callable[[], None]) -> None:
         """Launch the work; its kernels run later."""
@@ -165,9 +166,11 @@ class CudaQueue:
         """Run the work on a stream of its own, so that kernels are compiled and loaded, then capture it."""
         import torch  # noqa: PLC0415 - heavy
 
-        if self.pool is None:
+        if self.pool is None or self.stream is None:
             self.pool = torch.cuda.graph_pool_handle()
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # of torch
+            # One for all captures: the libraries of matrix products keep memory of their own for every stream.
+            self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # of torch
+        stream = self.stream
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             work()

@@ -217,6 +217,28 @@ def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) ->
     assert [each for each in tried.notes if "without CUDA graphs" in each] == []
 
 
+def test_where_the_memory_has_no_pages_there_are_half_as_many(
+    reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = part("paged.engine")
+    make = module.new_page_pool
+    asked: list[int] = []
+
+    def full(shapes: object, pages: int, **named: object) -> object:
+        asked.append(pages)
+        if pages > 20:
+            raise torch.OutOfMemoryError("no room")
+        return make(shapes, pages, **named)
+
+    monkeypatch.setattr(module, "new_page_pool", full)
+    open_engine, options = module.open_engine, module.PagedOptions
+    engine = open_engine(reference.loaded.model, "cpu", options(page_size=8, pages=80))
+    assert (asked, engine.cache.allocator.total) == ([80, 40, 20], 20)
+    monkeypatch.setattr(module, "MIN_PAGES", 40)
+    with pytest.raises(ValueError, match="no memory for pages: OutOfMemoryError: no room"):
+        open_engine(reference.loaded.model, "cpu", options(page_size=8, pages=80))
+
+
 @pytest.mark.parametrize("shared", [20, 52])
 def test_prompts_below_a_prefix_enter_together(reference: Reference, shared: int) -> None:
     """Once a prefix is computed, no prompt waits for its neighbour that copies the same page of it."""
