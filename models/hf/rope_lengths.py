@@ -26,6 +26,19 @@ def batch_key(config: object, tokens: int, new: int) -> tuple[int, ...]:
     return tuple(sides)
 
 
+def reset_angles(loaded: LoadedModel) -> None:
+    """Let dynamic angles be those of a text of one token: transformers keeps them as they were for the longest so far.
+
+    It resets them by itself only for a text that is shorter than the original length, not for one that just has it.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    if any(rope.kind == "dynamic" for rope in length_dependent_ropes(text_config(loaded.model.config))):
+        one = torch.zeros(1, 1, dtype=torch.long, device=loaded.device)
+        with torch.inference_mode():
+            loaded.model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False)
+
+
 def _side(rope: LengthDependentRope, tokens: int, new: int) -> int:
     if rope.original is not None and tokens + new <= rope.original:
         return SHORT
