@@ -118,7 +118,8 @@ def check_answers(plan: Plan) -> list[Agreement]:
             ways = ("paged", "static", "packed") if dtype == torch.float32 else ("paged", "static")
             found += compare_ways(name, loaded, prompts, ways)
             for each in found[-len(ways) :]:
-                _say(f"{name} {each.dtype} {each.way}: {each.same} of {each.prompts} the same, {each.ties} ties {each.note}")
+                same = f"{each.same} of {each.prompts} the same, {each.ties} ties"
+                _say(f"{name} {each.dtype} {each.way}: {same} {each.note}")
             del loaded
             _free()
     return found
@@ -160,9 +161,17 @@ class Stopwatch:
             if note:
                 self.refused[name] = note
         timing = Timing(
-            model=self.model, workload=trace.about, way=way, prompts=len(prompts), seconds=() if note else tuple(seconds),
-            note=note, ready=ready, prompt_tokens=sum(len(each.ids) for each in prompts), answer_tokens=tokens, peak=peak,
-        )  # fmt: skip
+            model=self.model,
+            workload=trace.about,
+            way=way,
+            prompts=len(prompts),
+            seconds=() if note else tuple(seconds),
+            note=note,
+            ready=ready,
+            prompt_tokens=sum(len(each.ids) for each in prompts),
+            answer_tokens=tokens,
+            peak=peak,
+        )
         _say(timing_table([timing]).splitlines()[-1])
         return timing
 

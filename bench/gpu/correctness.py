@@ -51,9 +51,15 @@ def compare_ways(name: str, loaded: Any, prompts: Sequence[Any], ways: Sequence[
         same, ties, wrong = counts
         found.append(
             Agreement(
-                model=name, dtype=dtype, way=way, prompts=0 if texts is None else len(prompts),
-                same=same, ties=ties, wrong=wrong, note=note,
-            )  # fmt: skip
+                model=name,
+                dtype=dtype,
+                way=way,
+                prompts=0 if texts is None else len(prompts),
+                same=same,
+                ties=ties,
+                wrong=wrong,
+                note=note,
+            )
         )
     return found
 

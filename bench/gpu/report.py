@@ -75,7 +75,9 @@ def timing_table(found: Sequence[Timing]) -> str:
             (
                 one
                 for one in found
-                if one.way.startswith("paged") and one.seconds and (one.model, one.workload) == (each.model, each.workload)
+                if one.way.startswith("paged")
+                and one.seconds
+                and (one.model, one.workload) == (each.model, each.workload)
             ),
             None,
         )
@@ -90,25 +92,42 @@ def timing_table(found: Sequence[Timing]) -> str:
 
 
 def page(device: str, agreements: Sequence[Agreement], timings: Sequence[Timing], predictions: str) -> str:
-    """Return the whole page."""
-    measured = "measured" if device.startswith("cuda") else "a dry run: tiny models on a CPU, which say nothing of speed"
+    """Return the whole page; without timings it is what is predicted and what was measured by hand."""
     parts = [
         "# Generation on a GPU, measured and predicted\n",
-        "`make bench GPU=1` writes this page. Answers are compared before anything is timed.\n",
-        machine(device),
+        "    make bench GPU=1 # on a machine with a GPU, under ten minutes: measures, and writes this page anew",
+        "    python -m bench.gpu --dry # anywhere: tiny models, the same code, nothing said of speed",
+        "    python -m bench.model_gpu # the predictions\n",
+    ]
+    if timings:
+        parts += [machine(device), _answers(agreements), _speed(device, timings)]
+    parts += ["## Predicted\n", predictions]
+    notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
+    return "\n".join(parts) + "\n" + notes
+
+
+def _answers(agreements: Sequence[Agreement]) -> str:
+    lines = [
         "## Are the answers right?\n",
         "Against `generate` for each prompt alone, on models of random weights. In bfloat16 an answer may part from it",
         "where the model's own logits of the two candidates are as good as equal.\n",
         correctness_table(agreements),
-        f"## How fast? ({measured})\n",
-        "Llama's shapes with random weights; prompts in the shapes of real ones (lengths, shared prefixes), answers that",
-        "end by chance after as many tokens on average as real ones. `hflm:64` is lm-eval's HFLM, batch size set by hand.\n",
-        timing_table(timings),
-        "## Predicted\n",
-        predictions,
     ]
-    notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
-    return "\n".join(parts) + "\n" + notes
+    return "\n".join(lines)
+
+
+def _speed(device: str, timings: Sequence[Timing]) -> str:
+    measured = (
+        "measured" if device.startswith("cuda") else "a dry run: tiny models on a CPU, which say nothing of speed"
+    )
+    lines = [
+        f"## How fast? ({measured})\n",
+        "Llama's shapes with random weights; prompts in the shapes of real ones (lengths, shared prefixes), answers",
+        "that end by chance after about as many tokens as real ones. `hflm:64` is lm-eval's HFLM, its batch size set",
+        "by hand.\n",
+        timing_table(timings),
+    ]
+    return "\n".join(lines)
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,6 @@
-"""The ways of answering that are compared on a GPU: each gets a loaded model, prompts and rows, returns texts by key."""
+"""The ways of answering that are compared on a GPU: a loaded model, prompts and rows in, texts by key out."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -128,14 +129,15 @@ def answer_vllm(loaded: Any, prompts: Sequence[Any], rows: int) -> Texts:  # noq
         raise WayError("vllm is not installed")
     import tempfile
 
-    from vllm import LLM, SamplingParams
+    peers = importlib.import_module("vllm")
 
     with tempfile.TemporaryDirectory() as folder:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
-        peer = LLM(model=folder, max_num_seqs=rows, enable_prefix_caching=True, gpu_memory_utilization=0.5)
+        peer = peers.LLM(model=folder, max_num_seqs=rows, enable_prefix_caching=True, gpu_memory_utilization=0.5)
     wanted = [
-        SamplingParams(temperature=0, max_tokens=each.max_new_tokens, stop=list(each.request.stop)) for each in prompts
+        peers.SamplingParams(temperature=0, max_tokens=each.max_new_tokens, stop=list(each.request.stop))
+        for each in prompts
     ]
     answers = peer.generate([{"prompt_token_ids": list(each.ids)} for each in prompts], wanted, use_tqdm=False)
     return {each.request.key: found.outputs[0].text for each, found in zip(prompts, answers, strict=True)}

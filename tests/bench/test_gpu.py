@@ -9,7 +9,19 @@ import pytest
 from bench.gpu.models import SHAPES, STOPS, make_tokenizer, prompt_tokens
 from bench.gpu.report import Timing, timing_table
 from bench.gpu.traces import Trace, make_prompts, read_traces
-from bench.model_gpu import CHECKS, ENGINES, GPUS, HFLM, PAGED, VLLM, Check, calls_of, predict
+from bench.model_gpu import (
+    CHECKS,
+    ENGINES,
+    GPUS,
+    HFLM,
+    PAGED,
+    RUN_CHECKS,
+    VLLM,
+    Check,
+    RunCheck,
+    calls_of,
+    predict,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +46,11 @@ def test_a_dry_run_compares_answers_and_writes_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", CHECKS, ids=[each.source for each in CHECKS])
 def test_the_cost_model_is_within_a_quarter_of_published_figures(check: Check) -> None:
     assert check.predicted == pytest.approx(check.tokens, rel=0.25)
+
+
+@pytest.mark.parametrize("check", RUN_CHECKS, ids=[f"{each.engine.name} {each.trace}" for each in RUN_CHECKS])
+def test_the_cost_model_is_within_a_quarter_of_what_was_measured(check: RunCheck) -> None:
+    assert check.predicted == pytest.approx(check.seconds, rel=0.25)
 
 
 @pytest.mark.parametrize("name", ["1B", "8B", "70B"])
@@ -69,7 +86,11 @@ def test_prompts_have_the_shape_of_the_trace() -> None:
 
 def test_traces_are_those_of_real_runs() -> None:
     shares = {each.name: each.own_tokens / each.prompt_tokens for each in read_traces()}
-    assert {name: round(share, 2) for name, share in shares.items()} == {"xquad": 0.22, "few-shot": 0.04, "flores": 0.48}
+    assert {name: round(share, 2) for name, share in shares.items()} == {
+        "xquad": 0.22,
+        "few-shot": 0.04,
+        "flores": 0.48,
+    }
 
 
 def test_the_tokenizer_gives_tokens_back() -> None:
@@ -83,6 +104,8 @@ def test_the_tokenizer_gives_tokens_back() -> None:
 
 def test_a_timing_is_compared_with_the_paged_engine() -> None:
     ours = Timing(model="m", workload="w", way="paged:2", prompts=10, prompt_tokens=40, seconds=(1.0, 9.0, 2.0))
-    theirs = Timing(model="m", workload="w", way="hflm:2", prompts=10, prompt_tokens=40, seconds=(8.0,), answer_tokens=16)
+    theirs = Timing(
+        model="m", workload="w", way="hflm:2", prompts=10, prompt_tokens=40, seconds=(8.0,), answer_tokens=16
+    )
     lines = timing_table([theirs, ours]).splitlines()
     assert lines[2] == "| m | w | hflm:2 | 10 | 8.00 | 1.2 | 2 | 5 | 0.0 | 0.0 | 4.0x |"

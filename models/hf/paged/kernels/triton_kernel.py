@@ -120,8 +120,11 @@ _SIZES = {
     2: {64: (128, 64, 2), 128: (64, 64, 3), 256: (32, 64, 2), 512: (32, 16, 2)},
     4: {64: (32, 32, 2), 128: (16, 32, 2), 512: (16, 16, 2)},
 }
-"""Bytes of an element, then the width of heads up to which it holds: `tile`, the largest `block`, `stages`. Measured on an
-H100 for two bytes and heads of 64 and 128 (docs/benchmarks-gpu.md); elsewhere the largest that spill no registers."""
+"""Bytes of an element, then the width of heads up to which it holds: `tile`, the largest `block`, `stages`.
+
+Measured on an H100 for two bytes and heads of 64 and 128 (docs/benchmarks-gpu.md); elsewhere the largest that spill no
+registers.
+"""
 
 
 def _size_refusal(needs: LayerNeeds) -> str | None:
