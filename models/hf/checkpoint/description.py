@@ -15,7 +15,6 @@ from xlingual.text import did_you_mean
 
 from ..encoder_decoder.description import EncoderDecoder
 from ..packed.support import longest_packed_text, packed_problem
-from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
@@ -30,8 +29,6 @@ DTYPES = ("float32", "bfloat16", "float16", "auto")
 ENGINES = ("packed", "static", "paged")
 ENGINE_VERSION = 3
 """Goes up when an engine adds up in another order: in half precision that can change answers."""
-PAGED_ENGINE_VERSION = 3
-"""The same of the paged engine; until 2 it was transformers' continuous batching."""
 ANSWER_FILES = (
     "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "*.jinja", "*.py",
@@ -229,27 +226,22 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
     In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
     prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
 
-    - packed, and static batches for texts beyond the longest that the configuration allows there (longrope), whose
-      length is then part of the fingerprint;
-    - static, also by default, where the packed engine does not compute what the configuration says;
-    - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
-      their length, which is then part of the fingerprint.
+    - packed or paged, and static batches for texts beyond the longest that the configuration allows there (longrope),
+      whose length is then part of the fingerprint;
+    - static, also by default, where these do not compute what the configuration says.
 
     What shows only once the model is loaded is noted while it answers, and recorded: its layers compute attention by
-    themselves (BLOOM), or the packed engine's scores are not the model's. Static batches then always answer under a
-    fingerprint that says packed.
+    themselves (BLOOM), or the engine's scores are not the model's. Another engine then always answers under a
+    fingerprint that names the first.
     """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
     engine, limit = options.engine or "packed", longest_packed_text(config)
-    if engine == "paged" and (short := longest_short_text(config)) is not None:
-        limit = short
-    if engine == "packed" and limit == 0:
+    if limit == 0:
         engine = "static"
-    version = PAGED_ENGINE_VERSION if engine == "paged" else ENGINE_VERSION
-    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": version}
+    found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}
     return found if limit is None or engine == "static" else {**found, "static_beyond": limit}
 
 
