@@ -21,7 +21,7 @@ from ..responses import Thought, respond
 from ..tokens.detokenization import decode
 from ..tokens.rendering import Rendered
 from ..tokens.stops import is_stopped
-from ..tokens.thoughts import MARKER_TOKENS
+from ..tokens.thoughts import MARKER_TOKENS, opening_of
 from .engine import LaunchedStep, PagedEngine
 from .forward import paged_attention
 from .scheduler import Scheduler
@@ -40,21 +40,39 @@ class StopEndings:
 
     loaded: LoadedModel
     texts: dict[int, str] = field(default_factory=dict)
-    """By token: what it is by itself; empty where that does not tell what it is in a text."""
+    """By token: what it is by itself."""
 
-    def may_stop(self, prompt: Rendered, token: int) -> bool:
-        """Return False where no stop string ends in the token."""
+    def may_stop(self, prompt: Rendered, new: Sequence[int]) -> bool:
+        """Return False where the newest of the `new` tokens of an answer completes no stop string."""
         stop = prompt.request.stop
         if prompt.is_thinking_only:
             return True
         if not any(stop):
             return False
+        if len(new) <= MARKER_TOKENS and not self._is_surely_text(prompt, new):
+            return True
+        text = self._text(new[-1])
+        # A part of a character is one only beside the other parts; and a space may be left out at the start.
+        is_unclear = not text or REPLACEMENT in text
+        return is_unclear or any(each[-1] in text or each[-1] == " " for each in stop if each)
+
+    def _is_surely_text(self, prompt: Rendered, new: Sequence[int]) -> bool:
+        """Return whether an answer neither begins as a thought does nor has what the end of one ends with.
+
+        As long as it may be a thought, a stop string in it does not count yet, and a later token may decide.
+        """
+        markers = self.loaded.markers
+        first = self._text(new[0]).lstrip()[:1]
+        if not first or prompt.answered or any(each.start.lstrip()[:1] == first for each in markers):
+            return False
+        ends = {each.end.rstrip()[-1:] for each in markers}
+        return not opening_of(self.loaded, prompt) and not any(end in self._text(each) for each in new for end in ends)
+
+    def _text(self, token: int) -> str:
         text = self.texts.get(token)
         if text is None:
-            found = decode(self.loaded.tokenizer, [token], self.loaded.markers)
-            # A part of a character is one only beside the other parts; and a space may be left out at the start.
-            text = self.texts[token] = "" if REPLACEMENT in found else found
-        return not text or any(each[-1] in text or each[-1] == " " for each in stop if each)
+            text = self.texts[token] = decode(self.loaded.tokenizer, [token], self.loaded.markers)
+        return text
 
 
 @dataclass(slots=True)
@@ -249,7 +267,7 @@ def _append_token(session: PagedSession, sequence: PagedSequence, token: int) ->
     else:
         sequence.append(token)
         is_end = token in loaded.end_ids
-        may_stop = len(sequence.output_ids) <= MARKER_TOKENS or session.endings.may_stop(prompt, token)
+        may_stop = session.endings.may_stop(prompt, sequence.output_ids)
         if not is_end and may_stop and is_stopped(loaded, prompt, sequence.output_ids):
             stopped = len(sequence.output_ids)
         elif not is_end and len(sequence.output_ids) < prompt.max_new_tokens:

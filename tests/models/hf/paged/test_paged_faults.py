@@ -1,5 +1,6 @@
 """What goes wrong in a step is the failure of as few prompts as can be, and the others have their answers."""
 
+import importlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -256,3 +257,33 @@ def test_prompts_below_a_prefix_enter_together(reference: Reference, shared: int
         check(reference, prompts, answer(loaded, prompts, 24, speculate=False))
     assert [len(plan.prefill) for plan in launched if plan.prefill] == [1, 23]
     assert len({source for plan in launched for source, _ in plan.copies}) == 1
+
+
+class Words:
+    """A tokenizer whose tokens are the entries of a list."""
+
+    chat_template = None
+    all_special_ids: tuple[int, ...] = ()
+    added_tokens_decoder: dict[int, object] = {}  # noqa: RUF012 - never written to
+    known = ("<", "th", "ink>", "x", "\n", "</think>", " ", "a.", "b\n", "[", "no")
+
+    def decode(self, ids: Sequence[int], **_settings: object) -> str:
+        return "".join(self.known[each] for each in ids)
+
+
+def test_no_answer_is_looked_at_too_seldom_for_its_stop(reference: Reference) -> None:
+    """Answers of all tokens, those of thoughts too: what is skipped would not have been a stop."""
+    markers = importlib.import_module("xlingual.thinking").KNOWN_MARKERS
+    loaded = replace(reference.loaded, tokenizer=Words(), markers=markers)
+    endings, stopped = part("paged.generation").StopEndings(loaded), part("tokens.stops").is_stopped
+    generator, skipped = random.Random(0), 0
+    for number in range(3000):
+        new = [generator.randrange(len(Words.known)) for _ in range(generator.randint(1, 7))]
+        stop = generator.choice([("\n",), ("x",), ("t",), ("a.", "\n")])
+        prompt = prompt_of([3, 7], str(number), stop=stop)
+        if any(stopped(loaded, prompt, new[:count]) for count in range(1, len(new))):
+            continue  # it would have ended before
+        may_stop = endings.may_stop(prompt, new)
+        skipped += not may_stop
+        assert may_stop or not stopped(loaded, prompt, new), (new, stop)
+    assert skipped > 300
