@@ -1,7 +1,7 @@
 """The kernels on a GPU: right for every kind of rows, in a CUDA graph too; skipped without one.
 
-The triton kernel passed on an H100 with torch 2.11 and triton 3.6 (docs/benchmarks-gpu.md); `varlen_attn` over pages has
-not been run yet, for that torch has none.
+The triton kernel passed these on an H100 with torch 2.11 and triton 3.6, by hand (docs/benchmarks-gpu.md); `varlen_attn`
+over pages has not been run yet, for that torch has none.
 """
 
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_a_graph_reads_contexts_that_have_grown(kind: str, paged_case: Callable[
     used = torch.arange(1, 13, dtype=torch.int32).cuda()
     width = case.rows.block_table.shape[1] * kernel.page_size
     case = replace(case, rows=replace(case.rows, seqused=used, max_keys=width))
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # of torch
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         case.attend(kernel, shape)
