@@ -1,7 +1,7 @@
 """The kernels on a GPU: right for every kind of rows, in a CUDA graph too; skipped without one.
 
-The triton kernel passed these on an H100 with torch 2.11 and triton 3.6, by hand (docs/benchmarks-gpu.md); `varlen_attn`
-over pages has not been run yet, for that torch has none.
+The triton kernel passed these on an H100 with torch 2.11 and triton 3.6, by hand (docs/benchmarks-gpu.md). The varlen
+kernel has not been run yet, for that torch's `varlen_attn` has no pages.
 """
 
 from collections.abc import Callable
