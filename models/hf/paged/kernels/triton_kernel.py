@@ -148,6 +148,8 @@ def _dtype_refusal(needs: LayerNeeds) -> str | None:
         return f"a GPU of compute capability {capability[0]}.{capability[1]} is too old for triton"
     if needs.dtype == torch.bfloat16 and capability < (8, 0):
         return f"a GPU of compute capability {capability[0]}.{capability[1]} has no bfloat16"
+    if needs.head_size > 256 and capability < (8, 0):
+        return f"heads of {needs.head_size} do not fit a GPU of compute capability {capability[0]}.{capability[1]}"
     return None
 
 

@@ -123,6 +123,16 @@ def test_triton_by_gpu(
     assert triton.TritonKernel().refusal(replace(CUDA, dtype=dtype, softcap=True, alibi=True)) == reason
 
 
+def test_long_heads_do_not_fit_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
+    monkeypatch.setattr(triton, "installed", lambda: True)
+    long = replace(CUDA, dtype=torch.float16, head_size=512)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    assert triton.TritonKernel().refusal(long) == "heads of 512 do not fit a GPU of compute capability 7.5"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 6))
+    assert triton.TritonKernel().refusal(long) is None
+
+
 def test_batch_invariant_forms_are_named_so() -> None:
     kernels = CHOICE.kernels_for("cuda", batch_invariant=True)
     assert [kernel.name for kernel in kernels] == ["varlen_attn, FA2, 1 split(s)", "triton, 1 split(s)", "reference"]

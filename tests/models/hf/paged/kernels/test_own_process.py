@@ -26,3 +26,9 @@ def test_varlen_kernel_over_its_twin() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_triton_kernel_in_the_interpreter() -> None:
     passes("triton_interpreted.py", TRITON_INTERPRET="1")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_triton_kernel_compiled_for_gpus(tmp_path: Path) -> None:
+    passes("triton_compiled.py", TRITON_CACHE_DIR=str(tmp_path))
