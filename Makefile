@@ -19,6 +19,7 @@ export XLINGUAL_MAKE_OUT := $(value OUT)
 export XLINGUAL_MAKE_SCALE := $(value SCALE)
 export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
+export XLINGUAL_MAKE_GPU := $(value GPU)
 
 .PHONY: install eval tune xllama board view bench bench-tune docs test test-slow check clean
 
@@ -52,8 +53,13 @@ view: $(STAMP)
 	@$(BIN)/xlingual view "$$XLINGUAL_MAKE_OUT"
 
 # Some 40 minutes of a quiet machine. DOCS=1 writes docs/benchmarks.md; ARGS="--workloads zh --repetitions 1" is quick.
+# GPU=1: on a machine with a GPU, in under ten minutes, models of random weights; writes docs/benchmarks-gpu.md.
 bench: $(STAMP)
-	@$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS
+	@if [ -n "$$XLINGUAL_MAKE_GPU" ]; then \
+		$(BIN)/python -m bench.gpu --write docs/benchmarks-gpu.md $$XLINGUAL_MAKE_ARGS; \
+	else \
+		$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS; \
+	fi
 
 # Models of two layers are slower on several threads than on one, and far slower beside other work: a process a core
 # instead, each with whole files, whose fixtures are then made once.

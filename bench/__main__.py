@@ -6,7 +6,7 @@
 Every way answers each workload once, some only a slice of it; then the engine and HFLM at the batch size that was its
 best take turns until both have `--repetitions` runs: some 40 minutes on two quiet cores, reckoned from single runs.
 Each run is a process of its own; loading is not counted, verification is told apart. Ways: `xlingual`,
-`hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `paged` (transformers' continuous batching). With
+`hflm:ROWS`, `generate:ROWS` (transformers, sorted by length), `continuous` (transformers' continuous batching). With
 `--runs FILE` every run is kept as it is made; what the file holds is not measured again. `--held-out` measures
 languages and directions that no setting was chosen on, the engine and HFLM only, and writes only that section.
 """
@@ -25,7 +25,7 @@ from .held_out import held_out_section, section_of, with_section
 from .report import Run, agreement, best_peer, describe, goals, table
 from .workloads import HELD_OUT_NAMES, NAMES
 
-WAYS = ("xlingual", "hflm:8", "hflm:16", "hflm:32", "generate:16", "paged")
+WAYS = ("xlingual", "hflm:8", "hflm:16", "hflm:32", "generate:16", "continuous")
 NOTES = Path(__file__).with_name("notes.md")
 """What no measurement tells: where the time goes, and what was tried. Ends the report."""
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -9,7 +9,9 @@ from typing import Any
 from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 
-PAGED_ROWS = 32
+from .continuous_batching import answer_continuously
+
+CONTINUOUS_ROWS = 32
 """Of continuous batching, where its name says no number."""
 
 
@@ -74,20 +76,18 @@ def answer_hflm(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[
     return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
 
 
-def answer_paged(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
-    """Continuous batching of transformers, with our handling of stops and lost requests."""
+def answer_cb(loaded: Loaded, requests: Sequence[Request], rows: int) -> dict[str, str | None]:
+    """Continuous batching of transformers, with our handling of stops."""
     description = loaded.description
     prompts = part("tokens.rendering").render(description.tokenizer, requests, description.vocabulary)
-    limit = part("limits").RowLimit(rows=rows or PAGED_ROWS)
-    return {
-        each.key: each.text for each in part("paged.continuous_batching").generate_paged(loaded.engine, prompts, limit)
-    }
+    stops, respond = part("tokens.stops").is_stopped, part("responses").respond
+    return {**answer_continuously(stops, respond, loaded.engine, prompts, rows or CONTINUOUS_ROWS)}
 
 
 WAYS: dict[str, Callable[[Loaded, Sequence[Request], int], dict[str, str | None]]] = {
     "xlingual": answer_ours,
     "hflm": answer_hflm,
     "generate": answer_plain,
-    "paged": answer_paged,
+    "continuous": answer_cb,
 }
 """By name; a colon and a number of rows follow."""

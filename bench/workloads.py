@@ -38,7 +38,7 @@ HELD_OUT = (
 """Languages and directions on which no setting of the engine was ever chosen; keep it so."""
 NAMES = tuple(each.name for each in WORKLOADS)
 HELD_OUT_NAMES = tuple(each.name for each in HELD_OUT)
-SLICES = {"generate": (4, 8), "paged": (16, 4)}
+SLICES = {"generate": (4, 8), "continuous": (16, 4)}
 """Ways that answer only one prompt in so many, but at least so many: they were never the best, and minutes are dear."""
 
 

@@ -7,7 +7,7 @@
     tokens         requests to token ids, once each; generated tokens to stop strings
     packed         the engine without padding: prefix tree, chunked prefill, prompt lookup, choices
     static         the engine of padded batches, `generate` of transformers, for every model; `--deterministic`
-    paged          the engine of transformers' continuous batching
+    paged          the engine of GPUs: pages of keys and values, steps of prefill and decode together, CUDA graphs
     encoder_decoder  models with an encoder: answers, choices, languages of translators
     scoring        log-likelihoods of choices, for any engine
     sampling       the next token of a row, drawn by a seed and a step
@@ -36,7 +36,7 @@ from xlingual.text import did_you_mean
 from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
-from .checkpoint.description import ENGINES, Description, describe
+from .checkpoint.description import ENGINES, Description, default_engine, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
 from .devices.parallel import ParallelModel, devices_of
@@ -50,9 +50,10 @@ from .loaded_model import LoadedModel
 from .packed.likelihood import score_packed
 from .packed.scheduler import generate_packed
 from .packed.verification import takes_length, try_packed
-from .paged.continuous_batching import generate_paged
+from .paged.generation import generate_paged
+from .paged.likelihood import score_paged
+from .paged.verification import try_paged
 from .responses import Thought, find_overflow
-from .rope_lengths import longest_short_text
 from .static.determinism import deterministic
 from .static.generation import generate
 from .static.likelihood import score_padded
@@ -63,10 +64,8 @@ from .tokens.choices import TokenizedChoices
 from .tokens.rendering import Rendered, encode_answers, encode_texts, render
 
 Item = TypeVar("Item")
-STATIC_BATCH_SIZE = 32
-"""Rows of a static batch when the user does not say."""
-MAX_RUNNING = 128
-"""Most sequences that the other engines run at once when the user does not say; memory may hold fewer."""
+MAX_RUNNING = {"static": 32, "packed": 128, "paged": 256}
+"""Most sequences that an engine runs at once when the user does not say; memory may hold fewer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -150,7 +149,7 @@ class HfModel:
         prompts = [each for each in tokenized if isinstance(each, Rendered) and each.request.key not in lost]
         choices = [each for each in tokenized if isinstance(each, TokenizedChoices)]
         with deterministic() if self.options.deterministic else nullcontext():
-            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static", STATIC_BATCH_SIZE)
+            limit = RowLimit(rows=1) if self.options.deterministic else self._limit("static")
             yield from generate_answers(loaded, prompts, limit)
             yield from score_choices(loaded, choices, limit)
 
@@ -161,7 +160,7 @@ class HfModel:
             return
         for engine, chosen in self._by_engine(prompts).items():
             if chosen:
-                limit = self._static_limit(len(chosen)) if engine == "static" else self._limit(engine, MAX_RUNNING)
+                limit = self._static_limit(len(chosen)) if engine == "static" else self._limit(engine)
                 yield from ENGINES_BY_NAME[engine](self._load(), chosen, limit)
 
     def _by_engine(self, prompts: Sequence[Rendered]) -> dict[str, list[Rendered]]:
@@ -171,32 +170,22 @@ class HfModel:
         if barred := ", ".join(self.description.constraints):
             self._note_once(f"static batches answer, for the model bars tokens: {barred}")
             return {"static": list(prompts)}
-        found: dict[str, list[Rendered]] = {"paged": [], "packed": list(prompts), "static": []}
-        if self.options.engine == "paged":
-            greedy = [each for each in prompts if each.request.sampling is None]
-            found["packed"] = [each for each in prompts if each.request.sampling is not None]
-            found["paged"], found["static"] = self._split_by_angles(greedy)
-            if found["packed"]:
-                self._note_once("the paged engine draws no samples by their seeds: the packed engine does")
-        if packed := found["packed"]:
-            found["packed"], padded = self._choose_engine(
-                packed, [len(each.ids) + each.max_new_tokens for each in packed]
-            )
-            found["static"] += padded
-        return found
+        engine, chosen, padded = self._choose_engine(prompts, [len(each.ids) + each.max_new_tokens for each in prompts])
+        return {engine: chosen, "static": padded}
 
     def _score(self, tokenized: Sequence[TokenizedChoices]) -> Iterator[Response]:
         if self.options.deterministic:
             with deterministic():
                 yield from score_padded(self._load(), tokenized, RowLimit(rows=1))
             return
-        packed: list[TokenizedChoices] = []
-        padded = list(tokenized)
+        engine, chosen, padded = "static", list[TokenizedChoices](), list(tokenized)
         if self.options.engine != "static":
             lengths = [max(len(window.ids) for choice in each.windows for window in choice) for each in tokenized]
-            packed, padded = self._choose_engine(tokenized, lengths)
-        if packed:
-            yield from score_packed(self._load(), packed)
+            engine, chosen, padded = self._choose_engine(tokenized, lengths)
+        if chosen and engine == "paged":
+            yield from score_paged(self._load(), chosen, self._limit(engine))
+        elif chosen:
+            yield from score_packed(self._load(), chosen)
         if padded:
             yield from score_padded(self._load(), padded, self._static_limit(len(padded)))
 
@@ -279,31 +268,30 @@ class HfModel:
             self.loaded = replace(load(self.description, self.options), markers=markers)
         return self.loaded
 
-    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[list[Item], list[Item]]:
-        """Return what the packed engine answers and what static batches do; `lengths` are tokens with their answers.
+    def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[str, list[Item], list[Item]]:
+        """Return the engine and what it answers, and what static batches do; `lengths` are tokens with their answers.
 
         Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
         on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
+        if (self.options.engine or default_engine(self.description.device)) == "paged":
+            loaded = self.loaded = try_paged(self._load())
+            if loaded.paged is not None:
+                longest = self.description.longest_packed
+                return "paged", *self._split("paged", items, [longest is None or each <= longest for each in lengths])
+            self._note_once(f"the paged engine does not answer: {loaded.paged_refusal}")
         loaded = self.loaded = try_packed(self._load())
         if not loaded.verified:
             self._note_once(f"static batches answer, not the packed engine: {loaded.refusal}")
-            return [], list(items)
-        fits = [takes_length(loaded, length) for length in lengths]
-        if not all(fits):
-            self._note_once(f"static batches answer what is over {loaded.longest} tokens, the packed engine the rest")
-        packed = [item for item, fit in zip(items, fits, strict=True) if fit]
-        return packed, [item for item, fit in zip(items, fits, strict=True) if not fit]
+            return "packed", [], list(items)
+        return "packed", *self._split("packed", items, [takes_length(loaded, length) for length in lengths])
 
-    def _split_by_angles(self, prompts: Sequence[Rendered]) -> tuple[list[Rendered], list[Rendered]]:
-        """Return the prompts that may be computed beside any others, and those whose rotary angles forbid it."""
-        longest = longest_short_text(self._load().model.config)
-        if longest is None:
-            return list(prompts), []
-        short = [each for each in prompts if len(each.ids) + each.max_new_tokens <= longest]
-        if len(short) < len(prompts):
-            self._note_once(f"static batches answer what is over {longest} tokens, the paged engine the rest")
-        return short, [each for each in prompts if len(each.ids) + each.max_new_tokens > longest]
+    def _split(self, engine: str, items: Sequence[Item], fits: Sequence[bool]) -> tuple[list[Item], list[Item]]:
+        if not all(fits):
+            longest = self._load().longest if engine == "packed" else self.description.longest_packed
+            self._note_once(f"static batches answer what is over {longest} tokens, the {engine} engine the rest")
+        taken = [item for item, fit in zip(items, fits, strict=True) if fit]
+        return taken, [item for item, fit in zip(items, fits, strict=True) if not fit]
 
     def _note_once(self, message: str) -> None:
         if message not in self.noted:
@@ -312,7 +300,7 @@ class HfModel:
 
     def _static_limit(self, prompts: int) -> RowLimit:
         """Return the rows of a static batch: one, where the rows of a batch are not answered as each is by itself."""
-        limit = self._limit("static", STATIC_BATCH_SIZE)
+        limit = self._limit("static")
         if min(limit.rows, prompts) > 1 and not self.batches_tried:
             self.batches_tried = True
             self.batch_problem = batch_problem(self._load())
@@ -322,8 +310,9 @@ class HfModel:
             limit.rows = 1
         return limit
 
-    def _limit(self, engine: str, rows: int) -> RowLimit:
-        return self.limits.setdefault(engine, RowLimit(rows=self.options.batch_size or rows, note=self.note))
+    def _limit(self, engine: str) -> RowLimit:
+        rows = self.options.batch_size or MAX_RUNNING[engine]
+        return self.limits.setdefault(engine, RowLimit(rows=rows, note=self.note))
 
 
 ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit], Iterator[Response | Thought]]] = {

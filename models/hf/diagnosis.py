@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from xlingual.plugin import ModelOptions
 from xlingual.records import Failure
 
-from .checkpoint.description import Description
+from .checkpoint.description import Description, default_engine
 from .checkpoint.loading import auto_class
 from .limits import attempt
 from .loaded_model import LoadedModel
@@ -37,6 +37,8 @@ def engine_words(
     alone = f"; one prompt at a time: {batch}" if batch else ""
     if (chosen := _chosen(description, options)) is not None:
         return chosen + alone
+    if (words := _paged_words(description, options, loaded)) is not None:
+        return words
     known = loaded is not None and (loaded.verified or loaded.refusal is not None)
     problem = loaded.refusal if loaded is not None and known else description.packed_problem
     if problem is not None:
@@ -55,7 +57,19 @@ def _chosen(description: Description, options: ModelOptions) -> str | None:
         return "static batches: --engine static"
     if description.constraints:
         return f"static batches: its generation_config bars tokens: {', '.join(description.constraints)}"
-    return "paged: --engine paged" if options.engine == "paged" else None
+    return None
+
+
+def _paged_words(description: Description, options: ModelOptions, loaded: LoadedModel | None) -> str | None:
+    """Return which kernel the paged engine uses, and why it answers; None where another one does."""
+    if (options.engine or default_engine(description.device)) != "paged":
+        return None
+    if description.packed_problem is not None or (loaded is not None and loaded.paged_refusal is not None):
+        return None
+    kernel = "" if loaded is None or loaded.paged is None else f", {loaded.paged.choice.said}"
+    reason = ": --engine paged" if options.engine == "paged" else ""
+    longest = description.longest_packed
+    return f"paged{reason}{kernel}" + ("" if longest is None else f"; static batches for texts over {longest} tokens")
 
 
 def attention_words(calls: "Sequence[AttentionCall]") -> Iterator[str]:

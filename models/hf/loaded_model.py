@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .packed.attention import AttentionCall
     from .packed.fused_llama import FusedLlama
+    from .paged.engine import PagedEngine
 
 
 class CausalLM(DecoderModel, Protocol):
@@ -67,6 +68,10 @@ class LoadedModel:
     """Whether other models of this process use the same modules, which must then stay as they are."""
     fused: "FusedLlama | None" = None
     """The fused forward pass, where it was verified to compute what the model does."""
+    paged: "PagedEngine | None" = None
+    """The paged engine, where it was verified to compute what the model does."""
+    paged_refusal: str | None = None
+    """Why the paged engine does not take the model, where that was found out."""
     verified: bool = False
     """Whether the packed engine was verified to compute what the model does."""
     refusal: str | None = None

@@ -26,12 +26,6 @@ def batch_key(config: object, tokens: int, new: int) -> tuple[int, ...]:
     return tuple(sides)
 
 
-def longest_short_text(config: object) -> int | None:
-    """Return the most tokens of texts whose angles are the same in any company; None: of any length."""
-    originals = [rope.original or 0 for rope in length_dependent_ropes(text_config(config))]
-    return min(originals, default=None)
-
-
 def reset_angles(loaded: LoadedModel) -> None:
     """Let dynamic angles be those of a text of one token: transformers keeps them as they were for the longest so far.
 

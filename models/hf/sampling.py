@@ -39,8 +39,9 @@ def draw_tokens(logits: "torch.Tensor", samplings: Sequence[Sampling], steps: Se
     for first in range(0, len(samplings), rows):
         part = samplings[first : first + rows]
         scores = filter_logits(logits[first : first + rows], part)
-        keys = [_key(sampling.seed, step) for sampling, step in zip(part, steps[first : first + rows], strict=True)]
-        drawn.append((scores + _gumbel_noise(keys, scores)).argmax(dim=-1))
+        keys = [draw_key(sampling.seed, step) for sampling, step in zip(part, steps[first : first + rows], strict=True)]
+        pairs = torch.tensor(keys, dtype=torch.int32, device=scores.device)
+        drawn.append((scores + gumbel_noise(pairs, scores)).argmax(dim=-1))
     return torch.cat(drawn)
 
 
@@ -105,17 +106,14 @@ def _min_p(scores: "torch.Tensor", limit: "torch.Tensor") -> "torch.Tensor":
     return (probabilities >= limit * best) | (probabilities == best)
 
 
-def _key(seed: int, step: int) -> tuple[int, int]:
+def draw_key(seed: int, step: int) -> tuple[int, int]:
     """Return the two 32-bit integers, with a sign, that the noise of a step is made with."""
     digest = blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little", signed=True), int.from_bytes(digest[4:], "little", signed=True)
 
 
-def _gumbel_noise(keys: Sequence[tuple[int, int]], scores: "torch.Tensor") -> "torch.Tensor":
-    """Return noise of the standard Gumbel distribution, in the shape and on the device of `scores`."""
-    import torch  # noqa: PLC0415 - heavy
-
-    pairs = torch.tensor(keys, dtype=torch.int32, device=scores.device)
+def gumbel_noise(pairs: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    """Return noise of the standard Gumbel distribution, in the shape of `scores`; `pairs`, (rows, 2), are its keys."""
     hashed = _mix((_token_hashes(scores.shape[-1], scores.device) ^ pairs[:, :1]) * (pairs[:, 1:] | 1))
     # 31 bits: as a float32 a small one is exact, and small ones decide which unlikely tokens are drawn.
     uniform = ((hashed >> 1) & 0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31).clamp_(max=1 - 2.0**-24)

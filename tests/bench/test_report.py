@@ -41,8 +41,8 @@ def test_roofline_reads_the_weights_for_each_step() -> None:
         ("generate:16", 128, 32),
         ("generate:16", 20, 8),
         ("generate:16", 3, 3),
-        ("paged", 128, 8),
-        ("paged", 12, 4),
+        ("continuous", 128, 8),
+        ("continuous", 12, 4),
     ],
 )
 def test_slices(way: str, count: int, expected: int) -> None:
@@ -57,10 +57,10 @@ def test_best_peer_is_by_the_median() -> None:
 
 
 def test_a_slice_is_compared_by_its_prompts() -> None:
-    runs = [_run("xlingual", 5.0, "a", "b"), _run("hflm:16", 20.0, "a", "c"), _run("paged", 20.0, "a")]
+    runs = [_run("xlingual", 5.0, "a", "b"), _run("hflm:16", 20.0, "a", "c"), _run("continuous", 20.0, "a")]
     lines = table(runs, RATES).splitlines()
     assert "| xlingual | 2 | 1 | 1.0 | 5.0 | 5.0-5.0 | 10.0 | 1.00 | 4.00x | 4.00x | 1/2 | 50% |" in lines
-    assert "| paged | 1 | 1 | 0.0 | 20.0 | 20.0-20.0 | 40.0 | 1.00 | 0.50x | 0.50x | 1/1 | 6% |" in lines
+    assert "| continuous | 1 | 1 | 0.0 | 20.0 | 20.0-20.0 | 40.0 | 1.00 | 0.50x | 0.50x | 1/1 | 6% |" in lines
 
 
 def test_goals_say_which_do_not_hold() -> None:

@@ -15,7 +15,6 @@ from xlingual.text import did_you_mean
 
 from ..encoder_decoder.description import EncoderDecoder
 from ..packed.support import longest_packed_text, packed_problem
-from ..rope_lengths import longest_short_text
 from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
@@ -112,7 +111,8 @@ def describe(name: str, options: ModelOptions) -> Description:
     templates, vocabulary = tokenizer.chat_template, _vocabulary(config, checkpoint.label)
     asking = read_asking(checkpoint.folder, config, tokenizer, vocabulary, options)
     dtype = _dtype(options.dtype, device, config)
-    answers = {**_arithmetic(dtype, options, config), **asking.identity}
+    engine = options.engine or default_engine(device)
+    answers = {**_arithmetic(dtype, replace(options, engine=engine), config), **asking.identity}
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
         word=f"hf:{name}",
@@ -201,6 +201,11 @@ def _dtype(word: str | None, device: str, config: Configuration) -> str:
     return word or ("bfloat16" if device.startswith("cuda") else "float32")
 
 
+def default_engine(device: str) -> str:
+    """Return the engine that answers on a device where the user names none."""
+    return "paged" if device.startswith("cuda") else "packed"
+
+
 def _vocabulary(config: Configuration, label: str) -> int:
     """Return the number of embeddings; ModelError for a model of anything but text."""
     found = getattr(_text_config(config), "vocab_size", None)
@@ -221,24 +226,20 @@ def _arithmetic(dtype: str, options: ModelOptions, config: Configuration) -> dic
     In half precision it may depend on the engine. Which engine answers a prompt follows from the configuration and the
     prompt's own length, never from the other prompts, so one fingerprint always means the same engine for it:
 
-    - packed, and static batches for texts beyond the longest that the configuration allows there (longrope), whose
-      length is then part of the fingerprint;
-    - static, also by default, where the packed engine does not compute what the configuration says;
-    - paged, with choices scored as by the packed engine; and static batches for texts whose rotary angles depend on
-      their length, which is then part of the fingerprint.
+    - packed or paged, and static batches for texts beyond the longest that the configuration allows there (longrope),
+      whose length is then part of the fingerprint;
+    - static, also by default, where these do not compute what the configuration says.
 
     What shows only once the model is loaded is noted while it answers, and recorded: its layers compute attention by
-    themselves (BLOOM), or the packed engine's scores are not the model's. Static batches then always answer under a
-    fingerprint that says packed.
+    themselves (BLOOM), or the engine's scores are not the model's. Another engine then always answers under a
+    fingerprint that names the first.
     """
     if dtype == "float32":
         return {"dtype": dtype}
     if options.deterministic:
         return {"dtype": dtype, "deterministic": True}
     engine, limit = options.engine or "packed", longest_packed_text(config)
-    if engine == "paged" and (short := longest_short_text(config)) is not None:
-        limit = short
-    if engine == "packed" and limit == 0:
+    if limit == 0:
         engine = "static"
     found: dict[str, Json] = {"dtype": dtype, "engine": engine, "engine_version": ENGINE_VERSION}
     return found if limit is None or engine == "static" else {**found, "static_beyond": limit}

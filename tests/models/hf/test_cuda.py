@@ -100,12 +100,12 @@ def test_samples_are_those_of_a_cpu(
         replace(each, sampling=replace(sampling, seed=seed)) for seed, each in enumerate(make_requests(text_request))
     ]
     expected = ask(tiny_llama, requests, ModelOptions(device="cpu", engine="static"))
-    for engine in [None] if deterministic else ["packed", "static"]:
+    for engine in [None] if deterministic else ["packed", "static", "paged"]:
         options = ModelOptions(device="cuda", dtype="float32", engine=engine, deterministic=deterministic)
         assert ask(tiny_llama, requests, options) == expected
 
 
-@pytest.mark.parametrize("engine", ["packed", "static"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_likelihoods_are_those_of_a_plain_forward_pass(
     engine: str, tiny_llama: Path, text_request: Callable[..., Request]
 ) -> None:

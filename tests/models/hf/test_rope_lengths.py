@@ -105,8 +105,6 @@ def test_who_shares_a_batch(tokens: int, new: int, key: tuple[int, ...]) -> None
     config = Phi3Config(**SIZE, original_max_position_embeddings=ORIGINAL, rope_parameters=LONG)
     assert lengths.batch_key(config, tokens, new) == key
     assert lengths.batch_key(LlamaConfig(**SIZE), tokens, new) == ()
-    assert lengths.longest_short_text(config) == ORIGINAL
-    assert lengths.longest_short_text(LlamaConfig(**SIZE)) is None
 
 
 def test_the_fingerprint_of_the_paged_engine_says_from_where_on_static_batches_answer() -> None:

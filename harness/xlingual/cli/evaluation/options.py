@@ -301,8 +301,8 @@ OPTIONS: list[click.Parameter] = [
         ["--engine"],
         type=click.Choice(ENGINES),
         default=None,
-        help="How local models generate: packed (ours, the default), static (batches of transformers), paged (its "
-        "continuous batching).",
+        help="How local models generate: paged (pages and CUDA graphs; the default on a GPU), packed (the default on a "
+        "CPU), static (batches of transformers).",
     ),
     click.Option(
         ["--deterministic"], is_flag=True, help="Every answer by itself: none depends on another, in any dtype; slow."
