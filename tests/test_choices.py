@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from xlingual.errors import DataError
-from xlingual.planning import RunSettings, hash_examples, plan_task
+from xlingual.example_hash import hash_examples
+from xlingual.planning import RunSettings, plan_task
 from xlingual.plugin import ChoiceTask, DataSource, Model, ModelOptions
 from xlingual.records import (
     Example,

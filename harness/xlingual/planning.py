@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .errors import DataError, UsageError
-from .identity import Json, content_hash, slug
+from .example_hash import hash_examples, hash_prompts
+from .identity import content_hash, slug
 from .metrics.extra import choose_extra, unfit
 from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
@@ -20,7 +21,6 @@ from .records import (
     Form,
     ModelSpec,
     Origin,
-    Prompt,
     Protocol,
     Request,
     TaskSpec,
@@ -151,7 +151,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         require_room(model.spec, rendering.answer_tokens, where=spec.name)
         prompts = [task.prompt(example) for example in evaluated]
         fitted = fit(prompts[part], shots, rendering, model.count_tokens)
-        requests = _TaskRequests(rendering.template, _prompts_hash(prompts, shots), fitted)
+        requests = _TaskRequests(rendering.template, hash_prompts(prompts, shots), fitted)
     protocol = Protocol(
         task=spec.name,
         task_version=spec.version,
@@ -378,23 +378,6 @@ def _slice(total: int, limit: Limit | None, name: str) -> Limit:
     if limit.first > total:
         raise UsageError(f"{name} has only {total} examples", where="--limit", hint=f"use --limit 1-{total} or less")
     return replace(limit, last=min(limit.last, total))
-
-
-def hash_examples(examples: Sequence[Example]) -> str:
-    """Return the content hash of what is asked and accepted; where the file came from and its layout do not matter."""
-    return content_hash([_content(each) for each in examples])
-
-
-def _content(example: Example) -> list[Json]:
-    content: list[Json] = [example.id, example.language, dict(example.fields), list(example.targets)]
-    # What a demonstration shows is part of the hash of prompts.
-    if example.choices is not None:
-        content.append(list(example.choices))
-    return content if example.shared is None else [*content, dict(example.shared)]
-
-
-def _prompts_hash(prompts: Sequence[Prompt], shots: Sequence[Demonstration]) -> str:
-    return content_hash([[to_json(prompt) for prompt in prompts], [to_json(shot) for shot in shots]])
 
 
 def run_folder(out: Path, model: ModelSpec, protocol: Protocol, template: str) -> Path:

@@ -9,6 +9,7 @@ from .data import read_records
 from .earlier_scores import extra_metrics
 from .errors import DataError, UsageError
 from .estimate import estimate
+from .example_hash import hash_examples
 from .files import pretty_json, read_json, write_atomically
 from .identity import Json, canonical_json
 from .lease import lock_folder
@@ -16,7 +17,6 @@ from .metrics import find_metric
 from .metrics.comet.metric import CometMetric
 from .metrics.extra import unfit
 from .metrics.mean import MeanMetric
-from .planning import hash_examples
 from .plugin import DataSource, Task
 from .provenance import installed_versions, timestamp
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord

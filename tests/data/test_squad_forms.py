@@ -14,7 +14,7 @@ from pyarrow import parquet
 from xlingual.data import check_offsets, read_squad, squad_examples
 from xlingual.data.hub import squad_document
 from xlingual.errors import DataError
-from xlingual.planning import hash_examples
+from xlingual.example_hash import hash_examples
 from xlingual.records import DataFile, Example, Origin
 
 from .test_readers import REAL, data_file, real_file

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from xlingual.errors import DataError
-from xlingual.planning import hash_examples
+from xlingual.example_hash import hash_examples
 from xlingual.plugin import DataSource
 from xlingual.records import Example
 from xlingual.selection import select_tasks

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..errors import DataError, UsageError
-from ..planning import hash_examples
+from ..example_hash import hash_examples
 from ..plugin import DataSource
 from ..records import Origin
 from ..selection import select_tasks

@@ -387,27 +387,3 @@ def test_without_the_hub_the_cache_is_used(hub_cache: Path, monkeypatch: pytest.
     assert open_hf("org/tiny").spec.revision == COMMIT
     with pytest.raises(EnvironmentFault, match="cannot be reached"):
         open_hf("org/other")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"GGUF",
-        b"GGUF\x03\x00\x00\x00",
-        b"GGUF" + b"\x00" * 40,
-        b"GGUF\x03\x00\x00\x00" + b"\xff" * 64,
-        b"GGUF\x03\x00\x00\x00" + b"\x01" + b"\x00" * 7 + b"\x40" + b"\x00" * 7 + b"\x05" + b"\x00" * 7 + b"abc",
-        bytes(range(256)) * 3,
-    ],
-)
-def test_a_broken_gguf_is_named_and_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
-    monkeypatch.setenv("XLINGUAL_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "broken.gguf"
-    path.write_bytes(content)
-    with pytest.raises(ModelError) as caught:
-        open_hf(path)
-    assert caught.value.where == "broken.gguf"
-    assert [each for each in (tmp_path / "cache").rglob("*") if each.is_file()] == []
