@@ -28,6 +28,8 @@ SOURCE = "source"
 """The field of an example that holds what was to be translated."""
 _ROOM = 2**30
 """Bytes on a GPU beside the weights that scoring takes."""
+_FEWEST_ON_GPU = 16
+"""Segments from which a GPU is chosen where the user does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ def _score(name: str, segments: Sequence["Segment"]) -> list[float]:
     from .scorer import CometScorer  # noqa: PLC0415 - torch
 
     found = find_model(name)
-    device, dtype = _device(found), _dtype()
+    device, dtype = _device(found, len(segments)), _dtype()
     key, opened = (_identity(found), dtype), _OPEN.pop(name, None)
     if device != "cpu" or opened is None or opened[0] != key:
         change = find_change(found)
@@ -166,15 +168,18 @@ def _device_word() -> str:
     return word
 
 
-def _device(found: FoundModel) -> str:
-    """Return the device to score on: the user's, else a GPU with room for the model, else the CPU."""
+def _device(found: FoundModel, segments: int) -> str:
+    """Return the device to score on: the user's, else a GPU with room for the model, else the CPU.
+
+    A few segments are not worth the way to the GPU, where no model is kept.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     word = _device_word()
     if word == "auto":
         size = found.record.weights_bytes if found.record is not None else 0
         has_room = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > size + _ROOM
-        return "cuda" if has_room else "cpu"
+        return "cuda" if has_room and segments >= _FEWEST_ON_GPU else "cpu"
     number = int(word.partition(":")[2] or 0)
     if word != "cpu" and (not torch.cuda.is_available() or number >= torch.cuda.device_count()):
         raise EnvironmentFault(f"this machine has no {word}", where=DEVICE)
