@@ -23,16 +23,21 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laws:
-    """The laws of n languages as arrays (..., n): S(x) = ceiling - exp(log_alpha) * x ** -beta, x in pairs."""
+    """The laws of n languages, arrays (..., n): S(x) = ceiling - exp(log_alpha) * (x + offset) ** -beta, x in pairs."""
 
     log_alpha: FloatArray
     beta: FloatArray
     ceiling: FloatArray
+    offset: "FloatArray | float" = 0.0
+    """Pairs that an untuned model is worth; 0 where its score is not known."""
 
     def scores(self, pairs: FloatArray) -> FloatArray:
         """Return the predicted scores, (..., n)."""
-        gaps = np.exp(self.log_alpha - self.beta * np.log(np.maximum(pairs, _LEAST)))
-        return np.asarray(self.ceiling - gaps)
+        return np.asarray(self.ceiling - np.exp(self.log_alpha - self.beta * self.log_size(pairs)))
+
+    def log_size(self, pairs: FloatArray) -> FloatArray:
+        """Return the logarithm of pairs and offset together, (..., n)."""
+        return np.asarray(np.log(np.maximum(pairs, _LEAST) + self.offset))
 
     @property
     def count(self) -> int:
@@ -74,15 +79,14 @@ def best_mean(laws: Laws, weights: FloatArray, limits: AllocationLimits) -> Floa
     with np.errstate(divide="ignore"):
         gains = np.log(weights) + laws.log_alpha + np.log(laws.beta) - np.log(limits.costs)
     shrink = laws.beta + 1.0
-    lower = np.log(np.maximum(limits.lower, _LEAST))
-    upper = np.log(np.maximum(limits.caps, _LEAST))
+    lower, upper = laws.log_size(limits.lower), laws.log_size(limits.caps)
     finite = np.where(np.isfinite(gains), gains, np.nan)
     low = np.nanmin(finite - shrink * upper, axis=-1)
     high = np.nanmax(finite - shrink * lower, axis=-1)
 
     def amounts(level: FloatArray) -> FloatArray:
         logs = (gains - level[..., np.newaxis]) / shrink
-        return np.asarray(np.exp(np.clip(logs, lower, upper)))
+        return np.asarray(np.exp(np.clip(logs, lower, upper)) - laws.offset)
 
     # A higher marginal gain buys less: the level sought is the lowest that the budget can pay.
     return _spend(amounts, low, high, limits, falling=True)
@@ -94,11 +98,10 @@ def best_worst(laws: Laws, limits: AllocationLimits) -> FloatArray:
     Languages that their upper bound holds below the common level get all there is; the others are equal.
     """
     limits.check()
-    lower = np.log(np.maximum(limits.lower, _LEAST))
-    upper = np.log(np.maximum(limits.caps, _LEAST))
+    lower, upper = laws.log_size(limits.lower), laws.log_size(limits.caps)
     # The level that an equal split of what is free reaches everywhere can surely be paid.
     free = (limits.budget - np.sum(limits.costs * limits.lower)) / (laws.count * limits.costs)
-    safe = np.log(np.maximum(np.maximum(np.minimum(free, limits.caps), limits.lower), _LEAST))
+    safe = laws.log_size(np.maximum(np.minimum(free, limits.caps), limits.lower))
     low = np.min(laws.ceiling - np.exp(laws.log_alpha - laws.beta * safe), axis=-1)
     high = np.max(laws.ceiling - np.exp(laws.log_alpha - laws.beta * upper), axis=-1)
 
@@ -106,7 +109,7 @@ def best_worst(laws: Laws, limits: AllocationLimits) -> FloatArray:
         room = laws.ceiling - level[..., np.newaxis]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(room > 0, (laws.log_alpha - np.log(room)) / laws.beta, np.inf)
-        return np.asarray(np.exp(np.clip(logs, lower, upper)))
+        return np.asarray(np.exp(np.clip(logs, lower, upper)) - laws.offset)
 
     return _spend(amounts, low, high, limits, falling=False)
 

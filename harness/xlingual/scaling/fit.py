@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..estimate import LEVEL
 from ..plugin import FloatArray
-from .laws import LawCurve, Ties, Variant, all_variants
+from .laws import LawCurve, Ties, Variant, all_variants, log_offset
 from .least_squares import Solution, fit_curve, refit, robust_softness, robust_sum
 from .measurements import Measurements, gather
 from .points import Point, SizeUnit
@@ -119,10 +119,13 @@ def _fit_variant(table: Measurements, variant: Variant) -> _VariantFit:
     logs = table.log_sizes(similarity=variant.similarity)
     if variant.separable:
         members = [np.flatnonzero(table.languages == each) for each in range(len(table.codes))]
-        curves = [_one_curve(logs[rows], variant) for rows in members]
+        curves = [_one_curve(logs[rows], variant, table.floors[[each]]) for each, rows in enumerate(members)]
     else:
         members = [np.arange(len(logs))]
-        curves = [LawCurve(log_sizes=logs, languages=table.languages, count=len(table.codes), variant=variant)]
+        curve = LawCurve(
+            log_sizes=logs, languages=table.languages, count=len(table.codes), variant=variant, floors=table.floors
+        )
+        curves = [curve]
     solutions = [
         fit_curve(curve, table.scores[rows], table.weights[rows], curve.starts(table.scores[rows]))
         for curve, rows in zip(curves, members, strict=True)
@@ -130,8 +133,9 @@ def _fit_variant(table: Measurements, variant: Variant) -> _VariantFit:
     return _VariantFit(variant=variant, curves=tuple(curves), members=tuple(members), solutions=tuple(solutions))
 
 
-def _one_curve(log_sizes: FloatArray, variant: Variant) -> LawCurve:
-    return LawCurve(log_sizes=log_sizes, languages=np.zeros(len(log_sizes), dtype=np.intp), count=1, variant=variant)
+def _one_curve(log_sizes: FloatArray, variant: Variant, floors: FloatArray) -> LawCurve:
+    languages: NDArray[np.intp] = np.zeros(len(log_sizes), dtype=np.intp)
+    return LawCurve(log_sizes=log_sizes, languages=languages, count=1, variant=variant, floors=floors)
 
 
 def _judge(table: Measurements, fits: Sequence[_VariantFit], *, test_largest: bool) -> list[Candidate]:
@@ -238,6 +242,7 @@ def _language_law(table: Measurements, fit: _VariantFit, language: int, drawn: _
         noise=drawn.noise,
         tokens_per_pair=sum(point.tokens or 0 for point in counted) / pairs if pairs else None,
         draws=Draws(alpha=kept[0], beta=kept[1], ceiling=kept[2]),
+        floor=None if np.isnan(table.floors[language]) else float(table.floors[language]),
     )
 
 
@@ -271,7 +276,15 @@ def _mean_error(table: Measurements, variant: Variant) -> float | None:
     alpha, beta, ceiling = (np.concatenate(each) for each in zip(*parts, strict=True))
     rows = table.languages[left_out]
     x = np.exp(table.log_sizes(similarity=variant.similarity)[left_out])
-    return float(np.abs(ceiling[rows] - alpha[rows] * x ** -beta[rows] - table.scores[left_out]).mean())
+    return float(np.abs(_scores(alpha, beta, ceiling, table.floors, rows, x) - table.scores[left_out]).mean())
+
+
+def _scores(
+    alpha: FloatArray, beta: FloatArray, ceiling: FloatArray, floors: FloatArray, rows: NDArray[np.intp], x: FloatArray
+) -> FloatArray:
+    """Return the scores of the laws of languages `rows` at the sizes `x`, both (n,)."""
+    offsets = log_offset(np.log(alpha[rows]), beta[rows], ceiling[rows], floors[rows])
+    return np.asarray(ceiling[rows] - alpha[rows] * np.exp(-beta[rows] * np.logaddexp(np.log(x), offsets)))
 
 
 def _extrapolate(
@@ -290,14 +303,18 @@ def _extrapolate(
         alpha, beta, ceiling = drawn.values
         alphas, betas, ceilings = drawn.draws
         spread = drawn.noises * float(np.sqrt(np.sum(table.weights[rows] ** -2.0))) / int(rows.sum())
-        new = ceilings - alphas * x**-betas + spread * generator.standard_normal(resamples)
+        floor = table.floors[language]
+        logs_with = np.logaddexp(np.log(x), log_offset(np.log(alphas), betas, ceilings, np.full(resamples, floor)))
+        new = ceilings - alphas * np.exp(-betas * logs_with) + spread * generator.standard_normal(resamples)
+        one = (np.array([alpha]), np.array([beta]), np.array([ceiling]), np.array([floor]))
+        predicted = float(_scores(*one, np.zeros(1, dtype=np.intp), np.array([x]))[0])
         found.append(
             Extrapolation(
                 language=table.codes[language],
                 size=int(table.sizes[rows][0]),
                 smaller=int(rest.sizes[rest.languages == language].max()),
                 measured=float(table.scores[rows].mean()),
-                predicted=bound(float(ceiling - alpha * x**-beta), new),
+                predicted=bound(predicted, new),
             )
         )
     return tuple(found)

@@ -3,9 +3,15 @@
     S(X) = C - alpha * (gamma * X / U) ** -beta
 
 C is the ceiling, alpha the points that are missing at U units of data (U is a round size near the middle of what was
-measured), beta how fast the rest closes, gamma the similarity of a language to English. A saturating power law as is
-usual for transfer (Hestness et al. 2017; Hernandez et al. 2021). Zhu et al. 2023 fit a law of data size, similarity and
-two parameters; their formula is not public here, and this one is not theirs.
+measured), beta how fast the rest closes, gamma the similarity of a language to English. Where the untuned model was
+scored, its score F is the law's value at no data:
+
+    S(X) = C - alpha * (gamma * X / U + x0) ** -beta,    x0 = (alpha / (C - F)) ** (1 / beta)
+
+so that S lies between F and C. With much data it is the law above. Without such a score x0 is 0.
+
+A saturating power law is usual for transfer (Hestness et al. 2017; Hernandez et al. 2021). Zhu et al. 2023 fit a law of
+data size, similarity and two parameters; their formula is not public here, and this one is not theirs.
 """
 
 from dataclasses import dataclass
@@ -22,6 +28,14 @@ _LOG_ALPHA = (-12.0, 9.0)
 _LOG_BETA = (-6.0, 1.8)
 """Rates from 0.0025 (flat over any range) to 6 (all at once)."""
 _LOGIT_CEILING = (-5.0, 10.0)
+_LEAST_RISE = 1e-3
+"""Points between floor and ceiling, at least: what is searched may not fall below the floor."""
+
+
+def log_offset(log_alpha: FloatArray, beta: FloatArray, ceiling: FloatArray, floor: FloatArray) -> FloatArray:
+    """Return log x0, of the shape of all four together; -inf where there is no floor (NaN)."""
+    rise = np.log(np.maximum(ceiling - np.where(np.isnan(floor), 0.0, floor), _LEAST_RISE))
+    return np.asarray(np.where(np.isnan(floor), -np.inf, (log_alpha - rise) / beta))
 
 
 class Ties(StrEnum):
@@ -88,6 +102,8 @@ class LawCurve:
     count: int
     """Languages."""
     variant: Variant
+    floors: "FloatArray | None" = None
+    """Scores without data, shape (count,), NaN where not known; None: of no language."""
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -98,19 +114,22 @@ class LawCurve:
 
     def values(self, parameters: FloatArray) -> FloatArray:
         """Return the scores that the law gives, (..., k) to (..., n)."""
-        return self._ceilings(parameters) - self._gaps(parameters)
+        return self._ceilings(parameters) - self._gaps(parameters)[0]
 
     def slopes(self, parameters: FloatArray) -> FloatArray:
         """Return the derivatives by the parameters, (..., k) to (..., n, k)."""
-        gaps = self._gaps(parameters)
+        gaps, logs, offsets, weights = self._gaps(parameters)
         slopes: FloatArray = np.zeros((*gaps.shape, parameters.shape[-1]))
         rows = np.arange(len(self.languages))
         places = self._places
-        slopes[..., rows, places[0]] = -gaps
-        slopes[..., rows, places[1]] = gaps * np.exp(parameters[..., places[1]]) * self.log_sizes
+        slopes[..., rows, places[0]] = -gaps * (1.0 - weights)
+        beta = np.exp(parameters[..., places[1]])
+        slopes[..., rows, places[1]] = gaps * beta * (logs - weights * np.where(weights > 0, offsets, 0.0))
         if self._widths[2]:
-            share = self._ceilings(parameters) / TOP
-            slopes[..., rows, places[2]] = TOP * share * (1.0 - share)
+            ceilings = self._ceilings(parameters)
+            share = ceilings / TOP
+            rise = np.maximum(ceilings - np.nan_to_num(self._floors), _LEAST_RISE)
+            slopes[..., rows, places[2]] = TOP * share * (1.0 - share) * (1.0 - weights * gaps / rise)
         return slopes
 
     def unpack(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -157,10 +176,19 @@ class LawCurve:
             before += width
         return places
 
-    def _gaps(self, parameters: FloatArray) -> FloatArray:
+    @property
+    def _floors(self) -> FloatArray:
+        """The floor of each measurement, (n,); NaN where there is none."""
+        return np.full(len(self.languages), np.nan) if self.floors is None else self.floors[self.languages]
+
+    def _gaps(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return the missing points, log(x + x0), log x0, and the share of x0 in x + x0; each (..., n)."""
         alpha, beta, _ = self._places
-        gaps: FloatArray = np.exp(parameters[..., alpha] - np.exp(parameters[..., beta]) * self.log_sizes)
-        return gaps
+        log_alpha, rate = parameters[..., alpha], np.exp(parameters[..., beta])
+        offsets = log_offset(log_alpha, rate, self._ceilings(parameters), self._floors)
+        logs = np.logaddexp(self.log_sizes, offsets)
+        gaps: FloatArray = np.exp(log_alpha - rate * logs)
+        return gaps, logs, offsets, np.exp(offsets - logs)
 
     def _ceilings(self, parameters: FloatArray) -> FloatArray:
         if not self._widths[2]:

@@ -33,6 +33,8 @@ class Measurements:
     gammas: FloatArray
     """By language; 1 where there is no similarity."""
     unit_size: int
+    floors: FloatArray
+    """By language: the mean score without data, NaN where it was not measured."""
     notes: tuple[str, ...]
 
     def log_sizes(self, *, similarity: bool) -> FloatArray:
@@ -56,6 +58,7 @@ class Measurements:
             languages=self.languages[rows],
             gammas=self.gammas,
             unit_size=self.unit_size,
+            floors=self.floors,
             notes=self.notes,
         )
 
@@ -63,16 +66,18 @@ class Measurements:
 def gather(
     points: Sequence[Point], unit: SizeUnit, metric: str | None, similarity: Mapping[str, float] | None
 ) -> Measurements:
-    """Return the points of `metric` as arrays; points of size 0 are left out, and a note says so."""
+    """Return the points of `metric` as arrays; those of size 0, of the untuned model, are the floors of the laws."""
     metric = _one_metric(points, metric)
     chosen = [point for point in points if point.metric == metric]
     notes = []
-    if none := [point for point in chosen if _size(point, unit) == 0]:
-        notes.append(f"{len(none)} points without translation data are left out: the law has no value there")
+    untuned = [point for point in chosen if _size(point, unit) == 0]
     chosen = [point for point in chosen if _size(point, unit) > 0]
     if not chosen:
         raise DataError("no point has translation data", where=metric)
     codes = tuple(dict.fromkeys(point.language for point in chosen))
+    floors = _floors(codes, untuned)
+    if without := [code for code, floor in zip(codes, floors, strict=True) if untuned and np.isnan(floor)]:
+        notes.append(f"no score of the untuned model in {', '.join(without)}: the law has no floor there")
     sizes = np.array([_size(point, unit) for point in chosen], dtype=np.float64)
     languages: NDArray[np.intp] = np.array([codes.index(point.language) for point in chosen])
     for index, code in enumerate(codes):
@@ -90,8 +95,14 @@ def gather(
         languages=languages,
         gammas=_gammas(codes, similarity),
         unit_size=10 ** round(float(np.log10(sizes).mean())),
+        floors=floors,
         notes=tuple(notes),
     )
+
+
+def _floors(codes: Sequence[str], untuned: Sequence[Point]) -> FloatArray:
+    scores = {code: [point.score for point in untuned if point.language == code] for code in codes}
+    return np.array([float(np.mean(found)) if found else np.nan for found in scores.values()])
 
 
 def _one_metric(points: Sequence[Point], metric: str | None) -> str:

@@ -31,7 +31,10 @@ class Draws:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageLaw:
-    """The law of one language: S(X) = ceiling - alpha * (gamma * X / unit_size) ** -beta."""
+    """The law of one language: S(X) = ceiling - alpha * (gamma * X / unit_size + x0) ** -beta.
+
+    x0 is 0 without a floor, else (alpha / (ceiling - floor)) ** (1 / beta), so that S(0) is the floor.
+    """
 
     language: str
     alpha: Bounded
@@ -52,6 +55,8 @@ class LanguageLaw:
     tokens_per_pair: float | None
     """Target tokens of a pair, over all measurements that counted them."""
     draws: Draws
+    floor: float | None = field(default=None, metadata=LATER)
+    """Score of the untuned model; None where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,8 +58,11 @@ def allocation_tables(allocation: Allocation) -> list[TextTable]:
 
 
 def _law_table(fit: LawFit) -> TextTable:
-    title = f"{fit.metric}: S(X) = C - alpha * (gamma * X / {fit.unit_size:,}) ** -beta, X in {fit.unit}, 95% intervals"
+    has_floors = any(law.floor is not None for law in fit.laws)
+    size = f"gamma * X / {fit.unit_size:,}{' + x0' if has_floors else ''}"
+    title = f"{fit.metric}: S(X) = C - alpha * ({size}) ** -beta, X in {fit.unit}, 95% intervals"
     header = ["language", "n", "measured at", "alpha", "beta", "C", "gamma", "noise", "R2"]
+    header += ["S(0)"] if has_floors else []
     rows = [
         [
             law.language,
@@ -69,6 +72,7 @@ def _law_table(fit: LawFit) -> TextTable:
             f"{law.gamma:.3g}",
             f"{law.noise:.2f}",
             _number(law.r2, 4),
+            *([_number(law.floor, 1)] if has_floors else []),
         ]
         for law in fit.laws
     ]
