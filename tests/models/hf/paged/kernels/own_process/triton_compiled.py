@@ -38,8 +38,8 @@ def compiled(capability: int, dtype: torch.dtype, size: int, pairs: int, monkeyp
         "has_alibi": True,
     }  # fmt: skip
     names = programs.attend_pages.arg_names
-    kinds = {name: "i32" for name in names} | {"scale": "fp32", "softcap": "fp32"} | POINTERS
-    kinds |= {name: f"*{NAMES[dtype]}" for name in ("query", "keys", "values", "sinks")}
+    kinds = dict.fromkeys(names, "i32") | {"scale": "fp32", "softcap": "fp32"} | POINTERS
+    kinds |= dict.fromkeys(("query", "keys", "values", "sinks"), f"*{NAMES[dtype]}")
     kinds |= {"out": "*fp32" if decode else f"*{NAMES[dtype]}"} | dict.fromkeys(fixed, "constexpr")
     source = ASTSource(
         fn=programs.attend_pages,
