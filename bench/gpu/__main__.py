@@ -24,8 +24,8 @@ from .traces import Trace, make_prompts, read_traces
 from .ways import NO_HFLM, WAYS, WayError, open_paged, rendered
 
 STOP_OF = {"xquad": "\n", "few-shot": "\n", "flores": "§"}
-PEERS = ("hflm:64", "hflm:128", "continuous:256", "vllm:256")
-PLAIN = "static:64"
+PEERS = ("hflm:128", "continuous:256", "vllm:256")
+PLAIN = "static:128"
 """In the place of HFLM where lm_eval is not installed: the same `generate`, batched in the same way."""
 PAGED = "paged:256"
 CHECKED_TOKENS = 24

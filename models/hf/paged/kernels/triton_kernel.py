@@ -6,6 +6,7 @@ triton comes with torch's CUDA wheel; it is imported at the first call.
 
 import importlib.util
 import os
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,6 +72,8 @@ class TritonKernel:
             return "triton is not installed"
         if needs.device.type != "cuda" and not interpreted():
             return "it needs a CUDA GPU"
+        if not has_compiler() and not interpreted():
+            return "triton finds no C compiler: neither clang nor gcc, nor what CC names"
         return _size_refusal(needs) or _dtype_refusal(needs) or heads_refusal(needs)
 
     def __call__(
@@ -96,6 +99,12 @@ class TritonKernel:
 def installed() -> bool:
     """Return whether triton can be imported."""
     return importlib.util.find_spec("triton") is not None
+
+
+def has_compiler() -> bool:
+    """Return whether there is a C compiler, with which triton builds what launches its kernels."""
+    named = os.environ.get("CC")
+    return any(shutil.which(each) for each in ([named] if named else ["clang", "gcc"]))
 
 
 def on_device_of(tensor: "torch.Tensor") -> AbstractContextManager[object]:

@@ -123,12 +123,25 @@ def test_triton_by_gpu(
     triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(triton, "has_compiler", lambda: True)
     assert triton.TritonKernel().refusal(replace(CUDA, dtype=dtype, softcap=True, alibi=True)) == reason
+
+
+def test_triton_needs_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
+    monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(triton.shutil, "which", lambda name: "/bin/gcc" if name == "gcc" else None)
+    assert triton.TritonKernel().refusal(CUDA) is None
+    monkeypatch.setenv("CC", "absent")
+    assert str(triton.TritonKernel().refusal(CUDA)).startswith("triton finds no C compiler")
 
 
 def test_long_heads_do_not_fit_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
     monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(triton, "has_compiler", lambda: True)
     long = replace(CUDA, dtype=torch.float16, head_size=512)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
     assert triton.TritonKernel().refusal(long) == "heads of 512 do not fit a GPU of compute capability 7.5"
