@@ -1,6 +1,7 @@
 """Norms and rotations in one kernel each, run by triton's interpreter, compute what transformers' modules do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,16 @@ def test_norms_and_rotations_are_found_and_answers_stay(architecture: str) -> No
     responses = answer(with_engine(make_loaded(model, ()), page_size=8, pages=40), prompts, 3, speculate=False)
     assert [(each.text, each.tokens, each.finish) for each in map(responses.__getitem__, "012")] == wanted
     check(reference, prompts, responses)
+
+
+@pytest.mark.parametrize("architecture", ["Gemma2", "GptOss"])
+def test_the_whole_engine_over_the_triton_kernel(architecture: str) -> None:
+    """Windows, softcap and sinks as the models ask for them, prompts in chunks, a shared prefix, decode steps."""
+    reference = Reference(make_loaded(make_model(architecture), ()), longest=6)
+    loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=16, pages=40, max_tokens=24)
+    loaded.paged.choice = replace(loaded.paged.choice, kernel=part("paged.kernels").TritonKernel())
+    prompts = [prompt_of([*range(10, 40), 50 + each, 60], str(each), limit=6) for each in range(3)]
+    check(reference, prompts, answer(loaded, prompts, 3))
 
 
 def test_the_rotation_of_llama_is_replaced_and_that_of_gpt_oss_is_not() -> None:
