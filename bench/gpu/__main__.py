@@ -137,7 +137,7 @@ class Stopwatch:
     """Ways that have answered before: what they compile or allocate once is done."""
 
     def time(self, way: str, trace: Trace, prompts: Sequence[Any], loaded: Any, ready: float = 0.0) -> Timing:  # noqa: ANN401 - of the backend
-        """Answer a workload in a way such as "hflm:64"; `ready` are seconds that it has taken before."""
+        """Answer a workload in a way such as "hflm:128"; `ready` are seconds that it has taken before."""
         name, _, rows = way.partition(":")
         seconds: list[float] = []
         tokens, peak, note = 0, 0.0, self.refused.get(name, "")
