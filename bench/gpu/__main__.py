@@ -24,8 +24,8 @@ from .traces import Trace, make_prompts, read_traces
 from .ways import NO_HFLM, WAYS, WayError, open_paged, rendered
 
 STOP_OF = {"xquad": "\n", "few-shot": "\n", "flores": "§"}
-PEERS = ("hflm:64", "hflm:128", "continuous:256", "vllm:256")
-PLAIN = "static:64"
+PEERS = ("hflm:128", "continuous:256", "vllm:256")
+PLAIN = "static:128"
 """In the place of HFLM where lm_eval is not installed: the same `generate`, batched in the same way."""
 PAGED = "paged:256"
 CHECKED_TOKENS = 24
@@ -137,7 +137,7 @@ class Stopwatch:
     """Ways that have answered before: what they compile or allocate once is done."""
 
     def time(self, way: str, trace: Trace, prompts: Sequence[Any], loaded: Any, ready: float = 0.0) -> Timing:  # noqa: ANN401 - of the backend
-        """Answer a workload in a way such as "hflm:64"; `ready` are seconds that it has taken before."""
+        """Answer a workload in a way such as "hflm:128"; `ready` are seconds that it has taken before."""
         name, _, rows = way.partition(":")
         seconds: list[float] = []
         tokens, peak, note = 0, 0.0, self.refused.get(name, "")

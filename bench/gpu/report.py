@@ -123,7 +123,7 @@ def _speed(device: str, timings: Sequence[Timing]) -> str:
     lines = [
         f"## How fast? ({measured})\n",
         "Llama's shapes with random weights; prompts in the shapes of real ones (lengths, shared prefixes), answers",
-        "that end by chance after about as many tokens as real ones. `hflm:64` is lm-eval's HFLM, its batch size set",
+        "that end by chance after about as many tokens as real ones. `hflm:128` is lm-eval's HFLM, its batch size set",
         "by hand.\n",
         timing_table(timings),
     ]

@@ -12,6 +12,7 @@ In the order in which a request meets them:
     engine         launches a step and reads its tokens; CUDA graphs of decode steps
     step_queue     the stream of a GPU, and its double on a CPU
     forward        transformers' modules with our attention function
+    fused_operations  norms and rotations in one kernel each, on a GPU
     kernels        attention over pages
     draws          sampling without a wait of the host
 """

@@ -15,6 +15,7 @@ from xlingual.decoder.protocols import AttentionModule, CausalLMOutput
 from ..loaded_model import CausalLM, takes_logits_to_keep
 from ..packed.exchange import language_model
 from ..packed.support import layers_of
+from .fused_operations import fused_operations
 from .kernels import AttentionKernel, AttentionShape, QueryRows
 from .pages import LayerShape, PagePool
 
@@ -74,14 +75,15 @@ def register() -> None:
 
 @contextmanager
 def paged_attention(model: CausalLM) -> Iterator[None]:
-    """Let the model's layers call our attention, and its own again afterwards."""
+    """Let the model's layers call our attention and, on a GPU, fused operations; its own again afterwards."""
     decoder = language_model(model)
     own = decoder.config._attn_implementation
     register()
     decoder.set_attn_implementation(NAME)
     ACTIVE.takes_keep = takes_logits_to_keep(model)
     try:
-        yield
+        with fused_operations(decoder):
+            yield
     finally:
         ACTIVE.step = ACTIVE.calls = None
         decoder.set_attn_implementation(own)

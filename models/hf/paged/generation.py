@@ -30,6 +30,8 @@ from .sequences import PagedSequence, StepPlan, new_sequence
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_DRAFTING_ROWS = 8
 """Drafts are proposed for no more rows: beyond, a step over their tokens costs more than it saves."""
+STEPS_WITHOUT_DRAFTS = 8
+"""So many steps are launched ahead again after one for which prompt lookup proposed nothing: to draft is to wait."""
 MIN_STEP_TOKENS = 64
 """Where the memory does not hold a step of so few tokens, fewer rows run together."""
 
@@ -86,6 +88,8 @@ class PagedSession:
     lookup: PromptLookup
     endings: StopEndings
     in_flight: LaunchedStep | None = field(default=None)
+    steps_until_drafts: int = 0
+    """Steps to launch ahead before prompt lookup is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,9 @@ def _run(session: PagedSession) -> Generator[Response | Thought, None, StepFailu
             if (failed := (yield from _read(session, session.in_flight))) is not None:
                 return failed
             continue
-        plan = scheduler.plan(_propose(session) if drafting else {})
+        drafts = _propose(session) if drafting else {}
+        session.steps_until_drafts = STEPS_WITHOUT_DRAFTS if drafting and not drafts else session.steps_until_drafts - 1
+        plan = scheduler.plan(drafts)
         if refused := _refuse(session):
             yield from refused
         before, session.in_flight = session.in_flight, None
@@ -195,6 +201,7 @@ def _is_drafting(session: PagedSession) -> bool:
     running = session.scheduler.running
     return (
         session.lookup.enabled
+        and session.steps_until_drafts <= 0
         and not session.scheduler.waiting
         and 0 < len(running) <= MAX_DRAFTING_ROWS
         and all(each.uncomputed == 1 for each in running)

@@ -6,9 +6,11 @@ triton comes with torch's CUDA wheel; it is imported at the first call.
 
 import importlib.util
 import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .interface import AttentionShape, LayerNeeds, QueryRows
 from .reference import heads_refusal
@@ -70,6 +72,8 @@ class TritonKernel:
             return "triton is not installed"
         if needs.device.type != "cuda" and not interpreted():
             return "it needs a CUDA GPU"
+        if not has_compiler() and not interpreted():
+            return "triton finds no C compiler: neither clang nor gcc, nor what CC names"
         return _size_refusal(needs) or _dtype_refusal(needs) or heads_refusal(needs)
 
     def __call__(
@@ -88,12 +92,28 @@ class TritonKernel:
         queries = 1 if rows.is_decode else blocks.block // group
         programs = rows.count if rows.is_decode else len(query) // queries + rows.count
         splits = self.num_splits or _splits(query.device, programs * key_pages.shape[2], rows.max_keys, blocks.tile)
-        return _launch((query, key_pages, value_pages), rows, shape, blocks, (programs, queries, splits))
+        with on_device_of(query):
+            return _launch((query, key_pages, value_pages), rows, shape, blocks, (programs, queries, splits))
 
 
 def installed() -> bool:
     """Return whether triton can be imported."""
     return importlib.util.find_spec("triton") is not None
+
+
+def has_compiler() -> bool:
+    """Return whether there is a C compiler, with which triton builds what launches its kernels."""
+    named = os.environ.get("CC")
+    return any(shutil.which(each) for each in ([named] if named else ["clang", "gcc"]))
+
+
+def on_device_of(tensor: "torch.Tensor") -> AbstractContextManager[object]:
+    """Make a tensor's GPU the current one: triton launches there, wherever the tensors are."""
+    import torch  # noqa: PLC0415 - heavy
+
+    if not tensor.is_cuda or tensor.device.index == torch.cuda.current_device():
+        return nullcontext()
+    return cast(AbstractContextManager[object], torch.cuda.device(tensor.device))
 
 
 def interpreted() -> bool:

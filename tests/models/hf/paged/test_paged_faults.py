@@ -287,3 +287,28 @@ def test_no_answer_is_looked_at_too_seldom_for_its_stop(reference: Reference) ->
         skipped += not may_stop
         assert may_stop or not stopped(loaded, prompt, new), (new, stop)
     assert skipped > 300
+
+
+def test_where_nothing_is_proposed_steps_are_launched_ahead(reference: Reference) -> None:
+    loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=8, pages=40)
+    module = part("paged.generation")
+    asked: list[int] = []
+    ahead: list[bool] = []
+    propose, read = module._propose, module._read
+
+    def nothing(session: Any) -> dict[Any, Any]:  # noqa: ANN401 - of the plugin
+        asked.append(session.scheduler.step)
+        propose(session)
+        return {}
+
+    def see(session: Any, step: Any) -> Any:  # noqa: ANN401 - of the plugin
+        ahead.append(session.in_flight is not None and session.in_flight is not step)
+        return read(session, step)
+
+    prompts = [prompt_of([11, 12, each], str(each), limit=19) for each in (20, 21)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_propose", nothing)
+        patch.setattr(module, "_read", see)
+        check(reference, prompts, answer(loaded, prompts, 2))
+    assert len(asked) <= 3
+    assert sum(ahead) >= 14

@@ -1,7 +1,10 @@
 """The first kernel that takes every layer is chosen, and the record says why not a better one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Protocol
 
 import pytest
@@ -120,12 +123,25 @@ def test_triton_by_gpu(
     triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(triton, "has_compiler", lambda: True)
     assert triton.TritonKernel().refusal(replace(CUDA, dtype=dtype, softcap=True, alibi=True)) == reason
+
+
+def test_triton_needs_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
+    monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(triton.shutil, "which", lambda name: "/bin/gcc" if name == "gcc" else None)
+    assert triton.TritonKernel().refusal(CUDA) is None
+    monkeypatch.setenv("CC", "absent")
+    assert str(triton.TritonKernel().refusal(CUDA)).startswith("triton finds no C compiler")
 
 
 def test_long_heads_do_not_fit_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
     monkeypatch.setattr(triton, "installed", lambda: True)
+    monkeypatch.setattr(triton, "has_compiler", lambda: True)
     long = replace(CUDA, dtype=torch.float16, head_size=512)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
     assert triton.TritonKernel().refusal(long) == "heads of 512 do not fit a GPU of compute capability 7.5"
@@ -137,3 +153,21 @@ def test_batch_invariant_forms_are_named_so() -> None:
     kernels = CHOICE.kernels_for("cuda", batch_invariant=True)
     assert [kernel.name for kernel in kernels] == ["varlen_attn, FA2, 1 split(s)", "triton, 1 split(s)", "reference"]
     assert [kernel.batch_invariant for kernel in kernels] == [True, True, False]
+
+
+@pytest.mark.parametrize(("index", "entered"), [(0, []), (1, [1])])
+def test_triton_launches_where_the_tensors_are(index: int, entered: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its launches go to the current GPU: with `--device cuda:1` that is another one."""
+    triton = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
+    seen: list[int] = []
+
+    @contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        seen.append(device.index)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device", current)
+    with triton.on_device_of(SimpleNamespace(is_cuda=True, device=torch.device("cuda", index))):
+        pass
+    assert seen == entered

@@ -28,6 +28,11 @@ def test_triton_kernel_in_the_interpreter() -> None:
     passes("triton_interpreted.py", TRITON_INTERPRET="1")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_fused_operations_in_the_interpreter() -> None:
+    passes("fused_interpreted.py", TRITON_INTERPRET="1")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_triton_kernel_compiled_for_gpus(tmp_path: Path) -> None:

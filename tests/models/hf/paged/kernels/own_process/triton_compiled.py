@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
 
 TRITON = import_module("xlingual.plugins.models.hf.paged.kernels.triton_kernel")
 
@@ -20,10 +23,6 @@ CASES = [
 
 
 def compiled(capability: int, dtype: torch.dtype, size: int, pairs: int, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - of triton
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
     programs = import_module("xlingual.plugins.models.hf.paged.kernels.triton_programs")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: divmod(capability, 10))
     TRITON._has_async_copies.cache_clear()
