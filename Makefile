@@ -21,7 +21,7 @@ export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 export XLINGUAL_MAKE_GPU := $(value GPU)
 
-.PHONY: install eval tune xllama board view bench bench-tune docs test test-slow check clean
+.PHONY: install kernels eval tune xllama board view bench bench-tune docs test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -32,6 +32,10 @@ $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	touch $@
 
 install: $(STAMP)
+
+# triton (0.7 GB): with it the kernels of the paged engine are tested by its interpreter; a CUDA torch brings it along.
+kernels: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kernels]'
 
 # With nothing set: the packaged model on the packaged sample. With MODEL: that model on the real benchmarks.
 eval: $(STAMP)
