@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +222,10 @@ def _change_record(folder: Path, **values: object) -> None:
     (folder / RECORD).write_text(json.dumps(content), encoding="utf-8")
 
 
+def _with_rule(name: str, value: object) -> Callable[[Path], object]:
+    return lambda folder: _change_record(folder, **{name: value})
+
+
 _RULES: Sequence[tuple[str, object, str]] = (
     ("layers", 0, "sizes"), ("layers", -1, "sizes"), ("layers", 1, "has shape"), ("layers", 10**9, "sizes"),
     ("heads", 0, "sizes"), ("heads", 5, "sizes"), ("heads", 10**6, "sizes"), ("width", 1, "sizes"),
@@ -243,7 +246,7 @@ DAMAGES: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "list": (lambda folder: (folder / RECORD).write_text("[]", encoding="utf-8"), "comet.json"),
     "empty tokenizer": (lambda folder: _write_tokenizer(folder, b"{}"), "is no tokenizer"),
     "bytes for a tokenizer": (lambda folder: _write_tokenizer(folder, b"\xff\xfe"), "is no tokenizer"),
-    **{f"{name} {value}": (partial(_change_record, **{name: value}), reason) for name, value, reason in _RULES},
+    **{f"{name} {value}": (_with_rule(name, value), reason) for name, value, reason in _RULES},
 }
 
 

@@ -51,7 +51,7 @@ def read_spaces(folder: Path) -> tuple[SpaceRecord, ...]:
 
 
 def _find_fault(record: SpaceRecord) -> str | None:
-    """Return what of a record does not fit the rest of it, None where all does: tables and pictures take it as it is."""
+    """Return what of a record does not fit the rest of it, or None; tables and pictures take it as it is."""
     if len(set(record.languages)) < max(2, len(record.languages)) or not record.poolings or record.layers < 1:
         return "holds no languages, poolings or layers"
     curves = (*record.curves, *(() if record.lens is None else record.lens.overlap))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +21,7 @@ from ...errors import EnvironmentFault, ModelError
 from ...identity import repair_surrogates
 from .encoder import Encoder, encoder_weights
 from .model_record import ACTIVATIONS, TOKENIZER, WEIGHTS, CometRecord, EncoderShape
+from .tokenizer_file import read_tokenizer
 
 _FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = dict(
     zip(ACTIVATIONS, (torch.tanh, torch.sigmoid, functional.relu, functional.gelu), strict=True)
@@ -102,7 +102,7 @@ class CometScorer:
             weights = {name: each.to(device, dtype) for name, each in loaded.items()}
             del loaded
             self._encoder = Encoder(weights, record.encoder)
-        self._tokenizer = _read_tokenizer(folder / TOKENIZER)
+        self._tokenizer = read_tokenizer(folder / TOKENIZER)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._start, self._padding, self._end = self._special_ids(folder)
@@ -243,14 +243,6 @@ class CometScorer:
         scores = functional.linear(features, *self._estimator[-1]).squeeze(1)
         final = self._record.final_activation
         return scores if final is None else _FUNCTIONS[final](scores)
-
-
-def _read_tokenizer(path: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the package raises nothing more special for a file that is none
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"is no tokenizer: {reason}", where=str(path)) from error
 
 
 def _normalise(states: Tensor, mask: Tensor) -> Tensor:
