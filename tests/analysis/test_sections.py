@@ -1,5 +1,6 @@
 """Sections of pages: each kind where it lies beside runs, none where it does not, and what cannot be read is named."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +82,45 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_away(runs: Path, tm
 def test_folders_without_anything(tmp_path: Path) -> None:
     assert find_sections([tmp_path]).sections == ()
     assert find_sections([]).sections == ()
+
+
+def _cut(text: str, *path: str | int) -> str:
+    """Return a record without the last of a list, or with another name in the place of a text."""
+    whole = json.loads(text)
+    part = whole
+    for key in path[:-1]:
+        part = part[key]
+    value = part[path[-1]]
+    part[path[-1]] = value[:-1] if isinstance(value, list) else "another" if isinstance(value, str) else 10**6
+    return json.dumps(whole)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("layers",), ("sentences",), ("languages",), ("curves", 0, "values"), ("curves", 0, "low"),
+        ("effects", 0, "values"), ("effects", 0, "values", 0), ("effects", 0, "measure"), ("peaks", 0, "measure"),
+        ("lens", "decoded"), ("lens", "decoded", 0, "language"), ("lens", "decoded", 0, "shares", "other"),
+        ("lens", "overlap", 0, "values"), ("lens", "top_k"), ("projections", 0, "layer"),
+    ],
+)  # fmt: skip
+def test_a_record_of_the_space_that_contradicts_itself_is_left_out(
+    runs: Path, tmp_path: Path, path: tuple[str | int, ...]
+) -> None:
+    shutil.copytree(runs / "analysis", tmp_path / "runs")
+    target = next((tmp_path / "runs").glob("space-*.json"))
+    target.write_text(_cut(target.read_text(encoding="utf-8"), *path), encoding="utf-8")
+    found = find_sections([tmp_path / "runs"])
+    assert [each.name for each in found.sections] == ["content"]
+    assert [where for where, _ in found.left_out] == [f"runs/{target.name}"]
+
+
+@pytest.mark.parametrize("path", [("records", 0, "estimates"), ("records", 0, "estimates", 0, "metric"),
+                                  ("differences", 0, "measure")])  # fmt: skip
+def test_an_analysis_of_other_measures_is_left_out(runs: Path, tmp_path: Path, path: tuple[str | int, ...]) -> None:
+    shutil.copytree(runs / "analysis", tmp_path / "runs")
+    target = tmp_path / "runs" / "content.json"
+    target.write_text(_cut(target.read_text(encoding="utf-8"), *path), encoding="utf-8")
+    found = find_sections([tmp_path / "runs"])
+    assert [each.name for each in found.sections] == ["space"]
+    assert found.left_out == (("runs/content.json", "holds other measures than this version"),)

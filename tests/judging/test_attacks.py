@@ -1,5 +1,6 @@
 """Answers and judges that mean no good, and those that only happen to be strange."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,18 @@ def test_a_judge_that_is_none_is_said_of_its_option(
     capsys.readouterr()
     assert run_command(["judge", str(run), "--judge", word, "--kind", "correctness"]) == 2
     assert "error: --judge: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words", "code"),
+    [("language", "xx", (), 0), ("limit", "x-y", ("--limit", "3"), 3), ("limit", "", ("--limit", "3"), 0)],
+)
+def test_a_record_of_elsewhere_is_judged_or_named(
+    tmp_path: Path, names: list[str], field: str, value: str, words: tuple[str, ...], code: int
+) -> None:
+    run = answer_questions(tmp_path, "model", dict.fromkeys(names, PARIS))
+    record = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    (record if field in record else record["protocol"])[field] = value
+    (run / "results.json").write_text(json.dumps(record), encoding="utf-8")
+    judge = Judge(tmp_path, dict.fromkeys(names, "VERDICT: CORRECT"))
+    assert judge.run(str(run), "--kind", "correctness", *words) == code

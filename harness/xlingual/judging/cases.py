@@ -130,14 +130,14 @@ def _fault(answer: JudgedAnswer | None, language: str | None) -> str | None:
 def _texts(run: JudgedRun, answer: JudgedAnswer, fields: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Return the texts that a prompt may ask for, besides the answers."""
     direction = run.record.protocol.task.partition("/")[2].split("-")
-    names = [LANGUAGES[code].name if code in LANGUAGES else code for code in direction]
+    names = [LANGUAGES[code].name if code in LANGUAGES else code for code in (*direction, run.record.language)]
     return {
         "question": shorten(answer.asked, LONGEST_ASKED),
         "gold": "\n".join(dict.fromkeys(each for each in answer.targets if not is_blank(each))),
         "reference": answer.targets[0] if answer.targets else "",
         "source": fields.get(answer.id, {}).get("source", ""),
         "source_language": names[0],
-        "target_language": LANGUAGES[run.record.language].name,
+        "target_language": names[-1],
     }
 
 

@@ -233,7 +233,10 @@ def first_answers(run: JudgedRun, count: int) -> JudgedRun:
     protocol = run.record.protocol
     if count >= protocol.n:
         return run
-    start = int(protocol.limit.partition("-")[0]) if protocol.limit else 1
+    word = protocol.limit.partition("-")[0] if protocol.limit else "1"
+    if not word.isdecimal():
+        raise DataError(f"the limit is {protocol.limit!r}", where=run.name, hint=CHANGED)
+    start = int(word)
     kept = set(list(dict.fromkeys(each.id for each in run.answers))[:count])
     limited = replace(protocol, n=count, limit=f"{start}-{start + count - 1}")
     answers = tuple(each for each in run.answers if each.id in kept)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import EnvironmentFault
+from ..identity import repair_surrogates
 from ..languages import LANGUAGES
 from .false_alarms import FALSE_ALARMS, HELIPORT_FALSE_ALARMS, MOST_FALSE_ALARMS
 
@@ -125,9 +126,9 @@ def find_identifier(language: str) -> Identifier | None:
 def identify_language(text: str, certainty: float = CERTAINTY_NEEDED) -> str | None:
     """Return lid.176's label for `text`, "zh" or "en", or None where its probability is below `certainty`.
 
-    Raises EnvironmentFault where the model cannot be loaded.
+    Half surrogates, which it refuses, are U+FFFD to it. Raises EnvironmentFault where the model cannot be loaded.
     """
-    labels = _detector().detect(" ".join(text.split()), model="lite")
+    labels = _detector().detect(repair_surrogates(" ".join(text.split())), model="lite")
     if not labels or float(labels[0]["score"]) < certainty:
         return None
     return str(labels[0]["lang"])

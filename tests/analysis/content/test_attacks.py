@@ -1,9 +1,13 @@
 """What looks like a fault of an answer and is none, and the other way round."""
 
+import time
+import tracemalloc
+
 import pytest
 
 from xlingual.analysis.content.answer_language import find_answer_language
 from xlingual.analysis.content.copying import find_copying, longest_common_part
+from xlingual.analysis.content.findings import find_all
 from xlingual.analysis.content.loops import LoopKind, find_loop
 from xlingual.analysis.content.passage_position import chance_of_thirds, find_position
 from xlingual.analysis.content.phrases import find_phrases
@@ -120,7 +124,7 @@ def test_scripts_of_letters(letter: str, script: str | None) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "part"),
     [("", "", ""), ("a", "", ""), ("abc", "xbcy", "bc"), ("abcab", "ab", "ab"), ("同じ文", "違う文", "文"),
-     ("x" * 3000, "x" * 2000, "x" * 2000)],
+     ("x" * 3000, "x" * 2000, "x" * 2000), ("\U0001f600ab", "b\U0001f600a", "\U0001f600a"), ("aab", "b", "b")],
 )  # fmt: skip
 def test_longest_common_part(first: str, second: str, part: str) -> None:
     assert longest_common_part(first, second) == part
@@ -158,3 +162,28 @@ def test_the_instruction_instead_of_an_answer(code: str) -> None:
     assert [find_copying(make_sample(each, given=asked)).copies_instruction for each in sentences(code, "plain")] == [
         False
     ] * 12
+
+
+@pytest.mark.parametrize("unit", ["@", "a@", "a@b", "w://", "<a", "`a", '."', "的一是不", "\u0301a", "www."])
+def test_the_time_of_an_answer_grows_with_its_length(unit: str) -> None:
+    """With the square of it, let alone the cube, these would take minutes."""
+    find_all(make_sample("warm", "zh"))
+    began = time.process_time()
+    find_all(make_sample(unit * (20_000 // len(unit)), "zh"))
+    assert time.process_time() - began < 10
+
+
+def test_a_long_passage_takes_memory_by_its_length() -> None:
+    text = "".join(f"{number * number} lamps were lit in {number}. " for number in range(1500))
+    tracemalloc.start()
+    found = find_copying(make_sample(text, given=given(passage=text)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.verbatim
+    assert peak < 400 * len(text)
+
+
+def test_half_surrogates_are_letters_of_no_language() -> None:
+    sentence = sentences("el", "plain")[0]
+    found = find_all(make_sample(f"{sentence} \ud800 {sentence}", "el", thinking="\udfff " * 40))
+    assert (found.language.off_target, found.thinking.language) == (False, None)

@@ -290,3 +290,9 @@ def test_no_run_and_an_unknown_baseline(tmp_path: Path) -> None:
     assert [each.model for each in found.records] == ["base"]
     assert "results.json" in found.left_out[0]
     assert json.loads(pretty_json(to_json(found)))["left_out"]
+
+
+def test_what_a_judge_said_of_a_run_is_no_run(tmp_path: Path) -> None:
+    for task in ("xquad/en", "judge_correctness/xquad/en", "judge_win/xquad/en"):
+        put_answers(tmp_path, "model", task, make_rows("xquad/en", ["A short answer."] * 12))
+    assert [each.task for each in analyse_runs([tmp_path]).records] == ["xquad/en"]

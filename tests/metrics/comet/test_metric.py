@@ -1,7 +1,9 @@
 """comet22 and cometkiwi22 as metrics: what is scored, intervals, signatures, and what is said without weights."""
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +124,8 @@ def test_the_signature_names_what_changes_the_number(models: Path, name: str, pa
     found = find_metric(name).signature("zh").split("|")
     fields = {"sha256": "checkpoint_sha256", "weights": "weights_sha256", "tok": "tokenizer_sha256"}
     hashes = [f"{word}:{record[field][:8]}" for word, field in fields.items()]
+    hashes += [each for each in found if each.startswith("rules:")]
+    assert len(hashes) == 4
     assert sorted(found) == sorted([*parts, *hashes])
 
 
@@ -206,6 +210,31 @@ def _damage_weights(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(content)
 
 
+def _write_tokenizer(folder: Path, content: bytes) -> None:
+    (folder / "tokenizer.json").write_bytes(content)
+    _change_record(folder, tokenizer_sha256=hashlib.sha256(content).hexdigest())
+
+
+def _change_record(folder: Path, **values: object) -> None:
+    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    for name, value in values.items():
+        (content["encoder"] if name in content["encoder"] else content)[name] = value
+    (folder / RECORD).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _with_rule(name: str, value: object) -> Callable[[Path], object]:
+    return lambda folder: _change_record(folder, **{name: value})
+
+
+_RULES: Sequence[tuple[str, object, str]] = (
+    ("layers", 0, "sizes"), ("layers", -1, "sizes"), ("layers", 1, "has shape"), ("layers", 10**9, "sizes"),
+    ("heads", 0, "sizes"), ("heads", 5, "sizes"), ("heads", 10**6, "sizes"), ("width", 1, "sizes"),
+    ("width", 64, "has shape"), ("inner", 1, "has shape"), ("vocabulary", 10**6, "has shape"),
+    ("positions", 0, "positions"), ("positions", 10**6, "has shape"), ("padding", -1, "positions"),
+    ("norm_epsilon", -1.0, "positions"), ("transformation", "junk", "transformation"), ("activation", "", "activation"),
+    ("final_activation", "junk", "activation"), ("hidden_sizes", [], "has shape"), ("hidden_sizes", [0, 0], "sizes"),
+    ("hidden_sizes", [1], "has shape"), ("unified", True, "has shape"),
+)  # fmt: skip
 DAMAGES: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (_empty, "is not on this machine"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "lacks model.safetensors"),
@@ -215,6 +244,9 @@ DAMAGES: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "record": (lambda folder: (folder / RECORD).write_text("{}", encoding="utf-8"), "schema None"),
     "no record": (lambda folder: (folder / RECORD).write_text("{", encoding="utf-8"), "comet.json"),
     "list": (lambda folder: (folder / RECORD).write_text("[]", encoding="utf-8"), "comet.json"),
+    "empty tokenizer": (lambda folder: _write_tokenizer(folder, b"{}"), "is no tokenizer"),
+    "bytes for a tokenizer": (lambda folder: _write_tokenizer(folder, b"\xff\xfe"), "is no tokenizer"),
+    **{f"{name} {value}": (_with_rule(name, value), reason) for name, value, reason in _RULES},
 }
 
 
@@ -272,3 +304,33 @@ def test_copies_and_off_target_stand_beside_it(
     source: str | None, own: tuple[str, ...], asked: list[str], chosen: tuple[str, ...]
 ) -> None:
     assert choose_extra(make_spec(source, *own), asked) == chosen
+
+
+@pytest.mark.parametrize("rule", [{"heads": 1}, {"layer_norm": True}, {"final_activation": "sigmoid"}])
+def test_rules_that_change_the_number_change_the_signature(
+    converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, object]
+) -> None:
+    """Weights and tokenizer are the same bytes: without the rules nothing would tell the two numbers apart."""
+    (tmp_path / "comet22").mkdir()
+    for path in (converted / "comet22").iterdir():
+        (tmp_path / "comet22" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("XLINGUAL_COMET_DIR", str(tmp_path))
+    before = find_metric("comet22").signature("zh")
+    _change_record(tmp_path / "comet22", **rule)
+    after = find_metric("comet22").signature("zh")
+    assert before != after
+    assert before.partition("|rules:")[0] == after.partition("|rules:")[0]
+
+
+@pytest.mark.parametrize("module", ["torch", "xlingual.metrics.comet.scorer"])
+def test_without_torch_there_is_a_reason_and_no_error(
+    models: Path, monkeypatch: pytest.MonkeyPatch, make_example: ExampleMaker, make_response: ResponseMaker, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("xlingual.metrics.comet.metric._FAULTS", {})
+    monkeypatch.setattr("xlingual.metrics.comet.metric._OPEN", {})
+    metric = find_metric("comet22")
+    assert isinstance(metric, CometMetric)
+    examples, responses = ask(make_example, make_response)
+    assert metric.measure_all(examples, responses) == [None] * len(examples)
+    assert module in str(metric.missing("zh"))

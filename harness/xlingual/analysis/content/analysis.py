@@ -17,12 +17,13 @@ from ...board.collection import CollectedRun
 from ...comparison import COMPARED
 from ...errors import DataError, UsageError
 from ...files import read_json
+from ...judging.judged import JUDGED_PREFIX
 from ...provenance import installed_versions, timestamp
 from ...serial import from_json
 from ...statistics.multiple import holm
 from ...statistics.paired import paired_difference
 from ...text import did_you_mean
-from .measures import FEWEST_JUDGED, MEASURES, ContentMeasure
+from .measures import FEWEST_JUDGED, MEASURES, MEASURES_BY_NAME, ContentMeasure
 from .phrases import TABLE
 from .records import CONTENT_SCHEMA, ContentAnalysis, ContentDifference, ContentRecord, NotCompared
 from .run_content import AnalysedRun, analyse_run
@@ -47,7 +48,8 @@ def analyse_runs(
     samples are not as we write them.
     """
     found = collect_runs(roots, include_limited=True)
-    runs = [run for run in found.runs if not run.is_group]
+    # What a judge said of a run lies beside it in the form of a run: its answers would count twice.
+    runs = [run for run in found.runs if not run.is_group and not run.record.protocol.task.startswith(JUDGED_PREFIX)]
     if not runs:
         reason = f": {found.left_out[0].where}: {found.left_out[0].reason}" if found.left_out else ""
         hint = "xlingual eval --out DIR writes runs"
@@ -81,7 +83,13 @@ def read_analysis(path: Path) -> ContentAnalysis:
     if schema != CONTENT_SCHEMA or isinstance(schema, bool):
         hint = "write one: xlingual analyze content RUNS --keep FILE.json"
         raise DataError(f"is not an analysis of contents of schema {CONTENT_SCHEMA}", where=str(path), hint=hint)
-    return from_json(ContentAnalysis, data, where=str(path))
+    found = from_json(ContentAnalysis, data, where=str(path))
+    named = [[each.metric for each in record.estimates] for record in found.records]
+    unknown = [each.measure for each in found.differences if each.measure not in MEASURES_BY_NAME]
+    if any(sorted(each) != sorted(MEASURES_BY_NAME) for each in named) or unknown:
+        hint = "analyse the runs again: xlingual analyze content RUNS --keep FILE.json"
+        raise DataError("holds other measures than this version", where=str(path), hint=hint)
+    return found
 
 
 def _in_order(runs: Sequence[CollectedRun], roots: Sequence[Path], baseline: str | None) -> list[CollectedRun]:

@@ -10,6 +10,9 @@ untranslated source is.
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...text import single_line
 from .samples import AnsweredSample
 from .scripts import weigh
@@ -24,6 +27,9 @@ PASSAGE_PART = 0.5
 """Share of a passage's pieces that an answer must have to be called a copy of all of it."""
 LETTERS = 20
 """Letters of an alphabet that a copied part must have: names and numbers stay as they are in a translation."""
+_BASE = 0x9E3779B97F4A7C15
+"""Of the rolling hash: odd, so that it has an inverse."""
+_INVERSE = pow(_BASE, -1, 2**64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,20 +86,44 @@ def fold(text: str) -> str:
 def longest_common_part(first: str, second: str) -> str:
     """Return the longest text that stands in both; the first of equals in `first`, "" where they share nothing.
 
-    By halving: a common part of a length has common parts of all shorter lengths.
+    By halving: a common part of a length has common parts of all shorter lengths. Parts are found by a rolling hash
+    (Karp and Rabin 1987) and then compared, so that memory grows with the texts and not with their square.
     """
     low, high, found = 0, min(len(first), len(second)), ""
+    ours, theirs = _RollingHash.of(first), _RollingHash.of(second)
     while low < high:
         size = (low + high + 1) // 2
-        pieces = {second[start : start + size] for start in range(len(second) - size + 1)}
-        part = next(
-            (first[at : at + size] for at in range(len(first) - size + 1) if first[at : at + size] in pieces), None
-        )
+        places = np.flatnonzero(np.isin(ours.parts(size), theirs.parts(size)))
+        part = next((text for at in places.tolist() if (text := first[at : at + size]) in second), None)
         if part is None:
             high = size - 1
         else:
             low, found = size, part
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RollingHash:
+    """Hashes of all parts of a text, modulo 2 to the power of 64; equal parts have equal ones in all texts."""
+
+    sums: NDArray[np.uint64]
+    """Of the characters, each times a power of the base that goes up with its place."""
+    powers: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, text: str) -> "_RollingHash":
+        codes = np.array([ord(each) for each in text], dtype=np.uint64) + np.uint64(1)
+        powers = np.full(len(text) + 1, _BASE, dtype=np.uint64)
+        powers[0] = 1
+        powers = np.cumprod(powers, dtype=np.uint64)
+        return cls(np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers[:-1], dtype=np.uint64)]), powers)
+
+    def parts(self, size: int) -> NDArray[np.uint64]:
+        """Return the hash of every part of `size` characters, from the first on."""
+        # Divided by the power of its first place, in a ring where the base has an inverse.
+        inverse = np.full(len(self.powers) - size, _INVERSE, dtype=np.uint64)
+        inverse[0] = 1
+        return (self.sums[size:] - self.sums[:-size]) * np.cumprod(inverse, dtype=np.uint64)
 
 
 def _overlap(answer: str, given: str | None) -> Overlap | None:

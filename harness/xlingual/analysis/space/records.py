@@ -54,7 +54,7 @@ class Peak:
 class Projection:
     """The first sentences of every language on the two main axes of one layer, all languages together.
 
-    Of dimensions scaled alike: a few huge ones would be the axes.
+    The loudest tenth of the dimensions is brought down to the rest: a few huge ones would be the axes.
     """
 
     layer: int

@@ -14,8 +14,7 @@ from torch import Tensor
 from ...decoder.loading import is_out_of_memory, memory_faults
 from ...errors import DataError, ModelError
 from ...files import read_json_object, read_text, require_file
-from .model_record import EncoderShape
-from .scorer import ACTIVATIONS
+from .model_record import ACTIVATIONS, EncoderShape
 
 _INERT = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "comet.", "omegaconf.")
 """Begin names of classes that a checkpoint's book-keeping may name; an empty class stands in for each."""

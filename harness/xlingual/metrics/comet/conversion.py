@@ -17,11 +17,11 @@ from ...decoder.loading import loading_errors, quiet_loading
 from ...errors import DataError, ModelError
 from ...files import disk_fault, pretty_json, replace_whole, require_file, write_atomically
 from ...serial import to_json
-from .checkpoint import Checkpoint, read_checkpoint, read_shape
+from .checkpoint import read_checkpoint, read_shape
 from .location import hash_file
-from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord, EncoderShape
+from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord
 from .published import PUBLISHED
-from .scorer import needed_weights
+from .scorer import Sizes, check_tensors
 
 SENTENCEPIECE = "sentencepiece.bpe.model"
 """In the folder of an encoder, where there is no `tokenizer.json`."""
@@ -60,7 +60,8 @@ def convert(conversion: Conversion, out: Path) -> CometRecord:
         kind = "unified_metric" if model.unified else "regression_metric"
         raise ModelError(f"{model.name} is a {kind}", where=str(conversion.hparams))
     shape = read_shape(conversion.encoder / "config.json", checkpoint.tensors)
-    _check_tensors(checkpoint, shape, str(conversion.checkpoint))
+    sizes = Sizes(shape, unified=checkpoint.unified, hidden=checkpoint.hidden_sizes)
+    check_tensors(checkpoint.tensors, sizes, str(conversion.checkpoint))
     tokenizer = _read_tokenizer(conversion.encoder)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -90,22 +91,6 @@ def convert(conversion: Conversion, out: Path) -> CometRecord:
     )
     write_atomically(out / RECORD, pretty_json(to_json(record)))
     return record
-
-
-def _check_tensors(checkpoint: Checkpoint, shape: EncoderShape, where: str) -> None:
-    """Raise ModelError where a tensor is missing, has another shape than the settings say, or is not needed."""
-    features = shape.width * (1 if checkpoint.unified else 6)
-    needed = needed_weights(shape, (features, *checkpoint.hidden_sizes, 1))
-    for name, size in needed.items():
-        found = checkpoint.tensors.get(name)
-        if found is None:
-            raise ModelError(f"the tensor {name} is missing", where=where)
-        if tuple(found.shape) != size:
-            raise ModelError(f"the tensor {name} has shape {tuple(found.shape)}, not {size}", where=where)
-        if not found.is_floating_point():
-            raise ModelError(f"the tensor {name} holds {found.dtype}, not floating-point numbers", where=where)
-    if unknown := sorted(set(checkpoint.tensors) - set(needed)):
-        raise ModelError(f"the tensor {unknown[0]} is not known", where=where)
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:

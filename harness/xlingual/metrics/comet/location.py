@@ -10,7 +10,7 @@ from ...errors import DataError, EnvironmentFault
 from ...files import read_json
 from ...files.folders import cache_folder
 from ...serial import from_json
-from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord
+from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord, find_fault
 
 FOLDER = "XLINGUAL_COMET_DIR"
 """The variable that names the folder of the models, one folder a metric."""
@@ -49,6 +49,8 @@ def find_model(name: str) -> FoundModel:
     weights, tokenizer = folder / WEIGHTS, folder / TOKENIZER
     if record.name != name:
         return FoundModel(folder, None, f"{path} is of {record.name}")
+    if (fault := find_fault(record)) is not None:
+        return FoundModel(folder, None, f"{path}: {fault}")
     if not weights.is_file() or not tokenizer.is_file():
         return FoundModel(folder, None, f"{folder} lacks {WEIGHTS if not weights.is_file() else TOKENIZER}")
     if weights.stat().st_size != record.weights_bytes:

@@ -53,7 +53,7 @@ class CometMetric:
         return f"not computed: {fault}; {self.published.how_to_get}" if fault else None
 
     def signature(self, _language: str) -> str:
-        """Name model, revision, checkpoint, scorer and numbers; what is not on this machine is not named."""
+        """Name model, revision, checkpoint, rules, scorer and numbers; what is not on this machine is not named."""
         _device_word()  # a wrong one is said before anything is asked
         found = find_model(self.name)
         parts = [f"model:{self.published.repository}", f"revision:{self.published.revision[:7]}"]
@@ -61,7 +61,7 @@ class CometMetric:
             if found.record.repository is None:
                 parts = ["model:unpublished"]
             parts += [f"sha256:{found.record.checkpoint_sha256[:8]}", f"weights:{found.record.weights_sha256[:8]}"]
-            parts += [f"tok:{found.record.tokenizer_sha256[:8]}"]
+            parts += [f"tok:{found.record.tokenizer_sha256[:8]}", f"rules:{found.record.rules}"]
         references = [] if self.published.unified else ["refs:best"]
         return "|".join([self.name, *parts, *references, f"scorer:{SCORER_VERSION}", f"dtype:{_dtype()}", "scale:100"])
 
@@ -74,12 +74,12 @@ class CometMetric:
         found: list[Statistics | None] = [None] * len(examples)
         if not examples or self.missing(examples[0].language) is not None:
             return found
-        places, segments = self._segments(examples, responses)
-        if not segments:
-            return found
         try:
+            places, segments = self._segments(examples, responses)
+            if not segments:
+                return found
             scores = _score(self.name, segments)
-        except (EnvironmentFault, ModelError) as fault:
+        except (EnvironmentFault, ModelError, ImportError) as fault:
             # Everything else of the answers is scored all the same, and `missing` says why this is not.
             _FAULTS[_identity(find_model(self.name))] = str(fault)
             return found

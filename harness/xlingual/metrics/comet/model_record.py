@@ -2,10 +2,19 @@
 
 from dataclasses import dataclass
 
+from ...identity import Json, content_hash
+from ...serial import to_json
+
 SCHEMA = 1
 """Of `comet.json`."""
 RECORD, WEIGHTS, TOKENIZER = "comet.json", "model.safetensors", "tokenizer.json"
 """The files of a converted model."""
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu")
+"""Of estimators, by the lower-case name in a checkpoint's settings."""
+TRANSFORMATIONS = ("softmax", "sparsemax")
+_MOST_LAYERS = 1000
+_FEWEST_POSITIONS = 8
+"""Of which two are those of no token, two those of special ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,7 @@ class CometRecord:
     hidden_sizes: tuple[int, ...]
     """Of the estimator, without input and output."""
     activation: str
-    """Between the layers of the estimator: a key of `scorer.ACTIVATIONS`."""
+    """Between the layers of the estimator: one of ACTIVATIONS."""
     final_activation: str | None
     """After the last of them."""
     repository: str | None
@@ -67,3 +76,25 @@ class CometRecord:
     """Of `model.safetensors`."""
     tokenizer_sha256: str
     """Of `tokenizer.json`."""
+
+    @property
+    def rules(self) -> str:
+        """Content hash of how the weights are read, 8 hex digits: with other rules they give other numbers."""
+        hidden: list[Json] = list(self.hidden_sizes)
+        words: list[Json] = [self.unified, self.transformation, self.layer_norm, self.activation, self.final_activation]
+        return content_hash([to_json(self.encoder), hidden, words])[:8]
+
+
+def find_fault(record: CometRecord) -> str | None:
+    """Return what of a record's rules no scorer can follow, or None; whether they fit the weights is for the loader."""
+    shape = record.encoder
+    sizes = (shape.heads, shape.width, shape.inner, shape.vocabulary, *record.hidden_sizes)
+    if min(sizes) < 1 or not 1 <= shape.layers <= _MOST_LAYERS or shape.width % shape.heads:
+        return "the sizes are those of no encoder"
+    if shape.positions < _FEWEST_POSITIONS or not 0 <= shape.padding < shape.vocabulary or shape.norm_epsilon <= 0:
+        return "positions, padding or norm_epsilon are those of no encoder"
+    if record.transformation not in TRANSFORMATIONS:
+        return f"no such transformation: {record.transformation!r}"
+    words = (record.activation, *([] if record.final_activation is None else [record.final_activation]))
+    unknown = next((word for word in words if word not in ACTIVATIONS), None)
+    return None if unknown is None else f"no such activation: {unknown!r}"

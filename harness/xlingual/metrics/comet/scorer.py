@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,15 +20,12 @@ from ...decoder.loading import is_out_of_memory, loading_errors
 from ...errors import EnvironmentFault, ModelError
 from ...identity import repair_surrogates
 from .encoder import Encoder, encoder_weights
-from .model_record import TOKENIZER, WEIGHTS, CometRecord, EncoderShape
+from .model_record import ACTIVATIONS, TOKENIZER, WEIGHTS, CometRecord, EncoderShape
+from .tokenizer_file import read_tokenizer
 
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "relu": functional.relu,
-    "gelu": functional.gelu,
-}
-"""Of estimators, by the lower-case name in a checkpoint's settings."""
+_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = dict(
+    zip(ACTIVATIONS, (torch.tanh, torch.sigmoid, functional.relu, functional.gelu), strict=True)
+)
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens of texts that are encoded together, padding included."""
 ESTIMATED_TOGETHER = 1024
@@ -66,6 +62,32 @@ def needed_weights(shape: EncoderShape, widths: Sequence[int]) -> dict[str, tupl
     return names
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the shapes of a model's tensors follow from."""
+
+    encoder: EncoderShape
+    unified: bool
+    hidden: tuple[int, ...]
+    """Of the estimator, without input and output."""
+
+
+def check_tensors(tensors: Mapping[str, Tensor], sizes: Sizes, where: str) -> None:
+    """Raise ModelError where a tensor is missing, has another shape than the sizes say, or is not needed."""
+    features = sizes.encoder.width * (1 if sizes.unified else 6)
+    needed = needed_weights(sizes.encoder, (features, *sizes.hidden, 1))
+    for name, size in needed.items():
+        found = tensors.get(name)
+        if found is None:
+            raise ModelError(f"the tensor {name} is missing", where=where)
+        if tuple(found.shape) != size:
+            raise ModelError(f"the tensor {name} has shape {tuple(found.shape)}, not {size}", where=where)
+        if not found.is_floating_point():
+            raise ModelError(f"the tensor {name} holds {found.dtype}, not floating-point numbers", where=where)
+    if unknown := sorted(set(tensors) - set(needed)):
+        raise ModelError(f"the tensor {unknown[0]} is not known", where=where)
+
+
 class CometScorer:
     """A loaded COMET model."""
 
@@ -74,9 +96,13 @@ class CometScorer:
         self._record, self._device = record, device
         self._watch: Callable[[int, int], object] | None = None
         with loading_errors(str(folder)), torch.inference_mode():
-            weights = {name: each.to(device, dtype) for name, each in load_file(folder / WEIGHTS).items()}
+            loaded = load_file(folder / WEIGHTS)
+            sizes = Sizes(record.encoder, unified=record.unified, hidden=record.hidden_sizes)
+            check_tensors(loaded, sizes, str(folder / WEIGHTS))
+            weights = {name: each.to(device, dtype) for name, each in loaded.items()}
+            del loaded
             self._encoder = Encoder(weights, record.encoder)
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._tokenizer = read_tokenizer(folder / TOKENIZER)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._start, self._padding, self._end = self._special_ids(folder)
@@ -92,6 +118,9 @@ class CometScorer:
         start, padding, end = (self._tokenizer.token_to_id(token) for token in _SPECIAL)
         if start is None or padding is None or end is None or padding != self._record.encoder.padding:
             raise ModelError(f"lacks one of the tokens {', '.join(_SPECIAL)}", where=str(folder / TOKENIZER))
+        if (size := self._tokenizer.get_vocab_size()) > self._record.encoder.vocabulary:
+            what = f"has {size} tokens, of which the encoder knows {self._record.encoder.vocabulary}"
+            raise ModelError(what, where=str(folder / TOKENIZER))
         return start, padding, end
 
     def score(
@@ -208,12 +237,12 @@ class CometScorer:
 
     def _estimate(self, features: Tensor) -> Tensor:
         """Return the scores, shape (rows,)."""
-        activation = ACTIVATIONS[self._record.activation]
+        activation = _FUNCTIONS[self._record.activation]
         for weight, bias in self._estimator[:-1]:
             features = activation(functional.linear(features, weight, bias))
         scores = functional.linear(features, *self._estimator[-1]).squeeze(1)
         final = self._record.final_activation
-        return scores if final is None else ACTIVATIONS[final](scores)
+        return scores if final is None else _FUNCTIONS[final](scores)
 
 
 def _normalise(states: Tensor, mask: Tensor) -> Tensor:
