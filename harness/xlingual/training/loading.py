@@ -1,7 +1,7 @@
-"""The base model, ready for training: weights, packed attention, adapters; exact architectures only.
+"""The base model, ready for training: weights, adapters, the way of its forward pass; exact architectures only.
 
-Two gates refuse a model: its configuration (`refuse_unknown`), then the loss of a short pack, which must be the one of
-transformers' own forward pass (`matches_reference`).
+Two gates refuse a model: its configuration (`obstacles`), then the loss of a few short documents, which must be the one
+of transformers' own forward pass (`choose_forward`): as a packed sequence, else as a padded batch.
 """
 
 import warnings
@@ -14,19 +14,21 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from ..decoder.architecture import length_dependent_ropes, structure_problems
-from ..decoder.loading import loading_errors, quiet_loading
+from ..decoder.architecture import structure_problems
+from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
 from ..errors import EnvironmentFault, ModelError
 from ..tune.records import Method, Tuning
 from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import ModelWithLoss
+from .obstacles import adapter_targets, refuse_structure, refuse_unknown
+from .parallel import World
 from .settings import TrainingJob
+from .structure import decoder_config, freeze_other_parts
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-ALL_LINEAR = "all-linear"
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """Nats, and a share of the largest loss: how far the loss of a token may be from transformers' own."""
 PROBE_LENGTHS = (19, 8, 13)
@@ -46,50 +48,27 @@ class TrainingModel:
 
 def load(job: TrainingJob) -> TrainingModel:
     """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
     with loading_errors(where), quiet_loading():
         config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
         refuse_unknown(config, job.plan.recipe.length, where)
-        lm = AutoModelForCausalLM.from_pretrained(
+        lm = auto_class(config).from_pretrained(
             job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
         )
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
     dtype = lm.dtype
+    refuse_structure(lm, where)
+    freeze_other_parts(lm)
     register()
-    lm.set_attn_implementation(NAME)
     adapter = None
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
-
-
-def refuse_unknown(config: object, length: int, where: str) -> None:
-    """Raise ModelError for a configuration that packed training on rows of `length` tokens does not compute exactly."""
-    problem = next(_problems(config, length), None)
-    if problem is not None:
-        raise ModelError(f"this architecture cannot be tuned here: it has {problem}", where=where)
-
-
-def _problems(config: object, length: int) -> Iterator[str]:
-    yield from structure_problems(config)
-    if getattr(config, "attention_dropout", 0.0):
-        yield "dropout of attention"
-    for name in ("num_local_experts", "num_experts", "n_routed_experts"):
-        if getattr(config, name, None):
-            yield f"experts with a loss of their own ({name})"
-    if getattr(config, "quantization_config", None):
-        yield "quantized weights"
-    known = getattr(config, "max_position_embeddings", None)
-    if isinstance(known, int) and length > known:
-        yield f"{known} positions, and the recipe's length is {length}"
-    for rope in length_dependent_ropes(config):
-        if rope.original is not None and length > rope.original:
-            yield f"rotary embeddings ({rope.kind}) that depend on the longest text beyond {rope.original} tokens"
 
 
 def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
@@ -99,18 +78,12 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
     except ImportError as error:
         hint = "pip install 'xlingual[tune]'"
         raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
-    head = cast(nn.Module, lm.get_output_embeddings())  # type: ignore[operator]  # of transformers
-    names = {name for name, each in lm.named_modules() if isinstance(each, nn.Linear) and each is not head}
-    known = {name.rpartition(".")[2] for name in names}
-    wanted = method.targets
-    if unknown := [each for each in wanted if each != ALL_LINEAR and each not in known]:
-        hint = f"choose of {', '.join(sorted(known))}, or {ALL_LINEAR}"
-        raise ModelError(f"no linear layer is named {unknown[0]!r}", where=f"{where}: method.targets", hint=hint)
+    targets = adapter_targets(lm, method, where)
     config = LoraConfig(
         r=method.rank,
         lora_alpha=method.alpha,
         lora_dropout=method.dropout,
-        target_modules=ALL_LINEAR if ALL_LINEAR in wanted else list(wanted),
+        target_modules=targets,
         use_dora=method.kind is Tuning.DORA,
         task_type="CAUSAL_LM",
     )
@@ -121,23 +94,68 @@ def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence the FutureWarnings of transformers about names that peft still uses."""
+    """Silence FutureWarnings of transformers about names that peft still uses, and what peft says of its own choices."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "Model with `tie_word_embeddings=True`")
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
         yield
 
 
-def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether a pack of short documents has the losses of transformers' forward pass on each document alone.
+def choose_forward(model: ModelWithLoss, world: World) -> bool:
+    """Let the model compute documents as packed sequences, or as padded batches where only these are exact; a collective.
 
-    This finds what a configuration does not tell: scaled logits, another kind of attention, auxiliary losses.
+    Return whether one of both has the losses of transformers' forward pass on each document alone. A configuration does
+    not tell: there are other kinds of attention, recurrent layers, positions that count through the pack.
     """
-    vocabulary = model.language_model.config.vocab_size
+    can_pack = not any(structure_problems(decoder_config(model.lm)))
+    for padded in (False, True):
+        is_exact = (padded or can_pack) and matches_reference(model, world.device, world.dtype, padded=padded)
+        if not world.all_reduce_max(int(not is_exact)):
+            return True
+    return False
+
+
+def matches_reference(
+    model: ModelWithLoss, device: torch.device, dtype: torch.dtype, *, padded: bool = False
+) -> bool:
+    """Return whether short documents together have the losses of transformers' forward pass on each one alone."""
+    batch = _probe(model.vocabulary, device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model.language_model.set_attn_implementation("eager")
+            reference = model(batch, by_document=True)
+            ours = _try_losses(model, batch, padded=padded)
+    finally:
+        if isinstance(model, FSDPModule):
+            model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
+        model.train(was_training)
+    if ours is None:
+        return False
+    return bool((ours - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))
+
+
+def _try_losses(model: ModelWithLoss, batch: Batch, *, padded: bool) -> torch.Tensor | None:
+    """Return the losses of a batch, None where the layers of the model raise."""
+    model.padded = padded
+    try:
+        model.language_model.set_attn_implementation("eager" if padded else NAME)
+        return cast(torch.Tensor, model(batch))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return None
+
+
+def _probe(vocabulary: int, device: torch.device) -> Batch:
+    """Return a pack of short documents, all of whose tokens but the first are supervised."""
     lengths = [*PROBE_LENGTHS]
     ids = torch.tensor([(11 + 7 * index) % vocabulary for index in range(sum(lengths))], device=device)
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
     predictors = (positions[1:] > 0).nonzero()[:, 0]
-    batch = Batch(
+    return Batch(
         input_ids=ids[None],
         position_ids=positions[None],
         documents=pack_documents(lengths, device),
@@ -146,14 +164,3 @@ def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.d
         loss_weights=torch.ones(len(predictors), device=device),
         source_ids=torch.zeros_like(predictors),
     )
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        ours = model(batch)
-        model.language_model.set_attn_implementation("eager")
-        reference = model(batch, by_document=True)
-        model.language_model.set_attn_implementation(NAME)
-    if isinstance(model, FSDPModule):
-        model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
-    model.train(was_training)
-    return bool((ours - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))
