@@ -23,8 +23,9 @@ from xlingual.errors import ModelError
 from xlingual.training import attention, loss
 from xlingual.training.batches import Batch, build_batch, loss_normalizer
 from xlingual.training.linear import use_onednn_linear
-from xlingual.training.loading import matches_reference, refuse_unknown
+from xlingual.training.loading import matches_reference
 from xlingual.training.loss import ModelWithLoss
+from xlingual.training.obstacles import refuse_unknown
 from xlingual.tune.records import EncodedRows, Norm
 
 CPU = torch.device("cpu")

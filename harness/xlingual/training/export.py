@@ -15,9 +15,9 @@ from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
+from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
-from .loading import TrainingModel, quiet_peft
-from .obstacles import has_adapter_on_head
+from .loading import TrainingModel
 from .settings import PROVENANCE, TrainingJob
 from .structure import is_tied, untie
 
@@ -88,7 +88,9 @@ def write_model(
         if names.setdefault(id(each), name) != name:
             tied.add(name)
     frozen = {name for name, each in lm.named_parameters() if not each.requires_grad}
-    kept = {name: each for name, each in _load_base(job, "auto").state_dict().items() if name in frozen} if frozen else {}
+    kept = (
+        {name: each for name, each in _load_base(job, "auto").state_dict().items() if name in frozen} if frozen else {}
+    )
     state = {**kept, **{name: each.to(loaded.dtype) for name, each in weights.items() if name not in tied}}
 
     def write(folder: Path) -> None:
@@ -106,7 +108,8 @@ def write_adapter(
     from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
 
     adapter = cast("PeftModel", loaded.adapter)
-    state = get_peft_model_state_dict(adapter, {f"base_model.model.{name}": each for name, each in weights.items()})
+    named = {f"base_model.model.{name}": each for name, each in weights.items()}
+    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=False)
     config = adapter.peft_config["default"]
     base = job.plan.base
     config.base_model_name_or_path = base.name if base.revision else str(job.weights)

@@ -4,24 +4,22 @@ Two gates refuse a model: its configuration (`obstacles`), then the loss of a fe
 of transformers' own forward pass (`choose_forward`): as a packed sequence, else as a padded batch.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
 from ..decoder.architecture import structure_problems
 from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
-from ..errors import EnvironmentFault, ModelError
-from ..tune.records import Method, Tuning
+from ..errors import ModelError
+from ..tune.records import Tuning
+from .adapters import add_adapter
 from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import ModelWithLoss
-from .obstacles import adapter_targets, refuse_structure, refuse_unknown
+from .obstacles import refuse_structure, refuse_unknown
 from .parallel import World
 from .settings import TrainingJob
 from .structure import decoder_config, freeze_other_parts
@@ -71,39 +69,8 @@ def load(job: TrainingJob) -> TrainingModel:
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 
-def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
-    """Add a trainable adapter to `lm` and freeze the rest; ModelError for target modules that it does not have."""
-    try:
-        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - slow to import
-    except ImportError as error:
-        hint = "pip install 'xlingual[tune]'"
-        raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
-    targets = adapter_targets(lm, method, where)
-    config = LoraConfig(
-        r=method.rank,
-        lora_alpha=method.alpha,
-        lora_dropout=method.dropout,
-        target_modules=targets,
-        use_dora=method.kind is Tuning.DORA,
-        task_type="CAUSAL_LM",
-    )
-    with quiet_peft():
-        adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
-    return cast("PeftModel", adapted)
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Silence FutureWarnings of transformers about names that peft still uses, and what peft says of its own choices."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", "Model with `tie_word_embeddings=True`")
-        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
-        yield
-
-
 def choose_forward(model: ModelWithLoss, world: World) -> bool:
-    """Let the model compute documents as packed sequences, or as padded batches where only these are exact; a collective.
+    """Let the model compute packed sequences, or padded batches where only these are exact; a collective.
 
     Return whether one of both has the losses of transformers' forward pass on each document alone. A configuration does
     not tell: there are other kinds of attention, recurrent layers, positions that count through the pack.
@@ -116,9 +83,7 @@ def choose_forward(model: ModelWithLoss, world: World) -> bool:
     return False
 
 
-def matches_reference(
-    model: ModelWithLoss, device: torch.device, dtype: torch.dtype, *, padded: bool = False
-) -> bool:
+def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.dtype, *, padded: bool = False) -> bool:
     """Return whether short documents together have the losses of transformers' forward pass on each one alone."""
     batch = _probe(model.vocabulary, device)
     was_training = model.training
@@ -127,19 +92,32 @@ def matches_reference(
         with torch.no_grad():
             model.language_model.set_attn_implementation("eager")
             reference = model(batch, by_document=True)
+            is_causal = _are_equal(model(_with_another_last_token(batch), by_document=True)[:-1], reference[:-1], dtype)
             ours = _try_losses(model, batch, padded=padded)
     finally:
         if isinstance(model, FSDPModule):
             model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
         model.train(was_training)
-    if ours is None:
-        return False
-    return bool((ours - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))
+    return is_causal and ours is not None and _are_equal(ours, reference, dtype)
+
+
+def _are_equal(losses: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:
+    return bool((losses - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))
+
+
+def _with_another_last_token(batch: Batch) -> Batch:
+    """Return a batch in which only the loss of the last token may differ, where no token attends to later ones."""
+    ids = batch.input_ids.clone()
+    ids[0, -1] = (ids[0, -1] + 1) % ids.max()
+    return replace(batch, input_ids=ids)
 
 
 def _try_losses(model: ModelWithLoss, batch: Batch, *, padded: bool) -> torch.Tensor | None:
-    """Return the losses of a batch, None where the layers of the model raise."""
+    """Return the losses of a batch, None where the layers of the model raise, or call no attention function."""
     model.padded = padded
+    can_set: Callable[[], bool] | None = getattr(model.lm, "_can_set_attn_implementation", None)
+    if not padded and can_set is not None and not can_set():
+        return None
     try:
         model.language_model.set_attn_implementation("eager" if padded else NAME)
         return cast(torch.Tensor, model(batch))

@@ -11,7 +11,7 @@ import torch
 from ..decoder.loading import memory_faults
 from ..errors import Interrupted, ModelError
 from ..tune.packing import assign_packs
-from ..tune.records import IntArray, TuneRecord, Tuning
+from ..tune.records import IntArray, TuneRecord
 from . import checkpoints, steplog
 from .attention import has_varlen_kernel, varlen_parameters
 from .batches import build_batch, loss_normalizer

@@ -8,6 +8,7 @@ The model is built without memory, on torch's meta device, so that its layers ca
 """
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,12 +17,23 @@ from torch import nn
 from ..decoder.architecture import length_dependent_ropes, text_config
 from ..decoder.loading import auto_class, loading_errors, quiet_loading
 from ..errors import ModelError
-from ..tune.records import Method, Recipe, Tuning
+from ..tune.records import Recipe, Tuning
+from .adapters import adapter_targets, add_adapter
 from .structure import decoder_of, head_of, layers_of
 
-ALL_LINEAR = "all-linear"
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 """Fields that hold the number of experts."""
+
+LATER_TOKENS = "attention to later tokens"
+ODD_KINDS = {
+    "blt": "tokens that are grouped to patches by another model",
+    "cpmant": "a prompt of its own before every text",
+    "hrm_text": "attention that takes the whole prompt at once",
+    "reformer": "attention that is grouped by hashes, of texts of some lengths only",
+    "xlm": LATER_TOKENS,
+    "xlnet": LATER_TOKENS,
+}
+"""Kinds (`model_type`) of models whose forward pass on several documents is not that on each, and what is odd."""
 
 
 def refuse_base(folder: Path, recipe: Recipe, where: str) -> None:
@@ -36,6 +48,8 @@ def refuse_base(folder: Path, recipe: Recipe, where: str) -> None:
     refuse_structure(lm, where)
     if recipe.method.kind is not Tuning.FULL:
         adapter_targets(lm, recipe.method, where)
+        if find_spec("peft") is not None:
+            add_adapter(lm, recipe.method, where)
 
 
 def refuse_unknown(config: object, length: int, where: str) -> None:
@@ -51,8 +65,10 @@ def _problems(config: object, length: int) -> Iterator[str]:
     if getattr(config, "quantization_config", None):
         yield "quantized weights"
     text = text_config(config)
-    if getattr(text, "is_decoder", True) is False:
-        yield "attention to later tokens (is_decoder is not set)"
+    if hasattr(text, "add_cross_attention") and getattr(text, "is_decoder", None) is False:
+        yield f"{LATER_TOKENS} (is_decoder is not set)"
+    if (odd := ODD_KINDS.get(str(getattr(text, "model_type", "")))) is not None:
+        yield odd
     if getattr(text, "layerdrop", None):
         yield "layers that are left out at random (layerdrop), which ranks would not do alike"
     for name in EXPERTS:
@@ -84,34 +100,3 @@ def refuse_structure(lm: nn.Module, where: str) -> None:
         problem = "no list of layers"
     if problem is not None:
         raise ModelError(f"this architecture cannot be tuned here: it has {problem}", where=where)
-
-
-def adapter_targets(lm: nn.Module, method: Method, where: str) -> str | list[str]:
-    """Return the modules that get an adapter, as peft takes them; ModelError for one that the model does not have.
-
-    In a multimodal model they are named in full, for its other parts may have layers of the same names.
-    """
-    head, decoder = head_of(lm), decoder_of(lm)
-    below = {id(each) for each in decoder.modules()} | {id(head)}
-    names = {name: each for name, each in lm.named_modules() if _is_linear(each) and id(each) in below}
-    known = {name.rpartition(".")[2] for name in names}
-    for wanted in method.targets:
-        if wanted != ALL_LINEAR and wanted not in known:
-            hint = f"choose of {', '.join(sorted(known))}, or {ALL_LINEAR}"
-            raise ModelError(f"no linear layer is named {wanted!r}", where=f"{where}: method.targets", hint=hint)
-    if text_config(lm.config) is lm.config:
-        return ALL_LINEAR if ALL_LINEAR in method.targets else list(method.targets)
-    if ALL_LINEAR in method.targets:
-        return [name for name, each in names.items() if each is not head]
-    return [name for name in names if name.rpartition(".")[2] in method.targets]
-
-
-def _is_linear(module: nn.Module) -> bool:
-    """Return whether a module is a linear layer, also as GPT-2 writes it."""
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-
-
-def has_adapter_on_head(lm: nn.Module, method: Method) -> bool:
-    """Return whether the adapter of a method changes the head, which `all-linear` leaves out."""
-    head = head_of(lm)
-    return any(each is head and name.rpartition(".")[2] in method.targets for name, each in lm.named_modules())

@@ -1,8 +1,8 @@
 """The parts of a causal language model of transformers, whatever an architecture calls them.
 
-    Llama    model                  its layers in model.layers         head lm_head
-    BLOOM    transformer            transformer.h                      lm_head
-    Gemma 3  model.language_model   model.language_model.layers        lm_head, over the images' parts too
+Llama    model                  its layers in model.layers         head lm_head
+BLOOM    transformer            transformer.h                      lm_head
+Gemma 3  model.language_model   model.language_model.layers        lm_head, over the images' parts too
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,10 @@ def head_of(lm: nn.Module) -> nn.Module | None:
 def layers_of(lm: nn.Module) -> list[nn.Module]:
     """Return the layers, from the first on: the list of modules of the decoder that holds most weights; else none."""
     lists = [each for each in decoder_of(lm).modules() if isinstance(each, nn.ModuleList) and len(each)]
-    return list(max(lists, key=_size)) if lists else []
-
-
-def _size(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters())
+    if not lists:
+        return []
+    sizes = [sum(each.numel() for each in layers.parameters()) for layers in lists]
+    return list(lists[sizes.index(max(sizes))])
 
 
 def decoder_config(lm: nn.Module) -> DecoderConfig:
@@ -106,5 +105,5 @@ def _returning(lm: nn.Module, output: _LastStates) -> Iterator[None]:
     finally:
         for key, each in replaced.items():
             del each.forward
-            if own[key] is not None:
-                each.forward = own[key]
+            if (forward := own[key]) is not None:
+                each.forward = forward

@@ -11,6 +11,7 @@ from .adapters import acquire_model, is_shared
 from .description import Description
 from .files import safe_files, weights_folder
 
+
 def load(description: Description, options: ModelOptions) -> LoadedModel:
     """Load the weights and merge the adapter, where there is one; ModelError naming what is wrong with them."""
     adapter = description.adapter
