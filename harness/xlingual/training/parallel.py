@@ -1,6 +1,7 @@
 """Ranks, FSDP2 sharding and mixed precision; a single process runs the same code as the ranks of torchrun."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,6 +158,8 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+    # OPT's layers return views; no model of transformers changes the output of a layer in place, which alone is harmful.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
 
 
 def _move(module: nn.Module, world: World) -> None:
