@@ -53,6 +53,6 @@ def test_the_end_of_turn_of_the_template_is_learnt_and_exported(
     assert generation["eos_token_id"] == [2, end]
     assert generation.get("temperature") == (None if shipped is None else 0.5)
     tuned = MODELS.get("hf")(str(model), ModelOptions(device="cpu"))
-    assert "<|im_end|>" in tuned.spec.details["end tokens"]
+    assert "<|im_end|>" in (tuned.spec.details or {})["end tokens"]
     assert isinstance(tuned, Trainable)
     assert tuned.answer_ids(["Lima"])[0][-1] == end

@@ -32,6 +32,10 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 PROBE_LENGTHS = (19, 8, 13)
 """Tokens of the documents that are compared."""
 
+LAYER_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, ModelError, RuntimeError, TypeError,
+                ValueError)  # fmt: skip
+"""What the layers of a model raise that does not take a packed sequence or a mask."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingModel:
@@ -121,7 +125,7 @@ def _try_losses(model: ModelWithLoss, batch: Batch, *, padded: bool) -> torch.Te
     try:
         model.language_model.set_attn_implementation("eager" if padded else NAME)
         return cast(torch.Tensor, model(batch))
-    except Exception as error:
+    except LAYER_ERRORS as error:
         if is_out_of_memory(error):
             raise
         return None

@@ -158,7 +158,7 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
-    # OPT's layers return views; no model of transformers changes the output of a layer in place, which alone is harmful.
+    # OPT's layers return views. Only a change in place would be harmful, and no model of transformers makes one.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
 
 
