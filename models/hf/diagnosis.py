@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xlingual.decoder.loading import auto_class
 from xlingual.plugin import ModelOptions
 from xlingual.records import Failure
 
 from .checkpoint.description import Description, default_engine
-from .checkpoint.loading import auto_class
 from .limits import attempt
 from .loaded_model import LoadedModel
 from .packed.exchange import calls_problem, observe_attention

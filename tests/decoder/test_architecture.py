@@ -9,7 +9,7 @@ from transformers import Gemma3Config, Gemma3TextConfig, LlamaConfig, PreTrained
 
 from xlingual.decoder.architecture import LengthDependentRope, length_dependent_ropes, structure_problems, text_config
 from xlingual.errors import ModelError
-from xlingual.training.loading import refuse_unknown
+from xlingual.training.obstacles import refuse_unknown
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,

@@ -23,8 +23,9 @@ from xlingual.errors import ModelError
 from xlingual.training import attention, loss
 from xlingual.training.batches import Batch, build_batch, loss_normalizer
 from xlingual.training.linear import use_onednn_linear
-from xlingual.training.loading import matches_reference, refuse_unknown
+from xlingual.training.loading import matches_reference
 from xlingual.training.loss import ModelWithLoss
+from xlingual.training.obstacles import refuse_unknown
 from xlingual.tune.records import EncodedRows, Norm
 
 CPU = torch.device("cpu")
@@ -178,10 +179,7 @@ def test_packs_match_the_reference(family: str) -> None:
 
 
 def test_what_packs_do_not_compute_does_not_match_the_reference() -> None:
-    """Soft-capped logits, which the model itself does not have, and documents that attend to each other."""
-    model = _ours(FAMILIES["llama"]())
-    model.language_model.config.final_logit_softcapping = 1.0  # type: ignore[attr-defined]  # of Gemma
-    assert not matches_reference(model, CPU, torch.float32)
+    """Documents that attend to each other."""
     leaking = _ours(FAMILIES["llama"]())
     decoder: Any = leaking.language_model.get_decoder()
 
@@ -197,7 +195,6 @@ def test_what_packs_do_not_compute_does_not_match_the_reference() -> None:
     ("config", "what"),
     [
         (MixtralConfig(**SHAPE), "experts"),
-        (LlamaConfig(**SHAPE, attention_dropout=0.1), "dropout of attention"),
         (LlamaConfig(**SHAPE, quantization_config={"quant_method": "bitsandbytes"}), "quantized"),
         (LlamaConfig(**{**SHAPE, "max_position_embeddings": 16}), "16 positions"),
         (

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 from ..errors import EnvironmentFault, ModelError, XlingualError
+
+if TYPE_CHECKING:
+    from transformers import AutoModelForCausalLM
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """Named in the RuntimeError that torch raises when memory of the host runs out."""
@@ -62,3 +66,19 @@ def loading_errors(where: str) -> Iterator[None]:
                 raise
             reason = " ".join(str(error).split())[:MAX_REASON]
             raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {reason}", where=where) from error
+
+
+def auto_class(config: object) -> "type[AutoModelForCausalLM]":
+    """Return the class of transformers that makes a decoder of this configuration.
+
+    Some that read images as well (Qwen-VL, Mistral 3) are not among its causal language models: those are asked for
+    text all the same.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText  # noqa: PLC0415 - heavy
+    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415 - heavy
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
+
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return cast("type[AutoModelForCausalLM]", AutoModelForCausalLM if known else AutoModelForImageTextToText)

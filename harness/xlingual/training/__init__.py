@@ -3,7 +3,9 @@
 Start with `loop`, which goes through all of the others in this order:
 
     settings       what to train, and the settings of the machine
-    loading        base weights -> a module to train, its gates, adapters
+    obstacles      why a base cannot be tuned, as its configuration tells: `tune plan` reads it, too
+    structure      decoder, layers, head and logits of a model, whatever an architecture calls them
+    loading        base weights -> a module to train; packed sequences or padded batches; adapters: peft
     parallel       ranks, FSDP2 sharding, mixed precision, gradient clipping
     linear         linear layers on a CPU through oneDNN
     schedule       number of a step -> its rows and learning rate (rows to packs: `xlingual.tune.packing`)
@@ -16,5 +18,5 @@ Start with `loop`, which goes through all of the others in this order:
     checkpoints    state dicts and progress to disk and back, on any world size
     export         the model or adapter in the transformers or peft layout, with provenance
 
-Everything but `settings` and `observing` imports torch; nothing here is imported before a training starts.
+Everything but `settings` and `observing` imports torch; nothing but `obstacles` is imported before a training starts.
 """

@@ -8,13 +8,13 @@ documents attend to each other, without a word, unless the mask is None and the 
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, pairwise
 
 import torch
+from torch.nn.functional import dropout as drop_out
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..decoder.protocols import AttentionModule
 from ..errors import ModelError
 
 NAME = "xlingual_documents"
@@ -55,6 +55,23 @@ def varlen_parameters() -> frozenset[str]:
     return frozenset(inspect.signature(varlen.varlen_attn).parameters)
 
 
+_CURRENT: list[PackedDocuments] = []
+"""The documents of the newest pack. Until the next one, so that a backward pass that recomputes a layer finds them, in
+whichever thread it runs."""
+
+
+def set_current(documents: PackedDocuments) -> None:
+    """Set the documents for the layers that are not handed any."""
+    _CURRENT[:] = [documents]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # of torch
+def _current() -> PackedDocuments:
+    if not _CURRENT:
+        raise TypeError(f"{NAME} attention needs documents")
+    return _CURRENT[0]
+
+
 def register() -> None:
     """Register the function with transformers, under NAME."""
     from transformers import AttentionInterface  # noqa: PLC0415 - slow to import
@@ -63,7 +80,7 @@ def register() -> None:
 
 
 def attend(  # noqa: PLR0913 - transformers' signature
-    module: AttentionModule,
+    module: object,  # noqa: ARG001
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -74,24 +91,24 @@ def attend(  # noqa: PLR0913 - transformers' signature
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
-    **_others: object,
+    **others: object,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention output of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size).
 
     On a GPU in half precision it is one variable-length kernel over the whole pack, where this torch has one; else, and
-    with soft-capped scores, one call for each document.
+    with soft-capped scores or dropout, one call for each document.
     """
-    if documents is None:
-        raise TypeError(f"{NAME} attention needs documents")
-    if dropout or s_aux is not None:
-        what = "dropout of attention" if dropout else "attention sinks"
-        raise ModelError(f"layer {module.layer_idx} has {what}, which packed training does not know")
+    documents = documents or _current()
+    if s_aux is not None or others.get("position_bias") is not None:
+        raise ModelError("attention has sinks or biases, which packed sequences do not know")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scoring = _Scoring(scale=scale, window=sliding_window, softcap=softcap)
+    scoring = _Scoring(scale=scale, window=sliding_window, softcap=softcap, dropout=dropout)
     if (
         query.is_cuda
         and query.dtype in HALF_PRECISION
         and softcap is None
+        and not dropout
+        and query.shape[-1] == value.shape[-1]
         and has_varlen_kernel(documents.kernel, sliding_window)
     ):
         return _attend_varlen(query, key, value, documents, scoring), None
@@ -112,6 +129,8 @@ class _Scoring:
     """Width of sliding-window attention in tokens, the token itself included; None: the whole document."""
     softcap: float | None
     """Bound c of the scores, c * tanh(score / c), as in Gemma 2; None: unbounded."""
+    dropout: float = 0.0
+    """Share of the probabilities that is set to 0, in training."""
 
 
 def _attend_varlen(
@@ -157,15 +176,18 @@ def _attend_by_document(
 def _attend_document(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scoring: _Scoring) -> torch.Tensor:
     tokens = query.shape[2]
     is_windowed = scoring.window is not None and tokens > scoring.window
+    fused = partial(
+        scaled_dot_product_attention, query, key, value, dropout_p=scoring.dropout, scale=scoring.scale, enable_gqa=True
+    )
     if scoring.softcap is None and not is_windowed:
-        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scoring.scale, enable_gqa=True)
+        return fused(is_causal=True)
     visible = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
     if scoring.window is not None and is_windowed:
         visible = visible.triu(1 - scoring.window)
     if scoring.softcap is None:
-        return scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=scoring.scale, enable_gqa=True)
+        return fused(attn_mask=visible)
     group = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
     scores = torch.tanh(query @ key.transpose(-1, -2) * (scoring.scale / scoring.softcap)) * scoring.softcap
     probabilities = scores.masked_fill(~visible, float("-inf")).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-    return probabilities @ value
+    return drop_out(probabilities, scoring.dropout) @ value

@@ -10,14 +10,16 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-from ..decoder.loading import quiet_loading
+from ..decoder.loading import auto_class, quiet_loading
 from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.records import TuneRecord
+from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
-from .loading import TrainingModel, quiet_peft
+from .loading import TrainingModel
 from .settings import PROVENANCE, TrainingJob
+from .structure import is_tied, untie
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -75,14 +77,21 @@ def gather_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
 def write_model(
     job: TrainingJob, loaded: TrainingModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
 ) -> Path:
-    """Write the whole model of a full tuning; of tied weights, the first name only."""
+    """Write the whole model of a full tuning; of tied weights, the first name only.
+
+    What was not trained, the parts of a multimodal model that read no text, is that of the base, to the byte.
+    """
     lm = loaded.model.lm
     names: dict[int, str] = {}
     tied = set()
     for name, each in lm.named_parameters(remove_duplicate=False):
         if names.setdefault(id(each), name) != name:
             tied.add(name)
-    state = {name: each.to(loaded.dtype) for name, each in weights.items() if name not in tied}
+    frozen = {name for name, each in lm.named_parameters() if not each.requires_grad}
+    kept = (
+        {name: each for name, each in _load_base(job, "auto").state_dict().items() if name in frozen} if frozen else {}
+    )
+    state = {**kept, **{name: each.to(loaded.dtype) for name, each in weights.items() if name not in tied}}
 
     def write(folder: Path) -> None:
         _save(lm, folder, loaded.dtype, state)
@@ -99,7 +108,8 @@ def write_adapter(
     from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
 
     adapter = cast("PeftModel", loaded.adapter)
-    state = get_peft_model_state_dict(adapter, {f"base_model.model.{name}": each for name, each in weights.items()})
+    named = {f"base_model.model.{name}": each for name, each in weights.items()}
+    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=False)
     config = adapter.peft_config["default"]
     base = job.plan.base
     config.base_model_name_or_path = base.name if base.revision else str(job.weights)
@@ -117,13 +127,18 @@ def write_adapter(
 
 
 def write_merged(job: TrainingJob, record: TuneRecord) -> Path:
-    """Merge the written adapter into the base and write the whole model."""
+    """Merge the written adapter into the base and write the whole model.
+
+    A head that shares the weights of the embeddings gets its own where it has an adapter: theirs stay as they are.
+    """
     from peft import PeftModel  # noqa: PLC0415 - slow to import
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
 
     dtype = AutoConfig.from_pretrained(job.weights, local_files_only=True).dtype or torch.float32
-    with quiet_loading(), quiet_peft():
-        base = AutoModelForCausalLM.from_pretrained(job.weights, dtype=torch.float32, local_files_only=True)
+    base = _load_base(job, torch.float32)
+    if is_tied(base) and has_adapter_on_head(base, job.plan.recipe.method):
+        untie(base)
+    with quiet_peft():
         merged = PeftModel.from_pretrained(base, str(job.adapter_folder)).merge_and_unload()
 
     def write(folder: Path) -> None:
@@ -131,6 +146,16 @@ def write_merged(job: TrainingJob, record: TuneRecord) -> Path:
         _add_tokenizer_and_record(job, folder, record)
 
     return _replace_folder(job.model_folder, write)
+
+
+def _load_base(job: TrainingJob, dtype: "torch.dtype | str") -> nn.Module:
+    """Load the base as its files have it, with weights of `dtype`, or of their own: "auto"."""
+    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
+
+    with quiet_loading():
+        config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
+        loaded = auto_class(config).from_pretrained(job.weights, dtype=dtype, local_files_only=True)
+    return cast(nn.Module, loaded)
 
 
 def _save(lm: nn.Module, folder: Path, dtype: torch.dtype, state: Mapping[str, torch.Tensor] | None) -> None:
@@ -147,7 +172,25 @@ def _add_tokenizer_and_record(job: TrainingJob, folder: Path, record: TuneRecord
         for path in sorted({path for pattern in COPIED_FILES for path in source.glob(pattern)}):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
+    _end_answers(job, folder)
     write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
+
+
+def _end_answers(job: TrainingJob, folder: Path) -> None:
+    """Add the token that the training's answers end with to those that end an answer in generation.
+
+    A chat template may end a turn with another token than the tokenizer's end token: the model learns to say that one.
+    """
+    if job.end_token is None:
+        return
+    path = folder / "generation_config.json"
+    generation = read_json_object(path, strict=False) if path.is_file() else {}
+    config = read_json_object(folder / "config.json", strict=False) if (folder / "config.json").is_file() else {}
+    known = generation.get("eos_token_id", config.get("eos_token_id"))
+    ends = list(known) if isinstance(known, list) else [] if known is None else [known]
+    if job.end_token not in ends:
+        ends.append(job.end_token)
+        write_atomically(path, pretty_json({**generation, "eos_token_id": ends if len(ends) > 1 else ends[0]}))
 
 
 def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:

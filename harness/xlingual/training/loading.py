@@ -1,36 +1,40 @@
-"""The base model, ready for training: weights, packed attention, adapters; exact architectures only.
+"""The base model, ready for training: weights, adapters, the way of its forward pass; exact architectures only.
 
-Two gates refuse a model: its configuration (`refuse_unknown`), then the loss of a short pack, which must be the one of
-transformers' own forward pass (`matches_reference`).
+Two gates refuse a model: its configuration (`obstacles`), then the loss of a few short documents, which must be the one
+of transformers' own forward pass (`choose_forward`): as a packed sequence, else as a padded batch.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from ..decoder.architecture import length_dependent_ropes, structure_problems
-from ..decoder.loading import loading_errors, quiet_loading
-from ..errors import EnvironmentFault, ModelError
-from ..tune.records import Method, Tuning
+from ..decoder.architecture import structure_problems
+from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
+from ..errors import ModelError
+from ..tune.records import Tuning
+from .adapters import add_adapter
 from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import ModelWithLoss
+from .obstacles import refuse_structure, refuse_unknown
+from .parallel import World
 from .settings import TrainingJob
+from .structure import decoder_config, freeze_other_parts
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-ALL_LINEAR = "all-linear"
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """Nats, and a share of the largest loss: how far the loss of a token may be from transformers' own."""
 PROBE_LENGTHS = (19, 8, 13)
 """Tokens of the documents that are compared."""
+
+LAYER_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, ModelError, RuntimeError, TypeError,
+                ValueError)  # fmt: skip
+"""What the layers of a model raise that does not take a packed sequence or a mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,21 +50,22 @@ class TrainingModel:
 
 def load(job: TrainingJob) -> TrainingModel:
     """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
     with loading_errors(where), quiet_loading():
         config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
         refuse_unknown(config, job.plan.recipe.length, where)
-        lm = AutoModelForCausalLM.from_pretrained(
+        lm = auto_class(config).from_pretrained(
             job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
         )
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
     dtype = lm.dtype
+    refuse_structure(lm, where)
+    freeze_other_parts(lm)
     register()
-    lm.set_attn_implementation(NAME)
     adapter = None
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
@@ -68,76 +73,71 @@ def load(job: TrainingJob) -> TrainingModel:
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 
-def refuse_unknown(config: object, length: int, where: str) -> None:
-    """Raise ModelError for a configuration that packed training on rows of `length` tokens does not compute exactly."""
-    problem = next(_problems(config, length), None)
-    if problem is not None:
-        raise ModelError(f"this architecture cannot be tuned here: it has {problem}", where=where)
+def choose_forward(model: ModelWithLoss, world: World) -> bool:
+    """Let the model compute packed sequences, or padded batches where only these are exact; a collective.
 
-
-def _problems(config: object, length: int) -> Iterator[str]:
-    yield from structure_problems(config)
-    if getattr(config, "attention_dropout", 0.0):
-        yield "dropout of attention"
-    for name in ("num_local_experts", "num_experts", "n_routed_experts"):
-        if getattr(config, name, None):
-            yield f"experts with a loss of their own ({name})"
-    if getattr(config, "quantization_config", None):
-        yield "quantized weights"
-    known = getattr(config, "max_position_embeddings", None)
-    if isinstance(known, int) and length > known:
-        yield f"{known} positions, and the recipe's length is {length}"
-    for rope in length_dependent_ropes(config):
-        if rope.original is not None and length > rope.original:
-            yield f"rotary embeddings ({rope.kind}) that depend on the longest text beyond {rope.original} tokens"
-
-
-def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
-    """Add a trainable adapter to `lm` and freeze the rest; ModelError for target modules that it does not have."""
-    try:
-        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - slow to import
-    except ImportError as error:
-        hint = "pip install 'xlingual[tune]'"
-        raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
-    head = cast(nn.Module, lm.get_output_embeddings())  # type: ignore[operator]  # of transformers
-    names = {name for name, each in lm.named_modules() if isinstance(each, nn.Linear) and each is not head}
-    known = {name.rpartition(".")[2] for name in names}
-    wanted = method.targets
-    if unknown := [each for each in wanted if each != ALL_LINEAR and each not in known]:
-        hint = f"choose of {', '.join(sorted(known))}, or {ALL_LINEAR}"
-        raise ModelError(f"no linear layer is named {unknown[0]!r}", where=f"{where}: method.targets", hint=hint)
-    config = LoraConfig(
-        r=method.rank,
-        lora_alpha=method.alpha,
-        lora_dropout=method.dropout,
-        target_modules=ALL_LINEAR if ALL_LINEAR in wanted else list(wanted),
-        use_dora=method.kind is Tuning.DORA,
-        task_type="CAUSAL_LM",
-    )
-    with quiet_peft():
-        adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
-    return cast("PeftModel", adapted)
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Silence the FutureWarnings of transformers about names that peft still uses."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether a pack of short documents has the losses of transformers' forward pass on each document alone.
-
-    This finds what a configuration does not tell: scaled logits, another kind of attention, auxiliary losses.
+    Return whether one of both has the losses of transformers' forward pass on each document alone. A configuration does
+    not tell: there are other kinds of attention, recurrent layers, positions that count through the pack.
     """
-    vocabulary = model.language_model.config.vocab_size
+    can_pack = not any(structure_problems(decoder_config(model.lm)))
+    for padded in (False, True):
+        is_exact = (padded or can_pack) and matches_reference(model, world.device, world.dtype, padded=padded)
+        if not world.all_reduce_max(int(not is_exact)):
+            return True
+    return False
+
+
+def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.dtype, *, padded: bool = False) -> bool:
+    """Return whether short documents together have the losses of transformers' forward pass on each one alone."""
+    batch = _probe(model.vocabulary, device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model.language_model.set_attn_implementation("eager")
+            reference = model(batch, by_document=True)
+            is_causal = _are_equal(model(_with_another_last_token(batch), by_document=True)[:-1], reference[:-1], dtype)
+            ours = _try_losses(model, batch, padded=padded)
+    finally:
+        if isinstance(model, FSDPModule):
+            model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
+        model.train(was_training)
+    return is_causal and ours is not None and _are_equal(ours, reference, dtype)
+
+
+def _are_equal(losses: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:
+    return bool((losses - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))
+
+
+def _with_another_last_token(batch: Batch) -> Batch:
+    """Return a batch in which only the loss of the last token may differ, where no token attends to later ones."""
+    ids = batch.input_ids.clone()
+    ids[0, -1] = (ids[0, -1] + 1) % ids.max()
+    return replace(batch, input_ids=ids)
+
+
+def _try_losses(model: ModelWithLoss, batch: Batch, *, padded: bool) -> torch.Tensor | None:
+    """Return the losses of a batch, None where the layers of the model raise, or call no attention function."""
+    model.padded = padded
+    can_set: Callable[[], bool] | None = getattr(model.lm, "_can_set_attn_implementation", None)
+    if not padded and can_set is not None and not can_set():
+        return None
+    try:
+        model.language_model.set_attn_implementation("eager" if padded else NAME)
+        return cast(torch.Tensor, model(batch))
+    except LAYER_ERRORS as error:
+        if is_out_of_memory(error):
+            raise
+        return None
+
+
+def _probe(vocabulary: int, device: torch.device) -> Batch:
+    """Return a pack of short documents, all of whose tokens but the first are supervised."""
     lengths = [*PROBE_LENGTHS]
     ids = torch.tensor([(11 + 7 * index) % vocabulary for index in range(sum(lengths))], device=device)
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
     predictors = (positions[1:] > 0).nonzero()[:, 0]
-    batch = Batch(
+    return Batch(
         input_ids=ids[None],
         position_ids=positions[None],
         documents=pack_documents(lengths, device),
@@ -146,14 +146,3 @@ def matches_reference(model: ModelWithLoss, device: torch.device, dtype: torch.d
         loss_weights=torch.ones(len(predictors), device=device),
         source_ids=torch.zeros_like(predictors),
     )
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        ours = model(batch)
-        model.language_model.set_attn_implementation("eager")
-        reference = model(batch, by_document=True)
-        model.language_model.set_attn_implementation(NAME)
-    if isinstance(model, FSDPModule):
-        model.reshard()  # else the weights outside the layers would stay unsharded until the first backward pass
-    model.train(was_training)
-    return bool((ours - reference).abs().max() <= TOLERANCE[dtype] * max(1.0, float(reference.abs().max())))

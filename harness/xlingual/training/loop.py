@@ -11,14 +11,14 @@ import torch
 from ..decoder.loading import memory_faults
 from ..errors import Interrupted, ModelError
 from ..tune.packing import assign_packs
-from ..tune.records import IntArray, TuneRecord, Tuning
+from ..tune.records import IntArray, TuneRecord
 from . import checkpoints, steplog
 from .attention import has_varlen_kernel, varlen_parameters
 from .batches import build_batch, loss_normalizer
 from .checkpoints import ModelAndOptimizer, TrainingState
 from .export import TrainingResult, gather_state_dict, make_record, write_adapter, write_merged, write_model
 from .linear import use_onednn_linear
-from .loading import TrainingModel, load, matches_reference
+from .loading import TrainingModel, choose_forward, load
 from .log_window import LogWindow
 from .loss_meter import LossMeter, StepInfo
 from .observing import SilentTrainingObserver, TrainingObserver, TrainingSetup
@@ -114,13 +114,15 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
     shard_model(loaded.model, world)
     if not job.settings.compile:
         use_onednn_linear(loaded.model)
-    if not matches_reference(loaded.model, world.device, world.dtype):
+    if not choose_forward(loaded.model, world):
         raise ModelError(
-            "packed documents do not get the loss that the model gives them alone",
+            "documents of a batch do not get the loss that the model gives them alone",
             where=job.plan.base.name,
             hint="this architecture cannot be tuned here",
         )
-    if world.device.type == "cuda" and not has_varlen_kernel(varlen_parameters(), None):
+    if loaded.model.padded:
+        observer.note("this architecture is not computed as packed sequences: padded batches, slower, take their place")
+    elif world.device.type == "cuda" and not has_varlen_kernel(varlen_parameters(), None):
         observer.note("this torch has no attention for packed documents: one call for each, slower; torch 2.13 has it")
     settings = job.settings
     wrap_layers(loaded.model, compiled=settings.compile, checkpointed=settings.activation_checkpointing)
@@ -190,8 +192,8 @@ def take_step(training: Training, step: Step) -> None:
     for index, packs in enumerate(assignment.micro_batches):
         batch = build_batch(job.rows, packs[world.rank], normalizer, world.device)
         training.window.data_seconds += time.perf_counter() - started
-        if recipe.method.kind is not Tuning.FULL:  # only adapters have dropout
-            torch.manual_seed(_combine_seeds(recipe.seed, step.number, index * world.size + world.rank))
+        # For dropout, of adapters or of the base: a resumed training draws what it would have drawn.
+        torch.manual_seed(_combine_seeds(recipe.seed, step.number, index * world.size + world.rank))
         losses = model(batch)
         (losses * batch.loss_weights).sum().backward()
         training.loss_meter.add(batch, losses)

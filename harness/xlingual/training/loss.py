@@ -1,6 +1,5 @@
 """The loss of a pack: cross-entropy in float32 over supervised tokens only, the logits of one chunk at a time."""
 
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Protocol, cast
 
@@ -10,8 +9,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from ..decoder.protocols import CausalLMOutput, DecoderModel
-from .attention import PackedDocuments
+from .attention import set_current
 from .batches import Batch
+from .structure import decoder_config, logits_of
 
 MIN_CHUNK_TOKENS = 64
 """Of a chunk, however large the vocabulary."""
@@ -31,21 +31,15 @@ class HiddenStates(Protocol):
 class DecoderLayers(Protocol):
     """A decoder without its output layer (head)."""
 
-    @property
-    def layers(self) -> Iterable[nn.Module]:
-        """Its transformer layers, from the first on."""
-        ...
-
     def __call__(
         self,
         *,
         input_ids: torch.Tensor,
-        position_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         use_cache: bool,
-        documents: PackedDocuments,
+        **packed: object,
     ) -> HiddenStates:
-        """Run a forward pass."""
+        """Run a forward pass; `packed` are the positions and documents of a packed sequence."""
         ...
 
 
@@ -54,10 +48,6 @@ class TrainedModel(DecoderModel, Protocol):
 
     def get_decoder(self) -> DecoderLayers:
         """Return the decoder."""
-        ...
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the head."""
         ...
 
     def __call__(self, *, input_ids: torch.Tensor, use_cache: bool) -> CausalLMOutput:
@@ -75,6 +65,8 @@ class ModelWithLoss(nn.Module):
         """`lm` is a causal language model of transformers, with the attention of `attention.NAME`."""
         super().__init__()
         self.lm = lm
+        self.padded = False
+        """Whether documents are computed as a padded batch, with the attention of transformers."""
 
     @property
     def language_model(self) -> TrainedModel:
@@ -82,9 +74,9 @@ class ModelWithLoss(nn.Module):
         return cast(TrainedModel, self.lm)
 
     @property
-    def softcap(self) -> float | None:
-        """The bound of the logits, where the architecture has one."""
-        return cast("float | None", getattr(self.language_model.config, "final_logit_softcapping", None))
+    def vocabulary(self) -> int:
+        """The number of logits of a token."""
+        return decoder_config(self.lm).vocab_size
 
     def forward(self, batch: Batch, *, by_document: bool = False) -> torch.Tensor:
         """Return the cross-entropy of each supervised token, (supervised,), float32.
@@ -93,30 +85,41 @@ class ModelWithLoss(nn.Module):
         """
         if by_document:
             return self._reference_losses(batch)
-        # transformers takes a mask of four dimensions as it is, and builds none of its own.
-        mask = torch.zeros(1, 1, 1, 1, device=batch.input_ids.device)
-        hidden = (
-            self.language_model.get_decoder()(
-                input_ids=batch.input_ids,
-                position_ids=batch.position_ids,
-                attention_mask=mask,
-                use_cache=False,
-                documents=batch.documents,
-            )
-            .last_hidden_state[0]
-            .index_select(0, batch.predictors)
-        )
-        tokens = max(CHUNK_LOGITS // self.language_model.config.vocab_size, MIN_CHUNK_TOKENS)
+        states = self._padded_states(batch) if self.padded else self._packed_states(batch)
+        hidden = states.index_select(0, batch.predictors)
+        tokens = max(CHUNK_LOGITS // self.vocabulary, MIN_CHUNK_TOKENS)
         if len(hidden) <= tokens:
             return self._losses(hidden, batch.labels)
         chunks = zip(torch.split(hidden, tokens), torch.split(batch.labels, tokens), strict=True)
         return torch.cat([checkpoint(self._losses, *chunk, use_reentrant=False) for chunk in chunks])
 
+    def _packed_states(self, batch: Batch) -> torch.Tensor:
+        """Return the last hidden states of a packed sequence, (tokens, width)."""
+        # transformers takes a mask of four dimensions as it is, and builds none of its own.
+        mask = torch.zeros(1, 1, 1, 1, device=batch.input_ids.device)
+        set_current(batch.documents)
+        output = self.language_model.get_decoder()(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            attention_mask=mask,
+            use_cache=False,
+            documents=batch.documents,
+        )
+        return output.last_hidden_state[0]
+
+    def _padded_states(self, batch: Batch) -> torch.Tensor:
+        """Return the same, (tokens, width), of the documents as a batch that is padded on the right."""
+        ends = batch.documents.cu_seqlens
+        places = torch.arange(batch.documents.max_seqlen, device=ends.device)
+        is_token = places[None] < (ends[1:] - ends[:-1])[:, None]
+        ids = batch.input_ids.new_zeros(is_token.shape)
+        ids[is_token] = batch.input_ids[0]
+        mask = is_token.to(ids.dtype)
+        output = self.language_model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+        return output.last_hidden_state[is_token]
+
     def _losses(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.language_model.get_output_embeddings()(hidden).float()
-        if self.softcap is not None:
-            logits = torch.tanh(logits / self.softcap) * self.softcap
-        return cross_entropy(logits, labels, reduction="none")
+        return cross_entropy(logits_of(self.lm, hidden).float(), labels, reduction="none")
 
     def _reference_losses(self, batch: Batch) -> torch.Tensor:
         logits = [

@@ -1,6 +1,7 @@
 """Ranks, FSDP2 sharding and mixed precision; a single process runs the same code as the ranks of torchrun."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import EnvironmentFault, UsageError
 from ..text import did_you_mean
 from .loss import ModelWithLoss
+from .structure import layers_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TIMEOUT = timedelta(hours=2)
@@ -141,7 +143,7 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
     FSDP2 averages gradients over the ranks by default, a setting of every module: here they are summed, for the loss is
     normalised over all ranks already.
     """
-    layers = list(model.language_model.get_decoder().layers)
+    layers = layers_of(model.lm)
     if not world.sharded:
         _move(model, world)
         return
@@ -156,6 +158,8 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+    # OPT's layers return views. Only a change in place would be harmful, and no model of transformers makes one.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
 
 
 def _move(module: nn.Module, world: World) -> None:
@@ -170,7 +174,7 @@ def _move(module: nn.Module, world: World) -> None:
 
 def wrap_layers(model: ModelWithLoss, *, compiled: bool, checkpointed: bool) -> None:
     """Compile every layer, or recompute its activations in the backward pass; FSDP stays outside of both."""
-    for layer in model.language_model.get_decoder().layers:
+    for layer in layers_of(model.lm):
         forward = layer.forward
         if compiled:
             forward = torch.compile(forward)

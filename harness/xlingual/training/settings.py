@@ -48,6 +48,8 @@ class TrainingJob:
     folder: Path
     """Of the run: log, checkpoints, exported model. With ranks on several machines, a folder that all of them share."""
     settings: TrainSettings
+    end_token: int | None = None
+    """The token that ends an answer in the rows, for the exported model to end its own with; None: not known."""
     guard: Callable[[], None] = lambda: None
     """Called before a checkpoint and the end of the training are written: raises where another run has the folder."""
 

@@ -8,6 +8,7 @@ from torch import nn
 from ..gpus import peak_of_card
 from ..tune.records import Tuning
 from .loss import ModelWithLoss
+from .structure import decoder_config, decoder_of, head_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,11 @@ class StepFlops:
 
 def step_flops(model: ModelWithLoss, kind: Tuning) -> StepFlops:
     """Return the sizes of a model that is not sharded yet."""
-    config = model.language_model.config
-    head = model.language_model.get_output_embeddings()
-    head_size = sum(each.numel() for each in head.parameters())
+    config, head = decoder_config(model.lm), head_of(model.lm)
+    head_size = 0 if head is None else sum(each.numel() for each in head.parameters())
     linear = sum(
         each.weight.numel()
-        for name, each in model.named_modules()
+        for name, each in decoder_of(model.lm).named_modules()
         if isinstance(each, nn.Linear) and each is not head and "lora_" not in name
     )
     heads = int(getattr(config, "num_attention_heads", 0))

@@ -1,8 +1,8 @@
 """The weights of a described model into memory."""
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from xlingual.decoder.loading import loading_errors, quiet_loading
+from xlingual.decoder.loading import auto_class, loading_errors, quiet_loading
 from xlingual.errors import ModelError
 from xlingual.plugin import ModelOptions
 
@@ -10,9 +10,6 @@ from ..loaded_model import CausalLM, LoadedModel
 from .adapters import acquire_model, is_shared
 from .description import Description
 from .files import safe_files, weights_folder
-
-if TYPE_CHECKING:
-    from transformers import AutoModelForCausalLM
 
 
 def load(description: Description, options: ModelOptions) -> LoadedModel:
@@ -67,19 +64,3 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
     # The sampling defaults that a model ships (repetition penalty, temperature, ...) would change greedy answers.
     model.generation_config = type(model.generation_config)()
     return cast(CausalLM, model)
-
-
-def auto_class(config: object) -> "type[AutoModelForCausalLM]":
-    """Return the class of transformers that makes a decoder of this configuration.
-
-    Some that read images as well (Qwen-VL, Mistral 3) are not among its causal language models: those are asked for
-    text all the same.
-    """
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText  # noqa: PLC0415 - heavy
-    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415 - heavy
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    )
-
-    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    return cast("type[AutoModelForCausalLM]", AutoModelForCausalLM if known else AutoModelForImageTextToText)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoConfig, GenerationConfig
 
+from xlingual.decoder.loading import auto_class
 from xlingual.records import Form, Request
 
 VOCABULARY = 320
@@ -231,8 +232,7 @@ def build(architecture: Architecture) -> Any:  # noqa: ANN401 - of transformers
         fields = {**architecture.fields, "text_config": {**SIZE, **architecture.text}, "pad_token_id": 0}
     torch.manual_seed(5)
     config = AutoConfig.for_model(architecture.kind, **fields)
-    loading: Any = importlib.import_module("xlingual.plugins.models.hf.checkpoint.loading")
-    model = loading.auto_class(config).from_config(config).eval()
+    model: Any = auto_class(config).from_config(config).eval()
     model.generation_config = type(model.generation_config)()
     return model
 

@@ -8,9 +8,9 @@ import click
 from ...errors import ModelError
 from ...plugin import Model
 from ...tune.plan import ONE_PROCESS, PackLayout, repack
-from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix
+from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix, trainable
 from ...tune.recipe import find_recipe
-from ...tune.records import OnRepetition
+from ...tune.records import OnRepetition, Recipe
 from .. import printable
 from ..options import data_option, offline_option, read_data_source
 
@@ -62,6 +62,7 @@ def make_or_load_plan(options: MixOptions, layout: PackLayout | None = None) -> 
     else:
         recipe = replace(recipe, base=options.base)
         model = open_base(options.base, offline=options.offline)
+    refuse_untunable(recipe, model)
     prepared = plan_mix(
         recipe,
         model,
@@ -80,4 +81,15 @@ def _load_plan(folder: Path, options: MixOptions) -> tuple[Prepared, Model]:
     if model.spec.fingerprint != prepared.plan.base.fingerprint:
         what = f"{model.spec.name} is not the base of the plan, {prepared.plan.base.name}, to the byte"
         raise ModelError(what, where=str(folder), hint="--base names the model that it was planned with")
+    refuse_untunable(prepared.plan.recipe, model)
     return prepared, model
+
+
+def refuse_untunable(recipe: Recipe, model: Model) -> None:
+    """Raise ModelError where the configuration of the base tells that a training by `recipe` would refuse it."""
+    folder = trainable(model).tokenizer_files()
+    if not (folder / "config.json").is_file():  # of a plugin that keeps it elsewhere: the training will say
+        return
+    from ...training.obstacles import refuse_base  # noqa: PLC0415 (torch)
+
+    refuse_base(folder, recipe, model.spec.name)

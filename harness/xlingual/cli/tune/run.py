@@ -66,6 +66,8 @@ class _PreparedRun:
     folder: str
     weights: str
     tokenizer: str
+    end_token: int | None
+    """The token that answers end with."""
     finished: bool
     """Whether everything is exported already."""
 
@@ -160,6 +162,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         folder=str(folder),
         weights=str(base.weights()),
         tokenizer=str(base.tokenizer_files()),
+        end_token=next(iter(base.answer_ids([""])[0][-1:]), None),
         finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, merge=options.merge)),
     )
 
@@ -201,7 +204,15 @@ def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
         activation_checkpointing=options.activation_checkpointing,
         merge=options.merge,
     )
-    return TrainingJob(plan=plan, rows=rows, weights=weights, tokenizer=tokenizer, folder=folder, settings=settings)
+    return TrainingJob(
+        plan=plan,
+        rows=rows,
+        weights=weights,
+        tokenizer=tokenizer,
+        folder=folder,
+        settings=settings,
+        end_token=prepared.end_token,
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from transformers import Gemma3TextConfig, LlamaConfig
 
 from xlingual.decoder.architecture import LengthDependentRope, length_dependent_ropes, structure_problems
 from xlingual.errors import ModelError
-from xlingual.training.loading import refuse_unknown
+from xlingual.training.obstacles import refuse_unknown
 
 SIZE: dict[str, Any] = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 DEFAULT = {"rope_type": "default", "rope_theta": 1e4}

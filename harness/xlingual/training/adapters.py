@@ -1,0 +1,85 @@
+"""Adapters: which layers of a base get one, and peft's view of them."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from torch import nn
+
+from ..decoder.architecture import text_config
+from ..decoder.loading import MAX_REASON
+from ..errors import EnvironmentFault, ModelError
+from ..tune.records import Method, Tuning
+from .structure import decoder_of, head_of
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+ALL_LINEAR = "all-linear"
+
+
+def add_adapter(lm: nn.Module, method: Method, where: str) -> "PeftModel":
+    """Add a trainable adapter to `lm` and freeze the rest; ModelError for target modules that it does not have."""
+    try:
+        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - slow to import
+    except ImportError as error:
+        hint = "pip install 'xlingual[tune]'"
+        raise EnvironmentFault("peft is not installed", where=method.kind.value, hint=hint) from error
+    targets = adapter_targets(lm, method, where)
+    config = LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=targets,
+        use_dora=method.kind is Tuning.DORA,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with quiet_peft():
+            adapted = get_peft_model(lm, config, autocast_adapter_dtype=True)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:MAX_REASON]
+        raise ModelError(f"peft refuses the adapter: {reason}", where=f"{where}: method.targets") from error
+    return cast("PeftModel", adapted)
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence FutureWarnings of transformers about names that peft still uses, and what peft says of its choices."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "Model (with|has) `tie_word_embeddings=True`")
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
+        yield
+
+
+def adapter_targets(lm: nn.Module, method: Method, where: str) -> str | list[str]:
+    """Return the modules that get an adapter, as peft takes them; ModelError for one that the model does not have.
+
+    In a multimodal model they are named in full, for its other parts may have layers of the same names.
+    """
+    head, decoder = head_of(lm), decoder_of(lm)
+    below = {id(each) for each in decoder.modules()} | {id(head)}
+    names = {name: each for name, each in lm.named_modules() if _is_linear(each) and id(each) in below}
+    known = {name.rpartition(".")[2] for name in names}
+    for wanted in method.targets:
+        if wanted != ALL_LINEAR and wanted not in known:
+            hint = f"choose of {', '.join(sorted(known))}, or {ALL_LINEAR}"
+            raise ModelError(f"no linear layer is named {wanted!r}", where=f"{where}: method.targets", hint=hint)
+    if text_config(lm.config) is lm.config:
+        return ALL_LINEAR if ALL_LINEAR in method.targets else list(method.targets)
+    if ALL_LINEAR in method.targets:
+        return [name for name, each in names.items() if each is not head]
+    return [name for name in names if name.rpartition(".")[2] in method.targets]
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Return whether a module is a linear layer, also as GPT-2 writes it."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def has_adapter_on_head(lm: nn.Module, method: Method) -> bool:
+    """Return whether the adapter of a method changes the head, which `all-linear` leaves out."""
+    head = head_of(lm)
+    return any(each is head and name.rpartition(".")[2] in method.targets for name, each in lm.named_modules())
