@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from xlingual.decoder.protocols import AttentionModule, CausalLMOutput
 
 from ..loaded_model import CausalLM, takes_logits_to_keep
+from ..packed.attention import NOT_COMPUTED
 from ..packed.exchange import language_model
 from ..packed.support import layers_of
 from .kernels import AttentionKernel, AttentionShape, QueryRows
@@ -97,9 +98,11 @@ def attend_paged(  # noqa: PLR0913 - transformers' signature
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: "torch.Tensor | None" = None,
-    **_others: object,
+    **others: object,
 ) -> "tuple[torch.Tensor, None]":
     """Return the attention of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size)."""
+    if unknown := [name for name in NOT_COMPUTED if others.get(name) is not None]:
+        raise TypeError(f"attention with {unknown[0]}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     attention = AttentionShape(scale, sliding_window, softcap, s_aux)
     step = ACTIVE.step
