@@ -58,8 +58,6 @@ class ActivePass:
     calls: list[LayerCall] | None = None
     made: int = 0
     """Calls of the step so far: each has pages of its own, for DiffLlama attends twice in a layer."""
-    takes_keep: bool = True
-    """Whether the model can leave out the logits that nobody asks for."""
 
 
 ACTIVE = ActivePass()
@@ -80,7 +78,6 @@ def paged_attention(model: CausalLM) -> Iterator[None]:
     own = decoder.config._attn_implementation
     register()
     decoder.set_attn_implementation(NAME)
-    ACTIVE.takes_keep = takes_logits_to_keep(model)
     try:
         yield
     finally:
@@ -143,7 +140,7 @@ def run_model(
     try:
         call = cast("Callable[..., CausalLMOutput]", model)
         # Neither a mask nor a cache: the attention function needs none.
-        if ACTIVE.takes_keep:
+        if takes_logits_to_keep(model):
             output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
             logits = output.logits[0]
         else:

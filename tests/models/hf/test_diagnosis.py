@@ -83,11 +83,13 @@ def test_the_doctor_says_which_engine_answers_and_why(
 
 
 BLOOM = f"static batches: {BY_ITSELF}"
+ASKED = "paged: --engine paged"
+KERNEL = f"{ASKED}, attention kernel"
 PAGED: list[tuple[str, str, str, str]] = [
     # architecture, engine by its configuration, engine by its weights, what is said of its attention
-    ("Llama", "paged: --engine paged", "paged: --engine paged, attention kernel", "4 layers, 4 heads over 2 of size 16"),
-    ("DiffLlama", "paged: --engine paged", "paged: --engine paged, attention kernel", "4 layers, 4 heads over 2"),
-    ("Gemma 4", "paged: --engine paged", "paged: --engine paged, attention kernel",
+    ("Llama", ASKED, KERNEL, "4 layers, 4 heads over 2 of size 16"),
+    ("DiffLlama", ASKED, KERNEL, "4 layers, 4 heads over 2"),
+    ("Gemma 4", ASKED, KERNEL,
      "2 layers, 4 heads over 2 of size 16; 2 layers, 4 heads over 2 of size 32"),
     ("BLOOM", BLOOM, BLOOM, ""),
     ("LFM2", CONV, CONV, ""),

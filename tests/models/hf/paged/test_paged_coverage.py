@@ -29,7 +29,9 @@ def test_paged_answers_are_those_of_generate(architecture: Architecture) -> None
     ready = part("paged.verification").try_paged(load(model))
     assert ready.paged is not None, ready.paged_refusal
     generation: Any = part("paged.generation")
-    for options in ({"pages": 100, "graphs": True}, {"pages": 30, "max_tokens": 48}):
+    # JetMoE counts the tokens of each expert on the host, so the engine captures no step of it.
+    graphs = model._can_compile_fullgraph is not False
+    for options in ({"pages": 100, "graphs": graphs}, {"pages": 30, "max_tokens": 48}):
         loaded = with_engine(ready, page_size=16, **options)
         assert answer(generation, generation.generate_paged, loaded, asked, 6) == expected
 
