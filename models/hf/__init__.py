@@ -200,7 +200,7 @@ class HfModel:
         ids = encode_texts(described.tokenizer, texts, described.vocabulary, self.spec.context_length)
         packed = self.options.engine in (None, "packed") and not self.options.deterministic
         if packed and ids:
-            packed = bool(self._choose_engine(["all"], [max(map(len, ids))])[0])
+            packed = bool(self._choose_packed(["all"], [max(map(len, ids))])[1])
         loaded = self._load()
         projection = None if lens is None else final_projection(loaded)
         if lens is not None and projection is None:
@@ -244,8 +244,7 @@ class HfModel:
         """Return how the model computes, by names, and why not the fast way; from its weights, or without them."""
         loaded = None
         if weights:
-            loaded = self._load() if self.description.encoder_decoder is not None else try_packed(self._load())
-            self.loaded = loaded
+            loaded = self.loaded = self._load() if self.description.encoder_decoder is not None else self._try_engines()
         return diagnose(self.description, self.options, loaded)
 
     def close(self) -> None:
@@ -274,12 +273,23 @@ class HfModel:
         Each item goes by its own length. In half precision an answer may depend on the engine, and it must not depend
         on what else is asked: the fingerprint of the model names the engine (see `checkpoint.description`).
         """
-        if (self.options.engine or default_engine(self.description.device)) == "paged":
+        if self._wants_paged():
             loaded = self.loaded = try_paged(self._load())
             if loaded.paged is not None:
                 longest = self.description.longest_packed
                 return "paged", *self._split("paged", items, [longest is None or each <= longest for each in lengths])
             self._note_once(f"the paged engine does not answer: {loaded.paged_refusal}")
+        return self._choose_packed(items, lengths)
+
+    def _wants_paged(self) -> bool:
+        return (self.options.engine or default_engine(self.description.device)) == "paged"
+
+    def _try_engines(self) -> LoadedModel:
+        """Return the model after the trial of the engine that is to answer; where that is refused, of the next one."""
+        loaded = try_paged(self._load()) if self._wants_paged() else self._load()
+        return loaded if loaded.paged is not None else try_packed(loaded)
+
+    def _choose_packed(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[str, list[Item], list[Item]]:
         loaded = self.loaded = try_packed(self._load())
         if not loaded.verified:
             self._note_once(f"static batches answer, not the packed engine: {loaded.refusal}")

@@ -62,7 +62,7 @@ def _chosen(description: Description, options: ModelOptions) -> str | None:
 
 def _paged_words(description: Description, options: ModelOptions, loaded: LoadedModel | None) -> str | None:
     """Return which kernel the paged engine uses, and why it answers; None where another one does."""
-    if (options.engine or default_engine(description.device)) != "paged":
+    if not _is_paged(description, options):
         return None
     if description.packed_problem is not None or (loaded is not None and loaded.paged_refusal is not None):
         return None
@@ -72,15 +72,21 @@ def _paged_words(description: Description, options: ModelOptions, loaded: Loaded
     return f"paged{reason}{kernel}" + ("" if longest is None else f"; static batches for texts over {longest} tokens")
 
 
-def attention_words(calls: "Sequence[AttentionCall]") -> Iterator[str]:
-    """Yield what the layers of a model call attention with, in words."""
-    first = calls[0]
-    heads = f"{first.heads} heads" if first.heads == first.kv_heads else f"{first.heads} heads over {first.kv_heads}"
-    values = "" if first.value_size == first.head_size else f", of values {first.value_size}"
-    yield f"{len(calls)} layers, {heads} of size {first.head_size}{values}"
+def _is_paged(description: Description, options: ModelOptions) -> bool:
+    return (options.engine or default_engine(description.device)) == "paged"
+
+
+def attention_words(calls: "Sequence[AttentionCall]", layers: int) -> Iterator[str]:
+    """Yield what the layers of a model call attention with, in words; DiffLlama calls it twice in each."""
+    times = max(1, len(calls) // max(1, layers))
+    shapes = Counter((each.heads, each.kv_heads, each.head_size, each.value_size) for each in calls)
+    for (heads, kv_heads, size, value_size), count in shapes.items():
+        some = f"{heads} heads" if heads == kv_heads else f"{heads} heads over {kv_heads}"
+        values = "" if value_size == size else f", of values {value_size}"
+        yield f"{count // times} layers, {some} of size {size}{values}"
     for window, count in Counter(each.kind.window for each in calls).items():
         if window is not None:
-            yield f"a sliding window of {window} tokens in {count} layers"
+            yield f"a sliding window of {window} tokens in {count // times} layers"
     for softcap in {each.kind.softcap for each in calls} - {None}:
         yield f"scores capped at {softcap:g}"
     if any(each.kind.sinks is not None for each in calls):
@@ -98,20 +104,24 @@ def diagnose(
     batch = None
     if loaded is not None:
         calls = loaded.calls
+        if loaded.paged is not None:
+            calls = attempt(partial(observe_attention, loaded.model, loaded.device))
         batch = batch_problem(loaded) if description.encoder_decoder is None else None
     elif description.encoder_decoder is None and description.packed_problem is None:
         calls = attempt(partial(_observe_on_meta, description))
         if not isinstance(calls, Failure):
-            description = replace(description, packed_problem=calls_problem(calls, layers_of(description.config)))
+            one_shape = not _is_paged(description, options)
+            problem = calls_problem(calls, layers_of(description.config), one_shape=one_shape)
+            description = replace(description, packed_problem=problem)
     found = {"engine": engine_words(description, options, loaded, batch)}
     if isinstance(calls, Failure):
         found["attention"] = f"not known before the weights are loaded: {calls.kind}"
     elif calls:
-        found["attention"] = "; ".join(attention_words(calls))
+        found["attention"] = "; ".join(attention_words(calls, layers_of(description.config)))
     if loaded is None:
         found["checked"] = "by the configuration; --weights loads the model and compares its scores"
     else:
-        if loaded.verified:
+        if loaded.verified or loaded.paged is not None:
             found["forward pass"] = "fused" if loaded.fused is not None else "by transformers' modules"
         found["checked"] = "by the scores of the loaded model"
         found["batches"] = batch or "rows of a batch have the scores that each has alone"

@@ -106,7 +106,9 @@ def attend(  # noqa: PLR0913 - transformers' signature
         return query.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1]), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     compute = prefill_attention if isinstance(step.metadata, PrefillMetadata) else decode_attention
-    return compute(step.metadata, layer, query[0] * scale, key[0], value[0], kind)[None], None  # type: ignore[arg-type]
+    found = compute(step.metadata, layer, query[0] * scale, key[0], value[0], kind)  # type: ignore[arg-type]
+    # As transformers' own return it: JetMoE's layers look at it as a matrix without a copy.
+    return found[None].contiguous(), None
 
 
 def prefill_attention(

@@ -64,14 +64,17 @@ def observe_attention(model: "CausalLM", device: str) -> tuple[AttentionCall, ..
     return tuple(step.calls)
 
 
-def calls_problem(calls: Sequence[AttentionCall], layers: int) -> str | None:
-    """Return why the packed engine does not take a model of so many layers that calls attention like this, or None."""
+def calls_problem(calls: Sequence[AttentionCall], layers: int, *, one_shape: bool = True) -> str | None:
+    """Return why the packed engine does not take a model of so many layers that calls attention like this, or None.
+
+    Without `one_shape` heads may be of several sizes, as for the paged engine.
+    """
     if not calls:
         return "its layers compute attention by themselves, where nothing can take its place"
     if len(calls) < layers:
         return f"only {len(calls)} of its {layers} layers are attention"
     shapes = {(each.heads, each.kv_heads, each.head_size, each.value_size) for each in calls}
-    if len(shapes) > 1:
+    if one_shape and len(shapes) > 1:
         return "its layers have heads of different numbers or sizes"
     return None
 

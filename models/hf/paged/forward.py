@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from xlingual.decoder.protocols import AttentionModule, CausalLMOutput
 
 from ..loaded_model import CausalLM, takes_logits_to_keep
+from ..packed.attention import NOT_COMPUTED
 from ..packed.exchange import language_model
 from ..packed.support import layers_of
 from .fused_operations import fused_operations
@@ -58,8 +59,6 @@ class ActivePass:
     calls: list[LayerCall] | None = None
     made: int = 0
     """Calls of the step so far: each has pages of its own, for DiffLlama attends twice in a layer."""
-    takes_keep: bool = True
-    """Whether the model can leave out the logits that nobody asks for."""
 
 
 ACTIVE = ActivePass()
@@ -80,7 +79,6 @@ def paged_attention(model: CausalLM) -> Iterator[None]:
     own = decoder.config._attn_implementation
     register()
     decoder.set_attn_implementation(NAME)
-    ACTIVE.takes_keep = takes_logits_to_keep(model)
     try:
         with fused_operations(decoder):
             yield
@@ -99,9 +97,11 @@ def attend_paged(  # noqa: PLR0913 - transformers' signature
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: "torch.Tensor | None" = None,
-    **_others: object,
+    **others: object,
 ) -> "tuple[torch.Tensor, None]":
     """Return the attention of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size)."""
+    if unknown := [name for name in NOT_COMPUTED if others.get(name) is not None]:
+        raise TypeError(f"attention with {unknown[0]}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     attention = AttentionShape(scale, sliding_window, softcap, s_aux)
     step = ACTIVE.step
@@ -142,7 +142,7 @@ def run_model(
     try:
         call = cast("Callable[..., CausalLMOutput]", model)
         # Neither a mask nor a cache: the attention function needs none.
-        if ACTIVE.takes_keep:
+        if takes_logits_to_keep(model):
             output = call(input_ids=ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=keep)
             logits = output.logits[0]
         else:

@@ -154,6 +154,7 @@ def experts_and_wrappers() -> list[Architecture]:
         Architecture("Qwen3 MoE", "qwen3_moe", {**head, **EXPERTS, "num_experts": 4}),
         Architecture("OLMoE", "olmoe", {"num_experts_per_tok": 2, "num_experts": 4}),
         Architecture("PhiMoE", "phimoe", {"num_experts_per_tok": 2, "num_local_experts": 4}),
+        Architecture("JetMoE", "jetmoe", {"num_experts_per_tok": 2, "num_local_experts": 4, "kv_channels": 16}),
         Architecture("GraniteMoE", "granitemoe", {"num_experts_per_tok": 2, "num_local_experts": 4}),
         Architecture("GLM-4 MoE", "glm4_moe", {**head, **ROUTED}),
         Architecture("dots.llm1", "dots1", {**head, **ROUTED, "n_shared_experts": 1}),

@@ -82,6 +82,40 @@ def test_the_doctor_says_which_engine_answers_and_why(
     assert attention in told or told.startswith("not known before the weights are loaded")
 
 
+BLOOM = f"static batches: {BY_ITSELF}"
+ASKED = "paged: --engine paged"
+KERNEL = f"{ASKED}, attention kernel"
+PAGED: list[tuple[str, str, str, str]] = [
+    # architecture, engine by its configuration, engine by its weights, what is said of its attention
+    ("Llama", ASKED, KERNEL, "4 layers, 4 heads over 2 of size 16"),
+    ("DiffLlama", ASKED, KERNEL, "4 layers, 4 heads over 2"),
+    ("Gemma 4", ASKED, KERNEL,
+     "2 layers, 4 heads over 2 of size 16; 2 layers, 4 heads over 2 of size 32"),
+    ("BLOOM", BLOOM, BLOOM, ""),
+    ("LFM2", CONV, CONV, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "planned", "found", "attention"), PAGED, ids=[each[0] for each in PAGED])
+def test_the_doctor_tries_the_paged_engine_where_that_is_to_answer(
+    saved: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    planned: str,
+    found: str,
+    attention: str,
+) -> None:
+    folder = saved(name)
+    by_files = doctor(capsys, folder, "--engine", "paged")
+    by_weights = doctor(capsys, folder, "--engine", "paged", "--weights")
+    assert by_files["engine"]["detail"] == planned
+    assert by_weights["engine"]["detail"].startswith(found)
+    for told in (by_files, by_weights):
+        assert told["engine"]["state"] == ("pass" if found.startswith("paged") else "warn")
+        assert told.get("attention", {}).get("detail", "").startswith(attention)
+    assert ("forward pass" in by_weights) == found.startswith("paged")
+
+
 def test_the_doctor_is_told_of_options_and_of_models_that_are_not_local(
     saved: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

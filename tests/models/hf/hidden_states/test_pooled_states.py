@@ -27,6 +27,8 @@ from xlingual.errors import EnvironmentFault, ModelError
 from xlingual.plugin import LogitLens, ModelOptions, SupportsHiddenStates, SupportsNotes, TextStates
 from xlingual.registry import MODELS
 
+from ..architectures import build, windowed
+
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
     "fox",
@@ -104,6 +106,27 @@ def test_states_are_those_of_transformers(kind: str, engine: str, tiny_llama: Pa
         np.testing.assert_allclose(states.mean, mean, atol=2e-5 * scale)
         np.testing.assert_allclose(states.last, last, atol=2e-5 * scale)
         assert list(states.ids) == _load(folder)[1](text).input_ids
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["taken", "refused"])
+def test_states_on_a_gpu_come_of_the_packed_engine_only_after_its_trial(
+    refused: bool, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the paged engine answers prompts, and it takes models that the packed one does not: Gemma 4."""
+    module: Any = importlib.import_module("xlingual.plugins.models.hf")
+    monkeypatch.setattr(module, "default_engine", lambda _device: "paged")
+    folder = tiny_llama
+    if refused:
+        folder = tmp_path / "gemma4"
+        model = build(next(each for each in windowed() if each.name == "Gemma 4"))
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(folder)
+    asked: Any = _open(folder)
+    assert len(list(asked.hidden_states(TEXTS, None))) == len(TEXTS)
+    assert asked.loaded.verified is not refused
+    for text, states in zip(TEXTS, asked.hidden_states(TEXTS, None), strict=True):
+        mean, _, _ = _expected(folder, text)
+        np.testing.assert_allclose(states.mean, mean, atol=1e-4 * np.abs(mean).max())
 
 
 def test_engines_that_do_not_take_the_model_are_not_asked(tiny_llama: Path, tmp_path: Path) -> None:

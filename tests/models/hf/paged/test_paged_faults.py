@@ -206,6 +206,14 @@ def test_a_model_whose_attention_is_not_called_is_refused(reference: Reference) 
     assert verify(replace(reference.loaded, paged=None)).paged is not None
 
 
+@pytest.mark.parametrize("keyword", part("packed.attention").NOT_COMPUTED)
+def test_attention_with_what_no_kernel_computes_is_an_error(keyword: str) -> None:
+    """What a layer hides of a long text by blocks would not show in the trial."""
+    heads = torch.zeros(1, 2, 3, 8)
+    with pytest.raises(TypeError, match=f"attention with {keyword}"):
+        part("paged.forward").attend_paged(object(), heads, heads, heads, None, **{keyword: torch.zeros(1)})
+
+
 def test_graphs_are_of_the_paged_attention_and_no_other(reference: Reference) -> None:
     """A graph keeps the kernels of its capture, so nothing is captured while the model has its own attention."""
     loaded = with_engine(make_loaded(reference.loaded.model, ()), page_size=8, pages=120, graphs=True)
