@@ -91,11 +91,13 @@ class Lease:
     """The first line of the file; the beats stand behind it."""
 
     def check(self) -> None:
-        """Raise EnvironmentFault where another run has taken the folder over, or this is a fork of the one that has it."""
+        """Raise EnvironmentFault where another run has taken the folder over, or this one is a fork of the holder."""
         content = _read(self.path)
         if content is None:  # one who was late may hold it for a moment, to give it back: see `_evict`
             time.sleep(_PAUSE_SECONDS)
             content = _read(self.path)
+        if content is not None and content.startswith(self._head) and self.token == _TOKEN:
+            return
         holder = _Holder() if content is None else _read_holder(content, self.path)
         if holder.token != self.token or self.token != _TOKEN:
             who = f"{holder.name} has taken this folder over" if holder.pid else "its lock was deleted"
