@@ -224,7 +224,7 @@ def test_close_waits_until_everything_is_on_the_disk(tmp_path: Path, monkeypatch
 
 def test_a_thousand_journals_hold_no_thousand_files_and_threads(tmp_path: Path) -> None:
     journals = []
-    threads, files = threading.active_count(), len(os.listdir("/dev/fd"))
+    threads, files = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
     for number in range(1000):
         (tmp_path / str(number)).mkdir()
         journals.append(open_journal(tmp_path / str(number)))
@@ -235,7 +235,7 @@ def test_a_thousand_journals_hold_no_thousand_files_and_threads(tmp_path: Path) 
     while threading.active_count() > threads and time.monotonic() < until:
         time.sleep(0.05)
     assert threading.active_count() <= threads
-    assert len(os.listdir("/dev/fd")) <= files
+    assert len(list(Path("/dev/fd").iterdir())) <= files
     for journal in journals:
         journal.append(_response(1001, "y"))
         journal.close()
@@ -319,7 +319,12 @@ for room in range(0, 4096 * 3, 4096):
     while True:
         number = len(kept)
         response = Response(
-            key=f"k{number}", text="x" * (number * 37 % 1500), failure=None, finish=Finish.EOS, prompt_tokens=1, tokens=1
+            key=f"k{number}",
+            text="x" * (number * 37 % 1500),
+            failure=None,
+            finish=Finish.EOS,
+            prompt_tokens=1,
+            tokens=1,
         )
         if not ballast.exists():
             with open(ballast, "wb", buffering=0) as file:
