@@ -10,9 +10,9 @@ itself after it was set, and a pod that comes back under another name goes on wi
 interpreter for STALE_SECONDS, which lets no thread beat, loses the lease to a run of another host or container that
 waits for it.
 
-A holder reads the file again before each thing it writes (`Lease.check`). One that was stopped, or cut off, and wakes
-up after its lease was taken ends there. What it was in the middle of writing at that moment may still be written: a
-whole line of a journal, which then stands there twice.
+A holder reads the file again before each answer, result and checkpoint it writes, and before it moves earlier ones
+aside (`Lease.check`). One that was stopped, or cut off, and wakes up after its lease was taken ends there. What it was
+in the middle of writing at that moment may still be written: a whole line of a journal, which then stands there twice.
 
 A file with a token is used, since flock does nothing on some network file systems. Made for local disks and NFS: it
 needs files that are created exclusively, renamed at once, and read anew once they are opened again.
