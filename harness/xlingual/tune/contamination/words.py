@@ -69,8 +69,8 @@ def _unspaced_weight(code: int) -> int:
 _FOLDING = _Folding()
 
 
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
-"""What JSON writes for a character, or for a line break or a tab."""
+_ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|[nrt])")
+"""What JSON writes for a character, or for a line break or a tab; JSON within JSON doubles the backslash."""
 _INLINE = (
     "a|abbr|b|bdi|bdo|big|cite|code|em|font|i|ins|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr"  # not br
 )
