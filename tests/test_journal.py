@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -178,7 +180,108 @@ def test_a_sync_that_fails_in_the_background_is_raised(tmp_path: Path, monkeypat
     with pytest.raises(EnvironmentFault, match="Input/output error"):
         _append_until_it_fails(journal)
     monkeypatch.undo()
+    with pytest.raises(EnvironmentFault, match="Input/output error"):
+        journal.close()
+
+
+def test_a_sync_that_fails_after_the_last_answer_is_raised_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel tells of a failed write once: the next fsync says that all is well."""
+    failed = threading.Event()
+
+    def fail_once(descriptor: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+    journal = open_journal(tmp_path)
+    monkeypatch.setattr(os, "fsync", fail_once)
+    journal.append(_response(0, "one"))
+    assert failed.wait(50 * SYNC_SECONDS)
+    with pytest.raises(EnvironmentFault, match="Input/output error"):
+        journal.close()
+
+
+def test_close_waits_until_everything_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers come while a slow disk takes the ones before them."""
+    synced: list[int] = []
+
+    def slow(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        time.sleep(0.1)
+        synced.append(size)
+
+    journal = open_journal(tmp_path)
+    monkeypatch.setattr(os, "fsync", slow)
+    for number in range(30):
+        journal.append(_response(number, "x"))
+        time.sleep(0.02)
     journal.close()
+    assert synced[-1] == (tmp_path / "journal.jsonl").stat().st_size
+    assert len(synced) < 12
+
+
+def test_a_thousand_journals_hold_no_thousand_files_and_threads(tmp_path: Path) -> None:
+    journals = []
+    threads, files = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+    for number in range(1000):
+        (tmp_path / str(number)).mkdir()
+        journals.append(open_journal(tmp_path / str(number)))
+        journals[-1].append(_response(number, "x"))
+        if number % 50 == 0:
+            time.sleep(2 * SYNC_SECONDS)
+    until = time.monotonic() + 20
+    while threading.active_count() > threads and time.monotonic() < until:
+        time.sleep(0.05)
+    assert threading.active_count() <= threads
+    assert len(list(Path("/dev/fd").iterdir())) <= files
+    for journal in journals:
+        journal.append(_response(1001, "y"))
+        journal.close()
+    assert len(open_journal(tmp_path / "7").responses) == 2
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_journal_that_is_gone_while_a_run_writes_to_it_is_an_error(tmp_path: Path, change: str) -> None:
+    """What is written to a file without a name is lost when the run ends."""
+    journal = open_journal(tmp_path)
+    journal.append(_response(0, "one"))
+    copy = tmp_path / "copy"
+    copy.write_bytes((tmp_path / "journal.jsonl").read_bytes())
+    if change == "deleted":
+        (tmp_path / "journal.jsonl").unlink()
+    else:
+        copy.replace(tmp_path / "journal.jsonl")
+    with pytest.raises(EnvironmentFault, match="deleted or replaced"):
+        journal.append(_response(1, "two"))
+
+
+def test_a_run_that_lost_its_folder_cuts_nothing_of_the_next_one_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped in the middle of a line that the disk would not take; meanwhile another run took over."""
+
+    def refuse() -> None:
+        raise EnvironmentFault("taken over", where=str(tmp_path))
+
+    journal = open_journal(tmp_path)
+    journal.append(_response(0, "one"))
+    write = os.write
+
+    def stop(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        journal.guard = refuse
+        write(descriptor, bytes(data)[:7])
+        other = open_journal(tmp_path)
+        other.append(_response(2, "of the other"))
+        other.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", stop)
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        journal.append(_response(1, "two"))
+    assert list(open_journal(tmp_path).responses) == ["key0", "key2"]
 
 
 def _append_until_it_fails(journal: Journal) -> None:
@@ -200,3 +303,57 @@ def test_nothing_is_written_once_another_run_has_the_folder(tmp_path: Path) -> N
     assert (tmp_path / "journal.jsonl").read_bytes() == before
     assert list(journal.responses) == ["key0"]
     journal.close()
+
+
+MOUNT = """
+import pathlib, sys
+from xlingual.errors import EnvironmentFault
+from xlingual.journal import open_journal
+from xlingual.records import Finish, Response
+folder, ballast = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / "ballast"
+kept, size = [], 0
+for room in range(0, 4096 * 3, 4096):
+    ballast.unlink(missing_ok=True)
+    journal = open_journal(folder)
+    assert (sorted(journal.responses), journal.torn_bytes, journal.damaged) == (sorted(kept), 0, ()), journal
+    while True:
+        number = len(kept)
+        response = Response(
+            key=f"k{number}",
+            text="x" * (number * 37 % 1500),
+            failure=None,
+            finish=Finish.EOS,
+            prompt_tokens=1,
+            tokens=1,
+        )
+        if not ballast.exists():
+            with open(ballast, "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(bytes(4096))
+                except OSError:
+                    pass
+                file.truncate(max(0, file.tell() - room))
+        try:
+            journal.append(response)
+        except EnvironmentFault as error:
+            assert error.exit_code == 5
+            break
+        kept.append(response.key)
+    journal.close()
+print(len(kept))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount")
+def test_a_disk_that_is_full_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        words = [sys.executable, "-c", MOUNT, str(tmp_path)]
+        finished = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        assert finished.returncode == 0, finished.stderr
+        assert int(finished.stdout) > 3
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -204,3 +206,123 @@ def test_a_lock_that_was_deleted_ends_the_run_that_had_it(tmp_path: Path) -> Non
         (tmp_path / LOCK).unlink()
         with pytest.raises(EnvironmentFault, match="its lock was deleted"):
             lease.check()
+
+
+def test_a_clock_that_was_set_makes_no_live_run_a_dead_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a process, psutil tells when it began by the clock of today: that moves with the clock."""
+    run = hold(tmp_path)
+    try:
+        began = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + 3600)
+        with pytest.raises(EnvironmentFault, match=f"in use by pid {run.pid}"), lock_folder(tmp_path):
+            pass
+        assert ask(run) == "held"
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait(timeout=60)
+        with lock_folder(tmp_path) as lease:
+            assert f"pid {run.pid}" in (lease.note or "")
+    finally:
+        end(run)
+
+
+def test_a_wall_clock_that_was_set_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lock_folder(tmp_path) as lease:
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        lease.check()
+        with pytest.raises(EnvironmentFault, match="in use by pid"), lock_folder(tmp_path):
+            pass
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_machine_that_slept_saw_nobody_fail_to_beat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both runs are on a virtual machine that is paused for an hour: the watcher wakes up before the holder."""
+    lock = {"pid": 1, "host": "elsewhere", "space": "x", "started": 1.0, "token": "t", "at": "2026-01-01T00:00:00Z"}
+    (tmp_path / LOCK).write_text(json.dumps(lock) + "\n00000000000000000001\n", encoding="utf-8")
+    now, looks = 0.0, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now, looks
+        now, looks = now + (3600 if looks == 1 else seconds), looks + 1
+        if looks == 3:
+            (tmp_path / LOCK).write_text(json.dumps(lock) + "\n00000000000000000002\n", encoding="utf-8")
+
+    monkeypatch.setattr(leases, "STALE_SECONDS", 60.0)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with pytest.raises(EnvironmentFault, match="in use by pid 1 on elsewhere"), lock_folder(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_a_run_does_not_hold_its_lease(tmp_path: Path) -> None:
+    """A worker that is forked may neither write nor remove the lock when it ends."""
+    with lock_folder(tmp_path) as lease:
+        child = os.fork()
+        if not child:
+            refused = 0
+            try:
+                lease.check()
+            except EnvironmentFault:
+                refused += 1
+            try:
+                with lock_folder(tmp_path):
+                    pass
+            except EnvironmentFault:
+                refused += 1
+            lease.release()
+            os._exit(refused)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 2
+        lease.check()
+    assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_thousand_folders_need_one_thread_and_no_descriptors(tmp_path: Path) -> None:
+    process, threads = psutil.Process(), threading.active_count()
+    with ExitStack() as stack:
+        before = process.num_fds()
+        for number in range(1000):
+            (tmp_path / str(number)).mkdir()
+            stack.enter_context(lock_folder(tmp_path / str(number)))
+        assert process.num_fds() <= before + 10
+        assert threading.active_count() <= threads + 1
+        until = time.monotonic() + 60
+        while min(beats(tmp_path / str(number)) for number in (0, 999)) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert beats(tmp_path / "0") >= 2
+        assert beats(tmp_path / "999") >= 2
+    assert not list(tmp_path.glob("*/lock"))
+
+
+def test_a_beat_never_lands_in_the_lock_of_another(tmp_path: Path) -> None:
+    with lock_folder(tmp_path) as lease:
+        other = json.dumps({"pid": 1, "host": "b", "started": 1.0, "token": "t"}) + "\n00000000000000000007\n"
+        (tmp_path / LOCK).write_text(other, encoding="utf-8")
+        lease.beat(99)
+        assert (tmp_path / LOCK).read_text(encoding="utf-8") == other
+    assert (tmp_path / LOCK).read_text(encoding="utf-8") == other
+
+
+def test_a_lock_that_is_away_for_a_moment_ends_no_run(tmp_path: Path) -> None:
+    """One who was late takes it by mistake and gives it back."""
+    with lock_folder(tmp_path) as lease:
+        (tmp_path / LOCK).rename(tmp_path / "aside")
+        back = threading.Timer(0.05, (tmp_path / "aside").rename, [tmp_path / LOCK])
+        back.start()
+        lease.check()
+        back.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount")
+def test_a_folder_that_cannot_be_written_to_is_an_error_of_the_environment(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        with pytest.raises(EnvironmentFault, match="Read-only file system") as caught, lock_folder(tmp_path):
+            pass
+        assert caught.value.exit_code == 5
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -4,12 +4,15 @@ import os
 import signal
 import sys
 
+from .descriptors import open_closed_descriptors
+
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
     """Run the command line and leave with its exit code, also where Ctrl-C comes while it is being imported."""
     try:
+        open_closed_descriptors()
         from .cli import run_command  # noqa: PLC0415 (within the reach of Ctrl-C)
         from .cli.streams import exit_code_of, open_streams  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ damaged all the same is set aside in `journal-damaged.jsonl`, named, and its exa
 count.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import DataError
+from .errors import DataError, EnvironmentFault
 from .files import disk_fault, parse_object, replace_whole
 from .files.json_file import CHANGED
 from .identity import canonical_json, content_hash
@@ -42,11 +43,13 @@ class Journal:
     guard: Callable[[], None] = lambda: None
     """Called before each write: raises where another run has taken the folder over."""
     _descriptor: int | None = None
-    _dirty: threading.Event = field(default_factory=threading.Event)
+    _is_dirty: bool = False
+    _writing: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
     _syncing: threading.Thread | None = None
+    """Runs while something is written that has not reached the disk, so that a thousand journals need no thousand."""
     _fault: OSError | None = None
-    """Of a sync in the background, raised with the next answer."""
+    """Of a sync in the background, raised with the next answer or at the end."""
 
     def append(self, response: Response) -> None:
         """Add an answer; it survives a kill of this process at once, a power cut after SYNC_SECONDS.
@@ -56,61 +59,74 @@ class Journal:
         line = (canonical_json({"check": _check(response), "response": to_json(response)}) + "\n").encode("utf-8")
         self.guard()
         try:
-            if self._fault is not None:
-                raise self._fault
-            self._write(line)
+            with self._writing:
+                if self._fault is not None:
+                    raise self._fault
+                self._write(line)
         except OSError as error:
             raise disk_fault(error, self.path) from error
-        self._dirty.set()
         self.responses[response.key] = response
 
     def _write(self, line: bytes) -> None:
         """Append all of `line`, or leave the file as it was."""
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            self._syncing = threading.Thread(target=self._keep_syncing, name="journal", daemon=True)
-            self._closing.clear()
-            self._syncing.start()
-        before = os.fstat(self._descriptor).st_size
+        status = os.fstat(self._descriptor)
+        if not status.st_nlink:
+            raise OSError(errno.ENOENT, "it was deleted or replaced while the run wrote to it")
         left = memoryview(line)
+        self._is_dirty = True
         try:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         finally:
             if left:  # the disk was full, or a signal came between two parts
-                with suppress(OSError):
-                    os.ftruncate(self._descriptor, before)
+                self._cut_back(self._descriptor, status.st_size)
+        if self._syncing is None:
+            self._closing.clear()
+            self._syncing = threading.Thread(target=self._keep_syncing, name="journal", daemon=True)
+            self._syncing.start()
+
+    def _cut_back(self, descriptor: int, size: int) -> None:
+        """Take back what was written of a line, unless another run may have written behind it."""
+        with suppress(OSError, EnvironmentFault):
+            self.guard()
+            os.ftruncate(descriptor, size)
 
     def _keep_syncing(self) -> None:
-        while not self._closing.wait(SYNC_SECONDS):
-            if not self._dirty.is_set():
-                continue
-            try:
-                self._sync()
-            except OSError as error:
-                self._fault = error
+        """Force what was written to disk, and close the file once nothing more came meanwhile."""
+        while True:
+            self._closing.wait(SYNC_SECONDS)
+            self._sync()
+            with self._writing:
+                if self._is_dirty and self._fault is None:
+                    continue
+                self._release()
+                self._syncing = None
                 return
 
     def _sync(self) -> None:
-        self._dirty.clear()
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
+        self._is_dirty = False
+        try:
+            if self._descriptor is not None:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            self._fault = error
+
+    def _release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def close(self) -> None:
-        """Force everything to disk and close; safe to call twice."""
-        descriptor = self._descriptor
-        if descriptor is None:
-            return
+        """Force everything to disk and close; safe to call twice. EnvironmentFault where that has failed."""
         self._closing.set()
-        if self._syncing is not None:
-            self._syncing.join()
-        try:
-            self._sync()
-        except OSError as error:
-            raise disk_fault(error, self.path) from error
-        finally:
-            self._descriptor = None
-            os.close(descriptor)
+        if (syncing := self._syncing) is not None:
+            syncing.join()
+        self._sync()  # a signal may have come before the thread was started
+        self._release()
+        if self._fault is not None:
+            raise disk_fault(self._fault, self.path) from self._fault
 
 
 def _check(response: Response) -> str:

@@ -1,16 +1,18 @@
 """Leases: a folder is written by one run at a time, whatever hosts, containers and clocks are between two of them.
 
-    lock      {"host": "pod-a", "pid": 1, "space": "...", "started": ..., "token": "5f0c...", "at": "..."}
+    lock      {"host": "pod-a", "pid": 1, "space": "...", "started": ..., "ticks": ..., "token": "5f0c...", "at": "..."}
               00000000000000000042                       beats, every BEAT_SECONDS
 
 Who wants a folder that is held looks at the holder. A process of this machine that is gone has lost its lease at once.
 Any other is watched: while it beats it lives, and the folder is refused; when it has not beaten for STALE_SECONDS by
-the clock of the one who watches, the lease is taken over. So no clock is compared with another's, and a pod that comes
-back under another name goes on with its run.
+the clock of the one who watches, the lease is taken over. So no clock is compared with another's, nor a clock with
+itself after it was set, and a pod that comes back under another name goes on with its run. A call that holds the
+interpreter for STALE_SECONDS, which lets no thread beat, loses the lease to a run of another host or container that
+waits for it.
 
-A holder reads the file again before each thing it writes (`Lease.check`). One that was stopped, or cut off, and wakes
-up after its lease was taken ends there. What it was in the middle of writing at that moment may still be written: a
-whole line of a journal, which then stands there twice.
+A holder reads the file again before each answer, result and checkpoint it writes, and before it moves earlier ones
+aside (`Lease.check`). One that was stopped, or cut off, and wakes up after its lease was taken ends there. What it was
+in the middle of writing at that moment may still be written: a whole line of a journal, which then stands there twice.
 
 A file with a token is used, since flock does nothing on some network file systems. Made for local disks and NFS: it
 needs files that are created exclusively, renamed at once, and read anew once they are opened again.
@@ -23,7 +25,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -38,10 +40,24 @@ BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 """Twelve beats: a heartbeat that waits for a busy processor or a slow disk is not taken for dead."""
 _WATCH_SECONDS = 1.0
+_PAUSE_SECONDS = 0.2
+_GLANCES = 3 * _WATCH_SECONDS
+"""Seconds between two looks at a lock count for so much, at most: a machine that slept saw nobody fail to beat."""
 _TOKEN = uuid.uuid4().hex
 """Of this process."""
 _silent: set[str] = set()
 """Tokens of processes that were seen not to beat: their other folders need not be watched."""
+
+
+def _forked() -> None:
+    """Give a process that was forked a token of its own: it does not hold what its parent holds."""
+    global _TOKEN, _heartbeat  # noqa: PLW0603 (of this process)
+    _TOKEN = uuid.uuid4().hex
+    _heartbeat = _Heartbeat()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +68,9 @@ class _Holder:
     host: str = ""
     space: str = ""
     started: float = 0.0
+    """By the clock of its machine, which may have been set since."""
+    ticks: int = 0
+    """Since its machine was started."""
     token: str = ""
 
     @property
@@ -68,21 +87,19 @@ class Lease:
     token: str
     note: str | None
     """Whose lease was taken over; None where there was none."""
-    _descriptor: int
-    _place: int
-    """Where the beats stand in the file."""
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _head: bytes
+    """The first line of the file; the beats stand behind it."""
 
     def check(self) -> None:
-        """Raise EnvironmentFault where another run has taken the folder over."""
-        try:
-            holder = _read_holder(self.path.read_bytes(), self.path)
-        except FileNotFoundError:
-            holder = _Holder()
-        except OSError as error:
-            raise disk_fault(error, self.path) from error
-        if holder.token != self.token:
+        """Raise EnvironmentFault where another run has taken the folder over, or this one is a fork of the holder."""
+        content = _read(self.path)
+        if content is None:  # one who was late may hold it for a moment, to give it back: see `_evict`
+            time.sleep(_PAUSE_SECONDS)
+            content = _read(self.path)
+        if content is not None and content.startswith(self._head) and self.token == _TOKEN:
+            return
+        holder = _Holder() if content is None else _read_holder(content, self.path)
+        if holder.token != self.token or self.token != _TOKEN:
             who = f"{holder.name} has taken this folder over" if holder.pid else "its lock was deleted"
             raise EnvironmentFault(
                 f"{who}: this run writes nothing more",
@@ -91,31 +108,63 @@ class Lease:
             )
 
     def beat(self, count: int) -> None:
-        """Write down that this run lives; into the file that was made, whatever stands in its place by now."""
-        os.pwrite(self._descriptor, b"%020d\n" % count, self._place)
-        os.fsync(self._descriptor)
+        """Write down that this run lives, where the file is still this run's; OSError where that fails.
 
-    def _keep_beating(self) -> None:
-        count = 1
-        while not self._ended.wait(BEAT_SECONDS):
-            with suppress(OSError):  # a full disk ends no heartbeat; a lease that is lost shows in `check`
-                self.beat(count)
-            count += 1
-
-    def start(self) -> None:
-        """Begin to beat."""
-        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
-        self._thread.start()
+        The file is opened each time: a run of a thousand tasks would run out of descriptors, and network file systems
+        pass on what was written when it is closed.
+        """
+        descriptor = os.open(self.path, os.O_RDWR)
+        try:
+            if os.pread(descriptor, len(self._head), 0) == self._head:
+                os.pwrite(descriptor, b"%020d\n" % count, len(self._head))
+        finally:
+            os.close(descriptor)
 
     def release(self) -> None:
-        """End the heartbeat, and remove the lock where it is still this run's."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._descriptor)
+        """End the heartbeat, and remove the lock where it is still this run's; in a fork of the run, do nothing."""
+        if self.token != _TOKEN:
+            return
+        _heartbeat.leave(self)
         with suppress(OSError):
             if _read_holder(self.path.read_bytes(), self.path).token == self.token:
                 self.path.unlink(missing_ok=True)
+
+
+class _Heartbeat:
+    """Beats for all leases of this process, from one thread."""
+
+    def __init__(self) -> None:
+        """Begin without a lease."""
+        self._leases: list[Lease] = []
+        self._changing = threading.Lock()
+        self._ended = threading.Event()
+
+    def join(self, lease: Lease) -> None:
+        """Beat for `lease` from now on."""
+        with self._changing:
+            self._leases.append(lease)
+            if len(self._leases) == 1:
+                self._ended = threading.Event()
+                threading.Thread(target=self._keep_beating, args=[self._ended], name="leases", daemon=True).start()
+
+    def leave(self, lease: Lease) -> None:
+        """Beat for `lease` no more."""
+        with self._changing:
+            if lease in self._leases:
+                self._leases.remove(lease)
+            if not self._leases:
+                self._ended.set()
+
+    def _keep_beating(self, ended: threading.Event) -> None:
+        count = 1
+        while not ended.wait(BEAT_SECONDS):
+            for lease in tuple(self._leases):
+                with suppress(OSError):  # a full disk ends no heartbeat; a lease that is lost shows in `check`
+                    lease.beat(count)
+            count += 1
+
+
+_heartbeat = _Heartbeat()
 
 
 @contextmanager
@@ -125,8 +174,8 @@ def lock_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> I
     Raises EnvironmentFault naming the holder where a live run has it.
     """
     lease = _take(folder / LOCK, note)
-    lease.start()
     try:
+        _heartbeat.join(lease)
         yield lease
     finally:
         lease.release()
@@ -138,6 +187,7 @@ def _take(path: Path, note: Callable[[str], None]) -> Lease:
         "pid": os.getpid(),
         "space": _space(),
         "started": _started(os.getpid()),
+        "ticks": _ticks(os.getpid()),
         "token": _TOKEN,
         "at": timestamp(),
     }
@@ -151,14 +201,15 @@ def _take(path: Path, note: Callable[[str], None]) -> Lease:
             continue
         except OSError as error:
             raise disk_fault(error, path) from error
-        lease = Lease(path, _TOKEN, taken, descriptor, len(head))
+        lease = Lease(path, _TOKEN, taken, head)
         try:
             os.pwrite(descriptor, head, 0)
             lease.beat(0)
         except OSError as error:
-            os.close(descriptor)
             path.unlink(missing_ok=True)
             raise disk_fault(error, path) from error
+        finally:
+            os.close(descriptor)
         return lease
     raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
 
@@ -194,9 +245,11 @@ def _watch(path: Path, content: bytes, holder: _Holder, note: Callable[[str], No
     if holder.token and holder.token in _silent:
         return content
     note(f"waiting up to {STALE_SECONDS:.0f} s to see whether {holder.name}, which holds {path.parent}, is still alive")
-    begun = time.monotonic()
-    while time.monotonic() - begun < STALE_SECONDS:
+    watched, looked = 0.0, time.monotonic()
+    while watched < STALE_SECONDS:
         time.sleep(min(_WATCH_SECONDS, STALE_SECONDS / 4))
+        before, looked = looked, time.monotonic()
+        watched += min(looked - before, _GLANCES)
         now = _read(path)
         if now is None:
             return None
@@ -228,12 +281,13 @@ def _read_holder(content: bytes, path: Path) -> _Holder:
         return _Holder()
     match found:
         case {"pid": int(pid), "host": str(host), "started": int(started) | float(started)}:
-            space, token = found.get("space"), found.get("token")
+            space, token, ticks = found.get("space"), found.get("token"), found.get("ticks")
             return _Holder(
                 pid=pid,
                 host=host,
                 space=space if isinstance(space, str) else "",
                 started=float(started),
+                ticks=ticks if isinstance(ticks, int) else 0,
                 token=token if isinstance(token, str) else "",
             )
     return _Holder()
@@ -257,14 +311,21 @@ def _is_near(holder: _Holder) -> bool:
 
 
 def _lives(holder: _Holder) -> bool:
-    return not _is_stopped(holder) and abs(_started(holder.pid) - holder.started) < 2
+    return _is_there(holder) and not _is_stopped(holder)
+
+
+def _is_there(holder: _Holder) -> bool:
+    """Return whether the process that wrote the lock is one of this machine, and has not ended."""
+    started = _started(holder.pid)
+    if started and holder.ticks and (ticks := _ticks(holder.pid)):
+        return ticks == holder.ticks
+    return abs(started - holder.started) < 2
 
 
 def _is_stopped(holder: _Holder) -> bool:
     """Return whether the holder is a process of this machine that is stopped: it neither beats nor is gone."""
     try:
-        process = psutil.Process(holder.pid)
-        return process.status() == psutil.STATUS_STOPPED and abs(process.create_time() - holder.started) < 2
+        return psutil.Process(holder.pid).status() == psutil.STATUS_STOPPED and _is_there(holder)
     except psutil.Error:
         return False
 
@@ -280,3 +341,14 @@ def _started(pid: int) -> float:
         return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return 0.0
+
+
+def _ticks(pid: int) -> int:
+    """Return when the process began, in ticks of the kernel since the machine was started; 0 where that is not told.
+
+    `_started` follows the machine's clock: once that is set, a process seems to have begun at another time.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

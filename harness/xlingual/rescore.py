@@ -170,7 +170,8 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequ
         parts = parts_of_answer(responses[index], scores.answers[index])
         line: Json = {**kept, **parts, "group": asked[index].group, "statistics": statistics}
         lines.append(canonical_json(line) + "\n")
-    with lock_folder(folder):
+    with lock_folder(folder) as lease:
+        lease.check()
         write_atomically(folder / "samples.jsonl", "".join(lines))
         write_atomically(path, pretty_json(to_json(scored)))
     return scored

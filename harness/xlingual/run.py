@@ -147,8 +147,9 @@ def open_plans(plans: Sequence[TaskPlan], fresh: bool, observer: RunObserver) ->
             leases.append(stack.enter_context(lock_folder(plan.folder, observer.note)))
             if note := leases[-1].note:
                 observer.note(f"{plan.name}: {note}")
-        for plan in plans:
+        for plan, lease in zip(plans, leases, strict=True):
             if fresh or is_half_moved(plan.folder):
+                lease.check()
                 _discard(plan)
         for plan, lease in zip(plans, leases, strict=True):
             journal = open_journal(plan.folder, lease.check)

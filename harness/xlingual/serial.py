@@ -6,6 +6,7 @@ written before reads the same, and hashes the same.
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -93,14 +94,21 @@ def _decode_tuple(arguments: tuple[object, ...], data: Json, where: str) -> tupl
 
 
 def _decode_record(kind: type, data: Mapping[str, Json], where: str) -> object:
-    hints = typing.get_type_hints(kind)
-    needed = {field.name: "later" not in field.metadata for field in dataclasses.fields(kind)}
+    hints, needed = _fields_of(kind)
     fields = list(needed)
     if unknown := sorted(set(data) - set(fields)):
         raise DataError(f"unknown field {unknown[0]!r} (has: {', '.join(fields)})", where=where)
     if missing := [name for name in fields if name not in data and needed[name]]:
         raise DataError(f"field {missing[0]!r} is missing (has: {', '.join(data)})", where=where)
     return kind(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in fields if name in data})
+
+
+@functools.lru_cache(maxsize=256)
+def _fields_of(kind: type) -> tuple[Mapping[str, object], Mapping[str, bool]]:
+    """Return the types of a record's fields, and which of them are needed; cached, for a journal has many lines."""
+    return typing.get_type_hints(kind), {
+        field.name: "later" not in field.metadata for field in dataclasses.fields(cast(typing.Any, kind))
+    }
 
 
 def _mapping(data: Json, where: str) -> Mapping[str, Json]:

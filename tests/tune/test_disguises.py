@@ -7,6 +7,7 @@ import html
 import json
 import random
 import re
+import time
 import unicodedata
 from collections.abc import Callable
 from functools import cache
@@ -73,6 +74,30 @@ def shuffled(text: str) -> str:
     return " ".join(reversed(re.split(r"(?<=[.!?。।؟])\s*", text)))
 
 
+def every_third(text: str, change: Callable[[str], str]) -> str:
+    return joined([part if place % 3 else change(part) for place, part in enumerate(parts_of(text))], text)
+
+
+def cut_at_line_ends(text: str) -> str:
+    return joined([f"{part[:3]}-\n{part[3:]}" if len(part) > 6 else part for part in parts_of(text)], text)
+
+
+MARKED: dict[str, Callable[[str], str]] = {
+    "bold words": lambda text: every_third(text, lambda word: f"<b>{word}</b>"),
+    "spans": lambda text: every_third(text, lambda word: f'<span class="x y" id=k>{word}</span>'),
+    "tags within words": lambda text: every_third(text, lambda word: f"{word[:1]}<i>{word[1:]}</i>"),
+    "blocks": lambda text: "<div>" + "</p><p class=a>".join(re.split(r"(?<=[.!?。।؟])\s*", text)) + "</div>",
+    "links": lambda text: every_third(text, lambda word: f"[{word}](https://en.example.org/wiki/{word}_page)"),
+    "cut at line ends": cut_at_line_ends,
+    "escaped twice": lambda text: html.escape(html.escape(text)),
+    "JSON within JSON": lambda text: json.dumps(json.dumps({"text": text})),
+    "bold in Markdown": lambda text: every_third(text, lambda word: f"**{word}**"),
+    "a column a word": lambda text: "| " + " | ".join(parts_of(text)) + " |",
+    "a line a word": lambda text: "\n".join(parts_of(text)),
+    "smileys": lambda text: every_third(text, lambda word: f"{word} 😀"),
+    "other digits": lambda text: re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), text),
+    "code points": lambda text: "".join(f"&#{ord(each)};" for each in text),
+}
 PASSAGES: dict[str, Callable[[str, str], Example]] = {
     "labels": lambda passage, question: row_of("Trả lời:", f"Context: {passage}\nQuestion: {question}", "Có."),
     "a sentence more": lambda passage, _: row_of("Tóm tắt:", f"{passage} Đây là một câu thêm vào.", "Được."),
@@ -118,6 +143,50 @@ def test_sentences_in_any_language(held_out: HeldOut, code: str, disguise: str) 
     least = 11 if disguise == "a word changed" else 6
     assert [row for row in missed if sum(map(weight_of, words_of(row.fields["1"]))) >= 4 * least] == []
     assert len(missed) <= (5 if disguise == "a word changed" else 0)
+
+
+@pytest.mark.parametrize("marks", MARKED)
+@pytest.mark.parametrize("code", FILES)
+def test_marks_between_and_within_words(held_out: HeldOut, code: str, marks: str) -> None:
+    texts = [passage for passage, _ in passages(code)]
+    texts += [each for each in sentences(code) if sum(map(weight_of, words_of(each))) >= 4 * 11]
+    rows = [row_of("Tóm tắt:", f"Đây: {MARKED[marks](text)}", "Được.") for text in texts]
+    missed = [row for row, found in zip(rows, held_out.compare(rows), strict=True) if not (found and found.is_left_out)]
+    # A short sentence with numbers all through it has no run of words without one.
+    assert len(missed) <= (2 if marks == "other digits" else 0), missed
+
+
+HARD: dict[str, str] = {
+    "a word, often": "la " * 300_000,
+    "a megabyte without a space": "x" * 1_000_000,
+    "a megabyte of Han": "北京" * 170_000,
+    "one text, often": "one two three four five six seven eight nine ten eleven twelve thirteen " * 10_000,
+    "tags that do not end": "<b " * 300_000,
+    "links that do not end": "](" * 400_000,
+    "hyphens": "a- " * 300_000,
+    "backslashes": "\\" * 1_000_000,
+    "escapes": "\\u00" * 200_000,
+    "ampersands": "&" * 1_000_000,
+    "punctuation": ".,;!" * 250_000,
+    "accents": "a" + "\u0301" * 500_000,
+    "spaces": " " * 1_000_000,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("row", HARD)
+def test_no_row_takes_long(row: str) -> None:
+    """Time is linear in the words of a row, also where it repeats one text, or a thousand of them, all the time."""
+    index = ShingleIndex()
+    index.add("la " * 200)
+    index.add("北京" * 100)
+    index.add("one two three four five six seven eight nine ten eleven twelve thirteen")
+    for number in range(1000):
+        index.add(f"one two three four five six seven eight nine ten eleven twelve thirteen number{number}")
+    begun = time.process_time()
+    found = list(index.match([HARD[row], "", "one two three four five six seven eight nine ten eleven"]))
+    assert time.process_time() - begun < 4
+    assert any(match.longest >= 24 for number, match in found if number == 2)
 
 
 def test_two_sentences_in_one_row(held_out: HeldOut) -> None:

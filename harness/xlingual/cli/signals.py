@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from ..errors import Interrupted
 
@@ -23,6 +24,15 @@ def _numbers() -> list[signal.Signals]:
     return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*found, signal.SIGHUP]
 
 
+_Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+def _put_back(before: dict[signal.Signals, _Handler]) -> None:
+    """Give signals the handlers that they had; one that was not set by Python cannot be, and gets the default."""
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 @contextmanager
 def orderly_signals(hint: str) -> Iterator[None]:
     """Turn these signals into Interrupted with `hint`, once; a second signal ends the process at once."""
@@ -34,12 +44,11 @@ def orderly_signals(hint: str) -> Iterator[None]:
         received.append(number)
         raise Interrupted(number, hint=hint)
 
-    before = {number: signal.signal(number, handle) for number in _numbers()}
+    before: dict[signal.Signals, _Handler] = {number: signal.signal(number, handle) for number in _numbers()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)
 
 
 @contextmanager
@@ -52,9 +61,8 @@ def noted_signals() -> Iterator[Callable[[], int | None]]:
             os._exit(128 + number)
         received.append((number, time.monotonic()))
 
-    before = {number: signal.signal(number, handle) for number in _numbers()}
+    before: dict[signal.Signals, _Handler] = {number: signal.signal(number, handle) for number in _numbers()}
     try:
         yield lambda: received[0][0] if received else None
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)

@@ -9,15 +9,22 @@ What a run produces is in its folder. So `eval`, `tune` and their like end as if
 import errno
 import io
 import os
+import select
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import Buffer
 
+from ..descriptors import open_closed_descriptors
 from ..errors import EnvironmentFault
 
-WRITE_FOLDERS = ("eval", "tune", "xllama", "scale", "judge")
+WRITE_FOLDERS = ("eval", "tune run", "xllama", "scale sweep", "judge")
 """Commands whose results are in a folder, whatever becomes of what they print."""
+_ONLY_PRINT = frozenset({"--dry-run", "--help", "-h"})
+"""Options with which they write no folder."""
+_GROUPS = ("tune", "scale")
+"""Commands that have commands."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,23 +67,16 @@ class _Steadfast(io.RawIOBase):
         while left and self.fault is None:
             try:
                 left = left[os.write(self.descriptor, left) :]
-            except BlockingIOError:
-                continue
+            except BlockingIOError:  # a descriptor that another program set so: wait for its reader
+                select.select([], [self.descriptor], [])
             except OSError as error:
                 self.fault = error
         return size
 
 
 def open_streams() -> Streams:
-    """Put streams that never fail in the place of sys.stdout and sys.stderr; closed ones are opened to nowhere.
-
-    A descriptor that is closed would be given to the next file that is opened, and what is printed would land in it.
-    """
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY if descriptor == 0 else os.O_WRONLY)  # the lowest free number is given
+    """Put streams that never fail in the place of sys.stdout and sys.stderr; closed ones are opened to nowhere."""
+    open_closed_descriptors()
     streams = Streams(_Steadfast(1), _Steadfast(2))
     sys.stdout = _text_stream(streams.output, sys.stdout)
     sys.stderr = _text_stream(streams.error, sys.stderr)
@@ -94,11 +94,18 @@ def _text_stream(raw: _Steadfast, before: object) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffered, encoding=encoding, errors=errors, line_buffering=interactive)
 
 
-def exit_code_of(code: int, arguments: list[str], streams: Streams) -> int:
+def _writes_folder(arguments: Sequence[str]) -> bool:
+    """Return whether the results of this command line are in a folder."""
+    words = [word for word in arguments if not word.startswith("-")]
+    command = " ".join(words[: 2 if words[:1] and words[0] in _GROUPS else 1])
+    return command in WRITE_FOLDERS and _ONLY_PRINT.isdisjoint(arguments)
+
+
+def exit_code_of(code: int, arguments: Sequence[str], streams: Streams) -> int:
     """Return the exit code of a command that has ended with `code`, once its output is written."""
     sys.stdout.flush()
     fault = streams.lost()
-    if code != 0 or fault is None or next(iter(arguments), "") in WRITE_FOLDERS:
+    if code != 0 or fault is None or _writes_folder(arguments):
         return code
     lost = EnvironmentFault(f"standard output: {fault.strerror or fault}", hint="make room, or write to another place")
     sys.stderr.write(f"error: {lost}\nhint: {lost.hint}\n")

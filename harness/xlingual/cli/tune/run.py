@@ -155,6 +155,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         if lease.note:
             observer.note(lease.note)
         if options.fresh or is_half_moved(folder):
+            lease.check()
             _discard(folder)
     base = trainable(model)
     return _PreparedRun(

@@ -1,8 +1,9 @@
 """Texts as words for comparison: folded, so that the disguises of one text give the same words.
 
 "Việt–Nam, 1990" and "VIET NAM １９９０" are both viet, nam, 1990. Folded are Unicode form and compatibility characters,
-case, diacritics and vowel points, digits of other scripts, HTML entities, JSON escapes, punctuation and white space. In
-scripts that do not separate words by spaces every character is a word.
+case, diacritics and vowel points, digits of other scripts, HTML tags and entities, JSON escapes, addresses of Markdown
+links, words cut at the end of a line, punctuation and white space. In scripts that do not separate words by spaces
+every character is a word.
 
 A word counts by its letters, four at most; a Han character counts two, a kana or a letter of Thai, Lao, Khmer, Burmese
 or Tibetan one. So "8 words" below are 8 words of four letters or more, or 16 Han characters.
@@ -68,15 +69,33 @@ def _unspaced_weight(code: int) -> int:
 _FOLDING = _Folding()
 
 
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
-"""What JSON writes for a character, or for a line break or a tab."""
+_ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|[nrt])")
+"""What JSON writes for a character, or for a line break or a tab; JSON within JSON doubles the backslash."""
+_INLINE = (
+    "a|abbr|b|bdi|bdo|big|cite|code|em|font|i|ins|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr"  # not br
+)
+_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,400}})?/?>", re.IGNORECASE)
+"""A tag that stands within a line, and maybe within a word."""
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,400}>")
+_LINK = re.compile(r"\]\([^()\s]{1,400}\)")
+"""The address of a link of Markdown, behind its words."""
+_CUT = re.compile(r"(?<=\S)[-\u00ad\u2010][ \t]*\r?\n[ \t>]*(?=[^\s-])")
+"""Where a word is cut at the end of a line."""
 
 
 def words_of(text: str) -> list[str]:
     """Return the folded words of `text`, in order."""
     if "\\" in text:
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
-    return unicodedata.normalize("NFKD", unescape(text)).casefold().translate(_FOLDING).split()
+    if "&" in text:
+        text = unescape(unescape(text))  # pages that were escaped twice are common
+    if "<" in text:
+        text = _TAG.sub(" ", _INLINE_TAG.sub("", text))
+    if "](" in text:
+        text = _LINK.sub("]", text)
+    if "\n" in text:
+        text = _CUT.sub("", text)
+    return unicodedata.normalize("NFKD", text).casefold().translate(_FOLDING).split()
 
 
 def weight_of(word: str) -> int:
