@@ -67,17 +67,25 @@ def find_pair(corpus: Corpus, data_source: DataSource) -> tuple[DataFile, DataFi
     return locate_text(paths[0], data_source), locate_text(paths[1], data_source)
 
 
-def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple[DataFile, ...]) -> Examples:
+def pair_examples(
+    corpus: Corpus,
+    pairs: Iterable[tuple[str, str]],
+    files: tuple[DataFile, ...],
+    scores: Sequence[float] | None = None,
+) -> Examples:
     """Return sentence pairs as examples with the field "source", numbered from 1; empty sides are counted and left out.
 
-    Raises DataError where no pair is left.
+    `scores` has one for each of `pairs`. Raises DataError where no pair is left.
     """
     rows = []
+    kept_scores = []
     skipped = 0
     for number, (source, target) in enumerate(pairs, start=1):
         if not source.strip() or not target.strip():
             skipped += 1
             continue
+        if scores is not None:
+            kept_scores.append(scores[number - 1])
         key = f"{corpus.name}-{number}"
         rows.append(
             Example(
@@ -86,7 +94,8 @@ def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple
         )
     if not rows:
         raise DataError(f"no pair of sentences ({skipped} with an empty side)", where=files[0].path)
-    return Examples(rows=tuple(rows), files=files, skipped=skipped)
+    given = None if scores is None else tuple(kept_scores)
+    return Examples(rows=tuple(rows), files=files, skipped=skipped, scores=given)
 
 
 def instruction_examples(corpus: Corpus, rows: Iterable[tuple[str, str, str]], file: DataFile) -> Examples:

@@ -49,7 +49,9 @@ def whole_fault(found: object) -> Broken | None:
     for name in ("rows", "files"):
         if not isinstance(value := getattr(found, name), tuple):
             return Broken(f"{name} must be a tuple, got {describe_value(value)}", f"{name}=tuple(...)")
-    wrong = record_fault(Examples(rows=(), files=found.files, skipped=found.skipped), Examples)
+    wrong = record_fault(Examples(rows=(), files=found.files, skipped=found.skipped, scores=found.scores), Examples)
+    if wrong is None and found.scores is not None and len(found.scores) != len(found.rows):
+        wrong = f"scores has {len(found.scores):,} values, and there are {len(found.rows):,} rows"
     return Broken(wrong) if wrong is not None else None
 
 

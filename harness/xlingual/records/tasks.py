@@ -109,6 +109,8 @@ class Examples:
     files: tuple[DataFile, ...]
     skipped: int = 0
     """Entries of the files that hold nothing to ask or to learn: an empty side, no translation, no gold answer."""
+    scores: tuple[float, ...] | None = field(default=None, metadata=LATER)
+    """What the files give each row, as alignment scores of mined pairs; None: they give none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
