@@ -1,7 +1,7 @@
 """What readers of training text share: braces in paths, and sentence pairs to examples."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import DataError, UsageError
 from ..languages import LANGUAGES, find_language
@@ -79,10 +79,11 @@ def pair_examples(
     """
     rows = []
     kept_scores = []
-    skipped = 0
+    skipped = unanswered = 0
     for number, (source, target) in enumerate(pairs, start=1):
         if not source.strip() or not target.strip():
             skipped += 1
+            unanswered += not target.strip()
             continue
         if scores is not None:
             kept_scores.append(scores[number - 1])
@@ -95,22 +96,32 @@ def pair_examples(
     if not rows:
         raise DataError(f"no pair of sentences ({skipped} with an empty side)", where=files[0].path)
     given = None if scores is None else tuple(kept_scores)
-    return Examples(rows=tuple(rows), files=files, skipped=skipped, scores=given)
+    return Examples(rows=tuple(rows), files=files, skipped=skipped, unanswered=unanswered, scores=given)
 
 
-def instruction_examples(corpus: Corpus, rows: Iterable[tuple[str, str, str]], file: DataFile) -> Examples:
-    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left."""
+def instruction_examples(
+    corpus: Corpus,
+    rows: Iterable[tuple[str, str, str]],
+    file: DataFile,
+    before: Sequence[Mapping[str, str]] | None = None,
+) -> Examples:
+    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left.
+
+    `before` has further fields for each of `rows`: a system prompt, and earlier turns, as `ask_instruction` has them.
+    """
     examples = []
-    skipped = 0
+    skipped = unanswered = 0
     for number, (instruction, given, output) in enumerate(rows, start=1):
         if not instruction.strip() or not output.strip():
             skipped += 1
+            unanswered += not output.strip()
             continue
         key = f"{corpus.name}-{number}"
         fields = {"instruction": instruction, "input": given if given.strip() else ""}
+        fields |= before[number - 1] if before is not None else {}
         examples.append(
             Example(id=key, language=corpus.language, group=key, cluster=key, fields=fields, targets=(output,))
         )
     if not examples:
         raise DataError(f"no instruction with an output ({skipped} with an empty one)", where=file.path)
-    return Examples(rows=tuple(examples), files=(file,), skipped=skipped)
+    return Examples(rows=tuple(examples), files=(file,), skipped=skipped, unanswered=unanswered)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..plugin import Model, Source, Trainable
 from ..prompt import Rendering, render
-from ..records import Corpus, DataFile, Example, Examples, Failure, Request
+from ..records import Corpus, DataFile, Example, Examples, Failure, Prompt, Request
 from .audit.filters import filter_rows
 from .audit.records import Finding, SourceAudit
 from .audit.source import Auditor
@@ -109,14 +109,15 @@ class Encoder:
         scores = None if found.scores is None else [found.scores[index] for index in kept]
         auditor.look_at([found.rows[index] for index in kept], scores)
         counts = RepetitionCounts(use.name, self.held_out.checks, self.on_repetition)
-        items = self._distinct(use, source, self._compared(found, kept, counts, excluded), excluded, auditor)
+        items = self._distinct(source, found, self._compared(found, kept, counts, excluded), excluded, auditor)
         batches = [
             _Batch.of(self._tokenize(batch, use.name), self.recipe, excluded) for batch in chain(_batched(items), [[]])
         ]
         rows = _concatenate(use, found, batches, excluded)
         for index in rows.example_indices[rows.cut].tolist():
             auditor.findings.add(Finding.TRUNCATED, found.rows[index].id, found.rows[index].targets[0])
-        audit = auditor.report(excluded.skipped, dict(excluded.filtered))
+        unanswered = found.unanswered + excluded.skipped - found.skipped
+        audit = auditor.report(skipped=excluded.skipped, unanswered=unanswered, filtered=dict(excluded.filtered))
         return replace(rows, repetitions=counts.report(), audit=audit)
 
     def _kept(self, use: SourceUse, found: Examples, excluded: ExcludedRows) -> list[int]:
@@ -149,18 +150,17 @@ class Encoder:
 
     def _distinct(
         self,
-        use: SourceUse,
         source: Source,
+        found: Examples,
         rows: Iterable[tuple[int, Example]],
         excluded: ExcludedRows,
         auditor: Auditor,
     ) -> Iterator["_Item"]:
         """Yield what no earlier row of any source asks and answers."""
-        corpus = corpus_of(use)
         own: set[bytes] = set()
         for index, example in rows:
             answer = example.targets[0]
-            request = render(source.prompt(corpus, example, index), (), self.rendering)
+            request = self._render(source.prompt(auditor.corpus, example, index), found, example)
             digest = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
             if digest in self.seen:
                 excluded.duplicates += 1
@@ -170,6 +170,15 @@ class Encoder:
             self.seen.add(digest)
             own.add(digest)
             yield _Item(index=index, example=example, request=request, answer=answer)
+
+    def _render(self, prompt: Prompt, found: Examples, example: Example) -> Request:
+        """Return the request for `prompt`; DataError, naming file and row, where the template cannot hold all of it."""
+        try:
+            return render(prompt, (), self.rendering)
+        except DataError as error:
+            path, number = found.files[0].path, example.id.rpartition("-")[2]
+            where = f"{path}:{number}" if path.endswith(".jsonl") else f"{path}: {example.id}"
+            raise DataError(error.what, where=f"{where}: field {error.where!r}", hint=error.hint) from error
 
     def _tokenize(self, items: Sequence["_Item"], name: str) -> list["_Encoded"]:
         if not items:

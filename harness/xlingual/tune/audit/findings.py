@@ -27,18 +27,17 @@ class Findings:
             cut = "" if len(excerpt) <= EXCERPT else " ..."
             shown.append(AuditedRow(row=row, excerpt=excerpt[:EXCERPT] + cut))
 
-    def report(self, *, rows: int, identified: int, skipped: int) -> tuple[FindingCount, ...]:
+    def report(self, *, rows: int, identified: int, skipped: int, unanswered: int) -> tuple[FindingCount, ...]:
         """Return the counts in the order of the kinds, of `rows`; languages were identified in `identified` of them.
 
-        The `skipped` rows, which are empty, hold no letter of any script either.
+        Of the `skipped` rows, those that are `unanswered` hold no letter of any script either.
         """
         of = {Finding.LANGUAGE: identified or rows, Finding.SOURCE_LANGUAGE: identified or rows}
-        empty = {Finding.NO_SCRIPT: skipped}
         return tuple(
             FindingCount(
                 kind=kind,
-                rows=self._rows[kind] + empty.get(kind, 0),
-                of=of.get(kind, rows) + empty.get(kind, 0),
+                rows=self._rows[kind] + (unanswered if kind is Finding.NO_SCRIPT else 0),
+                of=rows + skipped if kind is Finding.NO_SCRIPT else of.get(kind, rows),
                 examples=tuple(self._shown[kind]),
             )
             for kind in Finding

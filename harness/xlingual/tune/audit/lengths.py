@@ -1,7 +1,7 @@
 """Length ratios: characters of the target to those of the source, against the median of the source of pairs.
 
-The median takes the place of a table of languages: Chinese has a third of the characters of its English, and a source of
-such pairs has that as its median.
+The median takes the place of a table of languages: Chinese has a third of the characters of its English, and a source
+of such pairs has that as its median.
 """
 
 import math

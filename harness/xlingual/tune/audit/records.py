@@ -107,7 +107,9 @@ class SourceAudit:
     rows: int
     """Rows that were looked at."""
     skipped: int
-    """Rows without a prompt or an answer, which the reader leaves out."""
+    """Rows without a prompt or an answer, which are left out."""
+    unanswered: int
+    """Of these, rows without an answer."""
     identified: int
     """Rows whose language was asked of an identifier; fewer than `rows` in a large source, 0 without an identifier."""
     counts: tuple[FindingCount, ...]

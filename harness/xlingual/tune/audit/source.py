@@ -38,13 +38,16 @@ class Auditor:
         if scores:
             self._score = quantiles(scores)
 
-    def report(self, skipped: int, filtered: dict[str, int]) -> SourceAudit:
-        """Return what was found; `skipped` rows had nothing to ask or to learn, `filtered` ones were left out before."""
+    def report(self, *, skipped: int, unanswered: int, filtered: dict[str, int]) -> SourceAudit:
+        """Return what was found; `skipped` rows had nothing to ask or to learn, `unanswered` of them no answer."""
         return SourceAudit(
             rows=self._rows,
             skipped=skipped,
+            unanswered=unanswered,
             identified=self._identified,
-            counts=self.findings.report(rows=self._rows, identified=self._identified, skipped=skipped),
+            counts=self.findings.report(
+                rows=self._rows, identified=self._identified, skipped=skipped, unanswered=unanswered
+            ),
             ratio=self._ratio,
             score=self._score,
             alignment=self._alignment,
