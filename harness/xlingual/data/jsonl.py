@@ -34,8 +34,8 @@ def read_records(
 ) -> tuple[JsonRow, ...]:
     """Return the objects of a JSONL file, each with `fields`: their names and types.
 
-    Those that are `optional` may be missing, and are then not in the row; nor are those that are `nullable` and null. A type is str, int, float, bool, list, dict
-    or list[str]; a name with dots reaches into objects ("answers.text").
+    Those that are `optional` may be missing, and are then not in the row; nor are those that are `nullable` and null. A
+    type is str, int, float, bool, list, dict or list[str]; a name with dots reaches into objects ("answers.text").
     A field called "id" must differ from row to row, or it and the one called `beside_id`. Other fields in the file are
     allowed and left out.
     Raises one DataError that lists every bad line.

@@ -1,4 +1,4 @@
-"""What `tune plan` and `tune run` say of the rows: counts of what is wrong with them, and examples of what stands out."""
+"""What `tune plan` and `tune run` say of the rows: what is wrong with how many, and examples of what stands out."""
 
 from ...languages import LANGUAGES
 from ...tune.audit.raised import raised_findings

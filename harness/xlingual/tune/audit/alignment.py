@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -41,7 +42,7 @@ def check_alignment(ids: Sequence[str], sources: Sequence[str], targets: Sequenc
     judged = wrong = 0
     first: str | None = None
     shifts: Counter[int | None] = Counter()
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         verdict = _judge(_Side.of(sources[start:end]), _Side.of(targets[start:end]))
         if verdict is None:
             continue
