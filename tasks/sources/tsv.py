@@ -31,7 +31,10 @@ SCORE = "score"
 
 @register_source("tsv", ask=ask_pair)
 def read(corpus: Corpus, data_source: DataSource) -> Examples:
-    """Read one file: `columns = ["en:1", "zh:3"]` counts from 1; names are those of the first line, else codes."""
+    """Read one file: `columns = ["en:1", "zh:3"]` counts from 1; names are those of the first line, else codes.
+
+    Raises DataError where a score is no number.
+    """
     named = [word for word in corpus.columns if word.partition(":")[0].strip() == SCORE]
     pair = replace(corpus, columns=tuple(word for word in corpus.columns if word not in named))
     columns = [*column_pair(pair), *(word.partition(":")[2].strip() for word in named[:1])]

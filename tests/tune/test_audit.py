@@ -43,7 +43,9 @@ def _pair(number: int, source: str, target: str) -> Example:
 
 def _audit(rows: Sequence[tuple[str, str]], direction: tuple[str, str]) -> SourceAudit:
     auditor = Auditor(corpus=Corpus(name="mine", path="", language=direction[1], direction=direction, columns=()))
-    auditor.look_at([_pair(number, *row) for number, row in enumerate(rows, start=1)], None)
+    pairs = [_pair(number, *row) for number, row in enumerate(rows, start=1)]
+    auditor.compare_order(pairs)
+    auditor.look_at(pairs, None)
     return auditor.report(skipped=0, unanswered=0, filtered={})
 
 

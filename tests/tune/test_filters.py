@@ -1,5 +1,6 @@
 """Filters of a source: what each key leaves out, how it is counted, and that recipes without one keep their id."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -152,3 +153,19 @@ def test_duplicates_within_and_across_sources_and_truncated_rows(data_folder: Da
     assert 'on_long = "drop"' in line
     dropped = data_folder.plan(data_folder.recipe(tables, length=300, on_long="drop")).plan
     assert truncation_lines(dropped) == []
+
+
+def test_the_order_is_checked_before_the_filter(data_folder: DataFolder) -> None:
+    """Pairs of about the same length agree in length, in whatever order they were."""
+    drawn = random.Random(4)
+    lengths = [drawn.randint(3, 40) for _ in range(400)]
+    data_folder.write("b.en", "".join(f"{'word ' * length}{number}\n" for number, length in enumerate(lengths)))
+    drawn.shuffle(lengths)
+    data_folder.write("b.zh", "".join(f"{'词语' * length}\n" for length in lengths))
+    table = '[sources.b]\nreader = "parallel"\npath = "b.{language}"\ndirection = "en-zh"\n'
+    plan = data_folder.plan(data_folder.recipe(f"{table}filter = {{ max_ratio = 1.5 }}")).plan
+    audit = plan.sources[0].audit
+    assert audit is not None
+    assert audit.alignment is not None
+    assert audit.alignment.wrong == audit.alignment.rows == 400 > audit.rows
+    assert any("the two sides are not in the same order" in line for line in audit_lines(plan))

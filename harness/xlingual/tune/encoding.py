@@ -107,6 +107,7 @@ class Encoder:
         excluded, auditor = ExcludedRows(skipped=found.skipped), Auditor(corpus=corpus_of(use))
         kept = self._kept(use, found, excluded)
         scores = None if found.scores is None else [found.scores[index] for index in kept]
+        auditor.compare_order([row for row in found.rows if row.targets and row.targets[0].strip()])
         auditor.look_at([found.rows[index] for index in kept], scores)
         counts = RepetitionCounts(use.name, self.held_out.checks, self.on_repetition)
         items = self._distinct(source, found, self._compared(found, kept, counts, excluded), excluded, auditor)

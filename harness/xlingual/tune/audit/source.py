@@ -33,10 +33,22 @@ class Auditor:
             return
         self._look_at_each(rows)
         self._identify(rows)
-        if self.corpus.direction is not None and all("source" in row.fields for row in rows):
-            self._look_at_pairs(rows)
+        if self._are_pairs(rows):
+            self._look_at_ratios(rows)
         if scores:
             self._score = quantiles(scores)
+
+    def compare_order(self, rows: Sequence[Example]) -> None:
+        """Check that both sides are in the same order: `rows` are all that have an answer, before any filter.
+
+        Pairs that a filter chose by their lengths agree in length, in whatever order they were.
+        """
+        if self._are_pairs(rows):
+            sources, targets = [row.fields["source"] for row in rows], [row.targets[0] for row in rows]
+            self._alignment = check_alignment([row.id for row in rows], sources, targets)
+
+    def _are_pairs(self, rows: Sequence[Example]) -> bool:
+        return self.corpus.direction is not None and all("source" in row.fields for row in rows)
 
     def report(self, *, skipped: int, unanswered: int, filtered: dict[str, int]) -> SourceAudit:
         """Return what was found; `skipped` rows had nothing to ask or to learn, `unanswered` of them no answer."""
@@ -78,13 +90,10 @@ class Auditor:
             if direction is not None and source is not None and is_other_language(source, direction[0]):
                 self.findings.add(Finding.SOURCE_LANGUAGE, row.id, source)
 
-    def _look_at_pairs(self, rows: Sequence[Example]) -> None:
-        sources = [row.fields["source"] for row in rows]
-        targets = [row.targets[0] for row in rows]
-        ratios = [log_ratio(source, target) for source, target in zip(sources, targets, strict=True)]
+    def _look_at_ratios(self, rows: Sequence[Example]) -> None:
+        ratios = [log_ratio(row.fields["source"], row.targets[0]) for row in rows]
         middle = median(ratios)
         for row, ratio in zip(rows, ratios, strict=True):
             if is_far(ratio, middle, FAR):
                 self.findings.add(Finding.RATIO, row.id, f"{row.fields['source']} → {row.targets[0]}")
         self._ratio = quantiles([math.exp(ratio) for ratio in ratios])
-        self._alignment = check_alignment([row.id for row in rows], sources, targets)
