@@ -102,7 +102,10 @@ def choose_template(word: str, model: ModelSpec) -> str:
 
 
 def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> Request:
-    """Return the request for `prompt` after `shots`, keyed by all that can change its answer."""
+    """Return the request for `prompt` after `shots`, keyed by all that can change its answer.
+
+    Raises DataError for a prompt with earlier turns where the template has none.
+    """
     if rendering.template == "chat":
         form, messages = Form.CHAT, _chat_messages(prompt, shots, rendering)
     else:
@@ -126,7 +129,10 @@ def _text(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) 
     """Return the one text that a model without turns continues."""
     if rendering.template == TRANSLATION:
         return prompt.input.strip()
-    system = f"{rendering.system}\n\n" if rendering.system else ""
+    if prompt.history:
+        what = f"the template {rendering.template!r} has no earlier turns"
+        raise DataError(what, where="history", hint='template = "chat" has them')
+    system = "".join(f"{each}\n\n" for each in (rendering.system, prompt.system) if each)
     worked = _worked_input(prompt, shots)
     if rendering.template == "alpaca":
         wrapper = ALPACA_WITH_INPUT if worked else ALPACA_WITHOUT_INPUT
@@ -171,12 +177,15 @@ def _user(text: str) -> Message:
 
 
 def _chat_messages(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> tuple[Message, ...]:
-    messages = [Message(role=Role.SYSTEM, text=rendering.system)] if rendering.system else []
+    system = "\n\n".join(each for each in (rendering.system, prompt.system) if each)
+    messages = [Message(role=Role.SYSTEM, text=system)] if system else []
     if rendering.shots_as_text and shots:
         return (*messages, _user(_chat_text(replace(prompt, before=_solved(shots) + prompt.before))))
     for shot in shots:
         messages.append(_user(_chat_text(shot.prompt)))
         messages.append(Message(role=Role.ASSISTANT, text=shot.answer))
+    for question, answer in prompt.history or ():
+        messages += [_user(question), Message(role=Role.ASSISTANT, text=answer)]
     return (*messages, _user(_chat_text(prompt)))
 
 

@@ -157,5 +157,19 @@ def ask_pair(corpus: Corpus, example: Example, number: int) -> Prompt:
 
 
 def ask_instruction(_corpus: Corpus, example: Example, _number: int) -> Prompt:
-    """Return the prompt for an example of instruction data, with fields "instruction" and "input"; nothing is cut."""
-    return Prompt(instruction=example.fields["instruction"], before="", passage="", after=example.fields["input"])
+    """Return the prompt for an example of instruction data, with fields "instruction" and "input"; nothing is cut.
+
+    It may have a field "system", and earlier turns in "user 1", "assistant 1", "user 2", ...
+    """
+    fields = example.fields
+    history: list[tuple[str, str]] = []
+    while (turn := f"user {len(history) + 1}") in fields:
+        history.append((fields[turn], fields[f"assistant {len(history) + 1}"]))
+    return Prompt(
+        instruction=fields["instruction"],
+        before="",
+        passage="",
+        after=fields["input"],
+        system=fields.get("system"),
+        history=tuple(history) or None,
+    )

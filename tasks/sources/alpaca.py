@@ -1,4 +1,7 @@
-"""Instruction data in the layout of Stanford Alpaca, JSON or JSONL: instruction, input (may be missing) and output."""
+"""Instruction data in the layout of Stanford Alpaca, JSON or JSONL: instruction, input (may be missing) and output.
+
+LLaMA-Factory's further fields are read, too: "system", and "history", the earlier turns as [question, answer] pairs.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,46 +16,83 @@ from xlingual.registry import register_source
 from xlingual.wording import ask_instruction
 
 COLUMNS = ("instruction", "input", "output")
+SYSTEM = "system"
+HISTORY = "history"
 
 
 @register_source("alpaca", ask=ask_instruction)
 def read(corpus: Corpus, data_source: DataSource) -> Examples:
-    """Read one file; rows without an instruction or an output are counted and left out."""
+    """Read one file; rows without an instruction or an output are counted and left out.
+
+    An input, a system prompt or a history that is missing, null or empty is none.
+    """
     columns = corpus.columns or COLUMNS
     if len(columns) != len(COLUMNS):
         raise UsageError("columns must name instruction, input and output", where=corpus.name)
     file = locate_text(fill_path(corpus, corpus.language), data_source)
-    return instruction_examples(corpus, _rows(file, columns), file)
-
-
-def _rows(file: DataFile, columns: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Yield instruction, input and output; a row without the field for its input has none."""
+    rows = _objects(file, columns)
     instruction, given, output = columns
-    for values in _objects(file, columns):
-        yield cast(str, values[instruction]), cast(str, values.get(given, "")), cast(str, values[output])
+    texts = [(_text(row, instruction), _text(row, given), _text(row, output)) for row in rows]
+    return instruction_examples(corpus, texts, file, [dict(_before(row)) for row in rows])
+
+
+def _text(row: Mapping[str, Json], name: str) -> str:
+    return cast(str, row.get(name) or "")
+
+
+def _before(row: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a row's system prompt and of its earlier turns."""
+    if (system := _text(row, SYSTEM)).strip():
+        yield SYSTEM, system
+    for number, turn in enumerate(cast(list[list[str]], row.get(HISTORY) or []), start=1):
+        yield f"user {number}", turn[0]
+        yield f"assistant {number}", turn[1]
 
 
 def _objects(file: DataFile, columns: tuple[str, ...]) -> list[Mapping[str, Json]]:
-    path = Path(file.path)
+    path, kinds = Path(file.path), _kinds(columns)
+    optional = (columns[1], SYSTEM, HISTORY)
     if path.suffix == ".jsonl":
-        return [row.values for row in read_records(path, dict.fromkeys(columns, str), optional=columns[1:2])]
+        rows = read_records(path, kinds, optional=optional, nullable=optional)
+        places = [(f":{row.line}", row.values) for row in rows]
+        wrong = [Problem(place, turns) for place, values in places if (turns := _turns_problem(values))]
+        if wrong:
+            raise data_error(file.path, wrong)
+        return [row.values for row in rows]
     data = read_json(path)
-    if wrong := type_problem(data, list):
+    if not_a_list := type_problem(data, list):
         hint = "one object a line is read from files named .jsonl" if isinstance(data, dict) else ""
-        raise data_error(file.path, [Problem("", wrong)], hint=hint)
+        raise data_error(file.path, [Problem("", not_a_list)], hint=hint)
     items = cast(list[Json], data)
-    if problems := [each for place, item in enumerate(items) if (each := _problem(place, item, columns))]:
+    if problems := [each for place, item in enumerate(items) if (each := _problem(place, item, kinds, optional))]:
         raise data_error(file.path, problems)
     return cast(list[Mapping[str, Json]], items)
 
 
-def _problem(place: int, item: Json, columns: tuple[str, ...]) -> Problem | None:
+def _kinds(columns: tuple[str, ...]) -> dict[str, type]:
+    kinds: dict[str, type] = {SYSTEM: str, HISTORY: list}
+    return kinds | dict.fromkeys(columns, str)
+
+
+def _problem(place: int, item: Json, kinds: Mapping[str, type], optional: tuple[str, ...]) -> Problem | None:
     if not isinstance(item, Mapping):
         return Problem(f": [{place}]", f"must be an object, got {type(item).__name__}")
-    for name in columns:
+    for name, kind in kinds.items():
+        value = item.get(name)
+        if name in optional and value is None:
+            continue
         if name not in item:
-            if name != columns[1]:
-                return Problem(f": [{place}]", f"field {name!r} is missing (has: {', '.join(item)})")
-        elif wrong := type_problem(item[name], str):
+            return Problem(f": [{place}]", f"field {name!r} is missing (has: {', '.join(item)})")
+        if wrong := type_problem(value, kind):
             return Problem(f": [{place}]", f"field {name!r} {wrong}")
+    turns = _turns_problem(item)
+    return None if turns is None else Problem(f": [{place}]", turns)
+
+
+def _turns_problem(row: Mapping[str, Json]) -> str | None:
+    """Return what is wrong with the earlier turns of a row; None where nothing is."""
+    for number, turn in enumerate(cast(list[Json], row.get(HISTORY) or []), start=1):
+        is_pair = isinstance(turn, list) and len(turn) == 2 and all(isinstance(each, str) for each in turn)
+        if not is_pair:
+            return f"field {HISTORY!r} must be a list of [question, answer] pairs: turn {number} is none"
     return None

@@ -63,10 +63,14 @@ def test_a_plan_is_shown_and_stored(xlingual: Xlingual, tmp_path: Path) -> None:
     assert "steps: 18 in 2 epochs, each 16 rows" in shown.stdout
     assert "xquad (sample): 560 texts in en, zh and 5 more languages: nothing found" in shown.stdout
     assert "cost on H100: not estimated" in shown.stdout
+    assert "audit: rows of each source" in shown.stdout
+    assert "lose their end token" not in shown.stdout
     assert "alpaca-zh: encoding 20 rows" in shown.stderr
     [folder] = (tmp_path / "runs").iterdir()
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     assert folder.name == f"letters-zh-{plan['id'][:8]}"
+    assert [each["audit"]["rows"] for each in plan["sources"]] == [60, 20, 60]
+    assert plan["sources"][2]["audit"]["alignment"]["wrong"] == 0
     assert f"stored in {folder}" in shown.stdout
     assert len(list((folder / "rows").glob("*.npy"))) == 5
     again = xlingual("tune", "plan", str(folder))

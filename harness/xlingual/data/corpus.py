@@ -1,7 +1,7 @@
 """What readers of training text share: braces in paths, and sentence pairs to examples."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import DataError, UsageError
 from ..languages import LANGUAGES, find_language
@@ -67,17 +67,26 @@ def find_pair(corpus: Corpus, data_source: DataSource) -> tuple[DataFile, DataFi
     return locate_text(paths[0], data_source), locate_text(paths[1], data_source)
 
 
-def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple[DataFile, ...]) -> Examples:
+def pair_examples(
+    corpus: Corpus,
+    pairs: Iterable[tuple[str, str]],
+    files: tuple[DataFile, ...],
+    scores: Sequence[float] | None = None,
+) -> Examples:
     """Return sentence pairs as examples with the field "source", numbered from 1; empty sides are counted and left out.
 
-    Raises DataError where no pair is left.
+    `scores` has one for each of `pairs`. Raises DataError where no pair is left.
     """
     rows = []
-    skipped = 0
+    kept_scores = []
+    skipped = unanswered = 0
     for number, (source, target) in enumerate(pairs, start=1):
         if not source.strip() or not target.strip():
             skipped += 1
+            unanswered += not target.strip()
             continue
+        if scores is not None:
+            kept_scores.append(scores[number - 1])
         key = f"{corpus.name}-{number}"
         rows.append(
             Example(
@@ -86,22 +95,33 @@ def pair_examples(corpus: Corpus, pairs: Iterable[tuple[str, str]], files: tuple
         )
     if not rows:
         raise DataError(f"no pair of sentences ({skipped} with an empty side)", where=files[0].path)
-    return Examples(rows=tuple(rows), files=files, skipped=skipped)
+    given = None if scores is None else tuple(kept_scores)
+    return Examples(rows=tuple(rows), files=files, skipped=skipped, unanswered=unanswered, scores=given)
 
 
-def instruction_examples(corpus: Corpus, rows: Iterable[tuple[str, str, str]], file: DataFile) -> Examples:
-    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left."""
+def instruction_examples(
+    corpus: Corpus,
+    rows: Iterable[tuple[str, str, str]],
+    file: DataFile,
+    before: Sequence[Mapping[str, str]] | None = None,
+) -> Examples:
+    """Return (instruction, input, output) as examples, numbered from 1; DataError where none is left.
+
+    `before` has further fields for each of `rows`: a system prompt, and earlier turns, as `ask_instruction` has them.
+    """
     examples = []
-    skipped = 0
+    skipped = unanswered = 0
     for number, (instruction, given, output) in enumerate(rows, start=1):
         if not instruction.strip() or not output.strip():
             skipped += 1
+            unanswered += not output.strip()
             continue
         key = f"{corpus.name}-{number}"
         fields = {"instruction": instruction, "input": given if given.strip() else ""}
+        fields |= before[number - 1] if before is not None else {}
         examples.append(
             Example(id=key, language=corpus.language, group=key, cluster=key, fields=fields, targets=(output,))
         )
     if not examples:
         raise DataError(f"no instruction with an output ({skipped} with an empty one)", where=file.path)
-    return Examples(rows=tuple(examples), files=(file,), skipped=skipped)
+    return Examples(rows=tuple(examples), files=(file,), skipped=skipped, unanswered=unanswered)

@@ -25,12 +25,17 @@ class JsonRow:
 
 
 def read_records(
-    path: Path, fields: Mapping[str, type], *, optional: Collection[str] = (), beside_id: str | None = None
+    path: Path,
+    fields: Mapping[str, type],
+    *,
+    optional: Collection[str] = (),
+    nullable: Collection[str] = (),
+    beside_id: str | None = None,
 ) -> tuple[JsonRow, ...]:
     """Return the objects of a JSONL file, each with `fields`: their names and types.
 
-    Those that are `optional` may be missing, and are then not in the row. A type is str, int, float, bool, list, dict
-    or list[str]; a name with dots reaches into objects ("answers.text").
+    Those that are `optional` may be missing, and are then not in the row; nor are those that are `nullable` and null. A
+    type is str, int, float, bool, list, dict or list[str]; a name with dots reaches into objects ("answers.text").
     A field called "id" must differ from row to row, or it and the one called `beside_id`. Other fields in the file are
     allowed and left out.
     Raises one DataError that lists every bad line.
@@ -44,7 +49,7 @@ def read_records(
     problems: list[Problem] = []
     seen: dict[tuple[Json, Json], int] = {}
     for number, line in enumerate(lines, start=1):
-        row, wrong = _read_row(line, number, _Fields(fields, optional), ends_file=number == len(lines))
+        row, wrong = _read_row(line, number, _Fields(fields, optional, nullable), ends_file=number == len(lines))
         if not wrong and "id" in row.values:
             key = row.values["id"], None if beside_id is None else row.values.get(beside_id)
             first = seen.setdefault(key, number)
@@ -73,6 +78,7 @@ def type_problem(value: Json, kind: type) -> str | None:
 class _Fields:
     fields: Mapping[str, type]
     optional: Collection[str]
+    nullable: Collection[str]
 
 
 def _read_row(line: str, number: int, wanted: _Fields, *, ends_file: bool) -> tuple[JsonRow, list[Problem]]:
@@ -94,6 +100,8 @@ def _read_row(line: str, number: int, wanted: _Fields, *, ends_file: bool) -> tu
                 break
             value = value[part]
         else:
+            if value is None and name in wanted.nullable:
+                continue
             values[name] = value
             if wrong := type_problem(value, kind):
                 problems.append(Problem(f":{number}", f"field {name!r} {wrong}"))

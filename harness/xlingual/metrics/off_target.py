@@ -97,6 +97,12 @@ def is_judgeable(text: str) -> bool:
     return False
 
 
+def has_letter_of(text: str, language: str) -> bool:
+    """Return whether `text` has a letter of the script of `language`."""
+    names = _SCRIPTS[LANGUAGES[language].script]
+    return any(_begins(each, names) for each in text if unicodedata.category(each).startswith("L"))
+
+
 def _weight(letter: str) -> float:
     """Return the share of a text to be judged that `letter` is."""
     return 1 / (LETTERS_NEEDED_DENSE if _is_dense(letter) else LETTERS_NEEDED)

@@ -1,6 +1,7 @@
 """What the examples of a split, and the prompts made of them, must be."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..metrics import CHOICE_METRICS, GOLD_FREE_METRICS, METRIC_NAMES
 from ..records import Example, Examples, Prompt, TaskSpec
@@ -49,7 +50,9 @@ def whole_fault(found: object) -> Broken | None:
     for name in ("rows", "files"):
         if not isinstance(value := getattr(found, name), tuple):
             return Broken(f"{name} must be a tuple, got {describe_value(value)}", f"{name}=tuple(...)")
-    wrong = record_fault(Examples(rows=(), files=found.files, skipped=found.skipped), Examples)
+    wrong = record_fault(replace(found, rows=()), Examples)
+    if wrong is None and found.scores is not None and len(found.scores) != len(found.rows):
+        wrong = f"scores has {len(found.scores):,} values, and there are {len(found.rows):,} rows"
     return Broken(wrong) if wrong is not None else None
 
 

@@ -109,6 +109,10 @@ class Examples:
     files: tuple[DataFile, ...]
     skipped: int = 0
     """Entries of the files that hold nothing to ask or to learn: an empty side, no translation, no gold answer."""
+    unanswered: int = 0
+    """Of `skipped`, entries without an answer."""
+    scores: tuple[float, ...] | None = field(default=None, metadata=LATER)
+    """What the files give each row, as alignment scores of mined pairs; None: they give none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,10 @@ class Prompt:
     """The rest of the input: the question and the answer cue, or the sentence to translate."""
     choices: tuple[str, ...] | None = field(default=None, metadata=LATER)
     """The answers to be scored; None: an answer is to be generated."""
+    system: str | None = field(default=None, metadata=LATER)
+    """The system prompt of a row of training text; None: it has none."""
+    history: tuple[tuple[str, str], ...] | None = field(default=None, metadata=LATER)
+    """Earlier turns of its chat, each what the user and the assistant said; None: it has none."""
 
     @property
     def input(self) -> str:

@@ -5,6 +5,7 @@ In the order of reading, which is that of the data:
     records        Recipe -> EncodedRows, MixPlan -> TuneRecord: what is stored, and what each field means
     recipe         a TOML file -> Recipe
     contamination  what leaderboards test on: files that are refused, rows that are left out
+    audit          what is wrong with rows, counted; which of them a filter leaves out
     encoding       examples of a source -> tokenized rows, filtered and counted
     mix            amounts and budget -> how often each row is drawn in an epoch
     order, packing the rows of each step -> packed sequences for every rank and micro-batch

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..plugin import Model, Source, Trainable
 from ..prompt import Rendering, render
-from ..records import Corpus, DataFile, Example, Examples, Failure, Request
+from ..records import Corpus, DataFile, Example, Examples, Failure, Prompt, Request
+from .audit.filters import filter_rows
+from .audit.records import Finding, SourceAudit
+from .audit.source import Auditor
 from .contamination.benchmarks import HeldOut
 from .contamination.counting import RepetitionCounts
 from .records import IntArray, OnLong, OnRepetition, Recipe, RepetitionCount, SourceUse
@@ -38,6 +41,8 @@ class ExcludedRows:
     contaminated: int = 0
     duplicates: int = 0
     dropped: int = 0
+    filtered: dict[str, int] = field(default_factory=dict)
+    """By the key of the filter that leaves them out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -63,6 +68,8 @@ class SourceRows:
     excluded: ExcludedRows
     repetitions: tuple[RepetitionCount, ...] = ()
     """What its rows repeat of test data."""
+    audit: SourceAudit | None = None
+    """What the rows that its filter keeps look like."""
 
     @property
     def lengths(self) -> IntArray:
@@ -85,6 +92,8 @@ class Encoder:
     on_repetition: OnRepetition = OnRepetition.DROP
     seen: set[bytes] = field(default_factory=set, init=False)
     """Hashes of prompt and answer of every row so far."""
+    folded: set[bytes] = field(default_factory=set, init=False)
+    """Hashes of the letters and digits of rows, of sources whose filter says `dedup`."""
     rendering: Rendering = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,45 +104,82 @@ class Encoder:
 
     def encode(self, use: SourceUse, source: Source, found: Examples) -> SourceRows:
         """Return the tokenized rows of a source; ModelError where the model cannot tokenize one."""
-        excluded = ExcludedRows(skipped=found.skipped)
+        excluded, auditor = ExcludedRows(skipped=found.skipped), Auditor(corpus=corpus_of(use))
+        kept = self._kept(use, found, excluded)
+        scores = None if found.scores is None else [found.scores[index] for index in kept]
+        auditor.compare_order([row for row in found.rows if row.targets and row.targets[0].strip()])
+        auditor.look_at([found.rows[index] for index in kept], scores)
         counts = RepetitionCounts(use.name, self.held_out.checks, self.on_repetition)
-        items = self._filtered(use, source, self._compared(found, counts, excluded), excluded)
+        items = self._distinct(source, found, self._compared(found, kept, counts, excluded), excluded, auditor)
         batches = [
             _Batch.of(self._tokenize(batch, use.name), self.recipe, excluded) for batch in chain(_batched(items), [[]])
         ]
-        return replace(_concatenate(use, found, batches, excluded), repetitions=counts.report())
+        rows = _concatenate(use, found, batches, excluded)
+        for index in rows.example_indices[rows.cut].tolist():
+            auditor.findings.add(Finding.TRUNCATED, found.rows[index].id, found.rows[index].targets[0])
+        unanswered = found.unanswered + excluded.skipped - found.skipped
+        audit = auditor.report(skipped=excluded.skipped, unanswered=unanswered, filtered=dict(excluded.filtered))
+        return replace(rows, repetitions=counts.report(), audit=audit)
+
+    def _kept(self, use: SourceUse, found: Examples, excluded: ExcludedRows) -> list[int]:
+        """Return the indices of the rows that have an answer and that the filter of the source keeps."""
+        corpus, wanted = corpus_of(use), use.filter
+        none: list[str | None] = [None] * len(found.rows)
+        reasons = none if wanted is None else filter_rows(wanted, corpus, found, self.folded)
+        kept = []
+        for index, (row, reason) in enumerate(zip(found.rows, reasons, strict=True)):
+            if not row.targets or not row.targets[0].strip():
+                excluded.skipped += 1
+            elif reason is not None:
+                excluded.filtered[reason] = excluded.filtered.get(reason, 0) + 1
+            else:
+                kept.append(index)
+        return kept
 
     def _compared(
-        self, found: Examples, counts: RepetitionCounts, excluded: ExcludedRows
+        self, found: Examples, kept: Sequence[int], counts: RepetitionCounts, excluded: ExcludedRows
     ) -> Iterator[tuple[int, Example]]:
-        """Yield the rows, with their indices, that have an answer and repeat no test data."""
-        for start in range(0, len(found.rows), BATCH):
-            answered = []
-            for index, example in enumerate(found.rows[start : start + BATCH], start):
-                if example.targets and example.targets[0].strip():
-                    answered.append((index, example))
-                else:
-                    excluded.skipped += 1
-            repeated = self.held_out.compare([example for _, example in answered])
-            for (index, example), text in zip(answered, repeated, strict=True):
+        """Yield the rows, with their indices, that repeat no test data."""
+        for start in range(0, len(kept), BATCH):
+            batch = [(index, found.rows[index]) for index in kept[start : start + BATCH]]
+            repeated = self.held_out.compare([example for _, example in batch])
+            for (index, example), text in zip(batch, repeated, strict=True):
                 if text is not None and counts.leaves_out(example, text):
                     excluded.contaminated += 1
                 else:
                     yield index, example
 
-    def _filtered(
-        self, use: SourceUse, source: Source, rows: Iterable[tuple[int, Example]], excluded: ExcludedRows
+    def _distinct(
+        self,
+        source: Source,
+        found: Examples,
+        rows: Iterable[tuple[int, Example]],
+        excluded: ExcludedRows,
+        auditor: Auditor,
     ) -> Iterator["_Item"]:
-        corpus = corpus_of(use)
+        """Yield what no earlier row of any source asks and answers."""
+        own: set[bytes] = set()
         for index, example in rows:
             answer = example.targets[0]
-            request = render(source.prompt(corpus, example, index), (), self.rendering)
+            request = self._render(source.prompt(auditor.corpus, example, index), found, example)
             digest = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
             if digest in self.seen:
                 excluded.duplicates += 1
+                kind = Finding.DUPLICATE if digest in own else Finding.DUPLICATE_ELSEWHERE
+                auditor.findings.add(kind, example.id, answer)
                 continue
             self.seen.add(digest)
+            own.add(digest)
             yield _Item(index=index, example=example, request=request, answer=answer)
+
+    def _render(self, prompt: Prompt, found: Examples, example: Example) -> Request:
+        """Return the request for `prompt`; DataError, naming file and row, where the template cannot hold all of it."""
+        try:
+            return render(prompt, (), self.rendering)
+        except DataError as error:
+            path, number = found.files[0].path, example.id.rpartition("-")[2]
+            where = f"{path}:{number}" if path.endswith(".jsonl") else f"{path}: {example.id}"
+            raise DataError(error.what, where=f"{where}: field {error.where!r}", hint=error.hint) from error
 
     def _tokenize(self, items: Sequence["_Item"], name: str) -> list["_Encoded"]:
         if not items:

@@ -78,6 +78,8 @@ def _nothing_left(source: SourceRows, recipe: Recipe) -> DataError:
         f"{excluded.skipped:,} skipped, {excluded.contaminated:,} contaminated, "
         f"{excluded.duplicates:,} duplicates, {excluded.dropped:,} dropped"
     )
+    if excluded.filtered:
+        reasons += "".join(f", {count:,} filtered by {key}" for key, count in excluded.filtered.items())
     return DataError(
         f"no row is left to learn from: {reasons}",
         where=f"source {source.use.name}",
@@ -236,4 +238,5 @@ def source_report(sampled: SampledRows) -> SourceReport:
         duplicates=excluded.duplicates,
         contaminated=excluded.contaminated,
         characters_per_token=int(source.characters[rows].sum()) / answer_tokens if answer_tokens else None,
+        audit=source.audit,
     )

@@ -13,13 +13,15 @@ from ..prompt import TEMPLATES
 from ..registry import SOURCES
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
+from .audit.records import Filter
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
 RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
     *("budget", "sources", "method", "schedule"),
 )
-SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs")
+SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
+FILTER_KEYS = ("language", "max_ratio", "min_score", "copies", "min_letters", "dedup")
 _METHOD = ("kind", "rank", "alpha", "dropout", "targets")
 _SCHEDULE = (
     *("epochs", "rows_per_step", "tokens_per_step", "learning_rate", "warmup", "weight_decay", "clip", "norm"),
@@ -177,9 +179,31 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
                 max_epochs=table.number("max_epochs", least=0, most=1000, above=True)
                 if table.has("max_epochs")
                 else 1.0,
+                filter=_read_filter(table) if table.has("filter") else None,
             )
         )
     return uses
+
+
+def _read_filter(source: TomlTable) -> Filter | None:
+    """Return the filter of a source; None where it leaves out nothing, so that the recipe keeps its id."""
+    table = source.table("filter")
+    table.allow(FILTER_KEYS)
+    if table.has("max_ratio") and not source.has("direction"):
+        raise table.fault("max_ratio", "max_ratio compares the sides of pairs", hint='direction = "en-zh" has pairs')
+
+    def flag(key: str, *, unset: bool) -> bool:
+        return table.get(key, bool) if table.has(key) else unset
+
+    wanted = Filter(
+        language=flag("language", unset=False),
+        max_ratio=table.number("max_ratio", least=1, most=1000, above=True) if table.has("max_ratio") else None,
+        min_score=table.number("min_score", least=-1e6, most=1e6) if table.has("min_score") else None,
+        copies=flag("copies", unset=True),
+        min_letters=table.count("min_letters") if table.has("min_letters") else None,
+        dedup=flag("dedup", unset=False),
+    )
+    return None if wanted == Filter() else wanted
 
 
 def _read_amount(table: TomlTable, budgeted: bool) -> Amount:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..records import DataFile, ModelSpec
 from ..serial import LATER
+from .audit.records import Filter, SourceAudit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,8 @@ class SourceUse:
     amount: Amount
     max_epochs: float
     """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
+    filter: Filter | None = field(default=None, metadata=LATER)
+    """Which rows are left out; None: all are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +206,8 @@ class SourceReport:
     """Rows that repeat a text of a test set that a leaderboard uses, and are left out."""
     characters_per_token: float | None
     """Of the answers; None without any."""
+    audit: SourceAudit | None = field(default=None, metadata=LATER)
+    """What its rows look like; None in plans from before there was an audit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

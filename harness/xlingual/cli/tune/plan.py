@@ -16,6 +16,7 @@ from ...tune.records import BenchmarkCheck, MixPlan, OnRepetition, SourceReport
 from .. import printable
 from ..display import show_table
 from ..options import FolderName, json_option, takes
+from .audit import audit_lines, show_audit, truncation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 
 DEFAULT_GPU = "H100"
@@ -80,7 +81,10 @@ def _estimate(plan: MixPlan, model: Model, gpu: str) -> Cost | None:
 def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
     rows = [_source_row(source, plan) for source in plan.sources]
     show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
+    show_audit(plan)
     click.echo("")
+    for line in (*audit_lines(plan), *truncation_lines(plan)):
+        click.echo(printable(line))
     for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan)):
         click.echo(printable(line))
 

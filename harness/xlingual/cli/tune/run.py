@@ -25,6 +25,7 @@ from .. import HELP_OPTIONS, printable
 from ..options import FolderName, json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
+from .audit import truncation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 from .progress import choose_observer
 
@@ -148,6 +149,8 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
     prepared, model = make_or_load_plan(mix, layout)
     if prepared.folder is None:
         prepared = store_plan(prepared, Path(options.out).expanduser())
+    for line in truncation_lines(prepared.plan):
+        observer.note(line)
     folder = prepared.folder
     if folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)

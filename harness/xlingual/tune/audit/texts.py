@@ -1,0 +1,51 @@
+"""What can be said of one text, or of the two sides of one row, without looking at any other."""
+
+import re
+
+from ...records import Example
+
+_URL = re.compile(r"(?:https?://|ftp://|www\.)\S+", re.IGNORECASE)
+
+
+def given_texts(row: Example) -> tuple[str, ...]:
+    """Return what the answer of a row may copy: the source of a pair, or input and instruction."""
+    named = (row.fields.get(name, "") for name in ("source", "input", "instruction"))
+    texts = tuple(text for text in named if text.strip())
+    return texts or tuple(text for text in row.fields.values() if text.strip())
+
+
+def learnt_sides(row: Example) -> tuple[str, ...]:
+    """Return the texts of a row that must say something: both sides of a pair, or the answer."""
+    return (row.fields["source"], row.targets[0]) if "source" in row.fields else (row.targets[0],)
+
+
+def count_letters(text: str, most: int | None = None) -> int:
+    """Return the letters of `text` outside URLs; counting ends at `most`."""
+    count = 0
+    for character in _URL.sub(" ", text):
+        count += character.isalpha()
+        if count == most:
+            break
+    return count
+
+
+def is_url(text: str) -> bool:
+    """Return whether `text` is URLs and nothing else."""
+    return _URL.search(text) is not None and not _URL.sub("", text).strip(" \t\r\n<>()[].,;")
+
+
+def is_copy(row: Example) -> bool:
+    """Return whether the answer is what is given, but for case and spaces; numbers alone are no copy."""
+    answer = _plain(row.targets[0])
+    return any(_plain(text) == answer for text in given_texts(row)) and count_letters(answer, 1) > 0
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def folded(row: Example) -> str:
+    """Return the letters, marks and digits of a row, case-folded: the same for rows that differ in the rest only."""
+    sides = ("\0".join(row.fields.values()), row.targets[0])
+    kept = ("".join(re.findall(r"[^\W_]|[\u0300-\u036f\u0900-\u0dff\0]", side.casefold())) for side in sides)
+    return "\1".join(kept)
