@@ -18,6 +18,7 @@ from .planning import RunSettings, TaskPlan, identifying_part, plan_task
 from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
+from .record_hash import with_hashes
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
 from .run_summary import count_answers, sample_lines
 from .scoring import score_answers
@@ -369,7 +370,9 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
     )
+    samples = sample_lines(plan, responses, scores)
+    record = with_hashes(record, samples)
     journal.guard()
-    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", sample_lines(plan, responses, scores))
+    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", samples)
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
     return record

@@ -16,6 +16,7 @@ from ..errors import Interrupted, UsageError, XlingualError
 _COMMANDS = {
     "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
+    "verify": ("verify", "Check that the numbers of runs follow from their answers."),
     "judge": ("judging", "Let a model judge answers: right or wrong, better or worse, how good a translation."),
     "view": ("view", "Write runs as one page to click through: heat maps, samples, two models side by side."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
