@@ -15,7 +15,7 @@ from .identity import Json
 from .journal import DAMAGED, Journal, open_journal
 from .lease import LOCK, Lease, lock_folder
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
+from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, SupportsPromptProof, Task
 from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
 from .record_hash import with_hashes
@@ -101,6 +101,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
     for plan in plans:
         for note in plan.notes:
             observer.note(f"{plan.name}: {note}")
+    proofs = prove_prompts(model, plans)
     with open_plans(plans, settings.fresh, observer) as opened:
         _share_answers(opened, by_example=isinstance(model, ExampleAware | SplitAware))
         fault: XlingualError | None = None
@@ -110,25 +111,37 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
             fault = error
         finally:
             observer.end()
-        records, broken = _record_all(opened, model)
+        records, broken = _record_all(opened, model, proofs)
         if fault := fault or broken:
             raise fault
     write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
     return records
 
 
-def _record_all(opened: Sequence[OpenPlan], model: Model) -> tuple[list[RunRecord], DataError | None]:
+def prove_prompts(model: Model, plans: Sequence[TaskPlan]) -> list[str | None]:
+    """Return of each plan the hash of its prompts as the model reads them, None where the model does not show them.
+
+    Raises ModelError where the prompts do not hold what is asked.
+    """
+    if not isinstance(model, SupportsPromptProof):
+        return [None] * len(plans)
+    return [model.prove_prompts([each.request for each in plan.fitted if not each.overflow]) for plan in plans]
+
+
+def _record_all(
+    opened: Sequence[OpenPlan], model: Model, proofs: Sequence[str | None]
+) -> tuple[list[RunRecord], DataError | None]:
     """Record every run that has any answer, and return the first fault of a task or metric that scores wrongly.
 
     What ends a run in the middle, a refused key or a plugin that raises, so costs no other task its results.
     """
     records: list[RunRecord] = []
     broken: DataError | None = None
-    for each in opened:
+    for each, proof in zip(opened, proofs, strict=True):
         if not each.journal.responses and each.plan.fitted:
             continue
         try:
-            records.append(record_run(each, model.spec.details))
+            records.append(record_run(each, model.spec.details, proof))
         except DataError as error:
             broken = broken or error
     return records, broken
@@ -340,7 +353,9 @@ def _overflow(request: Request) -> Response:
     return failed_response(request, failure)
 
 
-def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> RunRecord:
+def record_run(
+    opened: OpenPlan, details: Mapping[str, str] | None = None, rendered_prompts: str | None = None
+) -> RunRecord:
     """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole.
 
     `details` are what the model knows of itself after its answers: a server tells its own name with them. What an
@@ -371,7 +386,7 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
         finished_at=timestamp(),
     )
     samples = sample_lines(plan, responses, scores)
-    record = with_hashes(record, samples)
+    record = with_hashes(record, samples, rendered_prompts)
     journal.guard()
     write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", samples)
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
