@@ -20,7 +20,8 @@ from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
 from .record_hash import with_hashes
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
-from .run_summary import count_answers, sample_lines
+from .redaction import redact_message
+from .run_summary import count_answers, sample_lines, shown_model, without_secrets
 from .scoring import score_answers
 from .serial import from_json, to_json
 from .store import is_half_moved, move_aside, prepare_folder
@@ -234,7 +235,7 @@ def describe_plan(plan: TaskPlan, versions: Mapping[str, str]) -> Json:
     """
     return {
         "schema": SCHEMA,
-        "model": to_json(plan.model),
+        "model": to_json(shown_model(plan.model)),
         "task": to_json(plan.task.spec),
         "protocol": to_json(identifying_part(plan.protocol)),
         "template": plan.template,
@@ -287,7 +288,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
         if isinstance(model, SplitAware):
             for opened_plan, keys in each.by_plan().items():
                 model.see_split(keys, opened_plan.plan.evaluated)
-        for response in model.answer(list(each.requests.values())):
+        for response in map(without_secrets, model.answer(list(each.requests.values()))):
             for plan in each.wanted.get(response.key, ()):
                 plan.journal.append(response)
                 observer.answered(plan.plan.name, response)
@@ -341,6 +342,7 @@ def _lay_out_rounds(opened: Sequence[OpenPlan], *, by_example: bool) -> list[_Ro
 
 def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) -> None:
     """Show a note of the model, and keep it in the folder of every run that is being answered."""
+    message = redact_message(message)
     observer.note(message)
     for each in opened:
         # A log that cannot be written ends no run: what matters of a note is on the screen.
@@ -363,7 +365,7 @@ def record_run(
     """
     plan, journal = opened.plan, opened.journal
     known = {**(plan.model.details or {}), **_details_before(plan), **(details or {})}
-    model = replace(plan.model, details=known or None)
+    model = replace(shown_model(plan.model), details=known or None)
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)

@@ -4,8 +4,8 @@
     token ids      1, 523, 87, ...                         hashed, prompt after prompt, in order
     read again     <s>[INST] Which river runs through Warszawa? [/INST]
 
-A chat template that drops the question is refused where it is rendered (see `chat_template`). Here the tokens themselves
-are read again: a tokenizer with the wrong files gives the same few tokens for every text.
+A chat template that drops the question is refused where it is rendered (see `chat_template`). Here the tokens are read
+again: a tokenizer with the wrong files gives the same few tokens for every text.
 """
 
 import hashlib
