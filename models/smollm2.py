@@ -18,6 +18,7 @@ from xlingual.plugin import (
     ModelOptions,
     SupportsHiddenStates,
     SupportsNotes,
+    SupportsPromptProof,
     TextStates,
     Trainable,
 )
@@ -29,7 +30,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
-class TrainableHfModel(Model, Trainable, SupportsHiddenStates, Diagnosable, Protocol):
+class TrainableHfModel(Model, Trainable, SupportsHiddenStates, SupportsPromptProof, Diagnosable, Protocol):
     """What the backend `hf` opens."""
 
 
@@ -57,6 +58,14 @@ class NamedModel:
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request."""
         return self.inner.answer(requests)
+
+    def prove_prompts(self, requests: Sequence[Request]) -> str | None:
+        """Return the hash of the token ids of all prompts."""
+        return self.inner.prove_prompts(requests)
+
+    def show_prompt(self, request: Request) -> str | None:
+        """Return what the model reads, special tokens shown."""
+        return self.inner.show_prompt(request)
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the tokens of each prompt, or why there are none."""

@@ -103,7 +103,7 @@ def test_a_finished_run_asks_nothing(settings: RunSettings) -> None:
     watch = Recorder()
     second = _run("oracle", "xquad/en", settings, watch)
     assert watch.answers == []
-    assert replace(first[0], finished_at="") == replace(second[0], finished_at="")
+    assert replace(first[0], finished_at="", hashes=None) == replace(second[0], finished_at="", hashes=None)
 
 
 def test_a_limited_run_feeds_the_whole_one_and_never_replaces_it(settings: RunSettings) -> None:

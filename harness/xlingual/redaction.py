@@ -10,8 +10,8 @@ MASK = "***"
 SHORTEST_SECRET = 8
 """Characters of a value in the environment; masking shorter ones would only make texts unreadable."""
 
-_USER = re.compile(r"(://)[^/\s@]*(?:@[^/\s@]*)*@")
-_QUERY = re.compile(r"(://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_USER = re.compile(r"(://|https?:/)[^/\s@]*(?:@[^/\s@]*)*@")
+_QUERY = re.compile(r"((?:://|https?:/)[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _SHAPED = re.compile(r"\bsk-[A-Za-z0-9_*.-]{8,}|\bhf_[A-Za-z0-9]{8,}")
 _HEADER = re.compile(r"(?<=[Bb]earer )\S+|(?<=[Bb]asic )\S+")
 _NAMED = re.compile(
@@ -38,6 +38,11 @@ def redact_document(text: str, secrets: Iterable[str] = ()) -> str:
 def redact_settings(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a setting as `redact` does, and without the value of any `token=...`, `"password": ...` and the like."""
     return _NAMED.sub(rf"\1{MASK}", redact(text, secrets))
+
+
+def redact_message(text: str) -> str:
+    """Return an error, a hint, a note or a traceback without what may be secret: what every message goes through."""
+    return redact_settings(text, environment_secrets())
 
 
 def redact_command(words: Sequence[str]) -> str:

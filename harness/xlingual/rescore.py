@@ -19,6 +19,7 @@ from .metrics.extra import unfit
 from .metrics.mean import MeanMetric
 from .plugin import DataSource, Task
 from .provenance import installed_versions, timestamp
+from .record_hash import with_hashes
 from .records import Estimate, Example, Finish, Likelihood, Response, RunRecord
 from .run import VERSIONED
 from .run_summary import ANSWER_PARTS, parts_of_answer, recount
@@ -170,6 +171,7 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequ
         parts = parts_of_answer(responses[index], scores.answers[index])
         line: Json = {**kept, **parts, "group": asked[index].group, "statistics": statistics}
         lines.append(canonical_json(line) + "\n")
+    scored = with_hashes(scored, "".join(lines))
     with lock_folder(folder) as lease:
         lease.check()
         write_atomically(folder / "samples.jsonl", "".join(lines))

@@ -15,11 +15,13 @@ from .identity import Json
 from .journal import DAMAGED, Journal, open_journal
 from .lease import LOCK, Lease, lock_folder
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
+from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, SupportsPromptProof, Task
 from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
+from .record_hash import with_hashes
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
-from .run_summary import count_answers, sample_lines
+from .redaction import redact_message
+from .run_summary import count_answers, sample_lines, shown_model, without_secrets
 from .scoring import score_answers
 from .serial import from_json, to_json
 from .store import is_half_moved, move_aside, prepare_folder
@@ -100,6 +102,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
     for plan in plans:
         for note in plan.notes:
             observer.note(f"{plan.name}: {note}")
+    proofs = prove_prompts(model, plans)
     with open_plans(plans, settings.fresh, observer) as opened:
         _share_answers(opened, by_example=isinstance(model, ExampleAware | SplitAware))
         fault: XlingualError | None = None
@@ -109,25 +112,37 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
             fault = error
         finally:
             observer.end()
-        records, broken = _record_all(opened, model)
+        records, broken = _record_all(opened, model, proofs)
         if fault := fault or broken:
             raise fault
     write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
     return records
 
 
-def _record_all(opened: Sequence[OpenPlan], model: Model) -> tuple[list[RunRecord], DataError | None]:
+def prove_prompts(model: Model, plans: Sequence[TaskPlan]) -> list[str | None]:
+    """Return of each plan the hash of its prompts as the model reads them, None where the model does not show them.
+
+    Raises ModelError where the prompts do not hold what is asked.
+    """
+    if not isinstance(model, SupportsPromptProof):
+        return [None] * len(plans)
+    return [model.prove_prompts([each.request for each in plan.fitted if not each.overflow]) for plan in plans]
+
+
+def _record_all(
+    opened: Sequence[OpenPlan], model: Model, proofs: Sequence[str | None]
+) -> tuple[list[RunRecord], DataError | None]:
     """Record every run that has any answer, and return the first fault of a task or metric that scores wrongly.
 
     What ends a run in the middle, a refused key or a plugin that raises, so costs no other task its results.
     """
     records: list[RunRecord] = []
     broken: DataError | None = None
-    for each in opened:
+    for each, proof in zip(opened, proofs, strict=True):
         if not each.journal.responses and each.plan.fitted:
             continue
         try:
-            records.append(record_run(each, model.spec.details))
+            records.append(record_run(each, model.spec.details, proof))
         except DataError as error:
             broken = broken or error
     return records, broken
@@ -221,7 +236,7 @@ def describe_plan(plan: TaskPlan, versions: Mapping[str, str]) -> Json:
     """
     return {
         "schema": SCHEMA,
-        "model": to_json(plan.model),
+        "model": to_json(shown_model(plan.model)),
         "task": to_json(plan.task.spec),
         "protocol": to_json(identifying_part(plan.protocol)),
         "template": plan.template,
@@ -274,7 +289,7 @@ def ask_pending(model: Model, opened: Sequence[OpenPlan], max_errors: int | None
         if isinstance(model, SplitAware):
             for opened_plan, keys in each.by_plan().items():
                 model.see_split(keys, opened_plan.plan.evaluated)
-        for response in model.answer(list(each.requests.values())):
+        for response in map(without_secrets, model.answer(list(each.requests.values()))):
             for plan in each.wanted.get(response.key, ()):
                 plan.journal.append(response)
                 observer.answered(plan.plan.name, response)
@@ -328,6 +343,7 @@ def _lay_out_rounds(opened: Sequence[OpenPlan], *, by_example: bool) -> list[_Ro
 
 def _take_note(opened: Sequence[OpenPlan], observer: RunObserver, message: str) -> None:
     """Show a note of the model, and keep it in the folder of every run that is being answered."""
+    message = redact_message(message)
     observer.note(message)
     for each in opened:
         # A log that cannot be written ends no run: what matters of a note is on the screen.
@@ -340,7 +356,9 @@ def _overflow(request: Request) -> Response:
     return failed_response(request, failure)
 
 
-def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> RunRecord:
+def record_run(
+    opened: OpenPlan, details: Mapping[str, str] | None = None, rendered_prompts: str | None = None
+) -> RunRecord:
     """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole.
 
     `details` are what the model knows of itself after its answers: a server tells its own name with them. What an
@@ -348,7 +366,7 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
     """
     plan, journal = opened.plan, opened.journal
     known = {**(plan.model.details or {}), **_details_before(plan), **(details or {})}
-    model = replace(plan.model, details=known or None)
+    model = replace(shown_model(plan.model), details=known or None)
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)
@@ -370,7 +388,9 @@ def record_run(opened: OpenPlan, details: Mapping[str, str] | None = None) -> Ru
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
     )
+    samples = sample_lines(plan, responses, scores)
+    record = with_hashes(record, samples, rendered_prompts)
     journal.guard()
-    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", sample_lines(plan, responses, scores))
+    write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", samples)
     write_atomically(plan.folder / f"results{plan.suffix}.json", pretty_json(to_json(record)))
     return record

@@ -8,7 +8,8 @@ from .answers import ReadAnswer
 from .identity import Json, canonical_json
 from .planning import TaskPlan
 from .prompt import FittedRequest
-from .records import Counts, FailureCount, Response
+from .records import Counts, FailureCount, ModelSpec, Response
+from .redaction import redact_message
 from .scoring import Scores
 from .serial import to_json
 
@@ -107,3 +108,15 @@ def parts_of_answer(response: Response | None, read: ReadAnswer | None) -> dict[
     if read.finished and (read.extracted is not None or read.response.text != response.text):
         parts["scored"] = None if read.extracted is False else read.response.text
     return parts
+
+
+def without_secrets(response: Response) -> Response:
+    """Return a response whose failure holds no key or password: it goes to the journal, the results and the screen."""
+    if response.failure is None:
+        return response
+    return replace(response, failure=replace(response.failure, message=redact_message(response.failure.message)))
+
+
+def shown_model(model: ModelSpec) -> ModelSpec:
+    """Return a model as it is written down: the word that a user typed may hold a key."""
+    return replace(model, word=redact_message(model.word))

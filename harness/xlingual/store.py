@@ -49,9 +49,9 @@ def prepare_folder(folder: Path) -> None:
         )
 
 
-def read_samples(folder: Path) -> list[Mapping[str, Json]]:
-    """Return the lines of a run's `samples.jsonl`; DataError naming the first without id, cluster and statistics."""
-    path = folder / "samples.jsonl"
+def read_samples(folder: Path, name: str = "samples.jsonl") -> list[Mapping[str, Json]]:
+    """Return the lines of a run's samples file; DataError naming the first without id, cluster and statistics."""
+    path = folder / name
     samples = read_json_lines(path)
     for number, sample in enumerate(samples, start=1):
         match sample:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from xlingual import open_model
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.plugin import ExampleAware, Model, ModelOptions
+from xlingual.plugin import ExampleAware, Model, ModelOptions, SupportsPromptProof
 from xlingual.records import Example, ModelSpec, Request, Response
 from xlingual.registry import register_model
 
@@ -55,6 +55,14 @@ class RayModel:
     def count_tokens(self, requests: Sequence[Request]) -> list[int] | None:
         """Return the prompt tokens of each request."""
         return self.inner.count_tokens(requests)
+
+    def prove_prompts(self, requests: Sequence[Request]) -> str | None:
+        """Return the hash of the token ids of all prompts, None where the model does not show them."""
+        return self.inner.prove_prompts(requests) if isinstance(self.inner, SupportsPromptProof) else None
+
+    def show_prompt(self, request: Request) -> str | None:
+        """Return what the model reads, special tokens shown, None where it does not show it."""
+        return self.inner.show_prompt(request) if isinstance(self.inner, SupportsPromptProof) else None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer each request as soon as a worker does.

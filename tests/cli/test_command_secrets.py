@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from xlingual.cli import run_command
+from xlingual.cli.make import main as make_main
+from xlingual.records import Failure, Response
 from xlingual.redaction import redact_command
+from xlingual.run_summary import without_secrets
 
 from ..models.fault_server import Reply, answer, document, serve
 
@@ -77,3 +81,79 @@ def test_a_run_that_is_stopped_writes_no_key_anywhere(tmp_path: Path) -> None:
     written = [out, err, *(str(path) for path in tmp_path.rglob("*"))]
     written += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
     assert not [text for text in written if CANARY in text]
+
+
+URL = f"http://user:{CANARY}1@127.0.0.1:9/v1?api-key={CANARY}2&sig={CANARY}3"
+ASK = ("-t", "xquad/en", "--data", "sample", "--limit", "2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "-m", f"opnai:m@{URL}", *ASK),
+        ("eval", "-m", f"openai:m@{URL}", *ASK, "--timeout", "1"),
+        ("eval", "-m", f"openai:m@{URL}", *ASK, "--limit", URL),
+        ("eval", "-m", f"openai:m@{URL}", *ASK, "--header", f"bad{CANARY}"),
+        ("eval", "-m", f"openai:m@{URL}", *ASK, "--extra-body", f'["{CANARY}"]'),
+        ("eval", "-m", f"ray:2:opnai:m@{URL}", *ASK),
+        ("eval", "-m", f"hf:{URL}", *ASK, "--offline"),
+        ("eval", "-m", URL, *ASK, "--offline"),
+        ("eval", "-m", "echo", "-t", "xquad/en", "--data", URL),
+        ("eval", "-m", f"lm-eval:local-completions,modl=m,base_url={URL},api_key={CANARY}", *ASK),
+        ("--debug", "eval", "-m", f"opnai:m@{URL}", *ASK),
+        ("eval", "-m", f"opnai:m@{URL}", *ASK, "--json"),
+        ("doctor", "-m", f"openai:m@{URL}"),
+        ("judge", URL, "--judge", f"opnai:m@{URL}"),
+        ("tune", "run", URL),
+        ("board", URL),
+        ("view", URL),
+        ("verify", URL),
+        ("score", URL, "--task", "xquad/en", "--data", "sample"),
+        ("compare", URL, URL),
+        ("track", "upload", URL),
+        ("report", URL),
+        ("xllama", URL),
+        ("scale", "fit", URL),
+        ("metrics", URL),
+        ("tasks", URL),
+        ("models", URL),
+    ],
+    ids=lambda words: " ".join(words).replace(CANARY, "")[:60],
+)
+def test_no_message_and_no_file_of_a_command_holds_a_secret(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """R6: errors, hints, JSON, tracebacks, run.json, results, notes."""
+    monkeypatch.chdir(tmp_path)
+    assert run_command(words) not in (0, 70)
+    written = [*capfd.readouterr(), *(str(path) for path in tmp_path.rglob("*"))]
+    written += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in written if CANARY in text]
+
+
+def test_make_prints_its_command_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R6."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make"])
+    monkeypatch.setenv("XLINGUAL_MAKE_MODEL", f"opnai:m@{URL}")
+    monkeypatch.setenv("XLINGUAL_MAKE_DATA", "sample")
+    assert make_main("eval") == 2
+    monkeypatch.setenv("XLINGUAL_MAKE_ARGS", f'"{URL}')
+    assert make_main("eval") == 2
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err
+    assert "xlingual eval --model 'opnai:m@http://***@127.0.0.1:9/v1?***'" in err
+
+
+def test_a_failure_of_a_model_is_stored_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a backend of someone else raises may hold the address that it asked."""
+    monkeypatch.setenv("MY_TOKEN", f"{CANARY}4")
+    failure = Failure(kind="x", message=f"GET {URL} with {CANARY}4 failed")
+    found = without_secrets(Response(key="k", text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None))
+    assert found.failure is not None
+    assert found.failure.message == "GET http://***@127.0.0.1:9/v1?*** with *** failed"

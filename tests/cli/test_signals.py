@@ -61,7 +61,7 @@ def _results(folder: Path) -> list[dict[str, object]]:
     found = []
     for path in sorted((folder / "out").rglob("results.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        del record["finished_at"]
+        del record["finished_at"], record["hashes"]
         found.append(record)
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xlingual.records import Counts, Estimate, ModelSpec, Protocol, Response, RunRecord
+from xlingual.records import Counts, Estimate, ModelSpec, Protocol, RecordHashes, Response, RunRecord
 from xlingual.rescore import PredictionScores
 from xlingual.run_summary import ANSWER_PARTS
 
@@ -20,6 +20,7 @@ RECORDS = {
     "protocol": Protocol,
     "estimates[]": Estimate,
     "counts": Counts,
+    "hashes": RecordHashes,
 }
 
 

@@ -9,6 +9,7 @@ from ..files import read_json
 from ..identity import Json
 from ..metrics import find_metric
 from ..plugin import Metric
+from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
 from ..records import Estimate
 from ..serial import to_json
 from ..statistics.parallel import ScoredExample
@@ -40,12 +41,37 @@ def check_run(
 
     `samples` are the lines of its file, where they have been read already.
 
-    A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either.
+    A group of tasks has no samples of its own, and a limited run is never ranked: nothing is said of either. What the
+    samples do not show, a model's name or a count, the hashes in the record do.
     """
+    finding = check_scores(run, metric, scores, samples)
+    if finding.fault is None and (fault := hash_fault(run)) is not None:
+        return IntegrityFinding(fault=fault)
+    return finding
+
+
+def hash_fault(run: CollectedRun) -> str | None:
+    """Return which hash of a whole run's record does not hold; None where all do, or there is none."""
+    hashes = run.record.hashes
+    if run.path is None or run.is_group or run.path.name != RESULTS_FILE or hashes is None:
+        return None
+    if was_edited(run.record):
+        return f"{EDITED}: {NOT_ITS_HASH}"
+    try:
+        is_changed = hash_samples((run.path.parent / SAMPLES_FILE).read_bytes()) != hashes.samples
+    except OSError:  # that they are not there, or cannot be read, is said elsewhere
+        return None
+    return f"{EDITED}: {SAMPLES_FILE} is not the one that hashes.samples was made of" if is_changed else None
+
+
+def check_scores(
+    run: CollectedRun, metric: str, scores: ScoreReader, samples: Sequence[Mapping[str, Json]] | None = None
+) -> IntegrityFinding:
+    """Do what `check_run` does, but for the hashes: what is found is a fault of this metric alone, or of the plan."""
     recorded = find_estimate(run.record, metric)
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE or recorded is None or recorded.value is None:
         return IntegrityFinding()
-    if (field := _differs_from_plan(run)) is not None:
+    if (field := differs_from_plan(run)) is not None:
         return IntegrityFinding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
     no_plan = None if (run.path.parent / PLAN_FILE).is_file() else f"{PLAN_FILE} missing"
     if not (run.path.parent / SAMPLES_FILE).is_file():
@@ -86,7 +112,7 @@ def _has_another_interval(recorded: Estimate, metric: Metric, language: str, exa
     return max(abs(found.low - recorded.low), abs(found.high - recorded.high)) > ROUNDING
 
 
-def _differs_from_plan(run: CollectedRun) -> str | None:
+def differs_from_plan(run: CollectedRun) -> str | None:
     """Return a field in which a whole run is not what was planned; None without a plan that can be read."""
     path = run.path.with_name(PLAN_FILE) if run.path is not None else None
     try:

@@ -12,10 +12,12 @@ from typing import ClassVar
 import click
 
 from ..errors import Interrupted, UsageError, XlingualError
+from ..redaction import redact_message
 
 _COMMANDS = {
     "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
     "score": ("score", "Score a predictions file, or the saved answers of a run again."),
+    "verify": ("verify", "Check that the numbers of runs follow from their answers."),
     "judge": ("judging", "Let a model judge answers: right or wrong, better or worse, how good a translation."),
     "view": ("view", "Write runs as one page to click through: heat maps, samples, two models side by side."),
     "compare": ("compare", "Compare two models on the same examples, with a paired test."),
@@ -102,7 +104,7 @@ def run_command(arguments: Sequence[str]) -> int:
         hint = "this is a bug; run again with --debug and report what it prints"
         bug = XlingualError(f"{type(error).__name__}: {error}", hint=hint)
         if "--debug" in arguments:
-            traceback.print_exc()
+            _print_traceback()
         return _report(bug, [each for each in arguments if each != "--debug"])
     return code if isinstance(code, int) else 0
 
@@ -114,15 +116,20 @@ def _usage_hint(error: click.ClickException) -> str:
 
 def _report(error: XlingualError, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
-        traceback.print_exc()
+        _print_traceback()
+    where, what, hint = (redact_message(text) for text in (error.where, error.what, error.hint))
     if "--json" in arguments:
-        document = {"where": error.where, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}
+        document = {"where": where, "what": what, "hint": hint, "exit_code": error.exit_code}
         click.echo(json.dumps({"error": document}, ensure_ascii=False), err=True)
     else:
-        click.echo(f"error: {printable(str(error))}", err=True)
-        if error.hint:
-            click.echo(f"hint: {printable(error.hint)}", err=True)
+        click.echo(f"error: {printable(f'{where}: {what}' if where else what)}", err=True)
+        if hint:
+            click.echo(f"hint: {printable(hint)}", err=True)
     return error.exit_code
+
+
+def _print_traceback() -> None:
+    click.echo(redact_message(traceback.format_exc()), err=True, nl=False)
 
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

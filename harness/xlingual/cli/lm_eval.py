@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from ..errors import EnvironmentFault
+from ..errors import DataError, EnvironmentFault, XlingualError
 from ..lm_eval.folder import PREFIX
 from ..registry import TASKS
 from .lm_eval_path import write_tasks
@@ -38,7 +38,12 @@ def run_lm_eval(options: LmEvalOptions) -> int:
         if named := _our_tasks(words):
             write_tasks(named, options.data)
     sys.argv = ["lm-eval", *words]
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except XlingualError:
+        raise
+    except Exception as error:  # the border: what lm-eval raises, of words that it does not take
+        raise DataError(f"lm-eval raised {type(error).__name__}: {error}", where="lm-eval") from error
     return 0
 
 

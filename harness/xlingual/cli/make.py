@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from ..errors import UsageError
+from ..redaction import redact_command, redact_message
 from . import printable, run_command
 from .streams import open_streams
 
@@ -93,9 +94,9 @@ def main(target: str) -> int:
     try:
         arguments = TARGETS[target](os.environ)
     except UsageError as error:
-        click.echo(f"error: {printable(str(error))}\nhint: {printable(error.hint)}", err=True)
+        click.echo(f"error: {printable(redact_message(str(error)))}\nhint: {printable(error.hint)}", err=True)
         return error.exit_code
-    click.echo(f"xlingual {shlex.join(arguments)}", err=True)
+    click.echo(redact_command(["xlingual", *arguments]), err=True)
     sys.argv[1:] = arguments  # hints name the command that resumes
     code = run_command(arguments)
     if target != "eval" or code not in (0, 1) or "--dry-run" in arguments:

@@ -10,6 +10,7 @@ import click
 
 from ..errors import UsageError
 from ..records import Response
+from ..redaction import redact_message
 from ..run import RunObserver
 from . import printable
 
@@ -66,7 +67,7 @@ class SilentRunObserver:
 
     def note(self, message: str) -> None:
         """Print the note."""
-        click.echo(f"note: {printable(message)}", err=True)
+        click.echo(f"note: {printable(redact_message(message))}", err=True)
 
     def end(self) -> None:
         """Leave what was printed."""
@@ -105,7 +106,7 @@ class PlainObserver:
 
     def note(self, message: str) -> None:
         """Print the note."""
-        click.echo(f"note: {printable(message)}", err=True)
+        click.echo(f"note: {printable(redact_message(message))}", err=True)
 
     def end(self) -> None:
         """Leave what was printed."""
@@ -173,9 +174,9 @@ class LiveObserver:
     def note(self, message: str) -> None:
         """Print the note above the bars."""
         if self.bar is not None:
-            self.bar.console.print(f"note: {printable(message)}", markup=False, highlight=False)
+            self.bar.console.print(f"note: {printable(redact_message(message))}", markup=False, highlight=False)
         else:
-            click.echo(f"note: {printable(message)}", err=True)
+            click.echo(f"note: {printable(redact_message(message))}", err=True)
 
     def end(self) -> None:
         """Take the bars down."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..files import pretty_json, write_atomically
 from ..identity import Json, canonical_json
 from ..provenance import installed_versions, timestamp
+from ..record_hash import with_hashes
 from ..records import Counts, Estimate, FailureCount, RunRecord, no_interval
 from ..run import RUN, SCHEMA, VERSIONED, OpenPlan
 from ..serial import to_json
@@ -71,7 +72,7 @@ def record_outcome(outcome: Outcome) -> JudgeReport:
     _write_plan(outcome)
     samples = "".join(canonical_json(_sample(each, outcome.identity.kind)) + "\n" for each in judged)
     write_atomically(outcome.folder / f"samples{outcome.suffix}.jsonl", samples)
-    record = _run_record(outcome, report, judged)
+    record = with_hashes(_run_record(outcome, report, judged), samples)
     write_atomically(outcome.folder / f"results{outcome.suffix}.json", pretty_json(to_json(record)))
     name = REPORT if not outcome.suffix else f"judge{outcome.suffix}.json"
     write_atomically(outcome.folder / name, pretty_json(to_json(report)))

@@ -108,6 +108,22 @@ class SplitAware(Protocol):
 
 
 @runtime_checkable
+class SupportsPromptProof(Protocol):
+    """A model that shows its prompts as it reads them: after its chat template and its tokenizer."""
+
+    def prove_prompts(self, requests: Sequence[Request]) -> str | None:
+        """Return a hash of the token ids of all prompts, in order; None where they cannot be known.
+
+        Raises ModelError where the prompts do not hold what is asked.
+        """
+        ...
+
+    def show_prompt(self, request: Request) -> str | None:
+        """Return what the model reads, special tokens shown; None where that cannot be known."""
+        ...
+
+
+@runtime_checkable
 class Trainable(Protocol):
     """A model that can be tuned: its tokens, just as `answer` sees them, and where its weights lie."""
 

@@ -16,6 +16,7 @@ from ..plugin import (
     SplitAware,
     SupportsHiddenStates,
     SupportsNotes,
+    SupportsPromptProof,
     TextStates,
     Trainable,
 )
@@ -171,6 +172,26 @@ def _on_note(self: CheckedModel, note: Callable[[str], None]) -> None:
         function(note)
 
 
+def _prove_prompts(self: CheckedModel, requests: Sequence[Request]) -> str | None:
+    """Return a hash of the token ids of all prompts."""
+    return _text_or_none(self, cast(SupportsPromptProof, self.model).prove_prompts, requests)
+
+
+def _show_prompt(self: CheckedModel, request: Request) -> str | None:
+    """Return what the model reads."""
+    return _text_or_none(self, cast(SupportsPromptProof, self.model).show_prompt, request)
+
+
+def _text_or_none(self: CheckedModel, function: Callable[..., str | None], given: object) -> str | None:
+    with self.code.calling(self.doing, function):
+        found: object = function(given)
+    if found is not None and not isinstance(found, str):
+        name = getattr(function, "__name__", "it")
+        what = f"{name} must return a text or None, got {describe_value(found)}"
+        raise self.code.fault(what, doing=self.doing, function=function)
+    return found
+
+
 def _prompt_ids(self: CheckedModel, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
     """Return the tokens of each prompt."""
     with self.code.calling(self.doing):
@@ -247,6 +268,7 @@ _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     SplitAware: {"see_split": _see_split},
     SupportsHiddenStates: {"hidden_states": _hidden_states},
     SupportsNotes: {"on_note": _on_note},
+    SupportsPromptProof: {"prove_prompts": _prove_prompts, "show_prompt": _show_prompt},
     Diagnosable: {"diagnose": _diagnose},
     Trainable: {
         "prompt_ids": _prompt_ids,

@@ -165,6 +165,18 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHashes:
+    """By which an edit of a run's files is seen: SHA-256, 64 hex digits each."""
+
+    record: str
+    """Of every other field of the record, as canonical JSON."""
+    samples: str
+    """Of the bytes of the samples file."""
+    rendered_prompts: str | None = field(default=None, metadata=LATER)
+    """Of the token ids of all prompts, in order, as the model gets them; None where the model does not show them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One model on one task: what `results.json` holds."""
 
@@ -189,6 +201,8 @@ class RunRecord:
     were recorded apart, and `versions` are those of the last command of the evaluation."""
     finished_at: str
     """UTC, ISO 8601."""
+    hashes: RecordHashes | None = field(default=None, metadata=LATER)
+    """None: the record is from before there were any."""
 
     @property
     def label(self) -> str:

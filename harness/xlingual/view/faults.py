@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..board.collection import CollectedRun
-from ..board.integrity import check_run
+from ..board.integrity import check_scores, hash_fault
 from ..board.samples import ROUNDING, ScoreReader
 from ..errors import XlingualError
 from ..identity import Json
@@ -17,15 +17,19 @@ def find_faults(run: CollectedRun, lines: Sequence[Mapping[str, Json]]) -> Mappi
     """Return by metric why a leaderboard would not rank its number, from the lines of the run's samples.
 
     The main metric is checked as leaderboards do it. The others are too where they do not add up at once: a page has a
-    dozen metrics, and most of its time would go into checks that find nothing.
+    dozen metrics, and most of its time would go into checks that find nothing. An edit that no metric shows, of the
+    model's name, is the main metric's.
     """
     record, scores = run.record, ScoreReader()
-    main = check_run(run, record.main_metric, scores, lines).fault
+    main = check_scores(run, record.main_metric, scores, lines).fault
     found = {record.main_metric: main}
     for each in record.estimates:
         if each.metric != record.main_metric and (main is not None or not _adds_up(each, record.protocol.task, lines)):
-            found[each.metric] = check_run(run, each.metric, scores, lines).fault
-    return {metric: fault for metric, fault in found.items() if fault is not None}
+            found[each.metric] = check_scores(run, each.metric, scores, lines).fault
+    faults = {metric: fault for metric, fault in found.items() if fault is not None}
+    if not faults and (edited := hash_fault(run)) is not None:
+        return {record.main_metric: edited}
+    return faults
 
 
 def _adds_up(estimate: Estimate, task: str, lines: Sequence[Mapping[str, Json]]) -> bool:

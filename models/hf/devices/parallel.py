@@ -19,6 +19,7 @@ from ..diagnosis import diagnose, engine_words, recorded
 from ..limits import ignore_note
 from ..packed.prefix_tree import common_prefix_length
 from ..tokens.cache import TokenCache, Tokenized
+from ..tokens.prompt_proof import prove_prompts, show_prompt
 from ..tokens.rendering import Rendered
 from .workers import AllAnswered, DeviceWorker, Message, start_worker
 
@@ -64,6 +65,15 @@ class ParallelModel:
     def count_tokens(self, requests: Sequence[Request]) -> list[int]:
         """Return the prompt tokens of each request, special tokens included; 0 for one that cannot be rendered."""
         return self.tokens.count(requests)
+
+    def prove_prompts(self, requests: Sequence[Request]) -> str:
+        """Return the hash of the token ids of all prompts; ModelError where none of them holds its question."""
+        return prove_prompts(self.description.tokenizer, self.tokens.keep(requests))
+
+    def show_prompt(self, request: Request) -> str | None:
+        """Return what the model reads, special tokens shown; None where the request cannot be rendered."""
+        [found] = self.tokens.keep([request])
+        return None if isinstance(found, Failure) else show_prompt(self.description.tokenizer, found)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, each response as soon as a worker sends it."""

@@ -64,10 +64,14 @@ class TokenCache:
 
         Those of the longest choice are counted among them. Raises ModelError as `tokenize` does.
         """
+        return [_length(each) for each in self.keep(requests)]
+
+    def keep(self, requests: Sequence[Request]) -> list[Tokenized | Failure]:
+        """Return what `tokenize` does, and keep it until it is taken."""
         found = self.tokenize(requests)
         for request, each in zip(requests, found, strict=True):
             self._add(_digest(request), _pack(each))
-        return [_length(each) for each in found]
+        return found
 
     def take(self, requests: Sequence[Request]) -> list[Tokenized | Failure]:
         """Return what `tokenize` does and remove it from the cache: it is about to be answered."""

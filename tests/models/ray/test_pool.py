@@ -264,7 +264,8 @@ def wait_for(folder: Path, count: int) -> None:
 
 def results(folder: Path) -> list[dict[str, object]]:
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("results.json"))]
-    return [{name: value for name, value in record.items() if name != "finished_at"} for record in found]
+    times = ("finished_at", "hashes")
+    return [{name: value for name, value in record.items() if name not in times} for record in found]
 
 
 def processes_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -3,9 +3,10 @@
 import click
 
 from ...planning import RunSettings, TaskPlan, plan_task
-from ...plugin import Model, Task
+from ...plugin import Model, SupportsPromptProof, Task
 from ...pricing import PriceTable, estimate_tokens, forecast, format_money
 from ...question_settings import word_tasks
+from ...run import prove_prompts
 from .. import printable
 
 
@@ -17,7 +18,8 @@ def show_plans(
     With `as_json` nothing is printed: all models together make one document.
     """
     plans = [plan_task(task, model, settings) for task in word_tasks(tasks, settings.question)]
-    documents = [_describe(model, plan, prices) for plan in plans]
+    proofs = prove_prompts(model, plans)
+    documents = [_describe(model, plan, prices, proof) for plan, proof in zip(plans, proofs, strict=True)]
     if as_json:
         return documents
     for plan, document in zip(plans, documents, strict=True):
@@ -43,6 +45,8 @@ def show_plans(
             click.echo(printable(f"  [{message.role}]\n{message.text}"))
         for choice in plan.fitted[0].request.choices or ():
             click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
+        if document["rendered_prompt"] is not None:
+            click.echo(printable(f"  [what the model reads, special tokens shown]\n{document['rendered_prompt']}"))
         click.echo()
     return documents
 
@@ -62,7 +66,7 @@ def _cost(plan: TaskPlan, prices: PriceTable | None, prompt_tokens: int | None) 
     return {"least": bill.least, "most": bill.most, "counted": bill.is_exact}
 
 
-def _describe(model: Model, plan: TaskPlan, prices: PriceTable | None) -> dict[str, object]:
+def _describe(model: Model, plan: TaskPlan, prices: PriceTable | None, proof: str | None) -> dict[str, object]:
     requests = [fitted.request for fitted in plan.fitted]
     counts = model.count_tokens(requests)
     prompt_tokens = None if counts is None else sum(counts)
@@ -81,5 +85,7 @@ def _describe(model: Model, plan: TaskPlan, prices: PriceTable | None) -> dict[s
         "shots_dropped": sum(fitted.shots_dropped > 0 for fitted in plan.fitted),
         "passages_cut": sum(fitted.passage_cut > 0 for fitted in plan.fitted),
         "folder": str(plan.folder),
+        "rendered_prompts": proof,
+        "rendered_prompt": model.show_prompt(requests[0]) if isinstance(model, SupportsPromptProof) else None,
         "first_prompt": [f"{message.role}: {message.text}" for message in requests[0].messages],
     }
