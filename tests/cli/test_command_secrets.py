@@ -99,7 +99,10 @@ ASK = ("-t", "xquad/en", "--data", "sample", "--limit", "2")
         ("eval", "-m", f"hf:{URL}", *ASK, "--offline"),
         ("eval", "-m", URL, *ASK, "--offline"),
         ("eval", "-m", "echo", "-t", "xquad/en", "--data", URL),
-        ("eval", "-m", f"lm-eval:local-completions,modl=m,base_url={URL},api_key={CANARY}", *ASK),
+        pytest.param(  # lm-eval tries for long to reach the server
+            ("eval", "-m", f"lm-eval:local-completions,modl=m,base_url={URL},api_key={CANARY}", *ASK),
+            marks=pytest.mark.slow,
+        ),
         ("--debug", "eval", "-m", f"opnai:m@{URL}", *ASK),
         ("eval", "-m", f"opnai:m@{URL}", *ASK, "--json"),
         ("doctor", "-m", f"openai:m@{URL}"),

@@ -206,7 +206,8 @@ def test_ctrl_c_in_the_first_second_leaves_no_traceback(tmp_path: Path, delay: f
         time.sleep(delay + 0.05)
         run.send_signal(signal.SIGINT)
         _, error = run.communicate(timeout=60)
-    assert run.returncode in (0, 130), error
+    # Between its last line and its end the interpreter has no handler: the signal ends it, which shells call 130, too.
+    assert run.returncode in (0, 130, -signal.SIGINT), error
     assert "Traceback" not in error
 
 

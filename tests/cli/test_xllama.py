@@ -44,6 +44,7 @@ def _scores(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_the_pipeline_runs_once_and_is_free_afterwards(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

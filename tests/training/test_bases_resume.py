@@ -18,6 +18,8 @@ from xlingual.tune.records import MixPlan, Tuning
 from .conftest import VOCABULARY, MakeRun, column, largest_difference, make_llama, make_plan, make_rows
 from .test_bases import GPT2, SHAPE, TRAINED
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 
 

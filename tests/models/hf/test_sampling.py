@@ -138,7 +138,9 @@ def noise_of(seed: int, step: int, token: int) -> float:
 def test_the_noise_is_the_same_on_every_machine() -> None:
     pairs = [(seed, step) for seed in (0, 1, 17, 2**31 - 1) for step in (0, 1, 4095)]
     zeros = torch.zeros(len(pairs), 500)
-    found = drawing()._gumbel_noise([drawing()._key(*pair) for pair in pairs], zeros)
+    found = drawing().gumbel_noise(
+        torch.tensor([drawing().draw_key(*pair) for pair in pairs], dtype=torch.int32), zeros
+    )
     for row, (seed, step) in enumerate(pairs):
         expected = [noise_of(seed, step, token) for token in range(500)]
         assert found[row].tolist() == pytest.approx(expected, abs=1e-4)

@@ -144,6 +144,7 @@ EMBEDDED: dict[str, dict[str, Any]] = {
 ADDED = ["<extra>", "<more>"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # peft on tied embeddings
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("name", EMBEDDED)
