@@ -9,7 +9,7 @@ import pytest
 from xlingual.judging.agreement import KappaMetric
 from xlingual.judging.calibration import CHANCE, calibrate, correct_rate, read_labels
 from xlingual.judging.prompts import find_prompt
-from xlingual.judging.records import Calibration, JudgeKind, Verdict, VerdictState
+from xlingual.judging.records import Calibration, JudgeKind, JudgeVerdict, VerdictState
 from xlingual.judging.scores import Reply, make_mean
 from xlingual.records import Estimate
 
@@ -157,7 +157,7 @@ def test_labelled_pairs_are_asked_in_both_orders(tmp_path: Path) -> None:
 
     def reply(name: str, value: float) -> Reply:
         example = next(each for item in found.items for each in item.shown if each.id == name)
-        return Reply(example=example, said="", verdict=Verdict(state=VerdictState.READ, word="", value=value))
+        return Reply(example=example, said="", verdict=JudgeVerdict(state=VerdictState.READ, word="", value=value))
 
     names = [each.id for item in found.items for each in item.shown]
     assert found.items[0].shown[1].fields["second"] == "Hello 0"

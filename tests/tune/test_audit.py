@@ -13,7 +13,7 @@ from xlingual.tune.audit.alignment import check_alignment
 from xlingual.tune.audit.language import SAMPLE, is_other_language, sample_step
 from xlingual.tune.audit.lengths import log_ratio
 from xlingual.tune.audit.raised import raised_findings
-from xlingual.tune.audit.records import Finding, SourceAudit
+from xlingual.tune.audit.records import AuditFinding, SourceAudit
 from xlingual.tune.audit.source import Auditor
 from xlingual.tune.audit.texts import count_letters, is_url
 
@@ -72,18 +72,18 @@ GOOD = [(f"This is sentence number {number} of the file.", f"这是文件的第{
 @pytest.mark.parametrize(
     ("row", "kinds"),
     [
-        (("Same same", "Same same"), {Finding.COPY, Finding.NO_SCRIPT, Finding.LANGUAGE}),
-        (("same  SAME", "Same same"), {Finding.COPY, Finding.NO_SCRIPT, Finding.LANGUAGE}),
-        ((SENTENCES["en"], "Die Kinder gehen früh in die Schule."), {Finding.NO_SCRIPT, Finding.LANGUAGE}),
-        ((SENTENCES["tr"], SENTENCES["zh"]), {Finding.SOURCE_LANGUAGE}),
-        (("Hi", "你好" * 20), {Finding.RATIO}),
-        (("https://example.org/a", "https://example.org/a"), {Finding.URL, Finding.NO_SCRIPT}),
-        (("You can read more about this here.", "www.example.org"), {Finding.URL, Finding.NO_SCRIPT}),
-        (("1914", "1918"), {Finding.NO_LETTER, Finding.NO_SCRIPT}),
+        (("Same same", "Same same"), {AuditFinding.COPY, AuditFinding.NO_SCRIPT, AuditFinding.LANGUAGE}),
+        (("same  SAME", "Same same"), {AuditFinding.COPY, AuditFinding.NO_SCRIPT, AuditFinding.LANGUAGE}),
+        ((SENTENCES["en"], "Die Kinder gehen früh in die Schule."), {AuditFinding.NO_SCRIPT, AuditFinding.LANGUAGE}),
+        ((SENTENCES["tr"], SENTENCES["zh"]), {AuditFinding.SOURCE_LANGUAGE}),
+        (("Hi", "你好" * 20), {AuditFinding.RATIO}),
+        (("https://example.org/a", "https://example.org/a"), {AuditFinding.URL, AuditFinding.NO_SCRIPT}),
+        (("You can read more about this here.", "www.example.org"), {AuditFinding.URL, AuditFinding.NO_SCRIPT}),
+        (("1914", "1918"), {AuditFinding.NO_LETTER, AuditFinding.NO_SCRIPT}),
         (("See https://example.org for more.", "更多信息见 https://example.org 网页。"), set()),
     ],
 )
-def test_kinds_of_bad_pairs(row: tuple[str, str], kinds: set[Finding]) -> None:
+def test_kinds_of_bad_pairs(row: tuple[str, str], kinds: set[AuditFinding]) -> None:
     audit = _audit([*GOOD, row], ("en", "zh"))
     assert {each.kind for each in audit.counts} == kinds
     for each in audit.counts:
@@ -95,7 +95,7 @@ def test_examples_are_three_and_short() -> None:
     [count] = [
         each
         for each in _audit([*GOOD, *[("x" * 900, "y" * 900)] * 9], ("en", "zh")).counts
-        if each.kind is Finding.NO_SCRIPT
+        if each.kind is AuditFinding.NO_SCRIPT
     ]
     assert count.rows == 9
     assert [each.row for each in count.examples] == ["mine-21", "mine-22", "mine-23"]
@@ -200,6 +200,6 @@ def test_answers_of_chinese_alpaca_without_a_chinese_character() -> None:
     auditor.look_at(found.rows, None)
     audit = auditor.report(skipped=found.skipped, unanswered=found.unanswered, filtered={})
     counts = {each.kind: (each.rows, each.of) for each in audit.counts}
-    assert counts[Finding.NO_SCRIPT] == (4214, 17476)
+    assert counts[AuditFinding.NO_SCRIPT] == (4214, 17476)
     raised = {each.kind for each in raised_findings(audit, "zh")}
-    assert {Finding.NO_SCRIPT, Finding.LANGUAGE} <= raised
+    assert {AuditFinding.NO_SCRIPT, AuditFinding.LANGUAGE} <= raised

@@ -8,7 +8,7 @@ import pytest
 from xlingual.cli.tune.audit import audit_lines, truncation_lines
 from xlingual.errors import DataError
 from xlingual.serial import from_json, to_json
-from xlingual.tune.audit.records import Filter, Finding
+from xlingual.tune.audit.records import AuditFinding, Filter
 from xlingual.tune.prepare import load_plan, store_plan
 from xlingual.tune.records import MixPlan, Recipe
 
@@ -145,9 +145,9 @@ def test_duplicates_within_and_across_sources_and_truncated_rows(data_folder: Da
     first, second = (each.audit for each in plan.sources)
     assert first is not None
     assert second is not None
-    assert [first.count(kind) for kind in (Finding.DUPLICATE, Finding.DUPLICATE_ELSEWHERE)] == [1, 0]
-    assert [second.count(kind) for kind in (Finding.DUPLICATE, Finding.DUPLICATE_ELSEWHERE)] == [0, 1]
-    assert first.count(Finding.TRUNCATED) == 1
+    assert [first.count(kind) for kind in (AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE)] == [1, 0]
+    assert [second.count(kind) for kind in (AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE)] == [0, 1]
+    assert first.count(AuditFinding.TRUNCATED) == 1
     [line] = truncation_lines(plan)
     assert line.startswith("WARNING: a: 50.0% of the rows (1 of 2) are longer than 300 tokens and lose their end token")
     assert 'on_long = "drop"' in line

@@ -8,7 +8,7 @@ import click
 
 from ..files import pretty_json
 from ..serial import to_json
-from ..verify import Verdict, Verification, verify_runs
+from ..verify import RunVerdict, Verification, verify_runs
 from . import printable
 from .options import data_option, json_option, offline_option, read_data_source, takes
 
@@ -46,9 +46,9 @@ def _line(each: Verification) -> str:
 
 def _code(found: Sequence[Verification]) -> int:
     verdicts = {each.verdict for each in found}
-    if Verdict.EDITED in verdicts:
+    if RunVerdict.EDITED in verdicts:
         return EDITED_CODE
-    return 0 if verdicts == {Verdict.VERIFIED} else UNKNOWN_CODE
+    return 0 if verdicts == {RunVerdict.VERIFIED} else UNKNOWN_CODE
 
 
 COMMAND = click.Command(

@@ -30,7 +30,7 @@ METRICS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class JudgingBudget:
     """What a command may spend; without `most` it is only counted."""
 
     price: TokenPrice
@@ -50,7 +50,7 @@ class JudgeSettings:
     """None: the prompt's own."""
     fresh: bool = False
     max_errors: int | None = None
-    budget: Budget | None = None
+    budget: JudgingBudget | None = None
 
 
 def identify(model: ModelSpec, settings: JudgeSettings) -> JudgeIdentity:
@@ -235,7 +235,7 @@ def _cost(response: Response, worst: float, price: TokenPrice) -> float:
     return cost(price, prompt_tokens=response.prompt_tokens, tokens=response.tokens)
 
 
-def spending(opened: OpenPlan, budget: Budget | None) -> Spending:
+def spending(opened: OpenPlan, budget: JudgingBudget | None) -> Spending:
     """Return what all verdicts of a plan took, those of earlier commands included."""
     keys = [fitted.request.key for fitted in opened.plan.fitted if not fitted.overflow]
     found = [opened.journal.responses[key] for key in keys if key in opened.journal.responses]

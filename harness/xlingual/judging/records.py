@@ -34,7 +34,7 @@ class VerdictState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class JudgeVerdict:
     """What a judge said to one question."""
 
     state: VerdictState

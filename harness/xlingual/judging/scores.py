@@ -15,7 +15,7 @@ from .asking import METRICS
 from .cases import EMPTY, SAME, TIE, UNANSWERED, WRONG_LANGUAGE, Case
 from .judged import JudgedAnswer
 from .prompts import JudgePrompt
-from .records import JudgeIdentity, Verdict, VerdictCounts, VerdictState
+from .records import JudgeIdentity, JudgeVerdict, VerdictCounts, VerdictState
 from .verdicts import read_choice, read_verdict, unreadable
 
 _WORST_FIRST = (VerdictState.FAILED, VerdictState.UNASKED, VerdictState.UNREADABLE, VerdictState.UNCLEAR)
@@ -28,7 +28,7 @@ class Reply:
     example: Example
     said: str | None
     """Without thinking; None: there is no reply."""
-    verdict: Verdict
+    verdict: JudgeVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +76,12 @@ def _show_choices(prompt: JudgePrompt, likelihoods: Sequence[Likelihood]) -> str
     return ", ".join(f"{words[0]}: {each.logarithm:.3f}" for words, each in pairs)
 
 
-def _no_reply(response: Response | None) -> Verdict:
+def _no_reply(response: Response | None) -> JudgeVerdict:
     if response is None or response.failure is None:
-        return Verdict(state=VerdictState.UNASKED, word=VerdictState.UNASKED.value, value=None)
-    return Verdict(state=VerdictState.FAILED, word=f"{response.failure.kind}: {response.failure.message}", value=None)
+        return JudgeVerdict(state=VerdictState.UNASKED, word=VerdictState.UNASKED.value, value=None)
+    return JudgeVerdict(
+        state=VerdictState.FAILED, word=f"{response.failure.kind}: {response.failure.message}", value=None
+    )
 
 
 def score_cases(cases: Sequence[Case], replies: Mapping[str, Reply]) -> tuple[JudgedCase, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from ..records import Likelihood
 from ..text import for_scoring
 from .prompts import VALUES, JudgePrompt, VerdictForm
-from .records import Verdict, VerdictState
+from .records import JudgeVerdict, VerdictState
 
 _SEGMENT = re.compile(r"[\r\n\u2028\u2029]+|(?<=[.!?।؟;])(?:\s+|$)|(?<=。)")
 """Where a line or a sentence ends: a verdict begins one."""
@@ -26,7 +26,7 @@ _NUMBER = r"(\d{1,3}(?:[.,]\d{1,2})?)"
 _LONGEST_SHOWN = 60
 
 
-def read_verdict(prompt: JudgePrompt, text: str) -> Verdict:
+def read_verdict(prompt: JudgePrompt, text: str) -> JudgeVerdict:
     """Return the verdict in a reply without its thinking; UNREADABLE, with the reason, where there is none."""
     plain = unicodedata.normalize("NFKC", for_scoring(text))
     if not plain.strip():
@@ -40,16 +40,16 @@ def read_verdict(prompt: JudgePrompt, text: str) -> Verdict:
     return _read_two_scores(prompt, plain)
 
 
-def read_choice(prompt: JudgePrompt, likelihoods: Sequence[Likelihood]) -> Verdict:
+def read_choice(prompt: JudgePrompt, likelihoods: Sequence[Likelihood]) -> JudgeVerdict:
     """Return the verdict whose word is the likeliest; UNREADABLE where two are equally likely."""
     best = max(each.logarithm for each in likelihoods)
     names = [name for name, each in zip(prompt.labels, likelihoods, strict=True) if each.logarithm == best]
     return _of_label(prompt, names[0]) if len(names) == 1 else unreadable("two words are equally likely")
 
 
-def unreadable(why: str) -> Verdict:
+def unreadable(why: str) -> JudgeVerdict:
     """Return the verdict that says that there is none."""
-    return Verdict(state=VerdictState.UNREADABLE, word=f"unreadable: {why}", value=None)
+    return JudgeVerdict(state=VerdictState.UNREADABLE, word=f"unreadable: {why}", value=None)
 
 
 def holds_verdict(prompt: JudgePrompt, text: str) -> bool:
@@ -66,7 +66,7 @@ def _words(text: str) -> str:
     return " ".join(re.sub(r"[^\w']|_", " ", text.casefold()).split()).replace("’", "'")
 
 
-def _read_label(prompt: JudgePrompt, text: str) -> Verdict:
+def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
     names = {_words(word): name for name, words in prompt.labels.items() for word in words}
     if (whole := _words(text)) in names:
         return _of_label(prompt, names[whole])
@@ -97,13 +97,13 @@ def _without_aside(line: str, pattern: re.Pattern[str], names: dict[str, str]) -
     return "" if found is None else found[1] or ""
 
 
-def _of_label(prompt: JudgePrompt, name: str) -> Verdict:
+def _of_label(prompt: JudgePrompt, name: str) -> JudgeVerdict:
     value = VALUES[prompt.kind][name]
     state = VerdictState.UNCLEAR if value is None else VerdictState.READ
-    return Verdict(state=state, word=VerdictState.UNCLEAR.value if value is None else name, value=value)
+    return JudgeVerdict(state=state, word=VerdictState.UNCLEAR.value if value is None else name, value=value)
 
 
-def _read_score(prompt: JudgePrompt, text: str) -> Verdict:
+def _read_score(prompt: JudgePrompt, text: str) -> JudgeVerdict:
     scores = list(dict.fromkeys(_numbers(text, re.escape(prompt.cue), prompt.scale)))
     if not scores:
         alone = re.fullmatch(rf"[\s*`]*{_NUMBER}{_of(prompt.scale)}[\s*`.]*", text)
@@ -114,10 +114,10 @@ def _read_score(prompt: JudgePrompt, text: str) -> Verdict:
         return unreadable("scores that differ")
     if not 0 <= scores[0] <= prompt.scale:
         return unreadable(f"a score of {scores[0]:g}, not within 0 and {prompt.scale:g}")
-    return Verdict(state=VerdictState.READ, word=f"{scores[0]:g}", value=scores[0] / prompt.scale)
+    return JudgeVerdict(state=VerdictState.READ, word=f"{scores[0]:g}", value=scores[0] / prompt.scale)
 
 
-def _read_two_scores(prompt: JudgePrompt, text: str) -> Verdict:
+def _read_two_scores(prompt: JudgePrompt, text: str) -> JudgeVerdict:
     pairs = [list(dict.fromkeys(_numbers(text, rf"{re.escape(prompt.cue)}\W+{name}", prompt.scale))) for name in "AB"]
     if not all(pairs):
         return unreadable(f"not both of {prompt.cue} A and {prompt.cue} B: {_show(text)}")
@@ -128,7 +128,7 @@ def _read_two_scores(prompt: JudgePrompt, text: str) -> Verdict:
         return unreadable(f"scores of {first:g} and {second:g}, not within 1 and {prompt.scale:g}")
     value = 1.0 if first > second else 0.0 if first < second else 0.5
     name = next(name for name, worth in VALUES[prompt.kind].items() if worth == value)
-    return Verdict(state=VerdictState.READ, word=f"{name}, {first:g} to {second:g}", value=value)
+    return JudgeVerdict(state=VerdictState.READ, word=f"{name}, {first:g} to {second:g}", value=value)
 
 
 def _numbers(text: str, cue: str, scale: float) -> Iterator[float]:

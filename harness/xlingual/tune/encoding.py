@@ -15,7 +15,7 @@ from ..plugin import Model, Source, Trainable
 from ..prompt import Rendering, render
 from ..records import Corpus, DataFile, Example, Examples, Failure, Prompt, Request
 from .audit.filters import filter_rows
-from .audit.records import Finding, SourceAudit
+from .audit.records import AuditFinding, SourceAudit
 from .audit.source import Auditor
 from .contamination.benchmarks import HeldOut
 from .contamination.counting import RepetitionCounts
@@ -116,7 +116,7 @@ class Encoder:
         ]
         rows = _concatenate(use, found, batches, excluded)
         for index in rows.example_indices[rows.cut].tolist():
-            auditor.findings.add(Finding.TRUNCATED, found.rows[index].id, found.rows[index].targets[0])
+            auditor.findings.add(AuditFinding.TRUNCATED, found.rows[index].id, found.rows[index].targets[0])
         unanswered = found.unanswered + excluded.skipped - found.skipped
         audit = auditor.report(skipped=excluded.skipped, unanswered=unanswered, filtered=dict(excluded.filtered))
         return replace(rows, repetitions=counts.report(), audit=audit)
@@ -165,7 +165,7 @@ class Encoder:
             digest = hashlib.blake2b(f"{request.key}{answer}".encode("utf-8", "replace"), digest_size=16).digest()
             if digest in self.seen:
                 excluded.duplicates += 1
-                kind = Finding.DUPLICATE if digest in own else Finding.DUPLICATE_ELSEWHERE
+                kind = AuditFinding.DUPLICATE if digest in own else AuditFinding.DUPLICATE_ELSEWHERE
                 auditor.findings.add(kind, example.id, answer)
                 continue
             self.seen.add(digest)

@@ -21,7 +21,7 @@ from ..journal import JOURNAL
 from ..plugin import DataSource
 from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
 from ..store import read_samples, walk_runs
-from .findings import Findings
+from .findings import RunFindings
 from .sample_sums import check_sums
 from .scores import check_scores
 from .stored_answers import read_stored_answers
@@ -30,7 +30,7 @@ JUDGED_FILE = "judge"
 """Begins the name of a judge's report, beside results of its own."""
 
 
-class Verdict(StrEnum):
+class RunVerdict(StrEnum):
     """What is said of a run."""
 
     VERIFIED = "verified"
@@ -45,7 +45,7 @@ class Verification:
 
     where: str
     """The file, as it was named."""
-    verdict: Verdict
+    verdict: RunVerdict
     reasons: tuple[str, ...]
     """What differs, file and field first; else why nobody can tell, or what was not checked."""
 
@@ -73,10 +73,10 @@ def verify_run(path: Path, data_source: DataSource) -> Verification:
         found = _check(run, path, data_source)
     except XlingualError as error:
         what = f"{error.where}: {error.what}" if error.where != where else error.what
-        return Verification(where=where, verdict=Verdict.UNREADABLE, reasons=(what.partition("\n")[0],))
+        return Verification(where=where, verdict=RunVerdict.UNREADABLE, reasons=(what.partition("\n")[0],))
     if found.edits:
-        return Verification(where=where, verdict=Verdict.EDITED, reasons=tuple(found.edits))
-    verdict = Verdict.CANNOT_TELL if found.doubts else Verdict.VERIFIED
+        return Verification(where=where, verdict=RunVerdict.EDITED, reasons=tuple(found.edits))
+    verdict = RunVerdict.CANNOT_TELL if found.doubts else RunVerdict.VERIFIED
     return Verification(where=where, verdict=verdict, reasons=(*found.doubts, *found.notes))
 
 
@@ -84,8 +84,8 @@ def _is_results(path: Path) -> bool:
     return path.name == RESULTS_FILE or (path.name.startswith(LIMITED_PREFIX) and path.suffix == ".json")
 
 
-def _check(run: CollectedRun, path: Path, data_source: DataSource) -> Findings:
-    found = Findings()
+def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFindings:
+    found = RunFindings()
     suffix = path.stem.removeprefix("results")
     samples_path = path.with_name(f"samples{suffix}.jsonl")
     _check_hashes(run, path, samples_path, found)
@@ -116,7 +116,7 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> Findings:
     return found
 
 
-def _check_hashes(run: CollectedRun, path: Path, samples: Path, found: Findings) -> None:
+def _check_hashes(run: CollectedRun, path: Path, samples: Path, found: RunFindings) -> None:
     hashes = run.record.hashes
     if hashes is None:
         found.notes.append("no hash: the results are from before there were any")

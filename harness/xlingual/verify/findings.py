@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunFindings:
     """Lists that the checks add to; each line begins with the file, then the line or field."""
 
     edits: list[str] = field(default_factory=list)

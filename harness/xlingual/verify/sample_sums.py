@@ -7,10 +7,10 @@ from ..board.integrity import EDITED
 from ..board.integrity import check_scores as check_samples
 from ..board.samples import ScoreReader
 from ..identity import Json
-from .findings import Findings
+from .findings import RunFindings
 
 
-def check_sums(run: CollectedRun, samples: Sequence[Mapping[str, Json]], found: Findings) -> None:
+def check_sums(run: CollectedRun, samples: Sequence[Mapping[str, Json]], found: RunFindings) -> None:
     """Add to `found` each metric of a whole run that the statistics in its samples do not give."""
     if run.path is None or run.path.name != RESULTS_FILE:
         return

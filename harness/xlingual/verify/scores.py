@@ -22,7 +22,7 @@ from ..run_summary import recount
 from ..scoring import Scores, score_answers
 from ..selection import select_tasks
 from ..serial import to_json
-from .findings import Findings
+from .findings import RunFindings
 from .sample_sums import check_sums
 
 _ESTIMATED = ("n", "unscored", "value", "interval", "low", "high", "clusters", "clustered_by")
@@ -51,7 +51,7 @@ def check_scores(
     samples: Sequence[Mapping[str, Json]],
     responses: Sequence[Response | None],
     data_source: DataSource,
-    found: Findings,
+    found: RunFindings,
 ) -> None:
     """Add to `found` what in the record and its samples does not follow from `responses`, one a line of `samples`."""
     record = run.record
@@ -78,7 +78,7 @@ def check_scores(
     _compare_statistics(record, samples, scores, name, found)
 
 
-def _find_examples(protocol: Protocol, data_source: DataSource, found: Findings) -> _Asked | None:
+def _find_examples(protocol: Protocol, data_source: DataSource, found: RunFindings) -> _Asked | None:
     """Return what a run was asked; None where the data here are others, which is a doubt."""
     [task, *_] = select_tasks([protocol.task], [])
     rows = task.examples(protocol.split, data_source).rows
@@ -110,7 +110,7 @@ def _other_lines(samples: Sequence[Mapping[str, Json]], examples: Sequence[Examp
     return None
 
 
-def _compare_estimates(record: RunRecord, scores: Scores, file: str, found: Findings) -> None:
+def _compare_estimates(record: RunRecord, scores: Scores, file: str, found: RunFindings) -> None:
     today = {each.metric: each for each in scores.estimates}
     for each in record.estimates:
         again = today.get(each.metric)
@@ -152,7 +152,7 @@ def _compare_counts(
     responses: Sequence[Response | None],
     scores: Scores,
     file: str,
-    found: Findings,
+    found: RunFindings,
 ) -> None:
     failed = sum(each is not None and each.failure is not None for each in responses)
     missing = sum(each is None for each in responses)
@@ -172,7 +172,7 @@ def _compare_counts(
 
 
 def _compare_statistics(
-    record: RunRecord, samples: Sequence[Mapping[str, Json]], scores: Scores, name: str, found: Findings
+    record: RunRecord, samples: Sequence[Mapping[str, Json]], scores: Scores, name: str, found: RunFindings
 ) -> None:
     """Add the first line whose statistics are not those of its answer, for metrics of the same signature."""
     signatures = {each.metric: each.signature for each in scores.estimates}

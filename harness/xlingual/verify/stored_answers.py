@@ -13,14 +13,14 @@ from ..identity import Json
 from ..journal import JOURNAL, read_line
 from ..records import Failure, Response
 from ..serial import from_json, to_json
-from .findings import Findings
+from .findings import RunFindings
 
 MOST_NAMED = 5
 """Lines of one file that are named."""
 
 
 def read_stored_answers(
-    folder: Path, name: str, samples: Sequence[Mapping[str, Json]], found: Findings
+    folder: Path, name: str, samples: Sequence[Mapping[str, Json]], found: RunFindings
 ) -> list[Response | None]:
     """Return the answer to each line of the samples file `name`, from the journal beside it; nothing is mended.
 
@@ -47,7 +47,7 @@ def read_stored_answers(
     return responses
 
 
-def _read_journal(folder: Path, found: Findings) -> dict[str, Response] | None:
+def _read_journal(folder: Path, found: RunFindings) -> dict[str, Response] | None:
     """Return the answers by key, the newest of each; None where there is no journal. A torn last line is dropped."""
     path = folder / JOURNAL
     if not path.is_file():

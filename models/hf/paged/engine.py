@@ -23,7 +23,7 @@ from .pages import PageAllocator, PagePool, new_page_pool
 from .prefix_cache import PrefixCache
 from .sequences import StepEntry, StepPlan
 from .step_inputs import FilledStep, StepInputs, StepLayout, StepViews, view_parts
-from .step_queue import Graph, Mark, StepQueue, queue_for
+from .step_queue import Graph, StepMark, StepQueue, queue_for
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ class LaunchedStep:
     tokens: "torch.Tensor"
     """On the host: the next tokens in the order of the wanted ones, -1 for scores that are not finite; once `mark` is
     passed."""
-    mark: Mark
+    mark: StepMark
     logits: "list[torch.Tensor]"
     """One tensor when the step was computed, (wanted tokens, vocabulary)."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Tensors = tuple["torch.Tensor", ...]
 
 
-class Mark(Protocol):
+class StepMark(Protocol):
     """A point in the queue."""
 
     def wait(self) -> None:
@@ -45,7 +45,7 @@ class StepQueue(Protocol):
         """Launch work behind what was submitted before."""
         ...
 
-    def mark(self) -> Mark:
+    def mark(self) -> StepMark:
         """Return the point behind all that was submitted."""
         ...
 
@@ -133,7 +133,7 @@ class HostQueue:
         """Do the work."""
         work()
 
-    def mark(self) -> Mark:
+    def mark(self) -> StepMark:
         """Return a mark that is passed already."""
         return NoWait()
 
@@ -154,7 +154,7 @@ class CudaQueue:
         """Launch the work; its kernels run later."""
         work()
 
-    def mark(self) -> Mark:
+    def mark(self) -> StepMark:
         """Record an event."""
         import torch  # noqa: PLC0415 - heavy
 

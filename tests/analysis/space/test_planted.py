@@ -10,7 +10,7 @@ import pytest
 from xlingual.analysis.space import ParallelText, SpaceRecord, compare_spaces, incomparable, make_parallel
 from xlingual.analysis.space.comparison import find_curve
 from xlingual.analysis.space.measures import MEASURES
-from xlingual.analysis.space.records import Curve
+from xlingual.analysis.space.records import LayerCurve
 from xlingual.errors import UsageError
 
 from .conftest import analyze
@@ -19,7 +19,7 @@ FINDERS = [name for name, measure in MEASURES.items() if measure.finds_layers]
 POOLINGS = ("mean", "last")
 
 
-def _curve(record: SpaceRecord, measure: str, pooling: str = "mean", *, shuffled: bool = False) -> Curve:
+def _curve(record: SpaceRecord, measure: str, pooling: str = "mean", *, shuffled: bool = False) -> LayerCurve:
     found = find_curve(record.curves, measure, pooling, shuffled=shuffled)
     assert found is not None
     return found

@@ -6,7 +6,7 @@ record; `measures.py` says what is counted of them.
 """
 
 from .analysis import MOST_EXAMPLES, analyse_runs, read_analysis
-from .findings import Findings, find_all
+from .findings import ContentFindings, find_all
 from .html_section import section
 from .records import ContentAnalysis, ContentRecord
 from .samples import AnsweredSample
@@ -16,8 +16,8 @@ __all__ = [
     "MOST_EXAMPLES",
     "AnsweredSample",
     "ContentAnalysis",
+    "ContentFindings",
     "ContentRecord",
-    "Findings",
     "analyse_runs",
     "analysis_notes",
     "analysis_tables",

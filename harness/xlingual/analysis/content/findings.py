@@ -14,7 +14,7 @@ from .thinking_language import ThinkingLanguage, find_thinking_language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class ContentFindings:
     """One answer, by every detector."""
 
     length: AnswerLength
@@ -27,9 +27,9 @@ class Findings:
     position: PassagePosition
 
 
-def find_all(sample: AnsweredSample) -> Findings:
+def find_all(sample: AnsweredSample) -> ContentFindings:
     """Return what every detector finds in an answer; EnvironmentFault without the language identifier."""
-    return Findings(
+    return ContentFindings(
         length=find_length(sample),
         scripts=find_scripts(sample),
         language=find_answer_language(sample),

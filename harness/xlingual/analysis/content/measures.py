@@ -15,7 +15,7 @@ from ...metrics import find_metric
 from ...metrics.mean import can_judge, combine_means
 from ...plugin import SHARE, Bounds, FloatArray
 from ...records import Example, Response, Statistics
-from .findings import Findings
+from .findings import ContentFindings
 from .passage_position import Third
 
 VERSION = "1"
@@ -31,7 +31,7 @@ class ContentMeasure:
     name: str
     meaning: str
     """What it counts, for tables of measures."""
-    of: Callable[[Findings], float | bool | None]
+    of: Callable[[ContentFindings], float | bool | None]
     unjudged: str
     """Why an answer may not be judged: completes "no answer could be judged: ..."."""
     lack: Callable[[str], str | None] = can_judge
@@ -53,7 +53,7 @@ class ContentMeasure:
         """Return None: what it is made of is in the findings, see `judge`."""
         return None
 
-    def judge(self, findings: Findings) -> Statistics | None:
+    def judge(self, findings: ContentFindings) -> Statistics | None:
         """Return (score, 1.0), or None where the answer cannot be judged."""
         value = self.of(findings)
         if value is None:
@@ -80,7 +80,7 @@ def _has_script(language: str) -> str | None:
     return None if language in LANGUAGES else f"the scripts of {language!r} are not known"
 
 
-def _stands(third: Third) -> Callable[[Findings], bool | None]:
+def _stands(third: Third) -> Callable[[ContentFindings], bool | None]:
     return lambda each: None if each.position.answer is None else each.position.answer is third
 
 

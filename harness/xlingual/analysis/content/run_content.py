@@ -14,7 +14,7 @@ from ...records import Estimate, RunRecord, Statistics
 from ...scoring import mean_statistics
 from ...statistics.paired import paired_difference
 from .excerpts import find_examples
-from .findings import Findings, find_all
+from .findings import ContentFindings, find_all
 from .measures import FEWEST_JUDGED, MEASURES, MEASURES_BY_NAME, ContentMeasure
 from .passage_position import Third
 from .records import UNKNOWN, AnswerCounts, ContentRecord, ThirdShare
@@ -118,10 +118,10 @@ def _places(stored: Sequence[StoredSample]) -> dict[str, list[int]]:
 
 
 def _statistics(
-    places: Mapping[str, Sequence[int]], pairs: Sequence[tuple[AnsweredSample, Findings]]
+    places: Mapping[str, Sequence[int]], pairs: Sequence[tuple[AnsweredSample, ContentFindings]]
 ) -> dict[str, tuple[Statistics | None, ...]]:
     """Return the statistics of each example by measure; of repeats the mean, as metrics have it."""
-    by_id: dict[str, list[Findings]] = {}
+    by_id: dict[str, list[ContentFindings]] = {}
     for sample, findings in pairs:
         by_id.setdefault(sample.id, []).append(findings)
     return {
@@ -146,14 +146,14 @@ def _count_names(names: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _script_shares(findings: Sequence[Findings]) -> dict[str, float]:
+def _script_shares(findings: Sequence[ContentFindings]) -> dict[str, float]:
     letters: Counter[str] = Counter()
     for each in findings:
         letters.update(each.scripts.letters)
     return {name: 100.0 * count / letters.total() for name, count in letters.most_common()}
 
 
-def _thirds(pairs: Sequence[tuple[AnsweredSample, Findings]]) -> tuple[ThirdShare, ...]:
+def _thirds(pairs: Sequence[tuple[AnsweredSample, ContentFindings]]) -> tuple[ThirdShare, ...]:
     """Return the shares of the thirds of the passage, of answers and golds; () for too few that stand in one third."""
     known = [
         (sample, each.position)

@@ -13,7 +13,7 @@ from .effects import RESAMPLES, Measured, certain_from_zero, draw_weights, inter
 from .languages import loud_scale
 from .measures import MEASURES, Key, make_shuffles, measure_layer
 from .projection import project, shown_layers
-from .records import MEAN, SCHEMA, Curve, Effects, LensRecord, Peak, Projection, SpaceRecord
+from .records import MEAN, SCHEMA, Effects, LayerCurve, LensRecord, Peak, Projection, SpaceRecord
 from .sentences import ParallelText
 
 METHOD = "2"
@@ -113,7 +113,7 @@ def _measure(collected: Collected, text: ParallelText, settings: SpaceSettings, 
     }
 
 
-def _summarize(measured: _Measures, sentences: int, seed: int) -> tuple[tuple[Curve, ...], tuple[Peak, ...]]:
+def _summarize(measured: _Measures, sentences: int, seed: int) -> tuple[tuple[LayerCurve, ...], tuple[Peak, ...]]:
     weights = draw_weights(sentences, seed)
     curves = tuple(_curve(pooling, key, each, weights) for (pooling, key), each in measured.items())
     peaks = []
@@ -124,10 +124,10 @@ def _summarize(measured: _Measures, sentences: int, seed: int) -> tuple[tuple[Cu
     return curves, tuple(peaks)
 
 
-def _curve(pooling: str, key: Key, layers: _Layers, weights: FloatArray) -> Curve:
+def _curve(pooling: str, key: Key, layers: _Layers, weights: FloatArray) -> LayerCurve:
     measure = MEASURES[key.measure]
     low, high = intervals(layers.values, layers.effects, weights, measure.bounds)
-    return Curve(
+    return LayerCurve(
         measure=key.measure,
         pooling=pooling,
         scope=key.scope,

@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import UsageError
 from .effects import certain_from_zero, draw_weights, intervals
 from .measures import MEASURES
-from .records import MEAN, Curve, DifferenceCurve, Effects, SpaceComparison, SpaceRecord
+from .records import MEAN, DifferenceCurve, Effects, LayerCurve, SpaceComparison, SpaceRecord
 
 
 def compare_spaces(first: SpaceRecord, second: SpaceRecord) -> SpaceComparison:
@@ -51,14 +51,14 @@ def _by_measure(effects: Sequence[Effects]) -> dict[tuple[str, str], Effects]:
     return {(each.measure, each.pooling): each for each in effects if each.measure in MEASURES}
 
 
-def _values(curves: Sequence[Curve], measure: str, pooling: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _values(curves: Sequence[LayerCurve], measure: str, pooling: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     found = find_curve(curves, measure, pooling)
     return np.array(() if found is None else found.values, dtype=np.float64)
 
 
 def find_curve(
-    curves: Sequence[Curve], measure: str, pooling: str, scope: str = MEAN, *, shuffled: bool = False
-) -> Curve | None:
+    curves: Sequence[LayerCurve], measure: str, pooling: str, scope: str = MEAN, *, shuffled: bool = False
+) -> LayerCurve | None:
     """Return the curve of a measure, None where there is none."""
     wanted = (measure, pooling, scope, shuffled)
     return next((each for each in curves if (each.measure, each.pooling, each.scope, each.shuffled) == wanted), None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...plugin import FloatArray, LogitLens, TokenArray
 from .collection import Collected
 from .effects import Measured, average, draw_weights, intervals, of_mean
-from .records import MEAN, Curve, Decoded, LensRecord
+from .records import MEAN, Decoded, LayerCurve, LensRecord
 from .token_language import OTHER, UNDECIDED, TokenLanguages, learn_languages, try_identification
 
 OVERLAP = "prediction_overlap"
@@ -70,10 +70,10 @@ def _decoded(told: NDArray[np.intp], codes: tuple[str, ...], *, shuffled: bool) 
     ]
 
 
-def _overlap_curves(predictions: TokenArray, codes: tuple[str, ...], seed: int) -> tuple[Curve, ...]:
+def _overlap_curves(predictions: TokenArray, codes: tuple[str, ...], seed: int) -> tuple[LayerCurve, ...]:
     sentences = predictions.shape[2]
     weights = draw_weights(sentences, seed)
-    curves: list[Curve] = []
+    curves: list[LayerCurve] = []
     # Sentences of the second language are moved on by one for the control.
     for shuffled in (False, True):
         by_pair = {}
@@ -93,10 +93,10 @@ def _shared(first: TokenArray, second: TokenArray) -> FloatArray:
     return np.asarray((equal / first.shape[-1]).mean(axis=-1), dtype=np.float64)
 
 
-def _curve(scope: str, layers: list[Measured], weights: FloatArray, *, shuffled: bool) -> Curve:
+def _curve(scope: str, layers: list[Measured], weights: FloatArray, *, shuffled: bool) -> LayerCurve:
     values = np.array([each.value for each in layers])
     low, high = intervals(values, np.stack([each.effects for each in layers]), weights, (0.0, 1.0))
-    return Curve(
+    return LayerCurve(
         measure=OVERLAP,
         pooling="none",
         scope=scope,

@@ -10,7 +10,7 @@ from ...scaling.plots import Picture, render_picture
 from .comparison import find_curve
 from .decoding import OVERLAP
 from .measures import MEASURES
-from .records import Curve, Projection, SpaceRecord
+from .records import LayerCurve, Projection, SpaceRecord
 from .tables import foreign_inputs, mean_shares
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def draw_lens(record: SpaceRecord) -> Picture | None:
     return render_picture(f"what the layers of {record.model.name} would predict (logit lens)", draw, (7.4, 2.9))
 
 
-def _draw_overlap(panel: "Axes", curve: Curve | None, places: FloatArray) -> None:
+def _draw_overlap(panel: "Axes", curve: LayerCurve | None, places: FloatArray) -> None:
     if curve is None or curve.low is None or curve.high is None:
         return
     style, label = (":", "other sentences") if curve.shuffled else ("-", "translations")

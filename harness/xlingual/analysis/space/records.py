@@ -11,7 +11,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class LayerCurve:
     """One measure by layer: index 0 is the embedding, the last is after the final norm."""
 
     measure: str
@@ -101,7 +101,7 @@ class LensRecord:
     """In each sentence."""
     top_k: int
     decoded: tuple[Decoded, ...]
-    overlap: tuple[Curve, ...]
+    overlap: tuple[LayerCurve, ...]
     """The share of top k predictions that a sentence and its translation have in common, at the same share of both."""
     identification: tuple[TokenIdentification, ...]
 
@@ -124,7 +124,7 @@ class SpaceRecord:
     """Without the embedding: curves have one value more."""
     width: int
     poolings: tuple[str, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[LayerCurve, ...]
     effects: tuple[Effects, ...]
     peaks: tuple[Peak, ...]
     projections: tuple[Projection, ...]

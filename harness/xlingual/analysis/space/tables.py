@@ -6,7 +6,7 @@ from ...scaling.tables import TextTable
 from .comparison import find_curve
 from .decoding import OVERLAP
 from .measures import MEASURES, SHARE
-from .records import MEAN, Curve, Decoded, DifferenceCurve, LensRecord, Peak, SpaceComparison, SpaceRecord
+from .records import MEAN, Decoded, DifferenceCurve, LayerCurve, LensRecord, Peak, SpaceComparison, SpaceRecord
 from .token_language import OTHER, UNDECIDED
 
 ROWS = 9
@@ -95,7 +95,7 @@ def _number(measure: str, value: float) -> str:
     return shown if shown.strip("-0.") else shown.lstrip("-")
 
 
-def _at(curve: Curve | None, layer: int, *, interval: bool = False) -> str:
+def _at(curve: LayerCurve | None, layer: int, *, interval: bool = False) -> str:
     if curve is None:
         return _NOTHING
     value = _number(curve.measure, curve.values[layer])

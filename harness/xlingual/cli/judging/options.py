@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from ...errors import UsageError
-from ...judging.asking import Budget, JudgeSettings
+from ...judging.asking import JudgeSettings, JudgingBudget
 from ...judging.cases import Screening
 from ...judging.prompts import JudgePrompt, VerdictForm
 from ...judging.records import JudgeKind
@@ -89,7 +89,7 @@ def judge_settings(options: JudgeOptions, prompt: JudgePrompt, judge: str) -> Ju
         _refuse_generation(options, prompt)
     budget = None
     if options.price is not None:
-        budget = Budget(price=read_prices(options.price).price_of(judge), most=options.budget)
+        budget = JudgingBudget(price=read_prices(options.price).price_of(judge), most=options.budget)
     choice = SamplingChoice(temperature=options.temperature, top_p=options.top_p, seed=options.sample_seed)
     return JudgeSettings(
         prompt=prompt,

@@ -2,7 +2,7 @@
 
 from ...languages import LANGUAGES
 from ...tune.audit.raised import raised_findings
-from ...tune.audit.records import AlignmentCheck, Finding, FindingCount, SourceAudit
+from ...tune.audit.records import AlignmentCheck, AuditFinding, FindingCount, SourceAudit
 from ...tune.records import MixPlan, SourceReport
 from ..display import show_table
 
@@ -11,22 +11,22 @@ _HEADER = (
     *("twice here", "in earlier source", "end lost", "wrong order"),
 )
 _WORDS = {
-    Finding.NO_SCRIPT: "answers hold no letter of the script of {language}",
-    Finding.LANGUAGE: "answers are not in {language}",
-    Finding.SOURCE_LANGUAGE: "source sides are in another language",
-    Finding.COPY: "answers copy what is given",
-    Finding.RATIO: "pairs are over 4 times as long or short on one side as the median pair",
-    Finding.NO_LETTER: "rows have a side without a letter",
-    Finding.URL: "rows have a side that is URLs alone",
+    AuditFinding.NO_SCRIPT: "answers hold no letter of the script of {language}",
+    AuditFinding.LANGUAGE: "answers are not in {language}",
+    AuditFinding.SOURCE_LANGUAGE: "source sides are in another language",
+    AuditFinding.COPY: "answers copy what is given",
+    AuditFinding.RATIO: "pairs are over 4 times as long or short on one side as the median pair",
+    AuditFinding.NO_LETTER: "rows have a side without a letter",
+    AuditFinding.URL: "rows have a side that is URLs alone",
 }
 _FILTERS = {
-    Finding.NO_SCRIPT: "language = true, min_letters = 1",
-    Finding.LANGUAGE: "language = true",
-    Finding.SOURCE_LANGUAGE: "language = true",
-    Finding.COPY: "copies = false",
-    Finding.RATIO: "max_ratio = 4.0",
-    Finding.NO_LETTER: "min_letters = 1",
-    Finding.URL: "min_letters = 1",
+    AuditFinding.NO_SCRIPT: "language = true, min_letters = 1",
+    AuditFinding.LANGUAGE: "language = true",
+    AuditFinding.SOURCE_LANGUAGE: "language = true",
+    AuditFinding.COPY: "copies = false",
+    AuditFinding.RATIO: "max_ratio = 4.0",
+    AuditFinding.NO_LETTER: "min_letters = 1",
+    AuditFinding.URL: "min_letters = 1",
 }
 _SCRIPTS = {"Hans": "Chinese", "Hant": "Chinese", "Arab": "Arabic", "Latn": "Latin", "Deva": "Devanagari"}
 
@@ -39,10 +39,13 @@ def show_audit(plan: MixPlan) -> None:
 
 
 def _row(source: SourceReport, audit: SourceAudit) -> list[str]:
-    own, other = audit.count(Finding.NO_SCRIPT), audit.count(Finding.LANGUAGE) + audit.count(Finding.SOURCE_LANGUAGE)
+    own, other = (
+        audit.count(AuditFinding.NO_SCRIPT),
+        audit.count(AuditFinding.LANGUAGE) + audit.count(AuditFinding.SOURCE_LANGUAGE),
+    )
     kinds = (
-        *(Finding.COPY, Finding.RATIO, Finding.NO_LETTER, Finding.URL),
-        *(Finding.DUPLICATE, Finding.DUPLICATE_ELSEWHERE, Finding.TRUNCATED),
+        *(AuditFinding.COPY, AuditFinding.RATIO, AuditFinding.NO_LETTER, AuditFinding.URL),
+        *(AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE, AuditFinding.TRUNCATED),
     )
     order = audit.alignment
     return [
@@ -80,9 +83,9 @@ def audit_lines(plan: MixPlan) -> list[str]:
 
 def _finding_lines(source: SourceReport, audit: SourceAudit, count: FindingCount) -> list[str]:
     name = LANGUAGES[source.language].name
-    empty = f", {audit.unanswered:,} of them empty" if count.kind is Finding.NO_SCRIPT and audit.unanswered else ""
+    empty = f", {audit.unanswered:,} of them empty" if count.kind is AuditFinding.NO_SCRIPT and audit.unanswered else ""
     words = _WORDS[count.kind].format(language=name)
-    if count.kind is Finding.NO_SCRIPT and (script := _SCRIPTS.get(LANGUAGES[source.language].script)):
+    if count.kind is AuditFinding.NO_SCRIPT and (script := _SCRIPTS.get(LANGUAGES[source.language].script)):
         words = f"answers hold no {script} character"
     return [
         f"{source.name}: {count.rows:,} of {count.of:,} {words}{empty}; filter = {{ {_FILTERS[count.kind]} }}",

@@ -63,7 +63,7 @@ _UNREADABLE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class CometCheckpoint:
     """What is used of a checkpoint."""
 
     unified: bool
@@ -83,7 +83,7 @@ class _Inert:
         """Take whatever the class took."""
 
 
-def read_checkpoint(path: Path, hparams: Path) -> Checkpoint:
+def read_checkpoint(path: Path, hparams: Path) -> CometCheckpoint:
     """Read the checkpoint at `path` and the `hparams.yaml` that was published with it.
 
     Raises ModelError for a checkpoint of another kind, for settings that are not implemented here, and for a file
@@ -106,7 +106,7 @@ def read_checkpoint(path: Path, hparams: Path) -> Checkpoint:
     patched = stated.get("layer_transformation") == _SOFTMAX_PATCH
     is_sparse = settings["layer_transformation"] == "sparsemax" and not patched
     sizes, final = settings["hidden_sizes"], settings["final_activation"]
-    return Checkpoint(
+    return CometCheckpoint(
         unified=kind == "unified_metric",
         transformation="sparsemax" if is_sparse else "softmax",
         layer_norm=settings["layer_norm"] is True,

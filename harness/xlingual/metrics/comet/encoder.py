@@ -57,7 +57,7 @@ class _Layer:
         return self.norm(self.narrow(functional.gelu(self.widen(states))) + states)
 
 
-class Encoder:
+class CometEncoder:
     """The encoder with its weights."""
 
     def __init__(self, weights: Weights, shape: EncoderShape) -> None:
@@ -113,7 +113,7 @@ def _norm(weights: Weights, name: str, shape: EncoderShape) -> _Norm:
 
 
 def encoder_weights(shape: EncoderShape) -> dict[str, tuple[int, ...]]:
-    """Return the names that an Encoder reads, and their shapes."""
+    """Return the names that a CometEncoder reads, and their shapes."""
     width, inner = shape.width, shape.inner
     names: dict[str, tuple[int, ...]] = {
         "encoder.embeddings.word_embeddings.weight": (shape.vocabulary, width),

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ...decoder.loading import is_out_of_memory, loading_errors
 from ...errors import EnvironmentFault, ModelError
 from ...identity import repair_surrogates
-from .encoder import Encoder, encoder_weights
+from .encoder import CometEncoder, encoder_weights
 from .model_record import ACTIVATIONS, TOKENIZER, WEIGHTS, CometRecord, EncoderShape
 from .tokenizer_file import read_tokenizer
 
@@ -101,7 +101,7 @@ class CometScorer:
             check_tensors(loaded, sizes, str(folder / WEIGHTS))
             weights = {name: each.to(device, dtype) for name, each in loaded.items()}
             del loaded
-            self._encoder = Encoder(weights, record.encoder)
+            self._encoder = CometEncoder(weights, record.encoder)
         self._tokenizer = read_tokenizer(folder / TOKENIZER)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ...text import single_line
-from .records import AuditedRow, Finding, FindingCount
+from .records import AuditedRow, AuditFinding, FindingCount
 
 SHOWN = 3
 """Rows of each kind that are kept."""
@@ -12,13 +12,13 @@ EXCERPT = 100
 
 
 @dataclass(slots=True)
-class Findings:
+class AuditFindings:
     """The findings in the rows of one source so far."""
 
-    _rows: dict[Finding, int] = field(default_factory=dict, init=False)
-    _shown: dict[Finding, list[AuditedRow]] = field(default_factory=dict, init=False)
+    _rows: dict[AuditFinding, int] = field(default_factory=dict, init=False)
+    _shown: dict[AuditFinding, list[AuditedRow]] = field(default_factory=dict, init=False)
 
-    def add(self, kind: Finding, row: str, text: str) -> None:
+    def add(self, kind: AuditFinding, row: str, text: str) -> None:
         """Count a row by its id; `text` is what is shown of it."""
         self._rows[kind] = self._rows.get(kind, 0) + 1
         shown = self._shown.setdefault(kind, [])
@@ -32,14 +32,14 @@ class Findings:
 
         Of the `skipped` rows, those that are `unanswered` hold no letter of any script either.
         """
-        of = {Finding.LANGUAGE: identified or rows, Finding.SOURCE_LANGUAGE: identified or rows}
+        of = {AuditFinding.LANGUAGE: identified or rows, AuditFinding.SOURCE_LANGUAGE: identified or rows}
         return tuple(
             FindingCount(
                 kind=kind,
-                rows=self._rows[kind] + (unanswered if kind is Finding.NO_SCRIPT else 0),
-                of=rows + skipped if kind is Finding.NO_SCRIPT else of.get(kind, rows),
+                rows=self._rows[kind] + (unanswered if kind is AuditFinding.NO_SCRIPT else 0),
+                of=rows + skipped if kind is AuditFinding.NO_SCRIPT else of.get(kind, rows),
                 examples=tuple(self._shown[kind]),
             )
-            for kind in Finding
+            for kind in AuditFinding
             if kind in self._rows
         )

@@ -23,7 +23,7 @@ class Filter:
     """Rows that differ from an earlier row in case, spaces and punctuation only."""
 
 
-class Finding(StrEnum):
+class AuditFinding(StrEnum):
     """What may be wrong with a row."""
 
     NO_SCRIPT = "no_script"
@@ -62,7 +62,7 @@ class AuditedRow:
 class FindingCount:
     """The rows of a source with one finding."""
 
-    kind: Finding
+    kind: AuditFinding
     rows: int
     of: int
     """Rows that were looked at; a language is identified in a sample of a large source."""
@@ -123,6 +123,6 @@ class SourceAudit:
     filtered: Mapping[str, int]
     """Rows that the filter left out, by the key of the filter that did: the first that holds."""
 
-    def count(self, kind: Finding) -> int:
+    def count(self, kind: AuditFinding) -> int:
         """Return the rows with a finding."""
         return next((each.rows for each in self.counts if each.kind is kind), 0)

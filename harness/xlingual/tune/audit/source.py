@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ...metrics.off_target import has_letter_of
 from ...records import Corpus, Example
 from .alignment import check_alignment
-from .findings import Findings
+from .findings import AuditFindings
 from .language import has_identifier, is_other_language, sample_step
 from .lengths import FAR, is_far, log_ratio, median, quantiles
-from .records import AlignmentCheck, Finding, Quantiles, SourceAudit
+from .records import AlignmentCheck, AuditFinding, Quantiles, SourceAudit
 from .texts import count_letters, is_copy, is_url, learnt_sides
 
 
@@ -19,7 +19,7 @@ class Auditor:
     """Audits one source; what the encoder finds later, duplicates and truncated rows, is added to its findings."""
 
     corpus: Corpus
-    findings: Findings = field(default_factory=Findings)
+    findings: AuditFindings = field(default_factory=AuditFindings)
     _rows: int = field(default=0, init=False)
     _identified: int = field(default=0, init=False)
     _ratio: Quantiles | None = field(default=None, init=False)
@@ -70,13 +70,13 @@ class Auditor:
         for row in rows:
             answer, sides = row.targets[0], learnt_sides(row)
             if not has_letter_of(answer, self.corpus.language):
-                self.findings.add(Finding.NO_SCRIPT, row.id, answer)
+                self.findings.add(AuditFinding.NO_SCRIPT, row.id, answer)
             if is_copy(row):
-                self.findings.add(Finding.COPY, row.id, answer)
+                self.findings.add(AuditFinding.COPY, row.id, answer)
             if any(map(is_url, sides)):
-                self.findings.add(Finding.URL, row.id, " → ".join(sides))
+                self.findings.add(AuditFinding.URL, row.id, " → ".join(sides))
             elif not all(count_letters(side, 1) for side in sides):
-                self.findings.add(Finding.NO_LETTER, row.id, " → ".join(sides))
+                self.findings.add(AuditFinding.NO_LETTER, row.id, " → ".join(sides))
 
     def _identify(self, rows: Sequence[Example]) -> None:
         """Tell languages in every n-th row of a large source: an identifier takes 20 to 200 microseconds a row."""
@@ -85,15 +85,15 @@ class Auditor:
         self._identified = len(sample) if has_identifier(self.corpus.language) else 0
         for row in sample:
             if is_other_language(row.targets[0], self.corpus.language):
-                self.findings.add(Finding.LANGUAGE, row.id, row.targets[0])
+                self.findings.add(AuditFinding.LANGUAGE, row.id, row.targets[0])
             source = row.fields.get("source")
             if direction is not None and source is not None and is_other_language(source, direction[0]):
-                self.findings.add(Finding.SOURCE_LANGUAGE, row.id, source)
+                self.findings.add(AuditFinding.SOURCE_LANGUAGE, row.id, source)
 
     def _look_at_ratios(self, rows: Sequence[Example]) -> None:
         ratios = [log_ratio(row.fields["source"], row.targets[0]) for row in rows]
         middle = median(ratios)
         for row, ratio in zip(rows, ratios, strict=True):
             if is_far(ratio, middle, FAR):
-                self.findings.add(Finding.RATIO, row.id, f"{row.fields['source']} → {row.targets[0]}")
+                self.findings.add(AuditFinding.RATIO, row.id, f"{row.fields['source']} → {row.targets[0]}")
         self._ratio = quantiles([math.exp(ratio) for ratio in ratios])
