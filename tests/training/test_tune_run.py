@@ -136,6 +136,7 @@ def test_a_signal_writes_a_checkpoint_and_shows_how_to_resume(data_folder: Path)
     assert not (folder / "lock").exists()
 
 
+@pytest.mark.slow
 def test_torchrun_trains_to_the_same_result(data_folder: Path) -> None:
     assert run_command(tune_run(data_folder, "full", out="one")) == 0
     port = str(free_port())

@@ -83,6 +83,7 @@ def test_a_prompt_is_answered_as_by_itself(folder: Path, text_request: Callable[
     assert found == {each: alone(folder, each) for each in asked}
 
 
+@pytest.mark.slow
 def test_a_choice_is_scored_as_by_itself(folder: Path) -> None:
     opened: Any = MODELS.get("hf")(str(folder), ModelOptions(device="cpu"))
     requests = [

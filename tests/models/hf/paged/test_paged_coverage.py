@@ -20,6 +20,8 @@ from ..architectures import (
 )
 from .machines import part, with_engine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("architecture", [*dense(), *windowed(), *experts_and_wrappers()], ids=lambda each: each.name)
 def test_paged_answers_are_those_of_generate(architecture: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,11 +23,13 @@ def test_varlen_kernel_over_its_twin() -> None:
     passes("varlen_on_cpu.py")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_triton_kernel_in_the_interpreter() -> None:
     passes("triton_interpreted.py", TRITON_INTERPRET="1")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_fused_operations_in_the_interpreter() -> None:
     passes("fused_interpreted.py", TRITON_INTERPRET="1")
