@@ -74,6 +74,7 @@ def test_the_pipeline_runs_once_and_is_free_afterwards(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_a_pipeline_killed_at_every_stage_has_the_same_results(base: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "xlingual", *_words(base, tmp_path / "killed")]
