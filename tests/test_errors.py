@@ -16,7 +16,7 @@ def tree(kind: type[XlingualError]) -> Iterator[type[XlingualError]]:
 
 @pytest.mark.parametrize("kind", list(tree(XlingualError)))
 def test_an_error_survives_the_way_between_processes(kind: type[XlingualError]) -> None:
-    error = Interrupted(15, hint="go on") if kind is Interrupted else kind("is wrong", where="there", hint="mend it")
+    error = kind("is wrong", where="there", hint="mend it")
     found = pickle.loads(pickle.dumps(error))
     assert type(found) is kind
     assert (found.what, found.where, found.hint, found.exit_code) == (
@@ -25,3 +25,10 @@ def test_an_error_survives_the_way_between_processes(kind: type[XlingualError]) 
     assert str(found) == str(error)
     assert vars(found) == vars(error)
     assert found.args == error.args
+
+
+def test_an_interruption_survives_it_too_and_is_no_exception_that_a_library_could_swallow() -> None:
+    error = Interrupted(15, hint="go on")
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), vars(found)) == (Interrupted, "stopped by signal 15", vars(error))
+    assert not isinstance(found, Exception)

@@ -6,8 +6,11 @@
     │   ├── ModelError            3   a model cannot be loaded or does not fit the run
     │   └── PluginError           3   code of a plugin raises something, or breaks its protocol
     ├── AuthError                 4   a server refused the credentials
-    ├── EnvironmentFault          5   disk, lock, network or a missing dependency
-    └── Interrupted         130, 143  a signal ended the run; what was finished is stored
+    └── EnvironmentFault          5   disk, lock, network or a missing dependency
+    Interrupted             130, 143  a signal ended the run; what was finished is stored
+
+Interrupted is no XlingualError and no Exception, as KeyboardInterrupt is none: a library that takes every Exception for
+a failure of its own, or code that goes on without what could not be read, must not swallow a signal.
 
 An exit code of 0 means complete, 1 finished with failed samples, 70 a bug.
 """
@@ -64,11 +67,15 @@ class EnvironmentFault(XlingualError):
     exit_code = 5
 
 
-class Interrupted(XlingualError):
+class Interrupted(BaseException):
     """A signal ended the run; every answer that was finished is in the journal."""
 
     def __init__(self, signal_number: int, *, hint: str = "") -> None:
         """`signal_number` as in the signal module: 2 for SIGINT, 15 for SIGTERM."""
-        super().__init__(f"stopped by signal {signal_number}", hint=hint)
+        super().__init__(signal_number)  # what pickle makes it of again
         self.signal_number = signal_number
-        self.args = (signal_number,)  # what pickle makes it of again
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Say which signal."""
+        return f"stopped by signal {self.signal_number}"

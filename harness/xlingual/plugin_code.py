@@ -53,6 +53,8 @@ class PluginCode:
         except XlingualError as error:
             self._adopt(error, doing, function)
             raise
+        except Interrupted:
+            raise
         except (KeyboardInterrupt, GeneratorExit) as error:
             if self.shipped or not self._raises_itself(error):
                 raise
@@ -69,7 +71,7 @@ class PluginCode:
 
     def _adopt(self, error: XlingualError, doing: str, function: object) -> None:
         """Name the place of an error of ours that names none; refuse one that would pass for a bug of xlingual's."""
-        if self.shipped or isinstance(error, Interrupted):
+        if self.shipped:
             return
         if error.exit_code not in _EXIT_CODES:
             raise self._failed(error, doing, function) from error

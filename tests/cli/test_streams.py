@@ -17,6 +17,7 @@ import pytest
 
 from xlingual.cli.signals import noted_signals, orderly_signals
 from xlingual.cli.streams import Streams, _Steadfast, exit_code_of
+from xlingual.errors import Interrupted
 
 FULL = Path("/dev/full")
 RUN = ("eval", "-m", "echo", "-t", "xquad/en,xquad/zh", "--data", "sample", "--out")
@@ -231,6 +232,27 @@ def test_signals_end_a_run_in_order(tmp_path: Path, number: signal.Signals) -> N
     assert finished.returncode == 128 + number, finished.stderr
     assert "the same command" in finished.stderr or "hint:" in finished.stderr
     assert not list(tmp_path.glob("runs/*/*/lock"))
+
+
+def _takes_every_exception() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except Exception as error:
+        raise ValueError("cannot load the model") from error
+
+
+def _takes_everything() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException as error:
+        raise ValueError("cannot load the model") from error
+
+
+@pytest.mark.parametrize("library", [_takes_every_exception, _takes_everything])
+def test_a_signal_within_a_library_that_makes_an_error_of_it_is_still_a_signal(library: Callable[[], None]) -> None:
+    with pytest.raises(Interrupted) as raised, orderly_signals("again"):
+        library()
+    assert (raised.value.signal_number, raised.value.hint) == (signal.SIGINT, "again")
 
 
 @pytest.mark.parametrize("handling", [lambda: orderly_signals("x"), noted_signals])

@@ -91,8 +91,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _report(UsageError(error.format_message(), hint=_usage_hint(error)), arguments)
     except Interrupted as error:
-        _report(error, arguments)
-        return 128 + error.signal_number
+        return _report(XlingualError(str(error), hint=error.hint), arguments, 128 + error.signal_number)
     except (KeyboardInterrupt, click.Abort):
         return 130
     except XlingualError as error:
@@ -114,18 +113,19 @@ def _usage_hint(error: click.ClickException) -> str:
     return f"{context.command_path} --help" if isinstance(context, click.Context) else "xlingual --help"
 
 
-def _report(error: XlingualError, arguments: Sequence[str]) -> int:
+def _report(error: XlingualError, arguments: Sequence[str], exit_code: int | None = None) -> int:
+    code = error.exit_code if exit_code is None else exit_code
     if "--debug" in arguments:
         _print_traceback()
     where, what, hint = (redact_message(text) for text in (error.where, error.what, error.hint))
     if "--json" in arguments:
-        document = {"where": where, "what": what, "hint": hint, "exit_code": error.exit_code}
+        document = {"where": where, "what": what, "hint": hint, "exit_code": code}
         click.echo(json.dumps({"error": document}, ensure_ascii=False), err=True)
     else:
         click.echo(f"error: {printable(f'{where}: {what}' if where else what)}", err=True)
         if hint:
             click.echo(f"hint: {printable(hint)}", err=True)
-    return error.exit_code
+    return code
 
 
 def _print_traceback() -> None:

@@ -47,6 +47,12 @@ def orderly_signals(hint: str) -> Iterator[None]:
     before: dict[signal.Signals, _Handler] = {number: signal.signal(number, handle) for number in _numbers()}
     try:
         yield
+    except Interrupted:
+        raise
+    except BaseException as error:
+        if not received:
+            raise
+        raise Interrupted(received[0], hint=hint) from error  # a library made another error of it
     finally:
         _put_back(before)
 

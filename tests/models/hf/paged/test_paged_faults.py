@@ -23,7 +23,7 @@ def reference() -> Reference:
 class faults:  # noqa: N801 - reads as a word
     """Raise from the steps whose tokens meet a condition; lists how many they had."""
 
-    def __init__(self, condition: Callable[[Sequence[int]], bool], error: Exception) -> None:
+    def __init__(self, condition: Callable[[Sequence[int]], bool], error: BaseException) -> None:
         self.condition, self.error = condition, error
         self.hits: list[int] = []
         self.patch = pytest.MonkeyPatch()
