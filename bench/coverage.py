@@ -47,6 +47,10 @@ class Coverage:
     """Per cent of draws."""
     width: float
     """Median width over that of a normal interval by the true variance, which nobody knows."""
+    above: float
+    """Per cent of draws whose whole interval lies above the rate; 2.5 are meant."""
+    below: float
+    """Per cent of draws whose whole interval lies below the rate; 2.5 are meant."""
 
 
 def designs() -> Iterator[Design]:
@@ -79,10 +83,11 @@ def measure(design: Design, draws: int = DRAWS, seed: int = 0) -> Coverage:
     right = draw(design, np.random.default_rng([seed, design.clusters, round(1000 * design.rate)]), draws)
     sizes = sizes_of(design).astype(np.float64)
     found = rate_interval(right, sizes, right.sum(axis=-1))
-    covered = 100 * float(((found.low <= design.rate) & (design.rate <= found.high)).mean())
+    above, below = (100 * float(each.mean()) for each in (found.low > design.rate, found.high < design.rate))
     effect = 1 + ((sizes**2).sum() / sizes.sum() - 1) * design.correlation
     known = 2 * 1.96 * np.sqrt(design.rate * (1 - design.rate) / sizes.sum() * effect)
-    return Coverage(design, covered, float(np.median(found.high - found.low)) / float(known))
+    width = float(np.median(found.high - found.low)) / float(known)
+    return Coverage(design, 100 - above - below, width, above, below)
 
 
 def measure_resamples(clusters: int, draws: int = 400, seed: int = 0) -> float:
