@@ -71,7 +71,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile
 
 # Useful tokens a second of `tune run` against transformers' Trainer. ARGS="--data DIR --layers 12 --steps 6"
 bench-tune: $(STAMP)
