@@ -66,12 +66,12 @@ bench: $(STAMP)
 	fi
 
 # Models of two layers are slower on several threads than on one, and far slower beside other work: a process a core
-# instead, each with whole files, whose fixtures are then made once.
+# instead, each with a row of files, whose fixtures are then made once, until one takes what another has left.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist worksteal
 
 # Useful tokens a second of `tune run` against transformers' Trainer. ARGS="--data DIR --layers 12 --steps 6"
 bench-tune: $(STAMP)

@@ -1,6 +1,14 @@
 """What all tests share: a user's plugins and cache never reach them."""
 
+import gc
+
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what collection has made: objects of 9,000 tests, which live until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -199,7 +199,7 @@ def test_a_quote_that_is_not_closed_is_named(tmp_path: Path, target: str) -> Non
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
 def test_ctrl_c_in_the_first_second_leaves_no_traceback(tmp_path: Path, delay: float) -> None:
-    program = "import sys; sys.stdout.write('x'); sys.stdout.flush(); from xlingual.__main__ import main; main()"
+    program = "import sys; from xlingual.__main__ import main; sys.stdout.write('x'); sys.stdout.flush(); main()"
     words = [sys.executable, "-c", program, *RUN, str(tmp_path / "runs")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
@@ -217,6 +217,7 @@ def test_signals_end_a_run_in_order(tmp_path: Path, number: signal.Signals) -> N
     script = tmp_path / "slow.py"
     script.write_text(
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # the tests may themselves run under nohup
         "from xlingual import run\n"
         "from xlingual.cli import run_command\n"
         "ask = run.ask_pending\n"
