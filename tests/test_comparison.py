@@ -69,6 +69,29 @@ def test_nothing_in_common(tmp_path: Path) -> None:
         compare_runs(tmp_path / "c", first, [])
 
 
+def test_limited_runs_are_compared_with_limited_runs(tmp_path: Path) -> None:
+    tasks = select_tasks(["xquad/en", "flores101/en-zh"], [])
+    for name in ("oracle", "echo"):
+        for limit in (Limit(1, 5), Limit(1, 20)):
+            settings = RunSettings(data_source=SAMPLE, out=tmp_path, limit=limit)
+            evaluate(open_model(name, ModelOptions()), tasks, settings, SilentRunObserver())
+    first, second = (next(tmp_path.glob(f"{name}-*")) for name in ("oracle", "echo"))
+    with pytest.raises(UsageError, match=r"results-limit-1-20.json and results-limit-1-5.json") as raised:
+        compare_runs(first, second, [])
+    assert raised.value.hint == "name one results file"
+    files = [next(each.glob("xquad*/results-limit-1-20.json")) for each in (first, second)]
+    [found] = compare_runs(files[0], files[1], [])
+    assert (found.n, found.examples, found.limit, found.first) == (20, 20, "1-20", 100.0)
+    with pytest.raises(DataError, match="the runs differ in n, limit, the examples"):
+        compare_runs(files[0], next(second.glob("xquad*/results-limit-1-5.json")), [])
+    evaluate(
+        open_model("echo", ModelOptions()), tasks, RunSettings(data_source=SAMPLE, out=tmp_path), SilentRunObserver()
+    )
+    assert [each.limit for each in compare_runs(second, second, [])] == [None, None], (
+        "a whole run stands for its folder"
+    )
+
+
 def test_what_fresh_moved_aside_is_not_compared(tmp_path: Path) -> None:
     folder = _run("echo", tmp_path, "xquad/en")
     settings = RunSettings(data_source=SAMPLE, out=tmp_path, fresh=True)
@@ -160,10 +183,11 @@ def test_a_changed_line_of_samples_is_an_error_of_the_data(
 
 
 def test_limited_runs_are_not_taken_for_whole_ones(tmp_path: Path) -> None:
-    settings = replace(RunSettings(data_source=SAMPLE, out=tmp_path), limit=Limit(1, 3))
+    whole = _run("oracle", tmp_path / "whole", "xquad/en")
+    settings = replace(RunSettings(data_source=SAMPLE, out=tmp_path / "part"), limit=Limit(1, 3))
     evaluate(open_model("oracle", ModelOptions()), select_tasks(["xquad/en"], []), settings, SilentRunObserver())
-    with pytest.raises(UsageError, match="no finished run here"):
-        compare_runs(tmp_path, tmp_path, [])
+    with pytest.raises(DataError, match="the runs differ in n, limit"):
+        compare_runs(whole, tmp_path / "part", [])
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Two models on the same examples: differences with intervals and tests, from saved statistics alone."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -20,6 +21,7 @@ from .statistics.paired import Difference, paired_difference
 from .statistics.signflip import ALPHA
 from .store import read_samples, walk_runs
 
+_RESULTS = re.compile(r"results(-limit-[0-9-]+)?\.json")
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
 """Fields of a protocol that must be equal: all but the template, which suits each model."""
 
@@ -57,7 +59,7 @@ class Comparison:
     n: int
     """Examples that both were scored on."""
     examples: int
-    """Examples of the task, scored or not."""
+    """Examples that were asked, scored or not."""
     first_n: int
     second_n: int
     """Examples that each was scored on."""
@@ -73,6 +75,8 @@ class Comparison:
     """Points from which on such examples would show a difference with a chance of 80%; None without an interval."""
     verdict: Verdict
     """Whether the first is worse by more than the margin, at 5% over all comparisons together."""
+    limit: str | None = None
+    """Which examples of the task were asked, "1-40"; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +136,35 @@ def _judge(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
 
 
 def _runs_by_task(root: Path) -> dict[str, Path]:
-    paths = sorted(path for path in walk_runs(root) if path.name == "results.json")
+    """Return the results file of each task: that of the whole run, else the one of a limited run."""
+    paths = _results_files(root)
     if not paths:
         raise UsageError("no finished run here", where=str(root), hint="name a run folder or the folder of a model")
     found: dict[str, Path] = {}
     for path in paths:
         task = from_json(RunRecord, read_json(path), where=str(path)).protocol.task
         if task in found:
-            hint = "name one run folder"
-            raise UsageError(
-                f"two runs of {task}: {found[task].name} and {path.parent.name}", where=str(root), hint=hint
-            )
-        found[task] = path.parent
+            names = [
+                each.name if found[task].parent == path.parent else each.parent.name for each in (found[task], path)
+            ]
+            hint = "name one results file" if found[task].parent == path.parent else "name one run folder"
+            raise UsageError(f"two runs of {task}: {names[0]} and {names[1]}", where=str(root), hint=hint)
+        found[task] = path
     return found
 
 
-def _load(folder: Path) -> SavedRun:
-    record = from_json(RunRecord, read_json(folder / "results.json"), where=str(folder))
+def _results_files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    found = sorted(path for path in walk_runs(root) if _RESULTS.fullmatch(path.name))
+    whole = {path.parent for path in found if path.name == "results.json"}
+    return [path for path in found if path.name == "results.json" or path.parent not in whole]
+
+
+def _load(path: Path) -> SavedRun:
+    record = from_json(RunRecord, read_json(path), where=str(path))
     samples: dict[str, list[Mapping[str, Json]]] = {}
-    for sample in read_samples(folder):
+    for sample in read_samples(path.parent, path.name.replace("results", "samples", 1) + "l"):
         samples.setdefault(str(sample["id"]), []).append(sample)
     return SavedRun(record, samples)
 
@@ -178,7 +192,8 @@ def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> t
     if found is None:
         raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
     scored = [sum(each is not None for each in row) for row in rows]
-    return _describe(task, metric, found, (len(ids), scored[0], scored[1])), found.p_behind
+    made = _describe(task, metric, found, (len(ids), scored[0], scored[1]))
+    return replace(made, limit=first.record.protocol.limit), found.p_behind
 
 
 def _check_alike(first: SavedRun, second: SavedRun, metric: str) -> None:

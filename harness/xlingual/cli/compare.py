@@ -80,7 +80,8 @@ def show_p(p: float) -> str:
 def _note(each: Comparison) -> str:
     units = {"group": "articles or documents", "cluster": "paragraphs", "example": "single examples"}
     power = "" if each.detectable is None else f"; shows differences from {each.detectable:.1f} points on (chance 80%)"
-    return f"{each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
+    part = "" if each.limit is None else f"examples {each.limit} only; "
+    return f"{part}{each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
 
 
 COMMAND = click.Command(
@@ -104,8 +105,8 @@ COMMAND = click.Command(
         json_option(),
     ],
     callback=takes(CompareOptions, run_compare),
-    help="Compare two models, each a run folder or the folder of a model, on the tasks that both have: differences "
-    "with 95% intervals and paired tests over articles, paragraphs or sentences: sign-flips for scores that are means, "
-    "a bootstrap for BLEU and chrF.",
+    help="Compare two models, each a run folder, the folder of a model or a results file, on the tasks that both have: "
+    "differences with 95% intervals and paired tests over articles, paragraphs or sentences: sign-flips for scores that "
+    "are means, a bootstrap for BLEU and chrF. Limited runs are compared where both have the same limit.",
     epilog="Example: xlingual compare runs/x-llama-zh-1a2b3c4d runs/alpaca-5e6f7a8b --metric mlqa_f1",
 )
