@@ -1,0 +1,1 @@
+"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds, whole test sets."""

@@ -1,0 +1,147 @@
+"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds, whole test sets.
+
+    python -m bench.experiment --base DIR --data ../shared/data --out OUT [--tokens 60000] [--write docs/tuning.md]
+
+Hours on two cores. The same command goes on where it was stopped: trainings and evaluations resume by themselves. What
+differs between the models is the mix alone; `recipes.py` has it. The number of rows of a mix's last source is chosen so
+that all have `--tokens` supervised tokens, within 1%.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .recipes import ENGLISH, LANGUAGES, make_data, write_recipe
+from .report import Run, page, read_runs, with_section
+
+CLOSE = 0.01
+"""Share by which the supervised tokens of two mixes may differ."""
+TRIES = 8
+NEW_TOKENS = 96
+COMPARED = {"flores101": ("chrf++",), "xquad": ("mlqa_f1", "containment")}
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench.experiment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", required=True, help="model word of the base")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tokens", type=int, default=60_000, help="supervised, of each mix")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES))
+    parser.add_argument("--questions", help="of XQuAD; default: all")
+    parser.add_argument("--sentences", default="300", help="of Flores-101 devtest")
+    parser.add_argument("--write", type=Path, help="write the section of this page anew")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Train, evaluate, compare, and print the tables."""
+    options = parse(sys.argv[1:])
+    recipes = options.out / "recipes"
+    recipes.mkdir(parents=True, exist_ok=True)
+    make_data(options.data, options.out / "data")
+    options.data = options.out / "data"
+    runs = {"base": evaluate(options, "base", options.base)}
+    plans: dict[str, dict[str, Any]] = {}
+    controls: dict[str, str] = {}
+    for seed in options.seeds:
+        for language in (ENGLISH, *options.languages):
+            recipe = fit_rows(options, language, seed)
+            name = recipe.stem
+            plans[name] = plan(options, recipe)
+            runs[name] = evaluate(options, name, str(train(options, recipe)))
+            if language != ENGLISH:
+                controls[name] = f"{ENGLISH}-{seed}"
+    comparisons = {name: compare(options, name, control) for name, control in controls.items()}
+    section = page(runs, plans, comparisons, controls)
+    print(section)
+    if options.write:
+        options.write.write_text(with_section(options.write.read_text(encoding="utf-8"), section), encoding="utf-8")
+
+
+def fit_rows(options: argparse.Namespace, language: str, seed: int) -> Path:
+    """Return the recipe whose supervised tokens are within CLOSE of `--tokens`; what was found is kept in rows.json."""
+    kept = options.out / "rows.json"
+    known: dict[str, int] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    key = f"{language} {seed} {options.tokens}"
+
+    def write(rows: int) -> Path:
+        return write_recipe(options.out / "recipes", language, seed, options.base, rows)
+
+    if key not in known:
+        known[key] = search(options.tokens, lambda rows: supervised_tokens(plan(options, write(rows))))
+        kept.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return write(known[key])
+
+
+def search(goal: int, count: Callable[[int], int], first: int = 200) -> int:
+    """Return a number of rows that have `goal` tokens within CLOSE, by the secant of the last two tries."""
+    before, tokens_before = 0, 0
+    rows = first
+    for _ in range(TRIES):
+        tokens = count(rows)
+        if abs(tokens - goal) <= CLOSE * goal:
+            return rows
+        slope = (tokens - tokens_before) / (rows - before) if tokens_before else tokens / rows
+        before, tokens_before = rows, tokens
+        rows = max(1, round(rows + (goal - tokens) / slope))
+    raise SystemExit(f"no number of rows has {goal} supervised tokens; the last try: {before} rows, {tokens_before}")
+
+
+def supervised_tokens(document: dict[str, Any]) -> int:
+    """Return the supervised tokens of a plan."""
+    return int(document["plan"]["supervised"])
+
+
+def plan(options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
+    """Return what `tune plan --json` prints."""
+    found: dict[str, Any] = json.loads(xlingual("tune", "plan", str(recipe), "--data", str(options.data), "--json"))
+    return found
+
+
+def train(options: argparse.Namespace, recipe: Path) -> Path:
+    """Train, or go on, or find the finished training; return the folder of the merged model."""
+    words = ["tune", "run", str(recipe), "--data", str(options.data), "--out", str(options.out / "models")]
+    found = json.loads(xlingual(*words, "--merge", "--checkpoint-every", "20", "--json"))
+    return Path(found["model"])
+
+
+def evaluate(options: argparse.Namespace, name: str, model: str) -> dict[str, Run]:
+    """Evaluate on XQuAD and Flores-101 in all languages; return the runs by task."""
+    out = options.out / "runs" / name
+    for language in options.languages:
+        for task, limit in ((f"xquad/{language}", options.questions), (f"flores101/en-{language}", options.sentences)):
+            words = ["eval", "-m", model, "-t", task, "--data", str(options.data), "--out", str(out)]
+            xlingual(*words, "--max-new-tokens", str(NEW_TOKENS), *(["--limit", limit] if limit else []), "--json")
+    return read_runs(out)
+
+
+def compare(options: argparse.Namespace, name: str, control: str) -> list[dict[str, Any]]:
+    """Return the comparisons of a CoIT model with its control on the tasks of its language."""
+    language = name.split("-")[1]
+    found: list[dict[str, Any]] = []
+    for task in (f"xquad/{language}", f"flores101/en-{language}"):
+        files = [str(read_runs(options.out / "runs" / each)[task].file) for each in (name, control)]
+        metrics = [word for each in COMPARED[task.partition("/")[0]] for word in ("--metric", each)]
+        found += json.loads(xlingual("compare", *files, *metrics, "--json"))["comparisons"]
+    return found
+
+
+def xlingual(*words: str) -> str:
+    """Run a command and return what it prints on standard output; its progress goes to standard error."""
+    print("$ xlingual " + " ".join(words), file=sys.stderr, flush=True)
+    return subprocess.run(
+        [sys.executable, "-m", "xlingual", *words], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The section of docs/tuning.md that the experiment writes: scores, and gains over the control with intervals."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlingual.metrics import find_metric
+from xlingual.statistics.parallel import Scored, ScoredExample, join_units
+from xlingual.statistics.resampling import FEWEST_RESAMPLED, expanded_interval, resample
+from xlingual.store import read_samples
+
+HEADING = "## The experiment at a larger size"
+NEXT = "## How fast"
+"""The heading that follows it."""
+METRICS = {"flores101": ("chrf++", "off_target"), "xquad": ("mlqa_f1", "containment")}
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A results file: what it says, and where its samples are."""
+
+    file: Path
+    document: Mapping[str, Any]
+
+    @property
+    def task(self) -> str:
+        """Such as "xquad/zh"."""
+        return str(self.document["protocol"]["task"])
+
+    def estimate(self, metric: str) -> Mapping[str, Any]:
+        """Return an estimate."""
+        return next(each for each in self.document["estimates"] if each["metric"] == metric)
+
+    def scored(self, metric: str) -> Scored:
+        """Return the statistics of every scored example."""
+        found = {}
+        for line in read_samples(self.file.parent, self.file.name.replace("results", "samples", 1) + "l"):
+            values: Any = line["statistics"]
+            if values.get(metric) is not None:
+                group = line.get("group")
+                found[str(line["id"])] = ScoredExample(
+                    statistics=tuple(values[metric]),
+                    cluster=str(line["cluster"]),
+                    group=group if isinstance(group, str) else None,
+                )
+        return found
+
+
+def read_runs(folder: Path) -> dict[str, Run]:
+    """Return the runs below the folder of one model, by task."""
+    files = sorted(folder.glob("*/*/results*.json"))
+    runs = [Run(each, json.loads(each.read_text(encoding="utf-8"))) for each in files]
+    return {each.task: each for each in runs}
+
+
+def relative_gain(first: Run, control: Run, metric: str) -> tuple[float, float, float] | None:
+    """Return the gain over the control in per cent with its 95% interval, by joint draws of what both were scored on.
+
+    None where a draw of the control may be zero, or clusters are too few.
+    """
+    ours, theirs = first.scored(metric), control.scored(metric)
+    shared = sorted(ours.keys() & theirs.keys())
+    pair = [{each: scored[each] for each in shared} for scored in (ours, theirs)]
+    units = join_units(pair)
+    if units.count < FEWEST_RESAMPLED:
+        return None
+    sums = [units.sums(place, scored) for place, scored in enumerate(pair)]
+    measure = find_metric(metric, task=first.task)
+    mine, other = resample(measure, sums, SEED)
+    if not np.all(other > 0):
+        return None
+    interval = expanded_interval(100 * (mine / other - 1), units.count)
+    whole = [float(measure.combine(each.sum(axis=0))) for each in sums]
+    return None if interval is None else (100 * (whole[0] / whole[1] - 1), *interval)
+
+
+def page(
+    runs: Mapping[str, Mapping[str, Run]],
+    plans: Mapping[str, Mapping[str, Any]],
+    comparisons: Mapping[str, Sequence[Mapping[str, Any]]],
+    controls: Mapping[str, str],
+) -> str:
+    """Return the section; `runs` and `plans` are by model, `comparisons` of the models that have `controls`."""
+    tasks = list(next(iter(runs.values())))
+    columns = [(task, metric) for task in tasks for metric in METRICS[task.partition("/")[0]]]
+    names = [f"{task} {metric}" for task, metric in columns]
+    header = ["model", "rows", "supervised tokens", "steps", *names]
+    rows = []
+    for name, found in runs.items():
+        plan = plans.get(name, {}).get("plan")
+        sizes = [f"{plan[key]:,}" for key in ("rows", "supervised", "steps")] if plan else ["", "", ""]
+        rows.append([name, *sizes, *(_score(found[task].estimate(metric)) for task, metric in columns)])
+    gains = []
+    for name, differences in comparisons.items():
+        control = controls[name]
+        for each in differences:
+            gain = relative_gain(runs[name][each["task"]], runs[control][each["task"]], each["metric"])
+            shown = [_difference(each), f"{each['p_holm']:.3f}", _gain(gain)]
+            gains.append([name, control, each["task"], each["metric"], *shown])
+    over = ["model", "control", "task", "metric", "difference", "p (Holm)", "gain, %"]
+    return f"{HEADING}\n\n{_table(header, rows, 1)}\n{_table(over, gains, 4)}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    """Return a Markdown table whose first `texts` columns are texts."""
+    rule = ["---" if place < texts else "--:" for place in range(len(header))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
+
+
+def with_section(text: str, section: str) -> str:
+    """Return the page with this section in the place of its own, or before what follows it."""
+    before, _, rest = text.partition(NEXT)
+    return f"{before.partition(HEADING)[0]}{section}\n{NEXT}{rest}"
+
+
+def _score(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "–"
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.1f}, {estimate['high']:.1f}]"
+    return f"{estimate['value']:.1f}{interval}"
+
+
+def _difference(comparison: Mapping[str, Any]) -> str:
+    interval = "" if comparison["low"] is None else f" [{comparison['low']:+.1f}, {comparison['high']:+.1f}]"
+    return f"{comparison['difference']:+.1f}{interval}"
+
+
+def _gain(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else f"{found[0]:+.0f} [{found[1]:+.0f}, {found[2]:+.0f}]"
