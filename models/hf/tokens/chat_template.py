@@ -158,10 +158,11 @@ def _lost(chat: str, messages: Sequence[Message]) -> list[Message]:
     """
     questions = [each for each in messages if each.role is Role.USER][-1:]
     systems = [each for each in messages if each.role is Role.SYSTEM]
-    return [each for each in (*systems, *questions) if not _holds(chat, each.text.strip())]
+    return [each for each in (*systems, *questions) if not holds(chat, each.text.strip())]
 
 
-def _holds(chat: str, text: str) -> bool:
+def holds(chat: str, text: str) -> bool:
+    """Return whether a chat has a text: as it is, with its lines joined, or escaped for JSON or HTML."""
     if text in chat or " ".join(text.split()) in " ".join(chat.split()):
         return True
     escaped = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text))
