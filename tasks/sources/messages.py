@@ -107,8 +107,8 @@ def _turn(item: Json, place: str, items: list[Json]) -> Turn:
     """Return one message, in the form of the first one of its conversation."""
     if not isinstance(item, Mapping):
         raise DataError(f"must be an object, got {_type(item)}", where=place)
-    is_openai = isinstance(items[0], Mapping) and "role" in items[0]
-    role_name, text_name, roles = ("role", "content", OPENAI) if is_openai else ("from", "value", SHAREGPT)
+    is_sharegpt = isinstance(items[0], Mapping) and ("from" in items[0] or "value" in items[0])
+    role_name, text_name, roles = ("from", "value", SHAREGPT) if is_sharegpt else ("role", "content", OPENAI)
     for name in (role_name, text_name):
         if name not in item and not (name == text_name and any(not _is_none(item.get(each)) for each in CALLS)):
             raise DataError(f"is missing (has: {', '.join(item) or 'no fields'})", where=f"{place}.{name}")
