@@ -10,7 +10,6 @@ Other fields beside the conversation, such as "id" or "source", say nothing in i
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from xlingual import DataFile, DataSource, Examples
 from xlingual.data import (
@@ -176,7 +175,7 @@ def _part(part: Json, place: str) -> str:
             raise _unread_field(name, place)
     if not isinstance(text := part.get("text"), str):
         raise DataError(f"must be a string, got {_type(text)}", where=f"{place}.text")
-    return cast(str, text)
+    return text
 
 
 def _is_none(value: Json) -> bool:

@@ -133,7 +133,9 @@ def test_what_is_read(row: Row, expected: list[tuple[str, str, bool]], read: Rea
         pytest.param(openai(("system", "Be brief."), ("assistant", "Hello.")), 1, id="no question"),
         pytest.param(openai(("user", " \n"), ("assistant", "Hello.")), 0, id="an empty question"),
         pytest.param(openai(("user", "Hi"), ("assistant", "")), 1, id="an empty answer"),
-        pytest.param(openai(("user", "Hi"), ("assistant", ""), ("user", "?"), ("assistant", "x")), 1, id="among others"),
+        pytest.param(
+            openai(("user", "Hi"), ("assistant", ""), ("user", "?"), ("assistant", "x")), 1, id="among others"
+        ),
         pytest.param(openai(("user", "Hi"), ("assistant", [])), 1, id="an answer of no parts"),
         pytest.param(
             {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x", "weight": 0}]},

@@ -122,7 +122,7 @@ def _chat_base(byte_base: Path, folder: Path, template: str) -> Path:
 
 
 def _write_data(folder: Path) -> None:
-    chats = []
+    chats: list[dict[str, Any]] = []
     for number in range(12):
         messages = [("user", f"Count to {number}"), ("assistant", "One, two, three."), ("user", "And on")]
         messages += [("assistant", f"{number} and more.")] * (number % 3 > 0) + [("user", "Thanks")] * (number % 2)
@@ -182,8 +182,8 @@ def test_a_mix_of_three_kinds_from_plan_to_model(
     where = ["--data", str(tmp_path), "--offline"]
     assert run_command(["tune", "plan", str(recipe), *where]) == 0
     shown = capsys.readouterr().out
-    assert "chats: 11 conversations, 17 answers learnt, all of a conversation in one row" in shown
-    assert "chats: 8 conversations end with a message that nothing answers, which is not trained on" in shown
+    assert "chats: 11 conversations, 18 answers learnt, all of a conversation in one row" in shown
+    assert "chats: 7 conversations end with a message that nothing answers, which is not trained on" in shown
     assert "mined: 3 rows filtered" in shown
     assert run_command(["tune", "preview", str(recipe), *where, "-n", "40", "--source", "chats"]) == 0
     shown = capsys.readouterr().out

@@ -30,7 +30,9 @@ def chat(*messages: tuple[str, str], **more: object) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": text} for role, text in messages], **more}
 
 
-def plan(folder: DataFolder, *rows: dict[str, Any], table: str = MESSAGES, template: str = "chat", **more: Any) -> Prepared:  # noqa: ANN401 - of a recipe
+def plan(
+    folder: DataFolder, *rows: dict[str, Any], table: str = MESSAGES, template: str = "chat", **more: Any
+) -> Prepared:  # noqa: ANN401 - of a recipe
     folder.write("chats.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return folder.plan(recipe_of(folder, table, template, **more))
 
@@ -82,9 +84,7 @@ def test_answers_share_a_row_where_one_is_the_beginning_of_the_other(
     assert [(row.ids, list(row.spans)) for row in rows] == expected
 
 
-@pytest.mark.parametrize(
-    ("length", "expected"), [(9, ((1, 3), (5, 9))), (8, ((1, 3),)), (3, ((1, 3),)), (2, None)]
-)
+@pytest.mark.parametrize(("length", "expected"), [(9, ((1, 3), (5, 9))), (8, ((1, 3),)), (3, ((1, 3),)), (2, None)])
 def test_a_row_is_shortened_between_turns(length: int, expected: tuple[tuple[int, int], ...] | None) -> None:
     row = shorten(ChatRow(tuple(range(9)), ((1, 3), (5, 9))), length)
     assert (row and row.spans) == expected
@@ -127,7 +127,9 @@ def test_a_template_that_changes_earlier_turns_makes_rows_of_their_own(data_fold
     ]
     assert prepared.rows.learnt is None
     [line] = chat_lines(prepared.plan)
-    assert line.startswith("chats: 2 conversations, 4 answers learnt in 4 rows: the chat template changes earlier turns")
+    assert line.startswith(
+        "chats: 2 conversations, 4 answers learnt in 4 rows: the chat template changes earlier turns"
+    )
     # Rows of a conversation are sampled like any others, and a source is drawn by rows.
     half = plan(folder, chat(*SHORT[:4]), chat(*SHORT[:2], *SHORT[:2]), table=f'{MESSAGES}use = "3 rows"\n')
     assert (half.plan.rows, half.plan.sources[0].available) == (3, 4)
@@ -272,10 +274,14 @@ def test_filters_look_at_every_learnt_answer(key: str, kept: list[int], data_fol
 def test_a_template_without_turns_takes_one_question_and_its_answer(template: str, data_folder: DataFolder) -> None:
     data_folder.write("rows.jsonl", json.dumps({"instruction": "Hi", "output": "Hello.", "system": "Be brief."}) + "\n")
     one = chat(("system", "Be brief."), *SHORT[:2])
-    prepared = plan(data_folder, one, chat(("user", "Ho"), ("assistant", "Hello.")), table=ALPACA + MESSAGES, template=template)
+    prepared = plan(
+        data_folder, one, chat(("user", "Ho"), ("assistant", "Hello.")), table=ALPACA + MESSAGES, template=template
+    )
     assert [each.available for each in prepared.plan.sources] == [1, 1]
     assert prepared.plan.sources[1].duplicates == 1
-    with pytest.raises(DataError, match="a conversation of 4 messages has turns, and the recipe's template has none") as caught:
+    with pytest.raises(
+        DataError, match="a conversation of 4 messages has turns, and the recipe's template has none"
+    ) as caught:
         plan(data_folder, one, chat(*SHORT[:4]), template=template)
     assert caught.value.where.endswith("chats.jsonl:2: field 'turns'")
     assert 'template = "chat"' in caught.value.hint
@@ -306,7 +312,7 @@ def test_a_model_that_knows_no_turns_is_refused(data_folder: DataFolder) -> None
 
 
 def test_thinking_is_for_chat_templates(data_folder: DataFolder) -> None:
-    head = 'name = "mine"\ndescription = ""\nbase = "letters"\nlength = 99\n'
+    head = 'name = "mine"\ndescription = "x"\nbase = "letters"\nlength = 99\n'
     schedule = "\n[schedule]\nepochs = 1\nrows_per_step = 4\nlearning_rate = 1e-3\n"
     from xlingual.tune.recipe import find_recipe  # noqa: PLC0415
 

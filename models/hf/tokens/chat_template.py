@@ -34,6 +34,10 @@ Render = Callable[[list[dict[str, object]]], str | Failure]
 """Renders a conversation, messages with `role` and `content`, or says why it cannot."""
 
 
+class LeftOutError(ModelError):
+    """A chat template leaves messages out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenTemplate:
     """The chat template of a model, as it is used."""
@@ -114,8 +118,8 @@ def _date_macro(date: datetime) -> str:
 def render_messages(render: Render, messages: Sequence[Message]) -> str | Failure:
     """Return the chat with `messages` in the form that the template reads: texts, or lists of parts.
 
-    Raises ModelError for a template that leaves out any question, or any system message; a Failure where it leaves out
-    this one.
+    Raises LeftOutError for a template that leaves out any question, or any system message; a Failure where it leaves
+    out this one.
     """
     found = _render_in_some_form(render, messages)
     if isinstance(found, str | Failure):
@@ -124,7 +128,7 @@ def render_messages(render: Render, messages: Sequence[Message]) -> str | Failur
     if isinstance(_render_in_some_form(render, probes), str):
         return Failure(kind="chat template", message=f"the rendered chat lacks the message {found[0].text[:60]!r}")
     system = found[0].role is Role.SYSTEM
-    raise ModelError(
+    raise LeftOutError(
         f"the chat template leaves the {'system message' if system else 'question'} out",
         hint="leave --system out" if system else "use --template raw",
     )

@@ -23,7 +23,7 @@ from xlingual.records import Failure, Form, Message, Request, Role
 from xlingual.text import is_blank
 from xlingual.thinking import ThinkingMode, answer_start, split_thinking
 
-from .chat_template import PROBE, Render, holds, render_messages
+from .chat_template import PROBE, LeftOutError, Render, holds, render_messages
 from .rendering import Tokenizer, apply_template, render_text, tokenize, turn_end
 from .thinking_switch import thinking_variables
 from .turn_end import LAST_TURN, QUESTION
@@ -104,6 +104,13 @@ def _require_probe(tokenizer: Tokenizer, mode: ThinkingMode | None, end: TurnEnd
 
 
 def _find_answer(tokenizer: Tokenizer, request: Request, answer: str, end: TurnEndToken) -> _Answered | Failure:
+    try:
+        return _locate_answer(tokenizer, request, answer, end)
+    except LeftOutError as error:  # it may be this conversation, with a system message in its middle
+        return Failure(kind=KIND, message=error.what)
+
+
+def _locate_answer(tokenizer: Tokenizer, request: Request, answer: str, end: TurnEndToken) -> _Answered | Failure:
     prompt = render_text(tokenizer, request)
     if isinstance(prompt, Failure):
         return prompt

@@ -117,7 +117,7 @@ class HeldOut:
 
     def _whole_field(self, row: Example) -> RepeatedText | None:
         """Return the test text that a field of the row is, or all fields together are."""
-        given, answers = row.fields.values(), row.targets
+        given, answers = [*row.fields.values()], row.targets
         if row.turns is not None:
             given = [turn.text for turn in row.turns if not turn.is_learnt]
             answers = tuple(turn.text for turn in row.turns if turn.is_learnt)

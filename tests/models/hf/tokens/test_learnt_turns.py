@@ -88,9 +88,12 @@ MARKED = """\
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
-NO_LAST = """\
+NO_LAST = (
+    """\
 {%- if messages[-1].role == 'assistant' %}{{- raise_exception('the user speaks last') }}{%- endif %}
-""" + CHATML
+"""
+    + CHATML
+)
 ENDS_OTHERWISE = """\
 {%- for message in messages %}
     {%- if message.role == 'assistant' %}
@@ -372,7 +375,12 @@ def test_generation_blocks_that_leave_the_end_out_are_refused() -> None:
         (GEMMA, (TWO[0], TWO[0], TWO[1]), None, "user and assistant must take turns"),
         (THINKS, THOUGHT, ThinkingMode.OFF, "does not begin with its prompt"),
         (CHATML, (("user", "Hi"), ("assistant", "Hello.<|im_end|>\n")), None, "holds <|im_end|>, which ends a turn"),
-        (MISTRAL, (*TWO, ("system", "Stop."), ("user", "Hm"), ("assistant", "Hm.")), None, "lacks the message 'Stop.'"),
+        (
+            MISTRAL,
+            (*TWO, ("system", "Stop."), ("user", "Hm"), ("assistant", "Hm.")),
+            None,
+            "leaves the system message out",
+        ),
     ],
 )
 def test_a_conversation_that_the_template_does_not_take_is_a_failure(
