@@ -183,7 +183,7 @@ def test_a_mix_of_three_kinds_from_plan_to_model(
     assert run_command(["tune", "plan", str(recipe), *where]) == 0
     shown = capsys.readouterr().out
     assert "chats: 11 conversations, 18 answers learnt, all of a conversation in one row" in shown
-    assert "chats: 7 conversations end with a message that nothing answers, which is not trained on" in shown
+    assert "chats: nothing answers the last message of 7 conversations: it is not trained on" in shown
     assert "mined: 3 rows filtered" in shown
     assert run_command(["tune", "preview", str(recipe), *where, "-n", "40", "--source", "chats"]) == 0
     shown = capsys.readouterr().out

@@ -11,7 +11,7 @@ def chat_lines(plan: MixPlan) -> list[str]:
 
 
 def _lines(source: SourceReport, chats: ChatCounts, plan: MixPlan) -> list[str]:
-    said = f"{source.name}: {chats.conversations:,} conversations, {chats.answers:,} answers learnt"
+    said = f"{source.name}: {_count(chats.conversations, 'conversation')}, {_count(chats.answers, 'answer')} learnt"
     if chats.rows == chats.conversations:
         lines = [f"{said}, all of a conversation in one row"]
     else:
@@ -21,17 +21,21 @@ def _lines(source: SourceReport, chats: ChatCounts, plan: MixPlan) -> list[str]:
         ]
     if chats.shortened:
         lines.append(
-            f"{source.name}: {chats.shortened:,} conversations are longer than {plan.recipe.length:,} tokens: their "
-            f"last {chats.left_out:,} answers are left out, none is cut"
+            f"{source.name}: longer than {plan.recipe.length:,} tokens: {_count(chats.shortened, 'conversation')}, of "
+            f"which {_count(chats.left_out, 'answer')} at the end are not learnt, and none is cut"
         )
         lines += _examples(source, AuditFinding.SHORTENED)
     if chats.open_ended:
         lines.append(
-            f"{source.name}: {chats.open_ended:,} conversations end with a message that nothing answers, which is not "
+            f"{source.name}: nothing answers the last message of {_count(chats.open_ended, 'conversation')}: it is not "
             "trained on"
         )
         lines += _examples(source, AuditFinding.OPEN_ENDED)
     return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _examples(source: SourceReport, kind: AuditFinding) -> list[str]:

@@ -11,7 +11,7 @@ from .findings import AuditFindings
 from .language import has_identifier, is_other_language, sample_step
 from .lengths import FAR, is_far, log_ratio, median, quantiles
 from .records import AlignmentCheck, AuditFinding, Quantiles, SourceAudit
-from .texts import count_letters, is_copy, is_url, learnt_answers, learnt_sides
+from .texts import copied_answer, count_letters, is_url, learnt_answers, learnt_sides
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,12 +72,15 @@ class Auditor:
             other = [answer for answer in answers if not has_letter_of(answer, self.corpus.language)]
             if other:
                 self.findings.add(AuditFinding.NO_SCRIPT, row.id, other[0])
-            if is_copy(row):
-                self.findings.add(AuditFinding.COPY, row.id, answers[0])
-            if any(map(is_url, sides)):
-                self.findings.add(AuditFinding.URL, row.id, " → ".join(sides))
-            elif not all(count_letters(side, 1) for side in sides):
-                self.findings.add(AuditFinding.NO_LETTER, row.id, " → ".join(sides))
+            if (copied := copied_answer(row)) is not None:
+                self.findings.add(AuditFinding.COPY, row.id, copied)
+            urls, bare = (
+                [side for side in sides if is_url(side)],
+                [side for side in sides if not count_letters(side, 1)],
+            )
+            if urls or bare:
+                shown = " → ".join(sides) if row.turns is None else (urls or bare)[0]
+                self.findings.add(AuditFinding.URL if urls else AuditFinding.NO_LETTER, row.id, shown)
 
     def _identify(self, rows: Sequence[Example]) -> None:
         """Tell languages in every n-th row of a large source: an identifier takes 20 to 200 microseconds a row."""

@@ -43,14 +43,20 @@ def is_url(text: str) -> bool:
 
 
 def is_copy(row: Example) -> bool:
-    """Return whether an answer is what is given, but for case and spaces; numbers alone are no copy.
+    """Return whether an answer is what is given, as `copied_answer` finds it."""
+    return copied_answer(row) is not None
+
+
+def copied_answer(row: Example) -> str | None:
+    """Return an answer that is what is given, but for case and spaces; numbers alone are no copy. None: none is.
 
     Of a conversation, what is given to an answer is what the user has said before it.
     """
-    return any(
-        any(_plain(text) == _plain(answer) for text in given) and count_letters(answer, 1) > 0
-        for answer, given in _answers_with_given(row)
-    )
+    for answer, given in _answers_with_given(row):
+        plain = _plain(answer)
+        if any(_plain(text) == plain for text in given) and count_letters(plain, 1) > 0:
+            return answer
+    return None
 
 
 def _answers_with_given(row: Example) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -26,7 +26,9 @@ CHATML = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
 DEFAULT_SYSTEM = """\
-{%- if messages[0].role != 'system' %}{{- '<|im_start|>system\nYou help. Today is ' ~ strftime_now('%Y') ~ '.<|im_end|>\n' }}{%- endif %}
+{%- if messages[0].role != 'system' %}
+    {{- '<|im_start|>system\nYou help. Today is ' ~ strftime_now('%Y') ~ '.<|im_end|>\n' }}
+{%- endif %}
 """ + CHATML  # fmt: skip
 LLAMA = """\
 {{- '<s>' }}
@@ -97,7 +99,8 @@ NO_LAST = (
 ENDS_OTHERWISE = """\
 {%- for message in messages %}
     {%- if message.role == 'assistant' %}
-        {{- '<|head|>assistant<|/head|>' ~ message.content ~ ('<|im_end|>' if loop.last and not add_generation_prompt else '<|eot|>') }}
+        {%- set end = '<|im_end|>' if loop.last and not add_generation_prompt else '<|eot|>' %}
+        {{- '<|head|>assistant<|/head|>' ~ message.content ~ end }}
     {%- else %}{{- '<|head|>' ~ message.role ~ '<|/head|>' ~ message.content ~ '<|eot|>' }}{%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|head|>assistant' }}{%- endif %}"""  # fmt: skip
@@ -206,7 +209,10 @@ TABLE = [
     ),
     pytest.param(
         GEMMA, TWO, None,
-        ["<s><turn>user\nHi</turn>\n<turn>model\n⟦Hello.</turn>⟧\n<turn>user\nBye</turn>\n<turn>model\n⟦See you.</turn>⟧"],
+        [
+            "<s><turn>user\nHi</turn>\n<turn>model\n⟦Hello.</turn>⟧\n"
+            "<turn>user\nBye</turn>\n<turn>model\n⟦See you.</turn>⟧"
+        ],
         id="Gemma",
     ),
     pytest.param(
@@ -343,9 +349,13 @@ REFUSED = [
         r"the chat with the answer 'Wisla\.' does not begin with its prompt",
         id="the prompt opens a thought that the answer has not",
     ),
-    pytest.param(CHATML.replace("message.content", "message.content | upper"), "the chat template leaves the question out", id="upper case"),
     pytest.param(
-        CHATML.replace("message.content ~", "(message.content if message.role == 'user' else message.content | upper) ~"),
+        CHATML.replace("message.content", "message.content | upper"),
+        "the chat template leaves the question out",
+        id="upper case",
+    ),
+    pytest.param(
+        CHATML.replace("message.content ~", "(message.content | upper if loop.index == 2 else message.content) ~"),
         r"the rendered chat has the answer 'Wisla\.' without it as it is",
         id="the answer is changed",
     ),
