@@ -12,6 +12,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
+from xlingual.thinking import ThinkingMode
 
 from ..encoder_decoder.description import EncoderDecoder
 from ..packed.support import longest_packed_text, packed_problem
@@ -114,14 +115,13 @@ def describe(name: str, options: ModelOptions) -> Description:
     engine = options.engine or default_engine(device)
     thinking = tuned_thinking(checkpoint.folder)
     answers = {**_arithmetic(dtype, replace(options, engine=engine), config), **asking.identity}
-    answers |= {} if thinking is None else {"tuned_thinking": thinking.value}
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
         word=f"hf:{name}",
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers),
+        fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers | _mode(thinking)),
         dtype=dtype,
         template="translation" if asking.translates else suitable_template(checkpoint, chat=bool(asking.chat.text)),
         context_length=asking.window.tokens,
@@ -149,6 +149,10 @@ def describe(name: str, options: ModelOptions) -> Description:
         quantized=quantized is not None,
         notes=() if difference is None else (difference,),
     )
+
+
+def _mode(thinking: ThinkingMode | None) -> dict[str, Json]:
+    return {} if thinking is None else {"tuned_thinking": thinking.value}
 
 
 def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:

@@ -12,7 +12,7 @@ answer or its end is not found in it, nothing is guessed: that is a Failure, or 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TypeAlias
@@ -104,25 +104,33 @@ def _require_probe(tokenizer: Tokenizer, mode: ThinkingMode | None, end: TurnEnd
 
 
 def _find_answer(tokenizer: Tokenizer, request: Request, answer: str, end: TurnEndToken) -> _Answered | Failure:
+    """Return the answer behind its prompt, or why it cannot be told."""
     try:
-        return _locate_answer(tokenizer, request, answer, end)
+        prompt = render_text(tokenizer, request)
     except LeftOutError as error:  # it may be this conversation, with a system message in its middle
         return Failure(kind=KIND, message=error.what)
-
-
-def _locate_answer(tokenizer: Tokenizer, request: Request, answer: str, end: TurnEndToken) -> _Answered | Failure:
-    prompt = render_text(tokenizer, request)
     if isinstance(prompt, Failure):
         return prompt
     if lost := next((each for each in request.messages if not holds(prompt, _visible(each))), None):
         return Failure(kind=KIND, message=f"the rendered chat lacks the message {lost.text[:60]!r}")
-    render = partial(
-        apply_template,
-        tokenizer,
-        cue=False,
-        variables=thinking_variables(tokenizer.chat_template, request.thinking),
-    )
-    chat = _render_answered(render, request.messages, answer)
+    found = _answer_behind(tokenizer, request, prompt, (answer, end))
+    if isinstance(found, Failure) and len(request.messages) > 1:
+        return _answer_alone(tokenizer, request, prompt, (answer, end)) or found
+    return found
+
+
+def _answer_behind(
+    tokenizer: Tokenizer, request: Request, prompt: str, said: tuple[str, TurnEndToken]
+) -> _Answered | Failure:
+    """Return the answer as it stands behind its prompt in the chat that ends with it."""
+    answer, end = said
+    variables = thinking_variables(tokenizer.chat_template, request.thinking)
+    try:
+        chat = _render_answered(
+            partial(apply_template, tokenizer, cue=False, variables=variables), request.messages, answer
+        )
+    except LeftOutError as error:
+        return Failure(kind=KIND, message=error.what)
     if isinstance(chat, Failure):
         return chat
     if not chat.startswith(prompt):
@@ -134,6 +142,25 @@ def _locate_answer(tokenizer: Tokenizer, request: Request, answer: str, end: Tur
     if isinstance(spans, Failure):
         return spans
     return _Answered(prompt, chat[:place], len(prompt)) if spans is None else _marked(prompt, chat, spans, place)
+
+
+def _answer_alone(
+    tokenizer: Tokenizer, request: Request, prompt: str, said: tuple[str, TurnEndToken]
+) -> _Answered | None:
+    """Return the answer behind its prompt, as it stands behind the last question alone; None where that has no use.
+
+    Some templates put the system message before the last question: with the answer behind it, it stands nowhere.
+    """
+    question = request.messages[-1]
+    alone = replace(request, messages=(question,))
+    short = render_text(tokenizer, alone)
+    if isinstance(short, Failure) or question.role is not Role.USER:
+        return None
+    found = _answer_behind(tokenizer, alone, short, said)
+    _, text, cue = short.rpartition(question.text.strip())
+    if isinstance(found, Failure) or not text or not prompt.endswith(text + cue):
+        return None
+    return _Answered(prompt, prompt + found.text[len(short) :], found.start - len(short) + len(prompt))
 
 
 def _visible(message: Message) -> str:
