@@ -236,7 +236,10 @@ class HfModel:
         """Return the tokens of each answer behind its chat, or why they cannot be told; ModelError where of none."""
         if self.description.encoder_decoder is not None:
             raise ModelError("an encoder-decoder cannot be tuned here", where=self.spec.name, hint="tune a decoder")
-        return encode_turns(self.description.tokenizer, requests, answers, self.description.vocabulary)
+        try:
+            return encode_turns(self.description.tokenizer, requests, answers, self.description.vocabulary)
+        except ModelError as error:
+            raise ModelError(error.what, where=error.where or self.spec.name, hint=error.hint) from error
 
     def turn_end(self) -> int:
         """Return the token that ends an answer in a chat; ModelError where there is none."""

@@ -108,8 +108,11 @@ def is_open_ended(example: Example) -> bool:
     return bool(example.turns and example.turns[-1].role is not Role.ASSISTANT)
 
 
-def learnt_end(model: Trainable, template: str) -> int | None:
-    """Return the token that learnt answers end with, for the exported model to end its own with; None without any."""
-    if template == "chat" and isinstance(model, ChatTrainable):
+def learnt_end(model: Trainable, *, by_turn: bool) -> int | None:
+    """Return the token that learnt answers end with, for the exported model to end its own with; None without any.
+
+    `by_turn`: the rows are those of `ChatTrainable.learnt_turns`.
+    """
+    if by_turn and isinstance(model, ChatTrainable):
         return model.turn_end()
     return next(iter(model.answer_ids([""])[0][-1:]), None)

@@ -352,6 +352,11 @@ class MixPlan:
     wait_share: float | None = field(default=None, metadata=LATER)
     """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
 
+    @property
+    def is_by_turn(self) -> bool:
+        """Whether the chat template says what is learnt of some rows: of conversations, and where thinking is set."""
+        return self.recipe.thinking is not None or any(source.chats is not None for source in self.sources)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRecord:

@@ -167,7 +167,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         folder=str(folder),
         weights=str(base.weights()),
         tokenizer=str(base.tokenizer_files()),
-        end_token=learnt_end(base, prepared.plan.recipe.template),
+        end_token=learnt_end(base, by_turn=prepared.plan.is_by_turn),
         finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, merge=options.merge)),
     )
 
