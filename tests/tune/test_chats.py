@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 
 from xlingual.cli.tune.chats import chat_lines
-from xlingual.errors import DataError, ModelError
-from xlingual.plugin import LearntTurn, Model
-from xlingual.records import Role, Turn
+from xlingual.errors import DataError, ModelError, PluginError
+from xlingual.plugin import DataSource, LearntTurn, Model, TextSource
+from xlingual.plugin_checks.sources import CheckedSource
+from xlingual.plugin_code import PluginCode
+from xlingual.records import Corpus, Example, Examples, Role, Turn
 from xlingual.tune.audit.records import AuditFinding
 from xlingual.tune.chats import ChatCounts, ChatRow, join_turns, learnt_marks, shorten
 from xlingual.tune.prepare import Prepared, load_plan, store_plan
 from xlingual.tune.records import Recipe
 from xlingual.tune.rows_file import hash_rows
+from xlingual.wording import ask_conversation
 
 from .conftest import DataFolder
 
 MESSAGES = '[sources.chats]\nreader = "messages"\npath = "chats.jsonl"\nlanguage = "en"\n'
 ALPACA = '[sources.rows]\nreader = "alpaca"\npath = "rows.jsonl"\nlanguage = "en"\n'
 SHORT = [("user", "Hi"), ("assistant", "Hello."), ("user", "Bye"), ("assistant", "See you."), ("user", "?")]
+_QUESTION = ((Role.USER, "Hi"), (Role.ASSISTANT, "Hello."))
 FIRST = "user:Hi<end>assistant:⟦Hello.<end>⟧"
 BOTH = f"{FIRST}user:Bye<end>assistant:⟦See you.<end>⟧"
 
@@ -375,3 +379,20 @@ def test_rows_of_other_readers_keep_their_ids(template: str, plan_id: str, data_
     assert stored.folder is not None
     assert len(list((stored.folder / "rows").glob("*.npy"))) == 5
     assert "thinking" not in (stored.folder / "plan.json").read_text(encoding="utf-8")
+
+
+def test_a_reader_whose_targets_are_not_its_learnt_turns_is_named(data_folder: DataFolder) -> None:
+    """The border of plugins: what is compared, audited and learnt are the same texts."""
+    turns = tuple(Turn(role=role, text=text, is_learnt=role is Role.ASSISTANT) for role, text in _QUESTION)
+    row = Example(id="1", language="en", group="1", cluster="1", fields={}, targets=("Other.",), turns=turns)
+
+    def read(_corpus: Corpus, _data_source: DataSource) -> Examples:
+        return Examples(rows=(row,), files=())
+
+    code = PluginCode(place="mine.py", folder=None, shipped=False)
+    source = CheckedSource(TextSource(read=read, ask=ask_conversation), code)
+    corpus = Corpus(name="mine", path="x", language="en", direction=None, columns=())
+    with pytest.raises(PluginError, match="targets are not the answers of turns that are learnt"):
+        source.examples(corpus, data_folder.data_source)
+    row = replace(row, targets=("Hello.",))
+    assert source.examples(corpus, data_folder.data_source).rows == (row,)
