@@ -152,12 +152,18 @@ def _answer_alone(
     Some templates put the system message before the last question: with the answer behind it, it stands nowhere.
     """
     question = request.messages[-1]
+    asked = question.text.strip()
+    if question.role is not Role.USER or not asked:
+        return None
     alone = replace(request, messages=(question,))
-    short = render_text(tokenizer, alone)
-    if isinstance(short, Failure) or question.role is not Role.USER:
+    try:
+        short = render_text(tokenizer, alone)
+    except LeftOutError:
+        return None
+    if isinstance(short, Failure):
         return None
     found = _answer_behind(tokenizer, alone, short, said)
-    _, text, cue = short.rpartition(question.text.strip())
+    _, text, cue = short.rpartition(asked)
     if isinstance(found, Failure) or not text or not prompt.endswith(text + cue):
         return None
     return _Answered(prompt, prompt + found.text[len(short) :], found.start - len(short) + len(prompt))

@@ -337,6 +337,17 @@ def test_a_conversation_that_the_template_does_not_take_is_a_failure(
     assert reason in failures[0].message
 
 
+@pytest.mark.parametrize("last", [("system", ""), ("system", "Stop."), ("user", " ")])
+@pytest.mark.parametrize("template", [GEMMA, MISTRAL, SYSTEM_LAST, THINKS, MARKED])
+def test_no_odd_last_message_is_a_bug(template: str, last: tuple[str, str]) -> None:
+    """Whatever stands before the answer, it is learnt or a Failure."""
+    for mode in (None, ThinkingMode.OFF) if template == THINKS else (None,):
+        answer = "<think>Hm</think>Yes." if template == THINKS else "Yes."
+        found = encode(template, (TWO[0], TWO[1], last, ("assistant", answer)), mode)
+        assert len(found) == 2
+        assert isinstance(found[0], LearntTurn | Failure)
+
+
 def test_thinking_that_a_template_has_no_switch_for_is_refused() -> None:
     with pytest.raises(ModelError, match="the chat template has no switch for the thinking"):
         encode(CHATML, TWO, ThinkingMode.OFF)
