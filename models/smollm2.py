@@ -12,7 +12,9 @@ from typing import Protocol, cast
 from xlingual.errors import EnvironmentFault
 from xlingual.plugin import (
     LOCAL_OPTIONS,
+    ChatTrainable,
     Diagnosable,
+    LearntTurn,
     LogitLens,
     Model,
     ModelOptions,
@@ -30,7 +32,9 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
 
 
-class TrainableHfModel(Model, Trainable, SupportsHiddenStates, SupportsPromptProof, Diagnosable, Protocol):
+class TrainableHfModel(
+    Model, Trainable, ChatTrainable, SupportsHiddenStates, SupportsPromptProof, Diagnosable, Protocol
+):
     """What the backend `hf` opens."""
 
 
@@ -74,6 +78,14 @@ class NamedModel:
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the tokens of each answer, its end token last."""
         return self.inner.answer_ids(texts)
+
+    def learnt_turns(self, requests: Sequence[Request], answers: Sequence[str]) -> list[LearntTurn | Failure]:
+        """Return the tokens of each answer behind the chat that it is given to, or why they cannot be told."""
+        return self.inner.learnt_turns(requests, answers)
+
+    def turn_end(self) -> int:
+        """Return the token that ends an answer in a chat."""
+        return self.inner.turn_end()
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""

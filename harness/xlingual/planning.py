@@ -30,6 +30,7 @@ from .records import (
 from .registry import SAMPLING, THINKING, used_options
 from .sampling import sample_sampling
 from .serial import to_json
+from .thinking import ThinkingMode
 
 OWN_TEMPLATE = "own"
 """The template of tasks that word their requests themselves."""
@@ -218,10 +219,15 @@ def _rendering(task: Task, model: ModelSpec, settings: RunSettings, question: Qu
         on_overflow=settings.on_overflow,
         system=question.system,
         shots_as_text=settings.question.shots_as_text,
-        thinking=question.thinking,
+        thinking=_thinking(question.thinking, model, is_chat=choose_template(settings.template, model) == "chat"),
         max_thinking_tokens=question.max_thinking_tokens,
         translation=_translation(spec),
     )
+
+
+def _thinking(wanted: ThinkingMode | None, model: ModelSpec, *, is_chat: bool) -> ThinkingMode | None:
+    """Return what a chat template is asked for: what the user wants, else what the model was tuned with."""
+    return wanted if wanted is not None or not is_chat else model.tuned_thinking
 
 
 def _notes(spec: TaskSpec, found: Examples, protocol: Protocol, held_out: int, settings: RunSettings) -> Iterator[str]:
@@ -299,7 +305,7 @@ def _own_requests(
     ):
         if is_set:
             raise UsageError("the task words its own requests", where=option, hint=f"leave {option} out")
-    requests = [_with_thinking(task.request(example), settings.question, name) for example in examples]
+    requests = [_with_thinking(task.request(example), settings.question, name, model.spec) for example in examples]
     if settings.max_new_tokens is not None:
         limit = settings.max_new_tokens
         requests = [each if each.choices else replace(each, max_new_tokens=limit) for each in requests]
@@ -311,16 +317,17 @@ def _own_requests(
     return _TaskRequests(template, content_hash([to_json(replace(each, key="")) for each in requests]), fitted)
 
 
-def _with_thinking(request: Request, question: QuestionSettings, name: str) -> Request:
+def _with_thinking(request: Request, question: QuestionSettings, name: str, model: ModelSpec) -> Request:
     """Return a request of a task's own with what the user says about thinking; UsageError where it is no chat."""
-    if (question.thinking is None and question.max_thinking_tokens is None) or request.choices is not None:
+    thinking = _thinking(question.thinking, model, is_chat=request.form is Form.CHAT)
+    if (thinking is None and question.max_thinking_tokens is None) or request.choices is not None:
         return request
     if question.thinking is not None and request.form is not Form.CHAT:
         where, hint = f"--thinking {question.thinking}", "--template chat, where the task can be put as a chat"
         raise UsageError(
             f"{name} is asked without the chat template, which is what asks for thinking", where=where, hint=hint
         )
-    return replace(request, thinking=question.thinking, max_thinking_tokens=question.max_thinking_tokens)
+    return replace(request, thinking=thinking, max_thinking_tokens=question.max_thinking_tokens)
 
 
 def _fit_own_requests(

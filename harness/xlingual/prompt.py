@@ -125,6 +125,20 @@ def render(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering)
     return replace(request, key=request_key(rendering.model, request))
 
 
+def render_turns(messages: Sequence[Message], rendering: Rendering) -> Request:
+    """Return the request for the answer to the `messages` of a chat, keyed as by `render`."""
+    request = Request(
+        key="",
+        form=Form.CHAT,
+        messages=tuple(messages),
+        stop=rendering.stop_strings,
+        max_new_tokens=rendering.max_new_tokens,
+        thinking=rendering.thinking,
+        max_thinking_tokens=rendering.max_thinking_tokens,
+    )
+    return replace(request, key=request_key(rendering.model, request))
+
+
 def _text(prompt: Prompt, shots: Sequence[Demonstration], rendering: Rendering) -> str:
     """Return the one text that a model without turns continues."""
     if rendering.template == TRANSLATION:

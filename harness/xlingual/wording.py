@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .errors import DataError
 from .languages import LANGUAGES
-from .records import Corpus, Example, Prompt
+from .records import Corpus, Example, Prompt, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +173,17 @@ def ask_instruction(_corpus: Corpus, example: Example, _number: int) -> Prompt:
         system=fields.get("system"),
         history=tuple(history) or None,
     )
+
+
+def ask_conversation(_corpus: Corpus, example: Example, _number: int) -> Prompt:
+    """Return the prompt for a conversation of one question and one answer, for templates without turns.
+
+    Raises DataError for any other conversation: only a chat has turns.
+    """
+    turns = example.turns or ()
+    system = turns[0].text if turns and turns[0].role is Role.SYSTEM else None
+    rest = turns if system is None else turns[1:]
+    if [turn.role for turn in rest] != [Role.USER, Role.ASSISTANT]:
+        what = f"a conversation of {len(rest)} messages has turns, and the recipe's template has none"
+        raise DataError(what, where="turns", hint='template = "chat" has them')
+    return Prompt(instruction=rest[0].text, before="", passage="", after="", system=system)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
-from xlingual.plugin import LOCAL_OPTIONS, LogitLens, Model, ModelOptions, TextStates
+from xlingual.plugin import LOCAL_OPTIONS, LearntTurn, LogitLens, Model, ModelOptions, TextStates
 from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
 from xlingual.registry import REQUEST_FEATURES, register_model
 from xlingual.text import did_you_mean
@@ -61,6 +61,7 @@ from .static.verification import batch_problem
 from .thinking_budget import answer_in_steps
 from .tokens.cache import TokenCache, Tokenized
 from .tokens.choices import TokenizedChoices
+from .tokens.learnt_turns import encode_turns, learnt_end
 from .tokens.prompt_proof import prove_prompts, show_prompt
 from .tokens.rendering import Rendered, encode_answers, encode_texts, render
 
@@ -230,6 +231,19 @@ class HfModel:
         """Return the tokens of each answer, its end token last; ModelError where the tokenizer has none."""
         described = self.description
         return encode_answers(described.tokenizer, texts, described.end_ids, end=described.learnt_end)
+
+    def learnt_turns(self, requests: Sequence[Request], answers: Sequence[str]) -> list[LearntTurn | Failure]:
+        """Return the tokens of each answer behind its chat, or why they cannot be told; ModelError where of none."""
+        if self.description.encoder_decoder is not None:
+            raise ModelError("an encoder-decoder cannot be tuned here", where=self.spec.name, hint="tune a decoder")
+        try:
+            return encode_turns(self.description.tokenizer, requests, answers, self.description.vocabulary)
+        except ModelError as error:
+            raise ModelError(error.what, where=error.where or self.spec.name, hint=error.hint) from error
+
+    def turn_end(self) -> int:
+        """Return the token that ends an answer in a chat; ModelError where there is none."""
+        return learnt_end(self.description.tokenizer, self.description.vocabulary).token
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones shown."""

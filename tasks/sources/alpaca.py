@@ -9,13 +9,15 @@ from typing import cast
 
 from xlingual import DataFile, DataSource, Examples, read_records
 from xlingual.data import Problem, data_error, fill_path, instruction_examples, locate_text, read_json, type_problem
-from xlingual.errors import UsageError
+from xlingual.errors import DataError, UsageError
 from xlingual.identity import Json
 from xlingual.records import Corpus
 from xlingual.registry import register_source
 from xlingual.wording import ask_instruction
 
 COLUMNS = ("instruction", "input", "output")
+CONVERSATIONS = ("messages", "conversations")
+"""Fields that tell that a row is a conversation, which another reader takes."""
 SYSTEM = "system"
 HISTORY = "history"
 
@@ -30,7 +32,12 @@ def read(corpus: Corpus, data_source: DataSource) -> Examples:
     if len(columns) != len(COLUMNS):
         raise UsageError("columns must name instruction, input and output", where=corpus.name)
     file = locate_text(fill_path(corpus, corpus.language), data_source)
-    rows = _objects(file, columns)
+    try:
+        rows = _objects(file, columns)
+    except DataError as error:
+        has = error.what.partition("(has: ")[2]
+        hint = 'reader = "messages" reads conversations' if has.startswith(CONVERSATIONS) else error.hint
+        raise DataError(error.what, where=error.where, hint=hint) from error
     instruction, given, output = columns
     texts = [(_text(row, instruction), _text(row, given), _text(row, output)) for row in rows]
     return instruction_examples(corpus, texts, file, [dict(_before(row)) for row in rows])

@@ -44,7 +44,7 @@ def instructions(found: Examples) -> list[tuple[str, str, str]]:
 
 
 def test_every_reader_is_here() -> None:
-    assert SOURCES.names() == ["alpaca", "hub", "parallel", "po", "task", "tmx", "tsv"]
+    assert SOURCES.names() == ["alpaca", "hub", "messages", "parallel", "po", "task", "tmx", "tsv"]
 
 
 ROWS = [

@@ -180,7 +180,8 @@ def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
         folder.mkdir()
         plan = replace(plan or make_plan(rows), id=f"{name:0<64}")
         (folder / "plan.json").write_text(json.dumps(to_json(plan)), encoding="utf-8")
-        arrays = {each: getattr(rows, each) for each in ("tokens", "offsets", "answer_starts", "sources", "draws")}
+        names = ("tokens", "offsets", "answer_starts", "sources", "draws", "learnt")
+        arrays = {each: getattr(rows, each) for each in names if getattr(rows, each) is not None}
         np.savez(folder / "rows.npz", **arrays)
         return TrainingRun(folder=folder, base=base, launcher=launcher)
 

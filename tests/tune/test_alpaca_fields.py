@@ -111,6 +111,14 @@ def test_other_fields_are_refused_with_their_place(
     assert f"{caught.value.where} {caught.value.what}".find(place) >= 0
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_conversations_have_another_reader(name: str, data_folder: DataFolder) -> None:
+    table = _write(data_folder, name, {"messages": [{"role": "user", "content": "Hi"}]})
+    with pytest.raises(DataError, match=r"field 'instruction' is missing \(has: messages\)") as caught:
+        data_folder.plan(data_folder.recipe(table))
+    assert caught.value.hint == 'reader = "messages" reads conversations'
+
+
 def test_history_repeats_test_data_as_any_field_does(data_folder: DataFolder) -> None:
     """Decontamination looks at all fields of a row, so turns are fields."""
     use = data_folder.recipe(_write(data_folder, "a.json", ROW)).sources[0]

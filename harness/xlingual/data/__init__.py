@@ -4,11 +4,19 @@ from ..files import Problem, data_error, read_json, read_text, split_lines
 from ..files.folders import cache_folder
 from ..files.network import hub_is_offline
 from .cache import hash_file
-from .corpus import column_pair, fill_path, find_pair, instruction_examples, pair_examples, required_direction
+from .corpus import (
+    column_pair,
+    conversation_examples,
+    fill_path,
+    find_pair,
+    instruction_examples,
+    pair_examples,
+    required_direction,
+)
 from .file_hashes import FileState, hash_once, known_hashes, learn_hashes
 from .file_names import hub_files, question_files
 from .hub import hub_fault, hub_table
-from .jsonl import JsonRow, read_records, type_problem
+from .jsonl import JsonRow, PlacedRecord, read_placed_records, read_records, type_problem
 from .location import NotInSampleError, locate, locate_text
 from .parallel import aligned_lines, read_lines, read_parallel
 from .pins import PINS, Pin, flores101_sources, mlqa_sources, xquad_sources
@@ -20,11 +28,13 @@ __all__ = [
     "JsonRow",
     "NotInSampleError",
     "Pin",
+    "PlacedRecord",
     "Problem",
     "aligned_lines",
     "cache_folder",
     "check_offsets",
     "column_pair",
+    "conversation_examples",
     "data_error",
     "fill_path",
     "find_pair",
@@ -46,6 +56,7 @@ __all__ = [
     "read_json",
     "read_lines",
     "read_parallel",
+    "read_placed_records",
     "read_records",
     "read_squad",
     "read_text",

@@ -1,12 +1,13 @@
-"""What readers of training text share: braces in paths, and sentence pairs to examples."""
+"""What readers of training text share: braces in paths; sentence pairs, instructions and conversations to examples."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..errors import DataError, UsageError
 from ..languages import LANGUAGES, find_language
 from ..plugin import DataSource
-from ..records import Corpus, DataFile, Example, Examples
+from ..records import Corpus, DataFile, Example, Examples, Role, Turn
 from .location import locate_text
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -125,3 +126,37 @@ def instruction_examples(
     if not examples:
         raise DataError(f"no instruction with an output ({skipped} with an empty one)", where=file.path)
     return Examples(rows=tuple(examples), files=(file,), skipped=skipped, unanswered=unanswered)
+
+
+def conversation_examples(corpus: Corpus, conversations: Iterable[Sequence[Turn]], file: DataFile) -> Examples:
+    """Return conversations as examples, numbered from 1; DataError where none is left.
+
+    One with an empty question or answer, or without an answer to learn, is counted and left out. What the assistant
+    says before anybody has asked is not learnt.
+    """
+    examples = []
+    skipped = unanswered = 0
+    for number, given in enumerate(conversations, start=1):
+        turns = _after_a_question(given)
+        learnt = tuple(turn.text for turn in turns if turn.is_learnt)
+        is_silent = any(not turn.text.strip() for turn in turns if turn.role is Role.ASSISTANT)
+        if is_silent or not learnt or any(not turn.text.strip() for turn in turns if turn.role is Role.USER):
+            skipped += 1
+            unanswered += is_silent or not learnt
+            continue
+        key = f"{corpus.name}-{number}"
+        fields = {f"{place} {turn.role}": turn.text for place, turn in enumerate(turns, start=1) if not turn.is_learnt}
+        examples.append(
+            Example(
+                id=key, language=corpus.language, group=key, cluster=key, fields=fields, targets=learnt, turns=turns
+            )
+        )
+    if not examples:
+        what = f"no conversation with an answer to learn ({skipped} have an empty message, or no answer)"
+        raise DataError(what, where=file.path)
+    return Examples(rows=tuple(examples), files=(file,), skipped=skipped, unanswered=unanswered)
+
+
+def _after_a_question(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    first = next((place for place, turn in enumerate(turns) if turn.role is Role.USER), len(turns))
+    return (*(replace(turn, is_learnt=False) for turn in turns[:first]), *turns[first:])

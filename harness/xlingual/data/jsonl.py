@@ -1,15 +1,25 @@
 """Data in JSONL, one object a line, with the fields that a reader asks for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from ..errors import DataError
-from ..files.json_file import mend_surrogates, parse_json, type_name
+from ..files.json_file import mend_surrogates, parse_json, read_json, type_name
 from ..files.problems import Problem, data_error
 from ..files.text_file import read_text, split_lines
 from ..identity import Json
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """An object of a file, whole."""
+
+    place: str
+    """What follows the path in messages: ":3" of JSONL, ": [2]" of a JSON list."""
+    values: Mapping[str, Json]
+
 
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 
@@ -60,6 +70,48 @@ def read_records(
     if problems:
         raise data_error(str(path), problems)
     return tuple(rows)
+
+
+def read_placed_records(path: Path) -> tuple[PlacedRecord, ...]:
+    """Return the objects of a JSONL file, or of a JSON list where the name does not end so, with all their fields.
+
+    Raises one DataError that lists every line or item that is none.
+    """
+    records: list[PlacedRecord] = []
+    problems: list[Problem] = []
+    for place, value in _placed_values(path, problems):
+        if isinstance(value, dict):
+            records.append(PlacedRecord(place, value))
+        else:
+            problems.append(Problem(place, f"must be an object, got {type_name(value)}"))
+    if problems:
+        raise data_error(str(path), problems)
+    if not records:
+        raise DataError("no records", where=str(path))
+    return tuple(records)
+
+
+def _placed_values(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Json]]:
+    """Yield place and value of each record; add those that are no JSON to `problems`."""
+    if path.suffix != ".jsonl":
+        data = read_json(path)
+        if wrong := type_problem(data, list):
+            hint = "one object a line is read from files named .jsonl" if isinstance(data, dict) else ""
+            raise data_error(str(path), [Problem("", wrong)], hint=hint)
+        yield from ((f": [{place}]", value) for place, value in enumerate(cast(list[Json], data)))
+        return
+    lines = split_lines(mend_surrogates(read_text(path), str(path)))
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        value, wrong_places = (
+            parse_json(line, number, ends_file=number == len(lines))
+            if line.strip()
+            else (None, [Problem(f":{number}", "blank line")])
+        )
+        problems += wrong_places
+        if not wrong_places:
+            yield f":{number}", value
 
 
 def type_problem(value: Json, kind: type) -> str | None:

@@ -9,8 +9,10 @@ sources    a Source yields examples to learn from
 from .metrics import SHARE, BatchMetric, Bounds, FloatArray, Metric
 from .models import (
     LOCAL_OPTIONS,
+    ChatTrainable,
     Diagnosable,
     ExampleAware,
+    LearntTurn,
     LogitLens,
     Model,
     ModelOptions,
@@ -49,6 +51,7 @@ __all__ = [
     "BatchMetric",
     "Bounds",
     "ChatTask",
+    "ChatTrainable",
     "ChoiceTask",
     "DataSource",
     "Diagnosable",
@@ -57,6 +60,7 @@ __all__ = [
     "FloatArray",
     "GenerationTask",
     "GroupMember",
+    "LearntTurn",
     "LogitLens",
     "Metric",
     "Model",

@@ -148,6 +148,32 @@ class Trainable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntTurn:
+    """An answer in a chat as it is learnt: all tokens up to its end, and which of them are learnt."""
+
+    ids: tuple[int, ...]
+    """The prompt as the model reads it before it answers, then the answer with the end of its turn."""
+    start: int
+    """The first token that is learnt; so are all behind it."""
+
+
+@runtime_checkable
+class ChatTrainable(Protocol):
+    """A model whose chat template tells where an answer begins and ends, so that whole conversations can be learnt."""
+
+    def learnt_turns(self, requests: Sequence[Request], answers: Sequence[str]) -> list[LearntTurn | Failure]:
+        """Return the tokens of each answer behind the chat that it is given to, or why they cannot be told.
+
+        Raises ModelError where the chat template tells it of no chat.
+        """
+        ...
+
+    def turn_end(self) -> int:
+        """Return the token that ends an answer in a chat; ModelError where there is none."""
+        ...
+
+
 @runtime_checkable
 class Diagnosable(Protocol):
     """A model that can say how it computes, for `xlingual doctor --model`."""

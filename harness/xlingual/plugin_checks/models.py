@@ -9,8 +9,10 @@ from typing import SupportsIndex, cast
 
 from ..errors import PluginError
 from ..plugin import (
+    ChatTrainable,
     Diagnosable,
     ExampleAware,
+    LearntTurn,
     LogitLens,
     Model,
     SplitAware,
@@ -227,6 +229,20 @@ def _tokenizer_files(self: CheckedModel) -> Path:
         return cast(Trainable, self.model).tokenizer_files()
 
 
+def _learnt_turns(
+    self: CheckedModel, requests: Sequence[Request], answers: Sequence[str]
+) -> list[LearntTurn | Failure]:
+    """Return the tokens of each answer behind its chat."""
+    with self.code.calling(self.doing):
+        return cast(ChatTrainable, self.model).learnt_turns(requests, answers)
+
+
+def _turn_end(self: CheckedModel) -> int:
+    """Return the token that ends an answer in a chat."""
+    with self.code.calling(self.doing):
+        return cast(ChatTrainable, self.model).turn_end()
+
+
 def _hidden_states(self: CheckedModel, texts: Sequence[str], lens: LogitLens | None) -> Iterator[TextStates]:
     """Yield the pooled states of each text; raises PluginError for what are none, and where some are lacking."""
     function = cast(SupportsHiddenStates, self.model).hidden_states
@@ -270,6 +286,7 @@ _OPTIONAL: Mapping[type, Mapping[str, Callable[..., object]]] = {
     SupportsNotes: {"on_note": _on_note},
     SupportsPromptProof: {"prove_prompts": _prove_prompts, "show_prompt": _show_prompt},
     Diagnosable: {"diagnose": _diagnose},
+    ChatTrainable: {"learnt_turns": _learnt_turns, "turn_end": _turn_end},
     Trainable: {
         "prompt_ids": _prompt_ids,
         "answer_ids": _answer_ids,

@@ -53,3 +53,5 @@ def _row_faults(found: Examples) -> Iterator[Broken]:
             yield Broken(f"example number {number}: {wrong}", comma_hint(row))
         elif not row.targets:
             yield Broken(f"example {row.id!r}: targets is empty")
+        elif row.turns is not None and tuple(turn.text for turn in row.turns if turn.is_learnt) != row.targets:
+            yield Broken(f"example {row.id!r}: targets are not the answers of turns that are learnt, in their order")

@@ -1,8 +1,8 @@
 """The frozen records that flow through the house, in the order of their flow.
 
 data        DatasetRef -> DataFile
-tasks       TaskSpec -> Example -> Prompt
 requests    Request -> Response
+tasks       TaskSpec -> Example -> Prompt
 results     Statistics -> Estimate -> RunRecord
 """
 
@@ -33,7 +33,7 @@ from .results import (
     label_task,
     no_interval,
 )
-from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec
+from .tasks import Demonstration, Example, Examples, GroupMetric, Prompt, TaskGroup, TaskSpec, Turn
 
 __all__ = [
     "NO_INTERVAL",
@@ -67,6 +67,7 @@ __all__ = [
     "TaskGroup",
     "TaskSpec",
     "Translation",
+    "Turn",
     "UrlSource",
     "failed_response",
     "label_task",

@@ -80,6 +80,8 @@ class ModelSpec:
     """What the model's own generation_config recommends; the seed is 0."""
     details: Mapping[str, str] | None = field(default=None, metadata=LATER)
     """What else a reader should know: the name that a server reports, the date that a chat template was given."""
+    tuned_thinking: ThinkingMode | None = field(default=None, metadata=LATER)
+    """What our tuning asked its chat template for, and evaluation asks for by default; None: as the template has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

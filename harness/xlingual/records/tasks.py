@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..sampling import Sampling
 from ..serial import LATER
 from .data import DataFile
+from .requests import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,16 @@ class TaskGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message of a conversation in training text."""
+
+    role: Role
+    text: str
+    is_learnt: bool
+    """Whether it is an answer that is learnt; else it is what other answers are given to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One item of a task: scored by run, learnt by tune."""
 
@@ -99,6 +110,16 @@ class Example:
     shared: Mapping[str, str] | None = field(default=None, metadata=LATER)
     """Further texts that the prompt is made of and many examples have: the subject, the options of a question. Unlike
     `fields`, they do not tell that a demonstration gives an evaluated example away."""
+    turns: tuple[Turn, ...] | None = field(default=None, metadata=LATER)
+    """A whole conversation, of training text: `targets` are its learnt answers, in order, `fields` its other messages.
+    None: a question and one answer."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that are learnt or learnt from, in order."""
+        if self.turns is not None:
+            return tuple(turn.text for turn in self.turns)
+        return (*self.fields.values(), *self.targets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,10 +68,10 @@ def build_batch(rows: EncodedRows, chosen: Sequence[int], normalizer: LossNormal
     predictors, weights, sources = [], [], []
     start = 0
     for row, sequence in zip(chosen, sequences, strict=False):
-        first = max(int(rows.answer_starts[row]), 1)
-        count = len(sequence) - first
+        labels = rows.labels(row)
+        count = len(labels)
         if count > 0:
-            predictors.append(np.arange(start + first - 1, start + len(sequence) - 1))
+            predictors.append(start + labels - 1)
             weights.append(np.full(count, normalizer.token_weight(count), dtype=np.float32))
             sources.append(np.full(count, rows.sources[row]))
         start += len(sequence)

@@ -64,6 +64,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         dtype=result.dtype,
         versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
+        thinking=plan.recipe.thinking,
     )
 
 

@@ -8,12 +8,12 @@ from ..errors import DataError
 from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
-from .encoding import SourceRows
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
 from .packing import PackCounts, assign_packs
 from .records import BenchmarkCheck, EncodedRows, IntArray, MixPlan, Recipe, Schedule, SourceReport
 from .rows_file import hash_rows
+from .source_rows import SourceRows, concatenate_learnt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,23 +112,27 @@ def concatenate_rows(sampled: Sequence[SampledRows]) -> EncodedRows:
 
     lengths = np.concatenate([each.source.lengths[each.rows] for each in sampled])
     return EncodedRows(
-        tokens=np.concatenate([_tokens(each) for each in sampled]),
+        tokens=np.concatenate([each.source.tokens[_chosen(each)] for each in sampled]),
         offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]),
         answer_starts=np.concatenate([each.source.answer_starts[each.rows] for each in sampled]),
         sources=np.repeat(np.arange(len(sampled)), [len(each.rows) for each in sampled]),
         draws=np.concatenate([each.draws for each in sampled]),
+        learnt=concatenate_learnt(
+            [None if each.source.learnt is None else each.source.learnt[_chosen(each)] for each in sampled],
+            [each.source.answer_starts[each.rows] for each in sampled],
+            [each.source.lengths[each.rows] for each in sampled],
+        ),
     )
 
 
-def _tokens(sampled: SampledRows) -> "NDArray[np.int32]":
-    """Return the tokens of the sampled rows of a source."""
+def _chosen(sampled: SampledRows) -> "NDArray[np.bool_]":
+    """Return for each token of a source whether it is of a sampled row, (tokens,)."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     source = sampled.source
     chosen = np.zeros(len(source.example_indices), dtype=bool)
     chosen[sampled.rows] = True
-    tokens: NDArray[np.int32] = source.tokens[np.repeat(chosen, source.lengths)]
-    return tokens
+    return np.repeat(chosen, source.lengths)
 
 
 def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
@@ -231,7 +235,7 @@ def source_report(sampled: SampledRows) -> SourceReport:
         distinct=len(rows),
         draws=int(sampled.draws.sum()),
         tokens=int((lengths * sampled.draws).sum()),
-        supervised=int(((lengths - source.answer_starts[rows]) * sampled.draws).sum()),
+        supervised=int((source.supervised[rows] * sampled.draws).sum()),
         truncated=int(source.cut[rows].sum()),
         dropped=excluded.dropped,
         skipped=excluded.skipped,
@@ -239,4 +243,5 @@ def source_report(sampled: SampledRows) -> SourceReport:
         contaminated=excluded.contaminated,
         characters_per_token=int(source.characters[rows].sum()) / answer_tokens if answer_tokens else None,
         audit=source.audit,
+        chats=source.chats,
     )

@@ -23,10 +23,11 @@ from ..selection import open_model
 from ..serial import from_json, to_json
 from ..store import prepare_folder
 from .contamination.benchmarks import gather_held_out
-from .encoding import Encoder, SourceRows, TrainableModel, corpus_of
+from .encoding import Encoder, TrainableModel, corpus_of
 from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
 from .records import BenchmarkCheck, EncodedRows, MixPlan, OnRepetition, Recipe, SourceUse
 from .rows_file import RESTORE_HINT, read_rows, write_rows
+from .source_rows import SourceRows
 
 PLAN = "plan.json"
 ROWS = "rows"

@@ -12,12 +12,13 @@ from ..plugin_files import plugin_tables
 from ..prompt import TEMPLATES
 from ..registry import SOURCES
 from ..text import did_you_mean
+from ..thinking import ThinkingMode
 from ..toml_table import TomlTable, read_toml
 from .audit.records import Filter
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
 RECIPE_KEYS = (
-    *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
+    *("name", "x", "description", "base", "template", "thinking", "seed", "length", "on_long"),
     *("budget", "sources", "method", "schedule"),
 )
 SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
@@ -85,7 +86,16 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         sources=_read_sources(top),
         method=_read_method(top.table("method") if top.has("method") else TomlTable({}, top.path, (), top.lines)),
         schedule=_read_schedule(top.table("schedule")),
+        thinking=_read_thinking(top) if top.has("thinking") else None,
     )
+
+
+def _read_thinking(top: TomlTable) -> ThinkingMode:
+    """Return whether the chat template is asked for thinking; other templates cannot be."""
+    mode = ThinkingMode(top.choice("thinking", tuple(ThinkingMode)))
+    if top.text("template") != "chat":
+        raise top.fault("thinking", "only a chat template has a switch for the thinking", hint='template = "chat"')
+    return mode
 
 
 def shipped_recipe(stem: str) -> Path | None:

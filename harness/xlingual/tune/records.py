@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..records import DataFile, ModelSpec
 from ..serial import LATER
+from ..thinking import ThinkingMode
 from .audit.records import Filter, SourceAudit
+from .chats import ChatCounts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +148,8 @@ class Recipe:
     sources: tuple[SourceUse, ...]
     method: Method
     schedule: Schedule
+    thinking: ThinkingMode | None = field(default=None, metadata=LATER)
+    """Whether a chat template is asked for thinking, in tuning as in evaluation; None: as the template has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +166,8 @@ class EncodedRows:
     """(rows,): the index of its source in the recipe."""
     draws: IntArray
     """(rows,): how often each row is drawn in one epoch."""
+    learnt: "NDArray[np.bool_] | None" = None
+    """(tokens,): whether each token is learnt, where a row has several answers; None: all from `answer_starts` on."""
 
     def __len__(self) -> int:
         """Return the number of distinct rows."""
@@ -177,7 +183,25 @@ class EncodedRows:
         """Supervised tokens of each row, (rows,): its answer, but for a first token, which nothing predicts."""
         import numpy as np  # noqa: PLC0415 - the command line stays light
 
+        if self.learnt is not None:
+            return count_learnt(self.learnt, self.offsets) - self.learnt[self.offsets[:-1]]
         return np.maximum(self.lengths - np.maximum(self.answer_starts, 1), 0)
+
+    def labels(self, row: int) -> IntArray:
+        """Return the indices in a row of its supervised tokens, (supervised,)."""
+        import numpy as np  # noqa: PLC0415 - the command line stays light
+
+        start, end = int(self.offsets[row]), int(self.offsets[row + 1])
+        if self.learnt is not None:
+            return np.flatnonzero(self.learnt[start + 1 : end]) + 1
+        return np.arange(max(int(self.answer_starts[row]), 1), end - start)
+
+
+def count_learnt(learnt: "NDArray[np.bool_]", offsets: IntArray) -> IntArray:
+    """Return how many tokens of each row are learnt, (rows,); a row has at least one token."""
+    import numpy as np  # noqa: PLC0415 - the command line stays light
+
+    return np.add.reduceat(learnt, offsets[:-1], dtype=np.int64) if len(offsets) > 1 else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +232,8 @@ class SourceReport:
     """Of the answers; None without any."""
     audit: SourceAudit | None = field(default=None, metadata=LATER)
     """What its rows look like; None in plans from before there was an audit."""
+    chats: ChatCounts | None = field(default=None, metadata=LATER)
+    """Its conversations; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +352,11 @@ class MixPlan:
     wait_share: float | None = field(default=None, metadata=LATER)
     """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
 
+    @property
+    def is_by_turn(self) -> bool:
+        """Whether the chat template says what is learnt of some rows: of conversations, and where thinking is set."""
+        return self.recipe.thinking is not None or any(source.chats is not None for source in self.sources)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRecord:
@@ -347,3 +378,5 @@ class TuneRecord:
     versions: Mapping[str, str]
     finished_at: str
     """UTC, ISO 8601."""
+    thinking: ThinkingMode | None = field(default=None, metadata=LATER)
+    """As of the recipe: evaluation asks the model so by default."""

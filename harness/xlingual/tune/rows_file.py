@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ARRAYS = ("tokens", "offsets", "answer_starts", "sources", "draws")
 """Fields of EncodedRows, each in `rows/FIELD.npy`."""
+LEARNT = "learnt"
+"""A field that only rows of several answers have."""
 RESTORE_HINT = "xlingual tune plan makes them again"
 
 
@@ -23,18 +25,22 @@ def hash_rows(rows: EncodedRows) -> str:
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     digest = hashlib.sha256()
-    for name in ARRAYS:
+    for name in _arrays(rows):
         array = np.ascontiguousarray(getattr(rows, name))
         digest.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}\n".encode("ascii"))
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     return digest.hexdigest()
 
 
+def _arrays(rows: EncodedRows) -> tuple[str, ...]:
+    return ARRAYS if rows.learnt is None else (*ARRAYS, LEARNT)
+
+
 def write_rows(rows: EncodedRows, folder: Path) -> None:
     """Write the arrays below `folder`, each whole or not at all; EnvironmentFault where they cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ARRAYS:
+        for name in _arrays(rows):
             _write(getattr(rows, name), folder / f"{name}.npy")
     except OSError as error:
         raise disk_fault(error, folder) from error
@@ -56,7 +62,8 @@ def read_rows(folder: Path) -> EncodedRows:
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     arrays = []
-    for name in ARRAYS:
+    present = (*ARRAYS, LEARNT) if (folder / f"{LEARNT}.npy").is_file() else ARRAYS
+    for name in present:
         path = folder / f"{name}.npy"
         try:
             arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))

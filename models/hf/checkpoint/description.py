@@ -12,6 +12,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
+from xlingual.thinking import ThinkingMode
 
 from ..encoder_decoder.description import EncoderDecoder
 from ..packed.support import longest_packed_text, packed_problem
@@ -21,7 +22,7 @@ from .adapters import Adapter, find_adapter, split_adapter
 from .asking import read_asking
 from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
-from .provenance import parent_of, suitable_template, tuned_template
+from .provenance import parent_of, suitable_template, tuned_template, tuned_thinking
 from .quantization import check_quantization, quantization_method
 from .tokenizer_files import extended_tokenizer, load_tokenizer, tokenizer_difference
 
@@ -112,6 +113,7 @@ def describe(name: str, options: ModelOptions) -> Description:
     asking = read_asking(checkpoint.folder, config, tokenizer, vocabulary, options)
     dtype = _dtype(options.dtype, device, config)
     engine = options.engine or default_engine(device)
+    thinking = tuned_thinking(checkpoint.folder)
     answers = {**_arithmetic(dtype, replace(options, engine=engine), config), **asking.identity}
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
@@ -119,7 +121,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         backend="hf",
         name=checkpoint.label,
         revision=checkpoint.snapshot.commit if checkpoint.snapshot else None,
-        fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers),
+        fingerprint=_fingerprint(checkpoint, templates, asking.end_ids, answers | _mode(thinking)),
         dtype=dtype,
         template="translation" if asking.translates else suitable_template(checkpoint, chat=bool(asking.chat.text)),
         context_length=asking.window.tokens,
@@ -127,6 +129,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         thinking=asking.thinking,
         sampling=asking.sampling,
         details=asking.details(tokenizer) | ({"tokenizer": difference} if difference else {}),
+        tuned_thinking=thinking,
     )
     return Description(
         spec=spec,
@@ -148,12 +151,19 @@ def describe(name: str, options: ModelOptions) -> Description:
     )
 
 
+def _mode(thinking: ThinkingMode | None) -> dict[str, Json]:
+    return {} if thinking is None else {"tuned_thinking": thinking.value}
+
+
 def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
     base = describe(base_name, options)
     adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
     with loading_errors(adapter.label):
         tokenizer, added = extended_tokenizer(adapter.folder, base.tokenizer)
-    identity: Json = ["adapter", base.spec.fingerprint, adapter.identity, *([dict(added)] if added else [])]
+    ours = tuned_template(adapter.folder) is not None
+    thinking = tuned_thinking(adapter.folder) if ours else base.spec.tuned_thinking
+    identity: list[Json] = ["adapter", base.spec.fingerprint, adapter.identity, *([dict(added)] if added else [])]
+    identity += [] if thinking is base.spec.tuned_thinking else [f"thinking {thinking}"]
     spec = replace(
         base.spec,
         word=f"hf:{name}",
@@ -162,6 +172,7 @@ def _describe_adapted(name: str, base_name: str, adapter_name: str, options: Mod
         fingerprint=content_hash(identity),
         template=tuned_template(adapter.folder) or base.spec.template,
         parent=parent_of(adapter.folder) or base.spec.name,
+        tuned_thinking=thinking,
     )
     return replace(
         base,

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from xlingual.thinking import ThinkingMode
+
 from .files import Checkpoint, read_config
 
 FILE = "provenance.json"
@@ -27,6 +29,12 @@ def tuned_template(folder: Path) -> str | None:
     """Return the template that our tuning used, None where it made no such model."""
     found = _provenance(folder, "template")
     return found if found in ("alpaca", "chat", "raw") else None
+
+
+def tuned_thinking(folder: Path) -> ThinkingMode | None:
+    """Return what our tuning asked the chat template for, None where it asked for nothing or made no such model."""
+    found = _provenance(folder, "thinking")
+    return ThinkingMode(found) if found in tuple(ThinkingMode) else None
 
 
 def parent_of(folder: Path) -> str | None:

@@ -34,6 +34,10 @@ Render = Callable[[list[dict[str, object]]], str | Failure]
 """Renders a conversation, messages with `role` and `content`, or says why it cannot."""
 
 
+class LeftOutError(ModelError):
+    """A chat template leaves messages out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenTemplate:
     """The chat template of a model, as it is used."""
@@ -114,8 +118,8 @@ def _date_macro(date: datetime) -> str:
 def render_messages(render: Render, messages: Sequence[Message]) -> str | Failure:
     """Return the chat with `messages` in the form that the template reads: texts, or lists of parts.
 
-    Raises ModelError for a template that leaves out any question, or any system message; a Failure where it leaves out
-    this one.
+    Raises LeftOutError for a template that leaves out any question, or any system message; a Failure where it leaves
+    out this one.
     """
     found = _render_in_some_form(render, messages)
     if isinstance(found, str | Failure):
@@ -124,7 +128,7 @@ def render_messages(render: Render, messages: Sequence[Message]) -> str | Failur
     if isinstance(_render_in_some_form(render, probes), str):
         return Failure(kind="chat template", message=f"the rendered chat lacks the message {found[0].text[:60]!r}")
     system = found[0].role is Role.SYSTEM
-    raise ModelError(
+    raise LeftOutError(
         f"the chat template leaves the {'system message' if system else 'question'} out",
         hint="leave --system out" if system else "use --template raw",
     )
@@ -158,10 +162,11 @@ def _lost(chat: str, messages: Sequence[Message]) -> list[Message]:
     """
     questions = [each for each in messages if each.role is Role.USER][-1:]
     systems = [each for each in messages if each.role is Role.SYSTEM]
-    return [each for each in (*systems, *questions) if not _holds(chat, each.text.strip())]
+    return [each for each in (*systems, *questions) if not holds(chat, each.text.strip())]
 
 
-def _holds(chat: str, text: str) -> bool:
+def holds(chat: str, text: str) -> bool:
+    """Return whether a chat has a text: as it is, with its lines joined, or escaped for JSON or HTML."""
     if text in chat or " ".join(text.split()) in " ".join(chat.split()):
         return True
     escaped = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text))

@@ -1,6 +1,7 @@
 """`xlingual tune`: make a model from a recipe.
 
 plan, preview, recipes, run   the commands, one module each
+audit, chats                  what a plan says of rows, and of conversations
 options                       options that they share, and the way from them to a plan
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU

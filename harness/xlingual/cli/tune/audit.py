@@ -19,6 +19,13 @@ _WORDS = {
     AuditFinding.NO_LETTER: "rows have a side without a letter",
     AuditFinding.URL: "rows have a side that is URLs alone",
 }
+_CHAT_WORDS = {
+    AuditFinding.NO_SCRIPT: "conversations have an answer without a letter of the script of {language}",
+    AuditFinding.LANGUAGE: "conversations have an answer that is not in {language}",
+    AuditFinding.COPY: "conversations have an answer that copies what the user said",
+    AuditFinding.NO_LETTER: "conversations have an answer without a letter",
+    AuditFinding.URL: "conversations have an answer that is URLs alone",
+}
 _FILTERS = {
     AuditFinding.NO_SCRIPT: "language = true, min_letters = 1",
     AuditFinding.LANGUAGE: "language = true",
@@ -84,9 +91,11 @@ def audit_lines(plan: MixPlan) -> list[str]:
 def _finding_lines(source: SourceReport, audit: SourceAudit, count: FindingCount) -> list[str]:
     name = LANGUAGES[source.language].name
     empty = f", {audit.unanswered:,} of them empty" if count.kind is AuditFinding.NO_SCRIPT and audit.unanswered else ""
-    words = _WORDS[count.kind].format(language=name)
+    is_chat = source.chats is not None
+    words = (_CHAT_WORDS if is_chat else {}).get(count.kind, _WORDS[count.kind]).format(language=name)
     if count.kind is AuditFinding.NO_SCRIPT and (script := _SCRIPTS.get(LANGUAGES[source.language].script)):
-        words = f"answers hold no {script} character"
+        what = "conversations have an answer without a" if is_chat else "answers hold no"
+        words = f"{what} {script} character"
     return [
         f"{source.name}: {count.rows:,} of {count.of:,} {words}{empty}; filter = {{ {_FILTERS[count.kind]} }}",
         *(f"  {each.row}: {each.excerpt}" for each in count.examples),

@@ -17,6 +17,7 @@ from .. import printable
 from ..display import show_table
 from ..options import FolderName, json_option, takes
 from .audit import audit_lines, show_audit, truncation_lines
+from .chats import chat_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 
 DEFAULT_GPU = "H100"
@@ -83,7 +84,7 @@ def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
     show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
     show_audit(plan)
     click.echo("")
-    for line in (*audit_lines(plan), *truncation_lines(plan)):
+    for line in (*chat_lines(plan), *audit_lines(plan), *truncation_lines(plan)):
         click.echo(printable(line))
     for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan)):
         click.echo(printable(line))

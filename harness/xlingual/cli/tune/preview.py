@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 import click
 
 from ...errors import UsageError
 from ...files import pretty_json
+from ...plugin import Trainable
 from ...serial import to_json
 from ...text import did_you_mean
 from ...tune.order import order_epoch
@@ -19,6 +21,8 @@ from .options import MixOptions, make_or_load_plan, mix_parameters
 
 MARKS = ("⟦", "⟧")
 """Around supervised tokens, where there is no colour."""
+BORDER = "·"
+"""Between tokens that are shown one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,17 @@ class PreviewOptions:
     contamination: str
     number: int
     source: str | None
+    tokens: bool
     as_json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Tokens of a row that stand together and are all learnt, or not."""
+
+    learnt: bool
+    tokens: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +57,11 @@ class Shown:
     tokens: int
     supervised: int
     prompt: str
+    """Up to the first learnt token."""
     answer: str
+    """From there on; of a conversation, what is given to later answers stands between them."""
+    parts: tuple[Part, ...]
+    """All of it, in order."""
 
 
 def run_preview(options: PreviewOptions) -> int:
@@ -61,42 +79,54 @@ def run_preview(options: PreviewOptions) -> int:
         raise UsageError(
             f"no such source: {options.source!r}", where="--source", hint=did_you_mean(options.source, names)
         )
-    text_of = trainable(model).text_of
-    rows = []
-    for source, prompt, answer in islice(_rows(prepared, options.source), options.number):
-        rows.append(
-            Shown(
-                source=source,
-                tokens=len(prompt) + len(answer),
-                supervised=len(answer),
-                prompt=text_of(prompt),
-                answer=text_of(answer),
-            )
-        )
+    base = trainable(model)
+    rows = [_decode(base, *row) for row in islice(_rows(prepared, options.source), options.number)]
     if options.as_json:
         click.echo(pretty_json({"schema": 1, "rows": to_json(tuple(rows))}), nl=False)
         return 0
     for row in rows:
-        _show(row)
+        _show(row, by_token=options.tokens)
     return 0
 
 
-def _rows(prepared: Prepared, source: str | None) -> Iterator[tuple[str, list[int], list[int]]]:
+def _rows(prepared: Prepared, source: str | None) -> Iterator[tuple[str, list[int], list[bool]]]:
+    """Yield the source of each row, its tokens, and which of them are learnt."""
     rows, plan = prepared.rows, prepared.plan
     for row in order_epoch(rows, plan.recipe.seed, 0).tolist():
         name = plan.sources[int(rows.sources[row])].name
         if source in (None, name):
-            tokens = rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist()
-            start = int(rows.answer_starts[row])
-            yield name, tokens[:start], tokens[start:]
+            start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
+            learnt = [place >= int(rows.answer_starts[row]) for place in range(end - start)]
+            if rows.learnt is not None:
+                learnt = rows.learnt[start:end].tolist()
+            yield name, rows.tokens[start:end].tolist(), learnt
 
 
-def _show(row: Shown) -> None:
+def _decode(base: Trainable, source: str, ids: list[int], learnt: list[bool]) -> Shown:
+    first = learnt.index(True) if True in learnt else len(ids)
+    parts = []
+    for is_learnt, group in groupby(zip(ids, learnt, strict=True), key=itemgetter(1)):
+        tokens = [token for token, _ in group]
+        words = tuple(base.text_of([token]) for token in tokens)
+        parts.append(Part(learnt=is_learnt, tokens=words, text=base.text_of(tokens)))
+    return Shown(
+        source=source,
+        tokens=len(ids),
+        supervised=sum(learnt),
+        prompt=base.text_of(ids[:first]),
+        answer=base.text_of(ids[first:]),
+        parts=tuple(parts),
+    )
+
+
+def _show(row: Shown, *, by_token: bool) -> None:
     click.echo(printable(f"--- {row.source}: {row.tokens} tokens, {row.supervised} of them learnt"))
-    answer = printable(row.answer)
-    supervised = click.style(answer, fg="green", bold=True) if sys.stdout.isatty() else f"{MARKS[0]}{answer}{MARKS[1]}"
-    click.echo(printable(row.prompt) + supervised)
-    click.echo("")
+    for part in row.parts:
+        text = printable(BORDER.join(part.tokens) if by_token else part.text)
+        if part.learnt:
+            text = click.style(text, fg="green", bold=True) if sys.stdout.isatty() else f"{MARKS[0]}{text}{MARKS[1]}"
+        click.echo(text, nl=False)
+    click.echo("\n")
 
 
 COMMAND = click.Command(
@@ -105,6 +135,7 @@ COMMAND = click.Command(
         *mix_parameters(),
         click.Option(["-n", "--number"], type=click.IntRange(1), default=3, show_default=True, help="Rows to show."),
         click.Option(["--source"], default=None, metavar="NAME", help="Only rows of this source."),
+        click.Option(["--tokens"], is_flag=True, help="Show where each token ends: between two of them is a ·."),
         json_option(),
     ],
     callback=takes(PreviewOptions, run_preview),

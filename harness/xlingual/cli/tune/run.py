@@ -18,6 +18,7 @@ from ...serial import from_json, to_json
 from ...store import is_earlier, is_half_moved, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
+from ...tune.chats import learnt_end
 from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, TuneRecord, Tuning
@@ -166,7 +167,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         folder=str(folder),
         weights=str(base.weights()),
         tokenizer=str(base.tokenizer_files()),
-        end_token=next(iter(base.answer_ids([""])[0][-1:]), None),
+        end_token=learnt_end(base, by_turn=prepared.plan.is_by_turn),
         finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, merge=options.merge)),
     )
 

@@ -8,7 +8,7 @@ from ...records import Corpus, Example, Examples
 from .language import is_other_language
 from .lengths import is_far, log_ratio, median
 from .records import Filter
-from .texts import count_letters, folded, is_copy, learnt_sides
+from .texts import count_letters, folded, is_copy, learnt_answers, learnt_sides
 
 
 def filter_rows(wanted: Filter, corpus: Corpus, found: Examples, seen: set[bytes]) -> list[str | None]:
@@ -22,7 +22,7 @@ def filter_rows(wanted: Filter, corpus: Corpus, found: Examples, seen: set[bytes
     reasons: list[str | None] = []
     for index, row in enumerate(found.rows):
         reason = None
-        if row.targets and row.targets[0].strip():
+        if row.targets and all(answer.strip() for answer in learnt_answers(row)):
             reason = _fault(wanted, corpus, row, middle)
             if reason is None and scores is not None and wanted.min_score is not None:
                 reason = "min_score" if not scores[index] >= wanted.min_score else None
@@ -60,7 +60,7 @@ def _fault(wanted: Filter, corpus: Corpus, row: Example, middle: float) -> str |
 
 
 def _is_foreign(corpus: Corpus, row: Example) -> bool:
-    if is_other_language(row.targets[0], corpus.language):
+    if any(is_other_language(answer, corpus.language) for answer in learnt_answers(row)):
         return True
     source = row.fields.get("source")
     return corpus.direction is not None and source is not None and is_other_language(source, corpus.direction[0])

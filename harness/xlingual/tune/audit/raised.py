@@ -5,8 +5,11 @@ from .records import AuditFinding, FindingCount, SourceAudit
 
 SHARE = 0.01
 """Of the rows: clean news and Tatoeba stay below it (docs/tuning.md)."""
-_LEFT_OUT = (AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE, AuditFinding.TRUNCATED)
-"""Counted, but not raised: duplicates are not learnt, and truncated rows have a warning of their own."""
+_LEFT_OUT = (
+    *(AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE, AuditFinding.TRUNCATED),
+    *(AuditFinding.SHORTENED, AuditFinding.OPEN_ENDED),
+)
+"""Counted, but not raised: duplicates are not learnt, and truncated rows and conversations have lines of their own."""
 
 
 def raised_findings(audit: SourceAudit, language: str) -> list[FindingCount]:

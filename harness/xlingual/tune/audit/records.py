@@ -46,6 +46,10 @@ class AuditFinding(StrEnum):
     """A row of an earlier source is the same; left out."""
     TRUNCATED = "truncated"
     """The row is longer than the recipe's length: it is cut, and its end token is lost."""
+    SHORTENED = "shortened"
+    """The conversation is longer than the recipe's length: its last answers are left out, none is cut."""
+    OPEN_ENDED = "open_ended"
+    """The conversation ends with a message that nothing answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from .findings import AuditFindings
 from .language import has_identifier, is_other_language, sample_step
 from .lengths import FAR, is_far, log_ratio, median, quantiles
 from .records import AlignmentCheck, AuditFinding, Quantiles, SourceAudit
-from .texts import count_letters, is_copy, is_url, learnt_sides
+from .texts import copied_answer, count_letters, is_url, learnt_answers, learnt_sides
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,15 +68,19 @@ class Auditor:
 
     def _look_at_each(self, rows: Sequence[Example]) -> None:
         for row in rows:
-            answer, sides = row.targets[0], learnt_sides(row)
-            if not has_letter_of(answer, self.corpus.language):
-                self.findings.add(AuditFinding.NO_SCRIPT, row.id, answer)
-            if is_copy(row):
-                self.findings.add(AuditFinding.COPY, row.id, answer)
-            if any(map(is_url, sides)):
-                self.findings.add(AuditFinding.URL, row.id, " → ".join(sides))
-            elif not all(count_letters(side, 1) for side in sides):
-                self.findings.add(AuditFinding.NO_LETTER, row.id, " → ".join(sides))
+            answers, sides = learnt_answers(row), learnt_sides(row)
+            other = [answer for answer in answers if not has_letter_of(answer, self.corpus.language)]
+            if other:
+                self.findings.add(AuditFinding.NO_SCRIPT, row.id, other[0])
+            if (copied := copied_answer(row)) is not None:
+                self.findings.add(AuditFinding.COPY, row.id, copied)
+            urls, bare = (
+                [side for side in sides if is_url(side)],
+                [side for side in sides if not count_letters(side, 1)],
+            )
+            if urls or bare:
+                shown = " → ".join(sides) if row.turns is None else (urls or bare)[0]
+                self.findings.add(AuditFinding.URL if urls else AuditFinding.NO_LETTER, row.id, shown)
 
     def _identify(self, rows: Sequence[Example]) -> None:
         """Tell languages in every n-th row of a large source: an identifier takes 20 to 200 microseconds a row."""
@@ -84,8 +88,9 @@ class Auditor:
         direction = self.corpus.direction
         self._identified = len(sample) if has_identifier(self.corpus.language) else 0
         for row in sample:
-            if is_other_language(row.targets[0], self.corpus.language):
-                self.findings.add(AuditFinding.LANGUAGE, row.id, row.targets[0])
+            other = [each for each in learnt_answers(row) if is_other_language(each, self.corpus.language)]
+            if other:
+                self.findings.add(AuditFinding.LANGUAGE, row.id, other[0])
             source = row.fields.get("source")
             if direction is not None and source is not None and is_other_language(source, direction[0]):
                 self.findings.add(AuditFinding.SOURCE_LANGUAGE, row.id, source)

@@ -1,10 +1,18 @@
 """What can be said of one text, or of the two sides of one row, without looking at any other."""
 
 import re
+from collections.abc import Iterator
 
-from ...records import Example
+from ...records import Example, Role
 
 _URL = re.compile(r"(?:https?://|ftp://|www\.)\S+", re.IGNORECASE)
+
+
+def learnt_answers(row: Example) -> tuple[str, ...]:
+    """Return what is learnt of a row: all learnt answers of a conversation, else the first target."""
+    if row.turns is not None:
+        return tuple(turn.text for turn in row.turns if turn.is_learnt)
+    return row.targets[:1]
 
 
 def given_texts(row: Example) -> tuple[str, ...]:
@@ -15,8 +23,8 @@ def given_texts(row: Example) -> tuple[str, ...]:
 
 
 def learnt_sides(row: Example) -> tuple[str, ...]:
-    """Return the texts of a row that must say something: both sides of a pair, or the answer."""
-    return (row.fields["source"], row.targets[0]) if "source" in row.fields else (row.targets[0],)
+    """Return the texts of a row that must say something: both sides of a pair, or what is learnt."""
+    return (row.fields["source"], row.targets[0]) if "source" in row.fields else learnt_answers(row)
 
 
 def count_letters(text: str, most: int | None = None) -> int:
@@ -35,9 +43,29 @@ def is_url(text: str) -> bool:
 
 
 def is_copy(row: Example) -> bool:
-    """Return whether the answer is what is given, but for case and spaces; numbers alone are no copy."""
-    answer = _plain(row.targets[0])
-    return any(_plain(text) == answer for text in given_texts(row)) and count_letters(answer, 1) > 0
+    """Return whether an answer is what is given, as `copied_answer` finds it."""
+    return copied_answer(row) is not None
+
+
+def copied_answer(row: Example) -> str | None:
+    """Return an answer that is what is given, but for case and spaces; numbers alone are no copy. None: none is.
+
+    Of a conversation, what is given to an answer is what the user has said before it.
+    """
+    for answer, given in _answers_with_given(row):
+        plain = _plain(answer)
+        if any(_plain(text) == plain for text in given) and count_letters(plain, 1) > 0:
+            return answer
+    return None
+
+
+def _answers_with_given(row: Example) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if row.turns is None:
+        yield row.targets[0], given_texts(row)
+        return
+    for place, turn in enumerate(row.turns):
+        if turn.is_learnt:
+            yield turn.text, tuple(each.text for each in row.turns[:place] if each.role is Role.USER)
 
 
 def _plain(text: str) -> str:
@@ -46,6 +74,8 @@ def _plain(text: str) -> str:
 
 def folded(row: Example) -> str:
     """Return the letters, marks and digits of a row, case-folded: the same for rows that differ in the rest only."""
-    sides = ("\0".join(row.fields.values()), row.targets[0])
+    sides: tuple[str, ...] = ("\0".join(row.fields.values()), row.targets[0])
+    if row.turns is not None:
+        sides = tuple(f"{turn.role}{int(turn.is_learnt)}\0{turn.text}" for turn in row.turns)
     kept = ("".join(re.findall(r"[^\W_]|[\u0300-\u036f\u0900-\u0dff\0]", side.casefold())) for side in sides)
     return "\1".join(kept)

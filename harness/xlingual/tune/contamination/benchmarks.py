@@ -104,7 +104,7 @@ class HeldOut:
         """Return what each row repeats of the test data, the worst of it, and count the rows to be left out."""
         found: list[RepeatedText | None] = [self._whole_field(row) for row in rows]
         open_rows = [place for place, each in enumerate(found) if each is None]
-        texts = ["\n".join((*rows[place].fields.values(), *rows[place].targets)) for place in open_rows]
+        texts = ["\n".join(rows[place].texts) for place in open_rows]
         for number, match in self.index.match(texts):
             place = open_rows[number]
             candidate, best = self._judged(match), found[place]
@@ -117,8 +117,12 @@ class HeldOut:
 
     def _whole_field(self, row: Example) -> RepeatedText | None:
         """Return the test text that a field of the row is, or all fields together are."""
-        fields = [fold(text) for text in row.fields.values()]
-        candidates = [*fields, "".join(fields), *(fold(text) for text in row.targets)]
+        given, answers = [*row.fields.values()], row.targets
+        if row.turns is not None:
+            given = [turn.text for turn in row.turns if not turn.is_learnt]
+            answers = tuple(turn.text for turn in row.turns if turn.is_learnt)
+        fields = [fold(text) for text in given]
+        candidates = [*fields, "".join(fields), *(fold(text) for text in answers)]
         text = next((found for each in candidates if (found := self.texts.get(_digest(each)))), None)
         if text is None:
             return None

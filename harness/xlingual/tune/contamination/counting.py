@@ -32,7 +32,7 @@ class RepetitionCounts:
         self._left_out[key] = self._left_out.get(key, 0) + is_left_out
         shown = self._shown.setdefault(key, [])
         if len(shown) < SHOWN:
-            excerpt = single_line(" ".join((*row.fields.values(), *row.targets)))[:EXCERPT]
+            excerpt = single_line(" ".join(row.texts))[:EXCERPT]
             shown.append(RepeatedRow(row=row.id, excerpt=excerpt, text=repeated.text, share=repeated.share))
         return is_left_out
 

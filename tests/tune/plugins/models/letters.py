@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlingual.errors import ModelError
-from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Failure, Finish, ModelSpec, Request, Response
+from xlingual.plugin import LearntTurn, Model, ModelOptions
+from xlingual.records import Failure, Finish, ModelSpec, Request, Response, Role
 from xlingual.registry import register_model
 
 END = 1
@@ -27,6 +27,8 @@ class Letters:
     """Characters as tokens."""
 
     spec: ModelSpec
+    forgets: bool = False
+    """Whether its chats leave out what the assistant has said before, as templates leave out thoughts."""
 
     def prompt_ids(self, requests: Sequence[Request]) -> list[tuple[int, ...] | Failure]:
         """Return the characters of each prompt."""
@@ -35,6 +37,24 @@ class Letters:
     def answer_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the characters of each answer and the end token."""
         return [(*encode(text), END) for text in texts]
+
+    def learnt_turns(self, requests: Sequence[Request], answers: Sequence[str]) -> list[LearntTurn | Failure]:
+        """Return the characters of each answer behind a chat of lines such as "user:Hi<end>"."""
+        found: list[LearntTurn | Failure] = []
+        for request, answer in zip(requests, answers, strict=True):
+            ids: tuple[int, ...] = ()
+            for message in request.messages:
+                text = "" if self.forgets and message.role is Role.ASSISTANT else message.text
+                ids += (*encode(f"{message.role}:{text}"), END)
+            ids += encode("assistant:")
+            found.append(LearntTurn(ids=(*ids, *encode(answer), END), start=len(ids)))
+            if "unspeakable" in answer:
+                found[-1] = Failure(kind="chat template", message="it is unspeakable")
+        return found
+
+    def turn_end(self) -> int:
+        """Return the end token."""
+        return END
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text, the end token as <end>."""
