@@ -14,10 +14,12 @@ from ..decoder.loading import auto_class, quiet_loading
 from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
+from ..tune.card import CARD
 from ..tune.records import TuneRecord
 from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
 from .loading import TrainingModel
+from .model_card import base_license, export_card
 from .settings import PROVENANCE, TrainingJob
 from .structure import is_tied, untie
 
@@ -31,6 +33,7 @@ COPIED_FILES = (
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
 )  # fmt: skip
 MAX_SHARD_SIZE = "4GB"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
 
 
@@ -64,6 +67,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         dtype=result.dtype,
         versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
+        base_license=base_license(job.weights),
     )
 
 
@@ -119,7 +123,7 @@ def write_adapter(
         config.target_modules = sorted(config.target_modules)
 
     def write(folder: Path) -> None:
-        save_file({name: each.contiguous() for name, each in state.items()}, folder / "adapter_model.safetensors")
+        save_file({name: each.contiguous() for name, each in state.items()}, folder / ADAPTER_WEIGHTS)
         config.save_pretrained(str(folder))
         _add_tokenizer_and_record(job, folder, record)
 
@@ -174,6 +178,8 @@ def _add_tokenizer_and_record(job: TrainingJob, folder: Path, record: TuneRecord
                 shutil.copyfile(path, folder / path.name)
     _end_answers(job, folder)
     write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
+    is_adapter = (folder / ADAPTER_WEIGHTS).is_file()
+    write_atomically(folder / CARD, export_card(record, job.weights, is_adapter=is_adapter))
 
 
 def _end_answers(job: TrainingJob, folder: Path) -> None:

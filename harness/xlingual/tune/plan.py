@@ -134,9 +134,10 @@ def _tokens(sampled: SampledRows) -> "NDArray[np.int32]":
 def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
     """Return the id of a training, 64 hex digits: a hash of the recipe, the base's fingerprint and the tokenized rows.
 
-    The name that a machine has for the base, the description, and how rows lie in packs are no part of it.
+    The name that a machine has for the base, the description, licences, and how rows lie in packs are no part of it.
     """
-    hashed = {key: value for key, value in _fields(recipe).items() if key not in ("base", "description")}
+    unlicensed = replace(recipe, license=None, sources=tuple(replace(use, license=None) for use in recipe.sources))
+    hashed = {key: value for key, value in _fields(unlicensed).items() if key not in ("base", "description")}
     return content_hash({"schema": SCHEMA, "recipe": hashed, "base": base.fingerprint, "rows": hash_rows(rows)})
 
 

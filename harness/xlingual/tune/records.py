@@ -62,6 +62,8 @@ class SourceUse:
     """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
     filter: Filter | None = field(default=None, metadata=LATER)
     """Which rows are left out; None: all are kept."""
+    license: str | None = field(default=None, metadata=LATER)
+    """Of its rows, for the model card; None: not said. No part of the plan's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,8 @@ class Recipe:
     sources: tuple[SourceUse, ...]
     method: Method
     schedule: Schedule
+    license: str | None = field(default=None, metadata=LATER)
+    """Of the tuned model, for its card; None: not said. No part of the plan's id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -347,3 +351,5 @@ class TuneRecord:
     versions: Mapping[str, str]
     finished_at: str
     """UTC, ISO 8601."""
+    base_license: str | None = field(default=None, metadata=LATER)
+    """As the model card beside the base's weights says; None: it says none, or there is no card."""

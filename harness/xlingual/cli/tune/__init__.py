@@ -1,6 +1,6 @@
 """`xlingual tune`: make a model from a recipe.
 
-plan, preview, recipes, run   the commands, one module each
+card, plan, preview, recipes, run   the commands, one module each
 options                       options that they share, and the way from them to a plan
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU
@@ -13,6 +13,7 @@ from .. import EXIT_CODES, HELP_OPTIONS, LazyGroup
 
 class _TuneGroup(LazyGroup):
     table = {  # noqa: RUF012 (a ClassVar where it is declared)
+        "card": ("tune.card", "Write the scores of finished runs into the model card."),
         "plan": (
             "tune.plan",
             "Show what a recipe would train: the mix, steps, hours, and what it was compared with.",
