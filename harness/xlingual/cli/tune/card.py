@@ -71,7 +71,7 @@ COMMAND = click.Command(
     callback=takes(CardOptions, run_card),
     short_help="Write the scores of finished runs into the model card.",
     help="Write the scores of finished runs into the card (README.md) of a tuned model: a table with intervals, and "
-    "results for the hub. Each run is verified first: an edited one is left out, one that cannot be verified is marked. "
-    "The rest of the card stays as it is; where there is none, it is written anew.",
+    "results for the hub. Each run is verified first: an edited one is left out, one that cannot be verified is "
+    "marked. The rest of the card stays as it is; where there is none, it is written anew.",
     epilog="Example: xlingual tune card runs/x-llama-zh-1a2b3c4d/x-llama-zh --runs runs --data DIR",
 )

@@ -23,8 +23,8 @@ from .usage import usage_snippet
 CARD = "README.md"
 """File of the card, where the hub looks for it."""
 _TEMPLATES = {
-    "alpaca": "Ask it with the template of Stanford Alpaca, which it was trained with. A question with an input has the "
-    "template's other form.",
+    "alpaca": "Ask it with the template of Stanford Alpaca, which it was trained with. A question with an input has "
+    "the template's other form.",
     "chat": "Ask it with the chat template of its tokenizer, which it was trained with.",
     "raw": "Ask it without a template, as it was trained.",
 }
