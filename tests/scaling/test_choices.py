@@ -78,7 +78,7 @@ def test_as_good_with_it_as_without_is_without() -> None:
 
 
 def test_with_few_points_the_limit_of_aicc_is_said() -> None:
-    """n - k - 1 must be above 0: of 6 points, a law with two alphas, beta and C has k = 5 with the noise, and no AICc."""
+    """n - k - 1 must be above 0: with 6 points, a law of two alphas, beta and C (k = 5, with the noise) has no AICc."""
     two = {code: _planted(TYPOLOGY)[code] for code in ("tr", "vi")}
     points = simulate(two, sizes=(1_000, 8_000, 64_000), seeds=1, noise=0.1)
     fit = fit_laws(points, replace(QUICK, similarities={"typology": TYPOLOGY}))

@@ -41,7 +41,7 @@ def _best(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def similarity_lines(fit: LawFit, names: Sequence[str]) -> list[str]:
-    """Return a line on each of the similarities `names`: both AICc values and what was chosen, or that none was tried."""
+    """Return a line on each of the similarities `names`: both AICc values and the choice, or that none was tried."""
     found = {each.name: each for each in fit.similarities or ()}
     return [
         _line(found[name], len(fit.points))
