@@ -60,10 +60,12 @@ rows_per_step = 8
 learning_rate = 1e-3
 """
 HOSTILE = (
-    "|pipe|", "`tick`", "---", "--- \n---\nlicense: mit\n---", "<!-- xlingual scores: end -->", "<script>alert(1)</script>",
-    "[x](javascript:alert(1))", "![](http://x/y.png)", "*bold* _it_ ~~no~~", "# head", "a: b\n- c", "{{evil}}", "!!python/object:os.system",
-    "\u202eright to left", "null", "yes", "1e3", "&amp;", "$x^2$", "\\", "'\"", "%TAG", "```\nfence", "www.evil.example", "@team", "",
+    "|pipe|", "`tick`", "---", "--- \n---\nlicense: mit\n---", "<!-- xlingual scores: end -->", "<script>alert(1)",
+    "[x](javascript:alert(1))", "![](http://x/y.png)", "*bold* _it_ ~~no~~", "# head", "a: b\n- c", "{{evil}}",
+    "!!python/object:os.system", "\u202eright to left", "null", "yes", "1e3", "&amp;", "$x^2$", "\\", "'\"", "%TAG",
+    "```\nfence", "www.evil.example", "@team", "",
 )  # fmt: skip
+MARKS = "<!-- xlingual scores: begin --><!-- xlingual scores: end -->"
 
 
 def read(tmp_path: Path, text: str = RECIPE) -> Recipe:
@@ -90,9 +92,10 @@ def record(tmp_path: Path) -> TuneRecord:
         word="hf:org/base", backend="hf", name="org/base", revision="c" * 40, fingerprint="d" * 64, dtype="float32",
         template="raw", context_length=256, parent=None,
     )  # fmt: skip
+    seen = (AuditedRow(row="r-1", excerpt="ROW TEXT"),)
     audit = SourceAudit(
-        rows=100, skipped=2, unanswered=2, identified=100, ratio=None, score=None, alignment=None, filtered={"language": 6},
-        counts=(FindingCount(kind=AuditFinding.NO_SCRIPT, rows=40, of=100, examples=(AuditedRow(row="r-1", excerpt="ROW TEXT"),)),),
+        rows=100, skipped=2, unanswered=2, identified=100, ratio=None, score=None, alignment=None,
+        filtered={"language": 6}, counts=(FindingCount(kind=AuditFinding.NO_SCRIPT, rows=40, of=100, examples=seen),),
     )  # fmt: skip
     plan = MixPlan(
         schema=1, id="1" * 64, recipe=recipe, base=base,
@@ -151,7 +154,8 @@ def test_what_the_card_says(record: TuneRecord) -> None:
         "- alpaca-zh: left out: 2 empty, 1 duplicates, 3 too long, 4 repeating test data, 6 filtered by language",
         "- This model: apache-2.0, by the recipe", "- The base, org/base: unknown: not said by its model card",
         "- Data of mined: unknown: not said by the recipe", "| plan | " + "1" * 64, "| base fingerprint | " + "d" * 64,
-        "Answers in other languages than English, Chinese, Greek", "Conversations:", "at most 64 tokens", "| torch | 2.13 |",
+        "Answers in other languages than English, Chinese, Greek", "Conversations:", "at most 64 tokens",
+        "| torch | 2.13 |",
     ):  # fmt: skip
         assert words in text, words
     for words in ("ROW TEXT", "TEST TEXT", "/srv", "secret"):  # rows belong to others, paths to the machine
@@ -243,9 +247,9 @@ def test_scores_are_written_anew_and_the_rest_stays(record: TuneRecord) -> None:
     [
         ("# no marks", "has no section for scores"),
         ("<!-- xlingual scores: end --><!-- xlingual scores: begin -->", "has no section for scores"),
-        ("---\n- a\n---\n<!-- xlingual scores: begin --><!-- xlingual scores: end -->", "its front matter cannot be read"),
-        ("---\na: [\n---\n<!-- xlingual scores: begin --><!-- xlingual scores: end -->", "its front matter cannot be read"),
-        ("---\nmodel-index: 3\n---\n<!-- xlingual scores: begin --><!-- xlingual scores: end -->", "its front matter cannot"),
+        ("---\n- a\n---\n" + MARKS, "its front matter cannot be read"),
+        ("---\na: [\n---\n" + MARKS, "its front matter cannot be read"),
+        ("---\nmodel-index: 3\n---\n" + MARKS, "its front matter cannot"),
     ],
 )  # fmt: skip
 def test_cards_that_cannot_be_rewritten(text: str, what: str) -> None:
