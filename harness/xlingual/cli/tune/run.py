@@ -300,9 +300,9 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--track"],
         default=None,
-        metavar="comet-ml[:online]",
-        help="Mirror settings, losses by step and the record to Comet ML: an offline archive below OUT/tracking, or "
-        "sent at once.",
+        metavar="comet-ml|wandb|mlflow[:online]",
+        help="Mirror settings, losses by step and the record to Comet ML, Weights & Biases or MLflow: offline below "
+        "OUT/tracking, or with :online sent at once.",
     ),
 ]
 
