@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,7 @@ def test_the_snippet_asks_as_training_and_evaluation_do(
     text = recipe.read_text(encoding="utf-8").replace('template = "alpaca"', f'template = "{template}"')
     if template == "chat":
         base = data_folder / "byte_base"
-        base.mkdir()
-        for path in byte_base.iterdir():
-            (base / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(byte_base, base)
         tokenizer = AutoTokenizer.from_pretrained(base)
         tokenizer.chat_template = CHATML
         tokenizer.save_pretrained(base)
@@ -101,18 +100,31 @@ def test_the_snippet_asks_as_training_and_evaluation_do(
         assert "| english | alpaca | English | unknown | 20 | 20 |" in card
 
 
+@pytest.fixture
+def wide_base(data_folder: Path, byte_base: Path) -> Path:
+    """The base of the recipes with room for questions in bytes."""
+    folder = data_folder / "wide_base"
+    shutil.copytree(byte_base, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}), encoding="utf-8")
+    for recipe in data_folder.glob("*/mine.toml"):
+        text = recipe.read_text(encoding="utf-8").replace(str(byte_base), str(folder))
+        recipe.write_text(text, encoding="utf-8")
+    return folder
+
+
 def _evaluate(model: Path, out: Path, *more: str) -> None:
     words = ["eval", "-m", str(model), "-t", "xquad/zh", "--data", "sample", "--max-new-tokens", "4", "-o", str(out)]
     assert run_command([*words, *more]) == 0
 
 
 def test_scores_of_finished_runs_are_written_into_the_card(
-    data_folder: Path, byte_base: Path, capsys: pytest.CaptureFixture[str]
+    data_folder: Path, wide_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(tune_run(data_folder, "full")) == 0
     model, out = run_folder(data_folder) / "mine", data_folder / "scores"
     _evaluate(model, out)
-    _evaluate(byte_base, out)  # another model: none of its business
+    _evaluate(wide_base, out)  # another model: none of its business
     _evaluate(model, out, "--limit", "5", "--shots", "1")
     capsys.readouterr()
     words = ["tune", "card", str(model), "--runs", str(out), "--data", "sample"]
@@ -159,10 +171,10 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     assert "None yet." in (model / "README.md").read_text(encoding="utf-8")
 
 
-def test_scores_of_an_adapter(data_folder: Path, byte_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_of_an_adapter(data_folder: Path, wide_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(tune_run(data_folder, "lora")) == 0
     adapter, out = run_folder(data_folder) / "mine-adapter", data_folder / "scores"
-    words = ["eval", "-m", f"{byte_base}+{adapter}", "-t", "xquad/zh", "--data", "sample", "--limit", "2"]
+    words = ["eval", "-m", f"{wide_base}+{adapter}", "-t", "xquad/zh", "--data", "sample", "--limit", "2"]
     assert run_command([*words, "--max-new-tokens", "4", "-o", str(out)]) == 0
     capsys.readouterr()
     assert run_command(["tune", "card", str(adapter), "--runs", str(out), "--data", "sample"]) == 0

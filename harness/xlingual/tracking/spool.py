@@ -37,7 +37,10 @@ class Tracker(Protocol):
     """Takes what a run is made of and what came out; none of these raises but for a bug."""
 
     def continue_run(self, key: str, step: int) -> None:
-        """Go on with the run of the training `key` after `step`, or begin it anew at step 0; before anything else."""
+        """Go on with the run of the training `key` after `step`, or begin it anew at step 0; before anything else.
+
+        `key` is a file name, and the run's own name where the tracker can go on with a run.
+        """
         ...
 
     def params(self, values: Mapping[str, Scalar]) -> None:
@@ -100,7 +103,7 @@ class Spool:
             self._try(lambda: self._continue(key, step))
 
     def _continue(self, key: str, step: int) -> None:
-        stem = f"{slug(self.name, key)}.{self.backend.word}"
+        self.name, stem = key, f"{key}.{self.backend.word}"
         spool, kept = (self.path.with_name(f"{stem}{suffix}") for suffix in (SUFFIX, KEPT_SUFFIX))
         self.path, self.is_kept = spool, True
         found = next((read_json_lines(path) for path in (spool, kept) if path.is_file()), [])

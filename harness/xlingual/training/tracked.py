@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..identity import slug
 from ..serial import to_json
 from ..tracking import Scalar, Tracker
 from ..tune.records import MixPlan
@@ -25,7 +26,7 @@ class TrackedObserver:
             "device": setup.device,
             "dtype": setup.dtype,
         }
-        self.tracker.continue_run(setup.plan.id, setup.start)
+        self.tracker.continue_run(slug(setup.plan.recipe.name, setup.plan.id), setup.start)
         self.tracker.params({**_params(setup.plan), **run})
 
     def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:
