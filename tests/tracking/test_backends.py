@@ -3,9 +3,10 @@
 import importlib.util
 import json
 import os
+import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,30 +23,47 @@ WORDS = ("wandb", "mlflow")
 Read = Callable[[Path], dict[str, Any]]
 
 
+def _records(log: bytes) -> Iterator[bytes]:
+    """Yield the records of a log in LevelDB's format: blocks of 32 KiB, each record with checksum, length and kind."""
+    place, parts = 7, b""
+    while place + 7 <= len(log):
+        left = -place % 32768 or 32768
+        if left < 7:
+            place += left
+            continue
+        length, kind = struct.unpack("<HB", log[place + 4 : place + 7])
+        if kind == 0:
+            place += left
+            continue
+        parts += log[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
 def read_wandb(folder: Path) -> dict[str, Any]:
-    """Return what the one offline run below `folder` holds, read with wandb's own reader of its records."""
+    """Return what the one offline run below `folder` holds, by wandb's own record types."""
     from wandb.proto import wandb_internal_pb2  # noqa: PLC0415 - optional
-    from wandb.sdk.internal.datastore import DataStore  # noqa: PLC0415 - optional
 
     [run] = folder.glob("wandb/offline-run-*")
     [log] = run.glob("run-*.wandb")
     found: dict[str, Any] = {"params": {}, "metrics": [], "summary": {}, "files": {}, "raw": log.read_bytes()}
-    store = DataStore()
-    store.open_for_scan(str(log))
-    while (data := store.scan_data()) is not None:
+    for data in _records(found["raw"]):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
-        for item in record.run.config.update if record.WhichOneof("record_type") == "run" else record.config.update:
-            found["params"][item.key] = json.loads(item.value_json)
-        if record.WhichOneof("record_type") == "run":
+        is_run = record.WhichOneof("record_type") == "run"
+        if is_run:
             found["id"], found["name"] = record.run.run_id, record.run.display_name
+        for item in (record.run.config if is_run else record.config).update:
+            found["params"][item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
         for item in record.summary.update:
             found["summary"][item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
         values = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         step = values.pop("_step", None)
         found["metrics"] += [(key, value, step) for key, value in values.items() if not key.startswith("_")]
     for path in (run / "files").rglob("*"):
-        if path.is_file() and not path.name.startswith(("config.yaml", "wandb-")):
+        if path.is_file() and path.name not in ("config.yaml", "wandb-summary.json", "wandb-metadata.json"):
             found["files"][path.relative_to(run / "files").as_posix()] = path.read_text(encoding="utf-8")
     return found
 

@@ -63,7 +63,7 @@ HOSTILE = (
     "|pipe|", "`tick`", "---", "--- \n---\nlicense: mit\n---", "<!-- xlingual scores: end -->", "<script>alert(1)",
     "[x](javascript:alert(1))", "![](http://x/y.png)", "*bold* _it_ ~~no~~", "# head", "a: b\n- c", "{{evil}}",
     "!!python/object:os.system", "\u202eright to left", "null", "yes", "1e3", "&amp;", "$x^2$", "\\", "'\"", "%TAG",
-    "```\nfence", "www.evil.example", "@team", "",
+    "```\nfence", "1. one", "+ plus", "===", "> quote", "-", "www.evil.example", "@team", "",
 )  # fmt: skip
 MARKS = "<!-- xlingual scores: begin --><!-- xlingual scores: end -->"
 
@@ -192,6 +192,9 @@ def test_texts_of_strangers_stay_texts(text: str, record: TuneRecord) -> None:
     html = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(card.text)
     for tag in ("<script", "<img", "<em>", "<s>", "<a href", "<strong>bold"):
         assert tag not in html
+    assert "<hr" not in html
+    assert html.count("<ul>") == 4
+    assert "<ol>" not in html
     assert html.count("<h1>") == 1
     assert html.count("<h2>") == 9
     assert html.count("<table>") == 4
@@ -204,7 +207,7 @@ def test_texts_lose_secrets_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "canary-hub-0123456789")
     monkeypatch.setenv("HOME", "/root/me")
     assert plain("made with canary-hub-0123456789 and api_key=abc") == "made with *** and api_key=***"
-    assert plain("of /root/me/x and /srv/data/rows.json, C:\\data\\a.json") == "of x and rows.json, a.json"
+    assert plain("of /root/me/x and /srv/data/rows.json, C:\\data\\a.json") == "of ~/x and rows.json, a.json"
     assert plain("1/2 and a/b/c, https://host/a/b") == "1/2 and a/b/c, https://host/a/b"
     assert [file_name(each) for each in ("a/b.json", "/x/b.json", "C:\\x\\b.json", "~/b.json")] == [
         "a/b.json", "b.json", "b.json", "b.json",

@@ -28,7 +28,9 @@ class FoundScores:
 
     scores: tuple[CardScore, ...]
     left_out: tuple[tuple[str, str], ...]
-    """Where, and why."""
+    """Where, and why: runs of this model."""
+    unread: tuple[tuple[str, str], ...]
+    """The same of files of which nobody can say whose they are: no part of the card."""
 
 
 def fingerprints_of(folder: Path) -> Fingerprints:
@@ -70,7 +72,7 @@ def find_scores(roots: Sequence[Path], plan: str, fingerprints: Fingerprints, da
     """
     collection = collect_runs(roots, include_limited=True)
     scores: list[CardScore] = []
-    left_out = [(each.where, each.reason) for each in (*collection.left_out, *collection.superseded)]
+    left_out: list[tuple[str, str]] = []
     for run in collection.runs:
         if run.is_group or not _is_of(run, plan):
             continue
@@ -83,7 +85,8 @@ def find_scores(roots: Sequence[Path], plan: str, fingerprints: Fingerprints, da
             continue
         notes = _notes(run, verification)
         scores += [_score(run, each, notes) for each in run.record.estimates if each.value is not None]
-    return FoundScores(scores=tuple(scores), left_out=tuple(left_out))
+    unread = tuple((each.where, each.reason) for each in collection.left_out)
+    return FoundScores(scores=tuple(scores), left_out=tuple(left_out), unread=unread)
 
 
 def _is_of(run: CollectedRun, plan: str) -> bool:

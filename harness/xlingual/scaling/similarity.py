@@ -17,7 +17,7 @@ from .table import language_code, number, read_table
 
 COLUMNS = ("language", "similarity", "tokens", "characters", "sentences")
 """Of a table of token fertility; the first two are needed, the others say where it comes from."""
-TYPOLOGY_COLUMNS = ("language", "similarity", "distance", "features", "source")
+TYPOLOGY_COLUMNS = ("language", "similarity", "distance", "features", "code", "source")
 """The same of typological distances."""
 _LINES = 10
 """Lines counted together, so that tokens a model puts around every text count for little."""

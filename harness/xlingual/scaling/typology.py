@@ -47,6 +47,8 @@ class Typology:
     """0: no feature differs, 1: none is shared."""
     features: int
     """Known of both languages."""
+    code: str
+    """URIEL's: of a macrolanguage and the language that its text is in, the one that most is known of."""
     source: str
     """Package, version and kind of features."""
 
@@ -67,12 +69,12 @@ def typological_similarity(languages: Sequence[str], kind: str = "featural", piv
     read = _read_features()
     source = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}, {kind}"
     of_kind = np.char.startswith(read.names, KINDS[kind])
-    center = _known(read, _codes_of(pivot), of_kind, pivot)[0]
+    center = next(iter(_known(read, pivot, of_kind).values()))
     found = []
     for code in languages:
-        vectors = _known(read, _codes_of(code), of_kind, code)
-        # Of a macrolanguage and its languages, the one that most is known of.
-        vector = max(vectors, key=lambda each: int(np.sum((each >= 0) & (center >= 0))))
+        vectors = _known(read, code, of_kind)
+        other = max(vectors, key=lambda each: int(np.sum((vectors[each] >= 0) & (center >= 0))))
+        vector = vectors[other]
         shared = (vector >= 0) & (center >= 0)
         if not shared.any():
             hint = "leave the language out, or take another kind with --features"
@@ -84,6 +86,7 @@ def typological_similarity(languages: Sequence[str], kind: str = "featural", piv
                 similarity=max(round(1.0 - distance, _DIGITS), _LEAST),
                 distance=distance,
                 features=int(shared.sum()),
+                code=other,
                 source=source,
             )
         )
@@ -116,14 +119,13 @@ def _codes_of(code: str) -> list[str]:
     return list(dict.fromkeys([_CODES.get(single, single), own]))
 
 
-def _known(
-    read: _Features, codes: Sequence[str], of_kind: "NDArray[np.bool_]", language: str
-) -> "list[NDArray[np.float32]]":
-    """Return the features of each of the codes that are there: 0, 1, or -1 where no source knows."""
-    vectors = [read.values[read.codes[code]].max(axis=1) for code in codes if code in read.codes]
+def _known(read: _Features, language: str, of_kind: "NDArray[np.bool_]") -> "dict[str, NDArray[np.float32]]":
+    """Return the features of a language by URIEL's codes for it: 0, 1, or -1 where no source knows."""
+    codes = _codes_of(language)
+    vectors = {code: read.values[read.codes[code]].max(axis=1) for code in codes if code in read.codes}
     if not vectors:
         raise DataError(f"{PACKAGE} does not know the language ({', '.join(codes)})", where=language)
-    return [np.where(of_kind, vector, np.float32(-1.0)) for vector in vectors]
+    return {code: np.where(of_kind, vector, np.float32(-1.0)) for code, vector in vectors.items()}
 
 
 def _angle(first: "NDArray[np.float32]", second: "NDArray[np.float32]") -> float:

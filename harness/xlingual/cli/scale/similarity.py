@@ -108,7 +108,7 @@ def _cells(each: Fertility) -> list[object]:
 
 
 def _typology_cells(each: Typology) -> list[object]:
-    return [each.language, repr(each.similarity), repr(each.distance), each.features, each.source]
+    return [each.language, repr(each.similarity), repr(each.distance), each.features, each.code, each.source]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -38,7 +38,7 @@ def run_card(options: CardOptions) -> int:
     text = read_text(path) if path.is_file() else model_card(facts)
     text = replace_scores(text, record.plan.recipe.name, found.scores, found.left_out, where=str(path))
     write_atomically(path, text)
-    for where, why in found.left_out:
+    for where, why in (*found.left_out, *found.unread):
         click.echo(f"left out: {printable(f'{where}: {why}')}", err=True)
     whole = sum(each.is_whole for each in found.scores)
     click.echo(printable(f"card: {path}: {len(found.scores)} scores, {whole} of them for the hub's results"))

@@ -10,6 +10,9 @@ from ...redaction import environment_secrets, redact_settings
 _ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])(?:~|[A-Za-z]:)?[/\\](?:[\w.@+-]+[/\\])+[\w.@+-]*")
 """A path from the root of a machine, of two parts or more: /data/mine/rows.json, C:\\data\\rows.json."""
 
+_BLOCK = re.compile(r"^(?P<before>\d*)(?P<mark>#|[-+=](?!\d)|(?<=\d)[.)](?=\s|$))")
+"""What makes a heading, a list or a rule of a line that begins so."""
+
 
 def plain(text: str) -> str:
     """Return one line of a text as it may be published: not yet safe for Markdown."""
@@ -21,8 +24,8 @@ def plain(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return `plain` as Markdown that shows it literally, in a table cell too."""
-    return escape_markdown(plain(text), LINE_LENGTH)
+    """Return `plain` as Markdown that shows it literally: in a table cell, and at the beginning of a line too."""
+    return _BLOCK.sub(r"\g<before>\\\g<mark>", escape_markdown(plain(text), LINE_LENGTH))
 
 
 def file_name(path: str) -> str:

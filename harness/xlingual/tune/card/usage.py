@@ -6,6 +6,7 @@ tests/training/test_card.py runs it, and compares its prompt and answer with tho
 import json
 
 from ...prompt import ALPACA_WITHOUT_INPUT
+from .texts import plain
 
 QUESTION = "What is the capital of France?"
 _LOAD_MODEL = """\
@@ -57,7 +58,7 @@ def usage_snippet(*, template: str, auto_class: str, base: str | None, revision:
     else:
         load = _LOAD_ADAPTER.format(
             auto_class=auto_class,
-            base=_text(base if revision is not None else name),
+            base=_text(base if revision is not None else plain(name)),
             base_note="" if revision is not None else "  # the folder of the base: it has no name on the hub",
             revision=f", revision={_text(revision)}" if revision is not None else "",
         )
@@ -73,5 +74,5 @@ def usage_snippet(*, template: str, auto_class: str, base: str | None, revision:
 
 
 def _text(value: str) -> str:
-    """Return a text as Python writes it in double quotes: on one line, whatever it holds."""
-    return json.dumps(value)
+    """Return a text as Python writes it in double quotes: on one line, whatever it holds, and no markup."""
+    return json.dumps(value).replace("<", "\\u003c").replace("`", "\\u0060")
