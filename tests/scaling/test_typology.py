@@ -15,7 +15,7 @@ from xlingual.scaling.similarity import read_similarity
 from xlingual.scaling.typology import KINDS, typological_similarity
 
 HAS_PACKAGE = importlib.util.find_spec("urielplus") is not None
-LANGUAGES = {"zh": "zho", "ar": "ara", "hi": "hin", "tr": "tur", "vi": "vie", "el": "ell", "de": "deu", "ja": "jpn"}
+LANGUAGES = ("zh", "ar", "hi", "tr", "vi", "el", "de", "ja")
 
 
 @pytest.fixture
@@ -94,9 +94,10 @@ def test_distances_are_those_of_the_package(kind: str) -> None:
 
     logging.root.handlers[:] = before
     package = URIELPlus()
-    assert {code: each.code for code, each in found.items()} == LANGUAGES
-    for code, other in LANGUAGES.items():
-        assert found[code].distance == pytest.approx(float(package.new_distance(kind, ["eng", other])), abs=1.01e-4)
+    for each in found.values():
+        theirs = float(package.new_distance(kind, ["eng", each.code]))
+        assert each.distance == pytest.approx(theirs, abs=1.01e-4)
+    assert (found["ar"].code, found["hi"].code) == ("ara", "hin")  # of Standard Arabic alone, few features are known
 
 
 @pytest.mark.skipif(not HAS_PACKAGE, reason="needs the extra `typology`")

@@ -15,6 +15,7 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.errors import AuthError, EnvironmentFault, UsageError
+from xlingual.store import walk_runs
 from xlingual.tracking import TRACKERS, backends, open_tracker
 from xlingual.tracking.spool import KEPT_SUFFIX, SUFFIX
 
@@ -98,6 +99,13 @@ def read_mlflow(folder: Path) -> dict[str, Any]:
 READERS: dict[str, Read] = {"wandb": read_wandb, "mlflow": read_mlflow}
 
 
+@pytest.fixture(autouse=True)
+def folders_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own client reads them only if it is told so."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
 @pytest.fixture(params=WORDS)
 def word(request: pytest.FixtureRequest) -> str:
     if importlib.util.find_spec(request.param) is None:
@@ -114,8 +122,13 @@ def _run(program: str, folder: Path, *, environment: Mapping[str, str] = {}) -> 
     head = "import os, signal, sys; from pathlib import Path; from xlingual.tracking import open_tracker\n"
     return subprocess.run(
         [sys.executable, "-c", head + program, str(folder)],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=180,
+        env={**_bare(), **environment}, capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
+
+
+def _bare() -> dict[str, str]:
+    """The environment of a user who has told MLflow nothing."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
 
 
 CURVE = """
@@ -166,15 +179,16 @@ def test_an_evaluation_is_tracked(word: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xlingual", "eval", "-m", "echo", "-t", "xquad/en,xquad/zh", "--data", "sample"]
     finished = subprocess.run(
         [*command, "-o", str(out), "--track", word],
-        env={**os.environ, **CANARIES}, capture_output=True, text=True, check=False, timeout=180,
+        env={**_bare(), **CANARIES}, capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert "tracking:" not in finished.stderr
     held = READERS[word](out / "tracking")
     assert held["params"]["model"] == "echo"
     numbers = held["summary"] if word == "wandb" else {key: value for key, value, _ in held["metrics"]}
-    results = sorted(out.rglob("results.json"))
+    results = [path for path in walk_runs(out) if path.name == "results.json"]
     assert len(results) == 2
+    assert len(list(out.rglob("results.json"))) == 4  # and the tracker's copies
     for each in results:
         record = json.loads(each.read_text(encoding="utf-8"))
         task = record["protocol"]["task"]

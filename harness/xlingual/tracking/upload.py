@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
-from ..store import walk_runs
+from ..store import TRACKING, walk_runs
 from .cometml import archive_fault, require_key, send, server_fault
 from .spool import SUFFIX, archive_spool
 
@@ -42,7 +42,7 @@ def find_archives(path: Path, warn: Callable[[str], None]) -> list[Path]:
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot be archived ({error})", where=str(spool)) from error
         zipped = sorted(each for each in walk_runs(path) if each.suffix == ".zip")
-        archives = [each for each in zipped if each.parent.name == "tracking"] or sorted(path.glob("*.zip"))
+        archives = [each for each in zipped if each.parent.name == TRACKING] or sorted(path.glob("*.zip"))
     else:
         archives = [path]
     if not archives:
