@@ -19,6 +19,8 @@ from xlingual.plugin import Model, ModelOptions, Trainable
 from xlingual.prompt import Rendering, render
 from xlingual.records import Failure, Prompt
 from xlingual.registry import MODELS
+from xlingual.report.card_scores import NOT_SHOWN
+from xlingual.training.adapters import quiet_peft
 from xlingual.training.model_card import base_license
 from xlingual.tune.card.usage import QUESTION
 
@@ -49,7 +51,7 @@ def _run_snippet(folder: Path, base: Path | None) -> tuple[str, dict[str, Any]]:
         snippet = snippet.replace('BASE = "byte_base"', f"BASE = {str(base)!r}")
     names: dict[str, Any] = {}
     shown = io.StringIO()
-    with _inside(folder), contextlib.redirect_stdout(shown):
+    with _inside(folder), contextlib.redirect_stdout(shown), quiet_peft():
         exec(compile(snippet, "README.md", "exec"), names)
     return shown.getvalue(), names
 
@@ -113,6 +115,14 @@ def wide_base(data_folder: Path, byte_base: Path) -> Path:
     return folder
 
 
+def _shown(path: Path) -> int:
+    """Return how many scores of a run a card shows."""
+    estimates = json.loads(path.read_text(encoding="utf-8"))["estimates"]
+    count = len([each for each in estimates if each["value"] is not None and each["metric"] not in NOT_SHOWN])
+    assert count > 3
+    return count
+
+
 def _evaluate(model: Path, out: Path, *more: str) -> None:
     words = ["eval", "-m", str(model), "-t", "xquad/zh", "--data", "sample", "--max-new-tokens", "4", "-o", str(out)]
     assert run_command([*words, *more]) == 0
@@ -132,9 +142,12 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     printed = capsys.readouterr()
     assert printed.err == ""
     card = (model / "README.md").read_text(encoding="utf-8")
-    assert card.count("| xquad/zh |") == 6
-    assert card.count("the packaged sample, not the benchmark") == 6
-    assert card.count("only examples 1-5") == 3
+    found = {json.loads(path.read_text(encoding="utf-8"))["model"]["name"]: path for path in out.rglob("results.json")}
+    results, limited = found["mine"], next(out.rglob("results-limit-*.json"))
+    whole, few = _shown(results), _shown(limited)
+    assert card.count("| xquad/zh |") == whole + few
+    assert card.count("the packaged sample, not the benchmark") == whole + few
+    assert card.count("only examples 1-5") == few
     assert "None yet." not in card
     assert "not verified" not in card
     assert ModelCard(card).data.eval_results is None
@@ -145,8 +158,6 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     assert (model / "README.md").read_text(encoding="utf-8") == card
     capsys.readouterr()
 
-    found = {json.loads(path.read_text(encoding="utf-8"))["model"]["name"]: path for path in out.rglob("results.json")}
-    results = found["mine"]
     edited = results.read_text(encoding="utf-8")
     record = json.loads(edited)
     record["estimates"][0]["value"] = 99.0
@@ -156,13 +167,13 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     card = (model / "README.md").read_text(encoding="utf-8")
     assert "99.0" not in card
     assert "edited" in card
-    assert card.count("| xquad/zh |") == 3  # the limited run
+    assert card.count("| xquad/zh |") == few
 
     results.write_text(edited, encoding="utf-8")
     (results.parent / "journal.jsonl").unlink()
     assert run_command(words) == 0
     card = (model / "README.md").read_text(encoding="utf-8")
-    assert card.count("not verified: journal.jsonl is not here") == 3
+    assert card.count("not verified: journal.jsonl is not here") == whole
 
     config = model / "generation_config.json"  # other weights or files: no score of this model
     config.write_text(config.read_text(encoding="utf-8").replace("2", "3"), encoding="utf-8")
@@ -179,7 +190,8 @@ def test_scores_of_an_adapter(data_folder: Path, wide_base: Path, capsys: pytest
     capsys.readouterr()
     assert run_command(["tune", "card", str(adapter), "--runs", str(out), "--data", "sample"]) == 0
     assert capsys.readouterr().err == ""
-    assert (adapter / "README.md").read_text(encoding="utf-8").count("| xquad/zh |") == 3
+    shown = _shown(next(out.rglob("results-limit-*.json")))
+    assert (adapter / "README.md").read_text(encoding="utf-8").count("| xquad/zh |") == shown
 
 
 @pytest.mark.parametrize(

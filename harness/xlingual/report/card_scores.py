@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..board.collection import CollectedRun, collect_runs
 from ..board.export.model_index import SAMPLE, hub_metric, hub_task_data, task_type
+from ..board.spec import RATES
 from ..errors import XlingualError
 from ..files import read_json_object
 from ..plugin import DataSource, ModelOptions
@@ -18,6 +19,8 @@ from ..verify import RunVerdict, Verification, verify_run
 Fingerprints = Callable[[str | None], frozenset[str]]
 """From the dtype that a run computed in to the fingerprints that the model of the card may have in it."""
 ADAPTER_CONFIG = "adapter_config.json"
+NOT_SHOWN = frozenset(RATES) - {"off_target"}
+"""Diagnostics, but for the share of answers in another language: they are for who looks at a run."""
 _ENGINES = ("packed", "paged", "static")
 _OTHER_WEIGHTS = "its model has other weights or options than this folder"
 
@@ -84,7 +87,8 @@ def find_scores(roots: Sequence[Path], plan: str, fingerprints: Fingerprints, da
             left_out.append((run.where, "no file" if verification is None else _say(verification)))
             continue
         notes = _notes(run, verification)
-        scores += [_score(run, each, notes) for each in run.record.estimates if each.value is not None]
+        shown = [each for each in run.record.estimates if each.value is not None and each.metric not in NOT_SHOWN]
+        scores += [_score(run, each, notes) for each in shown]
     unread = tuple((each.where, each.reason) for each in collection.left_out)
     return FoundScores(scores=tuple(scores), left_out=tuple(left_out), unread=unread)
 

@@ -69,7 +69,7 @@ def usage_snippet(*, template: str, auto_class: str, base: str | None, revision:
         lines = "\n".join(f"    {_text(line)}" for line in ALPACA_WITHOUT_INPUT.splitlines(keepends=True))
         ask = _ASK_ALPACA.format(question=question, template=lines)
     else:
-        ask = _ASK_RAW.format(question=question)
+        ask = _ASK_RAW.format(question=_text(f"{QUESTION}\n"))  # a line of its own, as in training
     return load + ask + _ANSWER
 
 
