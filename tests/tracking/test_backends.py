@@ -16,7 +16,7 @@ import pytest
 from xlingual.cli import run_command
 from xlingual.errors import AuthError, EnvironmentFault, UsageError
 from xlingual.store import walk_runs
-from xlingual.tracking import TRACKERS, backends, open_tracker
+from xlingual.tracking import TRACKERS, backends, open_tracker, spool
 from xlingual.tracking.spool import KEPT_SUFFIX, SUFFIX
 
 CANARIES = {"WANDB_API_KEY": "canary-wandb-0123456789", "HF_TOKEN": "canary-hub-0123456789"}
@@ -308,11 +308,12 @@ def test_a_tracker_that_does_not_come_up_is_a_warning(tmp_path: Path, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
 
-    def fail(*_: object, **__: object) -> object:
+    def fail(*_: object, **__: object) -> Any:  # noqa: ANN401 - whatever is asked for
         raise RuntimeError("no")
 
     broken = replace(backends.BACKENDS["wandb"], is_reachable=lambda _: True, start_online=fail, make_offline=fail)
-    monkeypatch.setitem(backends.BACKENDS, "wandb", broken)  # type: ignore[arg-type] - a dict behind the Mapping
+    for module in (backends, spool):
+        monkeypatch.setattr(module, "BACKENDS", {**backends.BACKENDS, "wandb": broken})
     warnings: list[str] = []
     tracker = open_tracker("wandb:online", tmp_path, "x", warnings.append)
     tracker.continue_run("ab" * 32, 0)
@@ -327,7 +328,8 @@ def test_authentication_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.M
         raise AuthError("needs a key", where="wandb")
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
-    monkeypatch.setitem(backends.BACKENDS, "wandb", replace(backends.BACKENDS["wandb"], is_reachable=refuse))  # type: ignore[arg-type] - as above
+    refusing = replace(backends.BACKENDS["wandb"], is_reachable=refuse)
+    monkeypatch.setattr(backends, "BACKENDS", {"wandb": refusing})
     command = ["eval", "-m", "echo", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path)]
     assert run_command([*command, "--track", "wandb:online"]) == 4
     assert not list(tmp_path.rglob("journal.jsonl"))

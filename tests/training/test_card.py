@@ -96,7 +96,7 @@ def test_the_snippet_asks_as_training_and_evaluation_do(
         assert shown.strip() == answer.strip()
         card = (exported / "README.md").read_text(encoding="utf-8")
         data = ModelCard(card).data
-        assert (data.library_name, data.license) == ("peft" if is_adapter else "transformers", "unknown")
+        assert (data["library_name"], data["license"]) == ("peft" if is_adapter else "transformers", "unknown")
         assert str(data_folder) not in card
         assert str(byte_base.parent) not in card
         assert "| english | alpaca | English | unknown | 20 | 20 |" in card
@@ -150,7 +150,7 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     assert card.count("only examples 1-5") == few
     assert "None yet." not in card
     assert "not verified" not in card
-    assert ModelCard(card).data.eval_results is None
+    assert ModelCard(card).data["eval_results"] is None
     assert str(data_folder) not in card
 
     (model / "README.md").unlink()  # it is written anew, but for what only the base's folder says

@@ -27,9 +27,11 @@ def front_matter(plan: MixPlan, *, is_adapter: bool) -> str:
         library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["xlingual", "cross-lingual", "sft", *([] if tuning is Tuning.FULL else [tuning.value])],
-        **license_fields(plan.recipe.license),
-        **({} if base is None else {"base_model_relation": "adapter" if is_adapter else "finetune"}),
     )
+    for name, value in license_fields(plan.recipe.license).items():
+        data[name] = value
+    if base is not None:
+        data["base_model_relation"] = "adapter" if is_adapter else "finetune"
     return data.to_yaml()
 
 

@@ -91,8 +91,8 @@ def replace_scores(
         raise DataError("has no section for scores, or more than one", where=where, hint=hint)
     try:
         card = ModelCard(text)
-        card.data.eval_results = eval_results(scores) or None
-        card.data.model_name = model if card.data.eval_results else None
+        results = eval_results(scores) or None
+        card.data["eval_results"], card.data["model_name"] = results, model if results else None
         before, after = card.text[: card.text.index(BEGIN)], card.text[card.text.index(END) + len(END) :]
         card.text = before + scores_section(scores, left_out) + after
         return str(card)
