@@ -212,9 +212,9 @@ def test_texts_of_strangers_stay_texts(text: str, record: TuneRecord) -> None:
 
 def test_texts_lose_secrets_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "canary-hub-0123456789")
-    monkeypatch.setenv("HOME", "/root/me")
+    monkeypatch.setenv("HOME", "/Users/me")
     assert plain("made with canary-hub-0123456789 and api_key=abc") == "made with *** and api_key=***"
-    assert plain("of /root/me/x and /srv/data/rows.json, C:\\data\\a.json") == "of ~/x and rows.json, a.json"
+    assert plain("of /Users/me/x and /srv/data/rows.json, C:\\data\\a.json") == "of ~/x and rows.json, a.json"
     assert plain("1/2 and a/b/c, https://host/a/b") == "1/2 and a/b/c, https://host/a/b"
     assert [file_name(each) for each in ("a/b.json", "/x/b.json", "C:\\x\\b.json", "~/b.json")] == [
         "a/b.json", "b.json", "b.json", "b.json",
