@@ -102,7 +102,7 @@ def record(tmp_path: Path) -> TuneRecord:
         schema=1, id="1" * 64, recipe=recipe, base=base,
         sources=(report("alpaca-en", "en"), report("alpaca-zh", "zh", audit=audit, truncated=9), report("mined", "el")),
         checks=(
-            BenchmarkCheck(family="xquad", languages=("en", "zh"), origins=("local",), texts=1234, rows=4),
+            BenchmarkCheck(family="xquad", languages=("en", "zh"), origins=("local",), texts=1234, rows=4, others=("de",)),
             BenchmarkCheck(family="flores101", languages=("en",), origins=(), texts=0, rows=0),
         ),
         rows=300, tokens=15000, supervised=7500, steps=38, pack_length=256, packs=60, fill=0.9,
@@ -155,7 +155,8 @@ def test_what_the_card_says(record: TuneRecord) -> None:
         "| alpaca-en | alpaca | English | cc-by-nc-4.0 | 100 | 120 | 5,000 | 2,500 |",
         "| mined | hub | English to Greek | unknown | 100 | 120 | 5,000 | 2,500 |",
         "| schedule learning\\_rate | 0.001 |", "| method rank | 4 |", "| seed | 5 |",
-        "| xquad | 1,234 | 0 | 3 | 2 | 4 |", "**Not compared**, as their test data were not there: flores101.",
+        "| xquad in English, Chinese, 1 more | local | 1,234 | 0 | 3 | 2 | 4 |",
+        "**Not compared**, as their test data were not there: flores101 in English.",
         "- alpaca-zh: 40 of 100 answers hold no Chinese character, 2 of them empty",
         "- alpaca-zh: 9 of 90 rows were cut and lost their end token",
         "- alpaca-zh: left out: 2 empty, 1 duplicates, 3 too long, 4 repeating test data, 6 filtered by language",
@@ -167,6 +168,13 @@ def test_what_the_card_says(record: TuneRecord) -> None:
         assert words in text, words
     for words in ("ROW TEXT", "TEST TEXT", "/srv", "secret"):  # rows belong to others, paths to the machine
         assert words not in text
+
+
+def test_the_packaged_sample_is_not_the_benchmark(record: TuneRecord) -> None:
+    assert "**sample**" not in card_of(record).text
+    checks = tuple(replace(each, origins=("sample",)) for each in record.plan.checks)
+    text = card_of(replace(record, plan=replace(record.plan, checks=checks))).text
+    assert "**sample** is a few packaged examples of a benchmark" in text
 
 
 def test_rows_that_were_trained_on_all_the_same_are_said(record: TuneRecord) -> None:

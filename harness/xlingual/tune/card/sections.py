@@ -8,7 +8,7 @@ from ...serial import to_json
 from ..audit.raised import raised_findings
 from ..audit.wording import describe_finding, describe_order
 from ..licenses import UNKNOWN
-from ..records import MixPlan, OnRepetition, Repetition, SourceReport, SourceUse, TuneRecord, Tuning
+from ..records import BenchmarkCheck, MixPlan, OnRepetition, Repetition, SourceReport, SourceUse, TuneRecord, Tuning
 from .texts import file_name, markdown, table
 
 _METHODS = {Tuning.FULL: "full tuning", Tuning.LORA: "LoRA", Tuning.DORA: "DoRA"}
@@ -31,7 +31,7 @@ def summary(record: TuneRecord) -> str:
 def mix_section(record: TuneRecord) -> str:
     """Return the mix, a source a row, and the files it was read from."""
     uses = {use.name: use for use in record.plan.recipe.sources}
-    header = ("source", "reader", "language", "licence", "rows", "of", "tokens", "tokens learnt")
+    header = ("source", "reader", "language", "licence", "rows", "of", "tokens", "supervised tokens")
     rows = [_mix_row(source, uses.get(source.name)) for source in record.plan.sources]
     files = [
         f"- {markdown(file_name(file.name))} ({file.origin.value}), sha256 {markdown(file.sha256)}"
@@ -96,9 +96,14 @@ def contamination_section(plan: MixPlan) -> str:
     missing = [check for check in plan.checks if not check.origins]
     lines = []
     if compared:
-        header = ("benchmark", "texts compared", *(kind.value for kind in Repetition), "left out")
-        rows = [(markdown(each.family), f"{each.texts:,}", *_repeated(plan, each.family)) for each in compared]
-        lines.append(table(header, rows))
+        header = ("benchmark", "test data from", "texts", *(kind.value for kind in Repetition), "left out")
+        rows = [
+            (_family(each), markdown(", ".join(each.origins)), f"{each.texts:,}", *_repeated(plan, each.family))
+            for each in compared
+        ]
+        lines.append(table(header, rows, texts=2))
+        if any("sample" in each.origins for each in compared):
+            lines.append("**sample** is a few packaged examples of a benchmark: with the rest nothing was compared.")
         lines.append(
             "Exact, near and partial count rows that hold all, nearly all, or a run of words of a test text, in any of "
             "its languages. Translations and paraphrases of one's own are not found."
@@ -106,9 +111,17 @@ def contamination_section(plan: MixPlan) -> str:
     if plan.on_repetition is OnRepetition.REPORT and any(each.rows for each in compared):
         lines.append("**These rows were trained on**: scores on these benchmarks say little.")
     if missing:
-        names = ", ".join(markdown(each.family) for each in missing)
+        names = "; ".join(_family(each) for each in missing)
         lines.append(f"**Not compared**, as their test data were not there: {names}.")
     return "\n\n".join(lines)
+
+
+def _family(check: BenchmarkCheck) -> str:
+    """Return the name of a benchmark with the languages of the mix that were looked for in it."""
+    words = [_language(code) for code in check.languages]
+    if check.others:
+        words.append(f"{len(check.others)} {'more' if words else 'other'}")
+    return f"{markdown(check.family)} in {', '.join(words)}" if words else markdown(check.family)
 
 
 def _repeated(plan: MixPlan, family: str) -> list[str]:
