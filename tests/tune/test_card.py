@@ -102,7 +102,9 @@ def record(tmp_path: Path) -> TuneRecord:
         schema=1, id="1" * 64, recipe=recipe, base=base,
         sources=(report("alpaca-en", "en"), report("alpaca-zh", "zh", audit=audit, truncated=9), report("mined", "el")),
         checks=(
-            BenchmarkCheck(family="xquad", languages=("en", "zh"), origins=("local",), texts=1234, rows=4, others=("de",)),
+            BenchmarkCheck(
+                family="xquad", languages=("en", "zh"), origins=("local",), texts=1234, rows=4, others=("de",)
+            ),
             BenchmarkCheck(family="flores101", languages=("en",), origins=(), texts=0, rows=0),
         ),
         rows=300, tokens=15000, supervised=7500, steps=38, pack_length=256, packs=60, fill=0.9,

@@ -11,7 +11,7 @@ from ..board.spec import RATES
 from ..errors import XlingualError
 from ..files import read_json_object
 from ..plugin import DataSource, ModelOptions
-from ..records import Estimate
+from ..records import Estimate, ModelSpec
 from ..selection import open_model
 from ..tune.card import CardScore
 from ..verify import RunVerdict, Verification, verify_run
@@ -36,21 +36,24 @@ class FoundScores:
     """The same of files of which nobody can say whose they are: no part of the card."""
 
 
-def fingerprints_of(folder: Path) -> Fingerprints:
+def fingerprints_of(folder: Path, base: ModelSpec) -> Fingerprints:
     """Return the fingerprints of the model or adapter in `folder`, by dtype; its weights are hashed, not loaded.
 
-    In half precision the engine that answered is part of a fingerprint, so there are several.
+    In half precision the engine that answered is part of a fingerprint, so there are several. `base` is an adapter's:
+    it is looked for by the word that the training had for it, and where the adapter itself says that it is.
     """
-    word = str(folder)
+    words = [str(folder)]
     if (folder / ADAPTER_CONFIG).is_file():
-        base = read_json_object(folder / ADAPTER_CONFIG, strict=False).get("base_model_name_or_path")
-        word = f"{base}+{folder}"
+        config = read_json_object(folder / ADAPTER_CONFIG, strict=False)
+        named = f"{config.get('base_model_name_or_path')}{f'@{base.revision}' if base.revision else ''}"
+        words = list(dict.fromkeys(f"{each}+{folder}" for each in (base.word, f"hf:{named}")))
 
     @cache
     def fingerprints(dtype: str | None) -> frozenset[str]:
         options = [ModelOptions(dtype=dtype, device="cpu", offline=True, engine=each) for each in _ENGINES]
         options.append(ModelOptions(dtype=dtype, device="cpu", offline=True, deterministic=True))
-        return frozenset(found for each in options if (found := _fingerprint(word, each)) is not None)
+        found = (_fingerprint(word, each) for word in words for each in options)
+        return frozenset(each for each in found if each is not None)
 
     return fingerprints
 

@@ -32,7 +32,7 @@ def run_card(options: CardOptions) -> int:
     record = _read_record(folder)
     data_source = read_data_source(options.data, offline=options.offline)
     roots = [Path(word).expanduser() for word in options.runs]
-    found = find_scores(roots, record.plan.id, fingerprints_of(folder), data_source)
+    found = find_scores(roots, record.plan.id, fingerprints_of(folder, record.plan.base), data_source)
     path = folder / CARD
     facts = CardFacts(record=record, is_adapter=(folder / ADAPTER_CONFIG).is_file())
     text = read_text(path) if path.is_file() else model_card(facts)

@@ -58,7 +58,7 @@ def scores_section(scores: Sequence[CardScore], left_out: Sequence[tuple[str, st
         if any(each.notes for each in scores):
             lines.append("A score with a note is not among the results that the hub shows.")
         kinds = sorted({f"{each.metric}: {each.signature}" for each in scores})
-        lines.append("How each was computed: " + "; ".join(markdown(each) for each in kinds) + ".")
+        lines.append("How each was computed:\n\n" + "\n".join(f"- {markdown(each)}" for each in kinds))
     if left_out:
         lines.append("Left out:\n\n" + "\n".join(f"- {markdown(where)}: {markdown(why)}" for where, why in left_out))
     return "\n\n".join([*lines, END])
