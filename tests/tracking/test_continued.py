@@ -109,7 +109,7 @@ def test_a_training_that_starts_over_is_another_run(close: bool, runs: list[Reco
 def test_online_the_same_run_is_opened_again(runs: list[Recorder], tmp_path: Path) -> None:
     part(tmp_path, 0, 6, word="wandb:online")
     part(tmp_path, 4, 9, word="wandb:online")
-    assert [each.losses for each in runs] == [whole(6), [(step, 100.0 - step) for step in range(5, 10)]]
+    assert [each.losses for each in runs] == [whole(6), whole(9)]  # a kill may have kept some of the first from it
     assert runs[0].run.id == runs[1].run.id
 
 

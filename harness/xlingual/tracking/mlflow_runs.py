@@ -20,6 +20,7 @@ from .writing import PROJECT, TrackedRun, Warn, csv_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     from .writing import Writer
 
@@ -30,8 +31,11 @@ ID_TAG = "xlingual.run"
 CONNECT_SECONDS = 4.0
 _UNNAMEABLE = re.compile(r"[^\w. -]+")
 LONGEST_NAME = 250
-_BATCH = 100
-"""Settings of one call, at most: MLflow's own limit."""
+"""Characters: MLflow's own limit."""
+_TOGETHER = 500
+"""Numbers that are logged in one call; MLflow takes 1,000 at most."""
+_SECONDS_TOGETHER = 5.0
+"""What waits longer is logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class MlflowRun:
     id: str
     last_steps: dict[str, int] = field(default_factory=dict)
     """Of each metric, the last step that the run had when it was opened: up to there it has what is logged again."""
+    waiting: "list[Metric]" = field(default_factory=list)
+    """Numbers that are logged together: a call for each would stop the training for as long as the server is away."""
+    sent_at: list[float] = field(default_factory=lambda: [time.monotonic()])
+    """When numbers were logged last, in seconds."""
 
     def params(self, values: Mapping[str, str | int | float]) -> None:
         """Log settings; where a resumed training has another value, as a tag, for MLflow keeps the first."""
@@ -58,14 +66,17 @@ class MlflowRun:
         from mlflow.entities import Metric  # noqa: PLC0415 - optional
 
         now, place = int(1000 * time.time()), step or 0
-        fresh = {_name(key): value for key, value in values.items()}
-        new = [
-            Metric(name, value, now, place)
-            for name, value in fresh.items()
-            if step is None or place > self._last_step(name)
-        ]
-        if new:
-            self.client.log_batch(self.id, metrics=new)
+        for name, value in {_name(key): value for key, value in values.items()}.items():
+            if step is None or place > self._last_step(name):
+                self.waiting.append(Metric(name, value, now, place))
+        if len(self.waiting) >= _TOGETHER or time.monotonic() > self.sent_at[0] + _SECONDS_TOGETHER:
+            self._send()
+
+    def _send(self) -> None:
+        for start in range(0, len(self.waiting), _TOGETHER):
+            self.client.log_batch(self.id, metrics=self.waiting[start : start + _TOGETHER])
+        self.waiting.clear()
+        self.sent_at[0] = time.monotonic()
 
     def _last_step(self, name: str) -> int:
         if name not in self.last_steps:
@@ -83,7 +94,8 @@ class MlflowRun:
         self.client.log_text(self.id, content, name)
 
     def finish(self) -> None:
-        """Mark the run as finished."""
+        """Log what is left, and mark the run as finished."""
+        self._send()
         self.client.set_terminated(self.id, "FINISHED")
 
 
@@ -133,6 +145,7 @@ def start_online(run: TrackedRun) -> MlflowRun:
 def _start(run: TrackedRun, uri: str) -> MlflowRun:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     if uri.startswith("file:"):
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.17 refuses folders of runs otherwise
     from mlflow import MlflowClient  # noqa: PLC0415 - optional, and it takes seconds

@@ -92,6 +92,8 @@ class Spool:
     secrets: tuple[str, ...] = field(default_factory=environment_secrets, repr=False)
     is_kept: bool = False
     """Whether the lines stay when the tracker is closed, for a resumed training."""
+    earlier: list[Mapping[str, Json]] = field(default_factory=list)
+    """Lines of an earlier part of the training, for a run that is opened online: it may lack some of them."""
     failed: bool = False
     begun: bool = False
     closed: bool = False
@@ -112,7 +114,7 @@ class Spool:
             self.run_id = identifier
             lines = [line for line in found if not _is_after(line, step)]
             write_atomically(spool, "".join(f"{canonical_json(line)}\n" for line in lines))
-            self.begun = True
+            self.begun, self.earlier = True, lines
         else:
             spool.unlink(missing_ok=True)
         kept.unlink(missing_ok=True)
@@ -184,7 +186,10 @@ class Spool:
             stem = self.path.name.removesuffix(SUFFIX)
             run = TrackedRun(name=self.hide(self.name), stem=stem, id=self.run_id)
             self.live = self.backend.start_online(run)
+            for line in self.earlier:
+                replay(line, self.live, self.hide_in_file)
         except Exception as error:  # noqa: BLE001 - the border to the tracker: a mirror never ends a run
+            self.live = None
             self.warn(f"tracking: {type(error).__name__}; an offline archive is made instead")
 
     def _append(self, line: Mapping[str, Json]) -> None:

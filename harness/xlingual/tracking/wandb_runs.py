@@ -43,10 +43,13 @@ class WandbRun:
         self.inner.config.update(dict(values), allow_val_change=True)
 
     def metrics(self, values: Mapping[str, float], step: int | None) -> None:
-        """Log numbers: of a step as history, of the run as a whole as its summary."""
+        """Log numbers: of a step as history, of the run as a whole as its summary.
+
+        The steps of a run only rise: it has those before its own, where a resumed training logs them again.
+        """
         if step is None:
             self.inner.summary.update(dict(values))
-        else:
+        elif step >= self.inner.step:
             self.inner.log(dict(values), step=step)
 
     def table(self, name: str, header: Sequence[Json], rows: Sequence[Json]) -> None:
