@@ -14,12 +14,11 @@ from ..decoder.loading import auto_class, quiet_loading
 from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
-from ..tune.card import CARD
 from ..tune.records import TuneRecord
 from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
 from .loading import TrainingModel
-from .model_card import base_license, export_card
+from .model_card import base_license, write_card
 from .settings import PROVENANCE, TrainingJob
 from .structure import is_tied, untie
 
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of `provenance.json`."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 COPIED_FILES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model",
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
 )  # fmt: skip
 MAX_SHARD_SIZE = "4GB"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
 
 
@@ -59,6 +58,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         plan=plan,
         parent=f"{base.name}@{base.revision}" if base.revision else base.name,
         template=plan.recipe.template,
+        base_license=base_license(job.weights),
         data=files,
         steps=result.steps,
         loss=result.loss,
@@ -67,7 +67,6 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         dtype=result.dtype,
         versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
-        base_license=base_license(job.weights),
     )
 
 
@@ -179,7 +178,7 @@ def _add_tokenizer_and_record(job: TrainingJob, folder: Path, record: TuneRecord
     _end_answers(job, folder)
     write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
     is_adapter = (folder / ADAPTER_WEIGHTS).is_file()
-    write_atomically(folder / CARD, export_card(record, job.weights, is_adapter=is_adapter))
+    write_card(folder, record, job.weights, is_adapter=is_adapter)
 
 
 def _end_answers(job: TrainingJob, folder: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..decoder.loading import auto_class, quiet_loading
+from ..files import write_atomically
 from ..tune.card import CARD, CardFacts, model_card
 from ..tune.licenses import OTHER, UNKNOWN, hub_identifier
 from ..tune.records import TuneRecord
@@ -12,9 +13,10 @@ _LONGEST = 200
 """Characters of a licence's name; what is longer is none."""
 
 
-def export_card(record: TuneRecord, weights: Path, *, is_adapter: bool) -> str:
-    """Return the card of a model or adapter whose base lies in `weights`."""
-    return model_card(CardFacts(record=record, is_adapter=is_adapter, auto_class=_auto_class_name(weights)))
+def write_card(folder: Path, record: TuneRecord, weights: Path, *, is_adapter: bool) -> None:
+    """Write the card of a model or adapter in `folder`, whose base lies in `weights`."""
+    facts = CardFacts(record=record, is_adapter=is_adapter, auto_class=_auto_class_name(weights))
+    write_atomically(folder / CARD, model_card(facts))
 
 
 def base_license(weights: Path) -> str | None:

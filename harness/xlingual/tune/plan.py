@@ -9,6 +9,7 @@ from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
 from .encoding import SourceRows
+from .licenses import without_licenses
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
 from .packing import PackCounts, assign_packs
@@ -134,15 +135,14 @@ def _tokens(sampled: SampledRows) -> "NDArray[np.int32]":
 def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
     """Return the id of a training, 64 hex digits: a hash of the recipe, the base's fingerprint and the tokenized rows.
 
-    The name that a machine has for the base, the description, licences, and how rows lie in packs are no part of it.
+    The name that a machine has for the base, the description, and how rows lie in packs are no part of it.
     """
-    unlicensed = replace(recipe, license=None, sources=tuple(replace(use, license=None) for use in recipe.sources))
-    hashed = {key: value for key, value in _fields(unlicensed).items() if key not in ("base", "description")}
+    hashed = {key: value for key, value in _fields(recipe).items() if key not in ("base", "description")}
     return content_hash({"schema": SCHEMA, "recipe": hashed, "base": base.fingerprint, "rows": hash_rows(rows)})
 
 
 def _fields(recipe: Recipe) -> dict[str, Json]:
-    value = to_json(recipe)
+    value = to_json(without_licenses(recipe))
     return dict(value) if isinstance(value, dict) else {}
 
 

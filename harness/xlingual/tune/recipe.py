@@ -13,8 +13,8 @@ from ..prompt import TEMPLATES
 from ..registry import SOURCES
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
+from . import licenses
 from .audit.records import Filter
-from .licenses import LICENSE_KEYS, read_license
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
 RECIPE_KEYS = (
@@ -63,7 +63,7 @@ def find_recipe(word: str) -> Recipe:
 
 def read_recipe(top: TomlTable, code: str | None) -> Recipe:
     """Return the recipe in a TOML file, with `code` for {x}; UsageError where the file has none for it."""
-    top.allow((*RECIPE_KEYS, *LICENSE_KEYS))
+    top.allow((*RECIPE_KEYS, *licenses.LICENSE_KEYS))
     name = top.text("name")
     if top.path.stem != name.replace(f"-{PLACEHOLDER}", ""):
         raise top.fault("name", f"the name {name!r} and the file {top.path.stem!r} differ")
@@ -77,6 +77,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
+        license=licenses.read_license(top),
         base=top.text("base"),
         template=top.choice("template", TEMPLATES),
         seed=top.count("seed", least=0) if top.has("seed") else 0,
@@ -86,7 +87,6 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         sources=_read_sources(top),
         method=_read_method(top.table("method") if top.has("method") else TomlTable({}, top.path, (), top.lines)),
         schedule=_read_schedule(top.table("schedule")),
-        license=read_license(top),
     )
 
 
@@ -155,7 +155,7 @@ def _read_sources(top: TomlTable) -> tuple[SourceUse, ...]:
 
 
 def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]:
-    table.allow((*SOURCE_KEYS, *LICENSE_KEYS))
+    table.allow((*SOURCE_KEYS, *licenses.LICENSE_KEYS))
     reader = table.text("reader")
     if reader.replace("-", "_") not in SOURCES.names():
         raise table.fault("reader", f"no such reader: {reader!r}", hint=did_you_mean(reader, SOURCES.names()))
@@ -173,6 +173,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
             SourceUse(
                 name=f"{name}-{word}" if len(words) > 1 else name,
                 reader=reader,
+                license=licenses.read_license(table),
                 path=table.text("path"),
                 language=codes[1] if codes else table.language(key, word),
                 direction=(codes[0], codes[1]) if codes else None,
@@ -182,7 +183,6 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
                 if table.has("max_epochs")
                 else 1.0,
                 filter=_read_filter(table) if table.has("filter") else None,
-                license=read_license(table),
             )
         )
     return uses

@@ -49,6 +49,8 @@ class SourceUse:
     name: str
     reader: str
     """The Source plugin that reads it: alpaca, parallel, tsv, tmx, po, ..."""
+    license: str | None = field(default=None, metadata=LATER)
+    """Of its rows, for the model card; None: not said. No part of the plan's id."""
     path: str
     """Relative to the data folder; the reader resolves braces: "train.{language}"."""
     language: str
@@ -62,8 +64,6 @@ class SourceUse:
     """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
     filter: Filter | None = field(default=None, metadata=LATER)
     """Which rows are left out; None: all are kept."""
-    license: str | None = field(default=None, metadata=LATER)
-    """Of its rows, for the model card; None: not said. No part of the plan's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,8 @@ class Recipe:
 
     name: str
     description: str
+    license: str | None = field(default=None, metadata=LATER)
+    """Of the tuned model, for its card; None: not said. No part of the plan's id."""
     base: str
     """A model word."""
     template: str
@@ -148,8 +150,6 @@ class Recipe:
     sources: tuple[SourceUse, ...]
     method: Method
     schedule: Schedule
-    license: str | None = field(default=None, metadata=LATER)
-    """Of the tuned model, for its card; None: not said. No part of the plan's id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -339,6 +339,8 @@ class TuneRecord:
     plan: MixPlan
     parent: str
     """The base model's name, with its revision where it has one."""
+    base_license: str | None = field(default=None, metadata=LATER)
+    """As the model card beside the base's weights says; None: it says none, or there is no card."""
     template: str
     data: Mapping[str, str]
     """SHA-256 of every data file by its name."""
@@ -351,5 +353,3 @@ class TuneRecord:
     versions: Mapping[str, str]
     finished_at: str
     """UTC, ISO 8601."""
-    base_license: str | None = field(default=None, metadata=LATER)
-    """As the model card beside the base's weights says; None: it says none, or there is no card."""

@@ -1,9 +1,10 @@
 """`xlingual tune`: make a model from a recipe.
 
-card, plan, preview, recipes, run   the commands, one module each
+plan, preview, recipes, run   the commands, one module each
 options                       options that they share, and the way from them to a plan
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU
+card                          the command that writes scores into a model card
 """
 
 import click
