@@ -6,11 +6,9 @@ Nothing is guessed: what a recipe does not say is unknown.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..identity import slug
 from ..toml_table import TomlTable
-from .records import Recipe
 
 LICENSE_KEYS = ("license", "licence")
 """One key in two spellings."""
@@ -44,12 +42,6 @@ def read_license(table: TomlTable) -> str | None:
     if len(text) > _LONGEST or not text.isprintable():
         raise table.fault(keys[0], f"{keys[0]!r} is a name on one line, of at most {_LONGEST} characters")
     return hub_identifier(text) or text
-
-
-def without_licenses(recipe: Recipe) -> Recipe:
-    """Return a recipe without its licences: they change nothing of what is learnt, so no id has them."""
-    uses = tuple(replace(use, license=None) for use in recipe.sources)
-    return replace(recipe, license=None, sources=uses)
 
 
 def hub_identifier(text: str) -> str | None:

@@ -9,7 +9,6 @@ from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
 from .encoding import SourceRows
-from .licenses import without_licenses
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
 from .packing import PackCounts, assign_packs
@@ -142,7 +141,9 @@ def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
 
 
 def _fields(recipe: Recipe) -> dict[str, Json]:
-    value = to_json(without_licenses(recipe))
+    # Licences change nothing of what is learnt: no id has them.
+    uses = tuple(replace(use, license=None) for use in recipe.sources)
+    value = to_json(replace(recipe, license=None, sources=uses))
     return dict(value) if isinstance(value, dict) else {}
 
 
