@@ -113,14 +113,15 @@ def _new_place(folder: Path) -> Path:
 def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
     """Yield every file below `root`, folder by folder in order of their names, but for what is no result any more.
 
-    Left out is what `--fresh` moved aside, or was about to when it was killed, finished again or not, what lies behind
-    links to folders, and the copies that a tracker keeps. A `root` that was moved aside is walked: who names such a
-    folder means it. Folders that cannot be read are passed to `on_error`.
+    Left out is what `--fresh` moved aside, or was about to when it was killed, finished again or not, and what lies
+    behind links to folders. A `root` that was moved aside is walked: who names such a folder means it. Folders that
+    cannot be read are passed to `on_error`.
     """
     for place, folders, names in os.walk(root, onerror=on_error):
         if any(name.endswith(_UNFINISHED) and is_earlier(Path(name)) for name in folders):
             folders.clear()
             continue
+        # A tracker's copies are no runs: a board would show each of them twice.
         copies = TRACKED_COPIES if Path(place).name == TRACKING else ()
         folders[:] = sorted(name for name in folders if name not in copies and not is_earlier(Path(name)))
         yield from (Path(place, name) for name in sorted(names))
