@@ -50,3 +50,14 @@ def test_what_was_moved_aside_is_not_walked_through(tmp_path: Path) -> None:
     assert numbers == ["0", "1", "2"]  # within a second, too
     assert list(walk_runs(tmp_path)) == kept
     assert list(walk_runs(aside[2])) == [aside[2] / "deep" / "b"]
+
+
+def test_copies_that_a_tracker_keeps_are_no_runs(tmp_path: Path) -> None:
+    """A board of the folder would show each run twice, and a copy whose samples are missing."""
+    kept = [tmp_path / "tracking" / "x.zip", tmp_path / "wandb" / "results.json"]
+    copies = [tmp_path / "tracking" / name / "a" / "results.json" for name in ("wandb", ".wandb", "mlruns")]
+    for path in (*kept, *copies):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    assert list(walk_runs(tmp_path)) == kept
+    assert list(walk_runs(tmp_path / "tracking")) == kept[:1]

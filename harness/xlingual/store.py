@@ -24,6 +24,10 @@ from .files import disk_fault, read_json_lines
 from .files.json_file import CHANGED
 from .identity import Json
 
+TRACKING = "tracking"
+"""Folder beside the runs for what a tracker keeps offline."""
+TRACKED_COPIES = ("wandb", ".wandb", "mlruns")
+"""Folders in it that hold copies of results and records."""
 _UNFINISHED = "-unfinished"
 _EARLIER = re.compile(rf"before-\d{{8}}T\d{{6}}(-\d{{1,7}})?({_UNFINISHED})?")
 """Name of a folder that `--fresh` moved earlier answers and results to, with the time: nothing else is called so.
@@ -117,5 +121,7 @@ def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -
         if any(name.endswith(_UNFINISHED) and is_earlier(Path(name)) for name in folders):
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not is_earlier(Path(name)))
+        # A tracker's copies are no runs: a board would show each of them twice.
+        copies = TRACKED_COPIES if Path(place).name == TRACKING else ()
+        folders[:] = sorted(name for name in folders if name not in copies and not is_earlier(Path(name)))
         yield from (Path(place, name) for name in sorted(names))

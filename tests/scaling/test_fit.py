@@ -62,7 +62,7 @@ def test_similarity_makes_one_law_of_many() -> None:
     gammas = {"zh": 0.2, "ar": 0.5, "hi": 0.1, "tr": 0.8}
     law = Truth(20.0, 0.4, 60.0)
     truths = {code: replace_alpha(law, law.alpha * gamma**-law.beta) for code, gamma in gammas.items()}
-    options = replace(QUICK, similarity=gammas, test_largest=False)
+    options = replace(QUICK, similarities={"similarity": gammas}, test_largest=False)
     found = []
     for seed in range(6):
         points = simulate(truths, noise=0.2, generator=np.random.default_rng(seed))
@@ -155,7 +155,12 @@ def test_scores_that_are_all_the_same_are_no_crash() -> None:
         ([make_point("zh", 0, 2.0)], FitOptions(), DataError, "no point has translation data"),
         (simulate(), FitOptions(metric="bleu"), UsageError, "--metric: no point has 'bleu'"),
         ([*simulate(), replace(make_point("zh", 5, 1.0), metric="bleu")], FitOptions(), UsageError, "chrf++, bleu"),
-        (simulate(), FitOptions(similarity={"zh": 0.5}), UsageError, "--similarity: no similarity of ar"),
+        (
+            simulate(),
+            FitOptions(similarities={"similarity": {"zh": 0.5}}),
+            UsageError,
+            "--similarity: no similarity of ar",
+        ),
         (
             [replace(point, tokens=None) for point in simulate()],
             FitOptions(unit=SizeUnit.TOKENS),

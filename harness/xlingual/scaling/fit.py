@@ -1,7 +1,7 @@
 """Fits the translation scaling law to measured points: choice of the variant, intervals, test on the largest size."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..estimate import LEVEL
 from ..plugin import FloatArray
+from .choices import choose_similarities
 from .laws import LawCurve, Ties, Variant, all_variants, log_offset
 from .least_squares import Solution, fit_curve, refit, robust_softness, robust_sum
 from .measurements import Measurements, gather
@@ -33,8 +34,9 @@ class FitOptions:
     alpha: Ties | None = None
     beta: Ties | None = None
     ceiling: Ties | None = None
-    similarity: Mapping[str, float] | None = None
-    """Of each language to English, from 0 (nothing in common) to 1; None: gamma is 1."""
+    similarities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Tables by name, each of every language's similarity to English, from 0 (nothing in common) to 1: what gamma may
+    be, beside 1. AICc chooses among them, and whether there is any."""
     test_largest: bool = True
     """Whether to fit once more without the largest sizes and predict them."""
     resamples: int = RESAMPLES
@@ -45,7 +47,11 @@ class FitOptions:
 class _VariantFit:
     """One variant's fit: one part a language where nothing is shared, else one part for all."""
 
+    table: Measurements
+    """With the gammas that it was fitted with."""
     variant: Variant
+    similarity: str | None
+    """Name of the table of gammas; None: gamma is 1."""
     curves: tuple[LawCurve, ...]
     members: tuple[NDArray[np.intp], ...]
     """The rows of the table in each part."""
@@ -63,29 +69,41 @@ def fit_laws(points: Sequence[Point], options: FitOptions) -> LawFit:
 
     Raises DataError for too few sizes and UsageError for options that do not fit the table.
     """
-    table = gather(points, options.unit, options.metric, options.similarity)
-    variants = _allowed(table, options)
-    fits = [_fit_variant(table, variant) for variant in variants]
-    candidates = _judge(table, fits, test_largest=options.test_largest)
+    table = gather(points, options.unit, options.metric)
+    fits = _fit_all(table, options)
+    candidates = _judge(fits, test_largest=options.test_largest)
     order = _order(candidates)
     best = fits[order[0]]
     generator = np.random.Generator(np.random.PCG64(options.seed))
-    drawn = _draw(table, best, options.resamples, generator)
+    drawn = _draw(best, options.resamples, generator)
     return LawFit(
         schema=FIT_SCHEMA,
         metric=table.metric,
         unit=options.unit,
         unit_size=table.unit_size,
         variant=best.variant,
-        r2=_r2(table, best, None),
-        laws=tuple(_language_law(table, best, index, each) for index, each in enumerate(drawn)),
+        r2=_r2(best, None),
+        laws=tuple(_language_law(best, index, each) for index, each in enumerate(drawn)),
         candidates=tuple(candidates[index] for index in order),
-        extrapolation=_extrapolate(table, best.variant, options.resamples, generator) if options.test_largest else (),
+        extrapolation=_extrapolate(best, options.resamples, generator) if options.test_largest else (),
         notes=table.notes,
         points=table.points,
         resamples=options.resamples,
         seed=options.seed,
+        similarities=choose_similarities(candidates, candidates[order[0]], list(options.similarities)) or None,
     )
+
+
+def _fit_all(table: Measurements, options: FitOptions) -> list[_VariantFit]:
+    """Return the fits of all variants that the options leave open, those with gamma once for each similarity."""
+    tables = {name: table.with_gammas(each) for name, each in options.similarities.items()}
+    fits = []
+    for variant in _allowed(table, options):
+        if variant.similarity:
+            fits += [_fit_variant(each, variant, name) for name, each in tables.items()]
+        else:
+            fits.append(_fit_variant(table, variant, None))
+    return fits
 
 
 def _allowed(table: Measurements, options: FitOptions) -> list[Variant]:
@@ -96,7 +114,7 @@ def _allowed(table: Measurements, options: FitOptions) -> list[Variant]:
         named = {name: Ties.OWN if tie is Ties.SHARED else tie for name, tie in named.items()}
     fitting = [
         variant
-        for variant in all_variants(count, similarity=options.similarity is not None)
+        for variant in all_variants(count, similarity=bool(options.similarities))
         if all(tie is None or getattr(variant, name) is tie for name, tie in named.items())
     ]
     if not fitting:
@@ -115,7 +133,7 @@ def _own_parameters(variant: Variant) -> int:
     return (variant.alpha, variant.beta, variant.ceiling).count(Ties.OWN)
 
 
-def _fit_variant(table: Measurements, variant: Variant) -> _VariantFit:
+def _fit_variant(table: Measurements, variant: Variant, similarity: str | None) -> _VariantFit:
     logs = table.log_sizes(similarity=variant.similarity)
     if variant.separable:
         members = [np.flatnonzero(table.languages == each) for each in range(len(table.codes))]
@@ -130,7 +148,14 @@ def _fit_variant(table: Measurements, variant: Variant) -> _VariantFit:
         fit_curve(curve, table.scores[rows], table.weights[rows], curve.starts(table.scores[rows]))
         for curve, rows in zip(curves, members, strict=True)
     ]
-    return _VariantFit(variant=variant, curves=tuple(curves), members=tuple(members), solutions=tuple(solutions))
+    return _VariantFit(
+        table=table,
+        variant=variant,
+        similarity=similarity,
+        curves=tuple(curves),
+        members=tuple(members),
+        solutions=tuple(solutions),
+    )
 
 
 def _one_curve(log_sizes: FloatArray, variant: Variant, floors: FloatArray) -> LawCurve:
@@ -138,15 +163,15 @@ def _one_curve(log_sizes: FloatArray, variant: Variant, floors: FloatArray) -> L
     return LawCurve(log_sizes=log_sizes, languages=languages, count=1, variant=variant, floors=floors)
 
 
-def _judge(table: Measurements, fits: Sequence[_VariantFit], *, test_largest: bool) -> list[Candidate]:
+def _judge(fits: Sequence[_VariantFit], *, test_largest: bool) -> list[Candidate]:
     """Return the criterion of every fit, all under the softness of the richest, so that they can be compared.
 
     AICc (Hurvich and Tsai 1989) of residuals under soft_l1 (robust as in Ronchetti 1985); the noise counts as a
     parameter.
     """
-    residuals = [_residuals(table, fit) for fit in fits]
+    residuals = [_residuals(fit) for fit in fits]
     sizes = [sum(len(each.parameters) for each in fit.solutions) for fit in fits]
-    n = len(table.scores)
+    n = len(residuals[0])
     richest = int(np.argmax(sizes))
     softness = robust_softness(residuals[richest], sizes[richest])
     candidates = []
@@ -155,15 +180,22 @@ def _judge(table: Measurements, fits: Sequence[_VariantFit], *, test_largest: bo
         mean = max(float(robust_sum(left, softness)) / n, _TINY)
         aicc = n * float(np.log(mean)) + 2 * k + 2 * k * (k + 1) / (n - k - 1) if n - k - 1 > 0 else None
         rms = float(np.sqrt(np.mean(left**2)))
-        error = _mean_error(table, fit.variant) if test_largest else None
+        error = _mean_error(fit) if test_largest else None
         candidates.append(
-            Candidate(variant=fit.variant.name, parameters=parameters, aicc=aicc, rms=rms, extrapolation_error=error)
+            Candidate(
+                variant=fit.variant.name_with(fit.similarity),
+                parameters=parameters,
+                aicc=aicc,
+                rms=rms,
+                extrapolation_error=error,
+                similarity=fit.similarity,
+            )
         )
     return candidates
 
 
-def _residuals(table: Measurements, fit: _VariantFit) -> FloatArray:
-    residuals: FloatArray = np.empty(len(table.scores))
+def _residuals(fit: _VariantFit) -> FloatArray:
+    residuals: FloatArray = np.empty(len(fit.table.scores))
     for rows, solution in zip(fit.members, fit.solutions, strict=True):
         residuals[rows] = solution.residuals
     return residuals
@@ -173,18 +205,20 @@ def _order(candidates: Sequence[Candidate]) -> list[int]:
     """Return the candidates, best AICc first, but before all the simplest of those that are as good as the best.
 
     Within two units the data do not tell models apart (Burnham and Anderson 2002), and the criterion by itself likes
-    parameters too much where so many variants are tried.
+    parameters too much where so many variants are tried. Of two with as many parameters, the one without a similarity
+    is the simpler.
     """
     values = [np.inf if each.aicc is None else each.aicc for each in candidates]
     order = sorted(range(len(candidates)), key=lambda index: (values[index], candidates[index].parameters))
     as_good = [index for index in order if values[index] <= values[order[0]] + _AS_GOOD]
-    first = min(as_good, key=lambda index: candidates[index].parameters)
+    first = min(as_good, key=lambda index: (candidates[index].parameters, candidates[index].similarity is not None))
     return [first, *(index for index in order if index != first)]
 
 
-def _r2(table: Measurements, fit: _VariantFit, language: int | None) -> float | None:
+def _r2(fit: _VariantFit, language: int | None) -> float | None:
     """Return the share of the variance within languages that the fit explains, of all or of one of them."""
-    left = _residuals(table, fit) / table.weights
+    table = fit.table
+    left = _residuals(fit) / table.weights
     means = np.array([table.scores[table.languages == each].mean() for each in range(len(table.codes))])
     around = table.scores - means[table.languages]
     rows = slice(None) if language is None else table.languages == language
@@ -203,9 +237,9 @@ class _Drawn:
     """The standard deviation that each draw was made with."""
 
 
-def _draw(table: Measurements, fit: _VariantFit, resamples: int, generator: np.random.Generator) -> list[_Drawn]:
+def _draw(fit: _VariantFit, resamples: int, generator: np.random.Generator) -> list[_Drawn]:
     """Return the languages of the table, each with fits to redrawn scores."""
-    languages = []
+    table, languages = fit.table, []
     for curve, rows, solution in zip(fit.curves, fit.members, fit.solutions, strict=True):
         spread = generator.chisquare(solution.freedom, size=resamples)
         noises: FloatArray = solution.noise * np.sqrt(solution.freedom / spread)
@@ -221,7 +255,8 @@ def _draw(table: Measurements, fit: _VariantFit, resamples: int, generator: np.r
     return languages
 
 
-def _language_law(table: Measurements, fit: _VariantFit, language: int, drawn: _Drawn) -> LanguageLaw:
+def _language_law(fit: _VariantFit, language: int, drawn: _Drawn) -> LanguageLaw:
+    table = fit.table
     rows = table.languages == language
     alpha, beta, ceiling = (bound(value, draws) for value, draws in zip(drawn.values, drawn.draws, strict=True))
     if fit.variant.ceiling is Ties.FIXED:
@@ -238,7 +273,7 @@ def _language_law(table: Measurements, fit: _VariantFit, language: int, drawn: _
         count=int(rows.sum()),
         smallest=int(table.sizes[rows].min()),
         largest=int(table.sizes[rows].max()),
-        r2=_r2(table, fit, language),
+        r2=_r2(fit, language),
         noise=drawn.noise,
         tokens_per_pair=sum(point.tokens or 0 for point in counted) / pairs if pairs else None,
         draws=Draws(alpha=kept[0], beta=kept[1], ceiling=kept[2]),
@@ -254,8 +289,9 @@ def bound(value: float, draws: FloatArray) -> Bounded:
     return Bounded(value=value, low=float(low), high=float(high))
 
 
-def _without_largest(table: Measurements, variant: Variant) -> tuple[NDArray[np.bool_], _VariantFit | None]:
+def _without_largest(whole: _VariantFit) -> tuple[NDArray[np.bool_], _VariantFit | None]:
     """Return which rows are of the largest size of their language, and the fit without them, or None for too few."""
+    table, variant = whole.table, whole.variant
     largest = np.array([table.sizes[table.languages == each].max() for each in range(len(table.codes))])
     left_out = table.sizes == largest[table.languages]
     rest = table.only(~left_out)
@@ -264,18 +300,19 @@ def _without_largest(table: Measurements, variant: Variant) -> tuple[NDArray[np.
     enough = min(rest.distinct_sizes()) >= max(own, 2) and (
         counts.min() > own if variant.separable else counts.sum() > variant.count(len(counts))
     )
-    return left_out, _fit_variant(rest, variant) if enough else None
+    return left_out, _fit_variant(rest, variant, whole.similarity) if enough else None
 
 
-def _mean_error(table: Measurements, variant: Variant) -> float | None:
+def _mean_error(whole: _VariantFit) -> float | None:
     """Return the mean absolute error of the scores at the largest sizes, predicted from the smaller ones only."""
-    left_out, fit = _without_largest(table, variant)
+    table = whole.table
+    left_out, fit = _without_largest(whole)
     if fit is None:
         return None
     parts = [curve.unpack(each.parameters) for curve, each in zip(fit.curves, fit.solutions, strict=True)]
     alpha, beta, ceiling = (np.concatenate(each) for each in zip(*parts, strict=True))
     rows = table.languages[left_out]
-    x = np.exp(table.log_sizes(similarity=variant.similarity)[left_out])
+    x = np.exp(table.log_sizes(similarity=whole.variant.similarity)[left_out])
     return float(np.abs(_scores(alpha, beta, ceiling, table.floors, rows, x) - table.scores[left_out]).mean())
 
 
@@ -287,17 +324,16 @@ def _scores(
     return np.asarray(ceiling[rows] - alpha[rows] * np.exp(-beta[rows] * np.logaddexp(np.log(x), offsets)))
 
 
-def _extrapolate(
-    table: Measurements, variant: Variant, resamples: int, generator: np.random.Generator
-) -> tuple[Extrapolation, ...]:
+def _extrapolate(whole: _VariantFit, resamples: int, generator: np.random.Generator) -> tuple[Extrapolation, ...]:
     """Predict the largest size of every language from the smaller ones, and set it beside what was measured."""
-    left_out, fit = _without_largest(table, variant)
+    table = whole.table
+    left_out, fit = _without_largest(whole)
     if fit is None:
         return ()
-    rest = table.only(~left_out)
-    logs = table.log_sizes(similarity=variant.similarity)
+    rest = fit.table
+    logs = table.log_sizes(similarity=whole.variant.similarity)
     found = []
-    for language, drawn in enumerate(_draw(rest, fit, resamples, generator)):
+    for language, drawn in enumerate(_draw(fit, resamples, generator)):
         rows = left_out & (table.languages == language)
         x = float(np.exp(logs[rows][0]))
         alpha, beta, ceiling = drawn.values

@@ -60,7 +60,11 @@ class Variant:
     @property
     def name(self) -> str:
         """As in "alpha=own beta=shared ceiling=fixed gamma=1"."""
-        gamma = "similarity" if self.similarity else "1"
+        return self.name_with("similarity")
+
+    def name_with(self, similarity: str | None) -> str:
+        """Return the name where gamma is from the table that is called `similarity`."""
+        gamma = similarity if self.similarity else "1"
         return f"alpha={self.alpha} beta={self.beta} ceiling={self.ceiling} gamma={gamma}"
 
     @property

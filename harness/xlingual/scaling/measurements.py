@@ -1,7 +1,7 @@
 """The points of a table as arrays, checked for what a fit needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,12 @@ class Measurements:
         """Return how many different sizes each language was measured at."""
         return [len(np.unique(self.sizes[self.languages == each])) for each in range(len(self.codes))]
 
+    def with_gammas(self, similarity: Mapping[str, float]) -> "Measurements":
+        """Return the same rows with the similarity of each language; UsageError where one is missing."""
+        if missing := [code for code in self.codes if code not in similarity]:
+            raise UsageError(f"no similarity of {missing[0]}", where="--similarity", hint="give one for every language")
+        return replace(self, gammas=np.array([similarity[code] for code in self.codes]))
+
     def only(self, rows: NDArray[np.bool_]) -> "Measurements":
         """Return the rows that are True, with the same languages and unit."""
         return Measurements(
@@ -63,9 +69,7 @@ class Measurements:
         )
 
 
-def gather(
-    points: Sequence[Point], unit: SizeUnit, metric: str | None, similarity: Mapping[str, float] | None
-) -> Measurements:
+def gather(points: Sequence[Point], unit: SizeUnit, metric: str | None) -> Measurements:
     """Return the points of `metric` as arrays; those of size 0, of the untuned model, are the floors of the laws."""
     metric = _one_metric(points, metric)
     chosen = [point for point in points if point.metric == metric]
@@ -93,7 +97,7 @@ def gather(
         scores=np.array([point.score for point in chosen]),
         weights=_weights(chosen, notes),
         languages=languages,
-        gammas=_gammas(codes, similarity),
+        gammas=np.ones(len(codes)),
         unit_size=10 ** round(float(np.log10(sizes).mean())),
         floors=floors,
         notes=tuple(notes),
@@ -140,11 +144,3 @@ def _weights(points: Sequence[Point], notes: list[str]) -> FloatArray:
     if middle == 0.0:
         return np.ones(len(points))
     return np.asarray(middle / np.maximum(known, middle / 2.0))
-
-
-def _gammas(codes: Sequence[str], similarity: Mapping[str, float] | None) -> FloatArray:
-    if similarity is None:
-        return np.ones(len(codes))
-    if missing := [code for code in codes if code not in similarity]:
-        raise UsageError(f"no similarity of {missing[0]}", where="--similarity", hint="give one for every language")
-    return np.array([similarity[code] for code in codes])

@@ -71,6 +71,24 @@ class Candidate:
     """Root of the mean square of the weighted residuals, in points."""
     extrapolation_error: float | None
     """Mean absolute error at the largest sizes, predicted from the smaller ones only; None with too few sizes."""
+    similarity: str | None = field(default=None, metadata=LATER)
+    """Name of the table of gammas; None: gamma is 1, or the fit is from before tables had names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarityChoice:
+    """Whether a similarity has a part in the law: the best variant with it beside the best without any."""
+
+    name: str
+    """Of the table."""
+    is_chosen: bool
+    aicc_with: float | None
+    """None where there are too few measurements for so many parameters: n - k - 1 is not above 0."""
+    aicc_without: float | None
+    variant_with: str
+    variant_without: str
+    parameters_with: int
+    parameters_without: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +132,8 @@ class LawFit:
     """What was fitted."""
     resamples: int
     seed: int
+    similarities: tuple[SimilarityChoice, ...] | None = field(default=None, metadata=LATER)
+    """Of each similarity that was tried; None: none was, or the fit is from before this was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

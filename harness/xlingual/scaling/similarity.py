@@ -1,6 +1,7 @@
 """How near a language is to English for a given model: gamma of the law.
 
-Token fertility is measured here; numbers from elsewhere, such as typological distances, come as a CSV table.
+Token fertility is measured here, typological distances in `typology`; both are CSV tables on their way to a fit, and so
+are numbers from elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,9 @@ from ..records import Form, Message, Request, Role
 from .table import language_code, number, read_table
 
 COLUMNS = ("language", "similarity", "tokens", "characters", "sentences")
-"""Of a table of similarities; the first two are needed, the others say where it comes from."""
+"""Of a table of token fertility; the first two are needed, the others say where it comes from."""
+TYPOLOGY_COLUMNS = ("language", "similarity", "distance", "features", "code", "source")
+"""The same of typological distances."""
 _LINES = 10
 """Lines counted together, so that tokens a model puts around every text count for little."""
 
@@ -78,7 +81,7 @@ def read_similarity(path: Path) -> dict[str, float]:
 
     Raises DataError naming line and column.
     """
-    rows = read_table(path, COLUMNS, COLUMNS[:2])
+    rows = read_table(path, tuple(dict.fromkeys((*COLUMNS, *TYPOLOGY_COLUMNS))), COLUMNS[:2])
     found: dict[str, float] = {}
     problems: list[Problem] = []
     for row in rows:

@@ -5,7 +5,6 @@ host, hardware and environment (measured with comet-ml 3.58.8: its defaults stor
 line). It is imported when an archive is made or an experiment is opened, never while a run is at work offline.
 """
 
-import csv
 import io
 import logging
 import os
@@ -21,19 +20,17 @@ from urllib.parse import urlsplit
 
 from ..errors import AuthError, EnvironmentFault
 from ..identity import Json
+from .writing import PROJECT, TrackedRun, Warn, Writer, csv_text
 
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
 
-PROJECT = "xlingual"
-"""Unless $COMET_PROJECT_NAME says otherwise."""
 KEY_VARIABLE = "COMET_API_KEY"
 SERVER = "https://www.comet.com"
 CONNECT_SECONDS = 4.0
 """The client itself retries for half a minute where there is no network; we ask first."""
 SHORTEST_ARCHIVE = 23
 """Bytes: an empty zip, which a kill leaves behind, has 22."""
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,7 @@ class ExperimentWriter:
 
     def table(self, name: str, header: Sequence[Json], rows: Sequence[Json]) -> None:
         """Log a table as a CSV file, which Comet shows as a table."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(row for row in rows if isinstance(row, list))
-        self.text(name, stream.getvalue())
+        self.text(name, csv_text(header, rows))
 
     def text(self, name: str, content: str) -> None:
         """Log a text file."""
@@ -67,14 +60,14 @@ class ExperimentWriter:
         self.inner.end()
 
 
-def archive(folder: Path, stem: str, name: str, fill: Callable[[ExperimentWriter], None]) -> Path:
-    """Make the offline archive `folder/stem.zip` of what `fill` logs, and return it.
+def make_offline(folder: Path, run: TrackedRun, fill: Callable[[Writer], None]) -> Path:
+    """Make the offline archive `folder/STEM.zip` of what `fill` logs, and return it.
 
     It has its name only when it is whole. Raises OSError or what the client raises.
     """
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
     try:
-        experiment = _start(name, making)
+        experiment = _start(run.name, making)
         try:
             fill(experiment)
         finally:
@@ -82,7 +75,7 @@ def archive(folder: Path, stem: str, name: str, fill: Callable[[ExperimentWriter
         [made] = making.glob("*.zip")
         if fault := archive_fault(made):
             raise OSError(f"the archive is not whole: {fault}")
-        target = folder / f"{stem}.zip"
+        target = folder / f"{run.stem}.zip"
         made.replace(target)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -102,17 +95,18 @@ def archive_fault(path: Path) -> str | None:
     return f"{damaged} in it is damaged" if damaged else None
 
 
-def open_online(name: str, warn: Warn) -> ExperimentWriter | None:
-    """Open an experiment at Comet, or say why there will be an offline archive instead; AuthError without a key."""
+def is_reachable(warn: Warn) -> bool:
+    """Return whether the server answers the door, and say so where it does not; AuthError without a key."""
     require_key()
     if fault := server_fault():
         warn(f"tracking: {fault}; an offline archive is made instead")
-        return None
-    try:
-        return _start(name, None)
-    except Exception as error:  # noqa: BLE001 - the border to the tracker: a mirror never ends a run
-        warn(f"tracking: {type(error).__name__}; an offline archive is made instead")
-        return None
+        return False
+    return True
+
+
+def start_online(run: TrackedRun) -> ExperimentWriter:
+    """Open an experiment at Comet."""
+    return _start(run.name, None)
 
 
 def require_key() -> str:

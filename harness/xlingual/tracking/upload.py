@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
-from ..store import walk_runs
+from ..store import TRACKING, walk_runs
 from .cometml import archive_fault, require_key, send, server_fault
 from .spool import SUFFIX, archive_spool
 
@@ -36,15 +36,18 @@ def find_archives(path: Path, warn: Callable[[str], None]) -> list[Path]:
         for spool in sorted(each for each in walk_runs(path) if each.name.endswith(SUFFIX)):
             warn(f"{spool.name}: left by a run that was killed, or is still at work; archived now")
             try:
-                archive_spool(spool, warn)
+                made = archive_spool(spool, warn)
+                if made.suffix != ".zip":
+                    warn(f"{made.name}: not sent from here; see docs/tuning.md, Tracking")
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot be archived ({error})", where=str(spool)) from error
         zipped = sorted(each for each in walk_runs(path) if each.suffix == ".zip")
-        archives = [each for each in zipped if each.parent.name == "tracking"] or sorted(path.glob("*.zip"))
+        archives = [each for each in zipped if each.parent.name == TRACKING] or sorted(path.glob("*.zip"))
     else:
         archives = [path]
     if not archives:
-        raise UsageError("there is no archive", where=str(path), hint="xlingual eval --track comet-ml makes one")
+        hint = "xlingual eval --track comet-ml makes one; runs of wandb are sent by: wandb sync OUT/tracking/wandb/*"
+        raise UsageError("there is no archive", where=str(path), hint=hint)
     for each in archives:
         if fault := archive_fault(each):
             raise DataError(f"not an archive to upload: {fault}", where=str(each))

@@ -18,6 +18,7 @@ from ..tune.records import TuneRecord
 from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
 from .loading import TrainingModel
+from .model_card import base_license, write_card
 from .settings import PROVENANCE, TrainingJob
 from .structure import is_tied, untie
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of `provenance.json`."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 COPIED_FILES = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model",
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
@@ -56,6 +58,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         plan=plan,
         parent=f"{base.name}@{base.revision}" if base.revision else base.name,
         template=plan.recipe.template,
+        base_license=base_license(job.weights),
         data=files,
         steps=result.steps,
         loss=result.loss,
@@ -120,7 +123,7 @@ def write_adapter(
         config.target_modules = sorted(config.target_modules)
 
     def write(folder: Path) -> None:
-        save_file({name: each.contiguous() for name, each in state.items()}, folder / "adapter_model.safetensors")
+        save_file({name: each.contiguous() for name, each in state.items()}, folder / ADAPTER_WEIGHTS)
         config.save_pretrained(str(folder))
         _add_tokenizer_and_record(job, folder, record)
 
@@ -175,6 +178,8 @@ def _add_tokenizer_and_record(job: TrainingJob, folder: Path, record: TuneRecord
                 shutil.copyfile(path, folder / path.name)
     _end_answers(job, folder)
     write_atomically(folder / PROVENANCE, pretty_json(to_json(record)))
+    is_adapter = (folder / ADAPTER_WEIGHTS).is_file()
+    write_card(folder, record, job.weights, is_adapter=is_adapter)
 
 
 def _end_answers(job: TrainingJob, folder: Path) -> None:

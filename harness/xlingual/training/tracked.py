@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..identity import slug
 from ..serial import to_json
 from ..tracking import Scalar, Tracker
 from ..tune.records import MixPlan
@@ -11,7 +12,7 @@ from .settings import PROVENANCE
 
 
 class TrackedObserver:
-    """Mirrors a run of a training; a resumed one is mirrored from its checkpoint on."""
+    """Mirrors a run of a training; a resumed one goes on with its run where the tracker can, else it begins another."""
 
     def __init__(self, tracker: Tracker) -> None:
         """`tracker` is closed at the end of the run, after an error or a signal too."""
@@ -25,6 +26,7 @@ class TrackedObserver:
             "device": setup.device,
             "dtype": setup.dtype,
         }
+        self.tracker.continue_run(slug(setup.plan.recipe.name, setup.plan.id), setup.start)
         self.tracker.params({**_params(setup.plan), **run})
 
     def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:

@@ -145,7 +145,9 @@ def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
 
 
 def _fields(recipe: Recipe) -> dict[str, Json]:
-    value = to_json(recipe)
+    # Licences change nothing of what is learnt: no id has them.
+    uses = tuple(replace(use, license=None) for use in recipe.sources)
+    value = to_json(replace(recipe, license=None, sources=uses))
     return dict(value) if isinstance(value, dict) else {}
 
 

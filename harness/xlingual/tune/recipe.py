@@ -14,6 +14,7 @@ from ..registry import SOURCES
 from ..text import did_you_mean
 from ..thinking import ThinkingMode
 from ..toml_table import TomlTable, read_toml
+from . import licenses
 from .audit.records import Filter
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
@@ -63,7 +64,7 @@ def find_recipe(word: str) -> Recipe:
 
 def read_recipe(top: TomlTable, code: str | None) -> Recipe:
     """Return the recipe in a TOML file, with `code` for {x}; UsageError where the file has none for it."""
-    top.allow(RECIPE_KEYS)
+    top.allow((*RECIPE_KEYS, *licenses.LICENSE_KEYS))
     name = top.text("name")
     if top.path.stem != name.replace(f"-{PLACEHOLDER}", ""):
         raise top.fault("name", f"the name {name!r} and the file {top.path.stem!r} differ")
@@ -77,6 +78,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
+        license=licenses.read_license(top),
         base=top.text("base"),
         template=top.choice("template", TEMPLATES),
         seed=top.count("seed", least=0) if top.has("seed") else 0,
@@ -163,7 +165,7 @@ def _read_sources(top: TomlTable) -> tuple[SourceUse, ...]:
 
 
 def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]:
-    table.allow(SOURCE_KEYS)
+    table.allow((*SOURCE_KEYS, *licenses.LICENSE_KEYS))
     reader = table.text("reader")
     if reader.replace("-", "_") not in SOURCES.names():
         raise table.fault("reader", f"no such reader: {reader!r}", hint=did_you_mean(reader, SOURCES.names()))
@@ -181,6 +183,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
             SourceUse(
                 name=f"{name}-{word}" if len(words) > 1 else name,
                 reader=reader,
+                license=licenses.read_license(table),
                 path=table.text("path"),
                 language=codes[1] if codes else table.language(key, word),
                 direction=(codes[0], codes[1]) if codes else None,

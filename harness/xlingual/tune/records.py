@@ -51,6 +51,8 @@ class SourceUse:
     name: str
     reader: str
     """The Source plugin that reads it: alpaca, parallel, tsv, tmx, po, ..."""
+    license: str | None = field(default=None, metadata=LATER)
+    """Of its rows, for the model card; None: not said. No part of the plan's id."""
     path: str
     """Relative to the data folder; the reader resolves braces: "train.{language}"."""
     language: str
@@ -136,6 +138,8 @@ class Recipe:
 
     name: str
     description: str
+    license: str | None = field(default=None, metadata=LATER)
+    """Of the tuned model, for its card; None: not said. No part of the plan's id."""
     base: str
     """A model word."""
     template: str
@@ -366,6 +370,8 @@ class TuneRecord:
     plan: MixPlan
     parent: str
     """The base model's name, with its revision where it has one."""
+    base_license: str | None = field(default=None, metadata=LATER)
+    """As the model card beside the base's weights says; None: it says none, or there is no card."""
     template: str
     data: Mapping[str, str]
     """SHA-256 of every data file by its name."""

@@ -28,11 +28,25 @@ SAMPLE = "xlingual-sample"
 """What the packaged sample is called instead of the benchmarks that it was taken from."""
 
 
+def task_type(metric: str) -> tuple[str, str]:
+    """Return the hub's task that a metric is of, and its name."""
+    known = (names for start, names in _TASK_TYPES.items() if metric.startswith(start))
+    return next(known, ("text-generation", "Text generation"))
+
+
+def hub_metric(metric: str) -> str:
+    """Return the hub's name of a metric, xlingual.NAME where it has none for the very same."""
+    return _HUB_METRICS.get(metric, f"xlingual.{metric}")
+
+
 def hub_dataset(entry: Entry) -> tuple[str, str] | None:
     """Return repository and subset of a task's data on the hub; None where we know none, and for the sample."""
-    family, _, variant = entry.task.partition("/")
-    if entry.sample:
-        return None
+    return None if entry.sample else hub_task_data(entry.task)
+
+
+def hub_task_data(task: str) -> tuple[str, str] | None:
+    """Return repository and subset of the data of a task on the hub; None where we know none."""
+    family, _, variant = task.partition("/")
     if family == "xquad":
         return "google/xquad", f"xquad.{variant}"
     if family == "mlqa":
@@ -75,12 +89,9 @@ def _describe(entry: Entry) -> str:
 def _result(entry: Entry) -> Json:
     protocol = entry.protocol
     shots = f", {protocol.shots}-shot" if protocol is not None else ""
-    kind, title = next(
-        (names for start, names in _TASK_TYPES.items() if entry.metric.startswith(start)),
-        ("text-generation", "Text generation"),
-    )
+    kind, title = task_type(entry.metric)
     metric: dict[str, Json] = {
-        "type": _HUB_METRICS.get(entry.metric, f"xlingual.{entry.metric}"),
+        "type": hub_metric(entry.metric),
         "value": entry.value,
         "name": f"{entry.metric}{shots}{_words(entry)}",
         "args": _arguments(entry),

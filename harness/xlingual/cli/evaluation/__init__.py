@@ -18,6 +18,7 @@ from ...records import RunRecord
 from ...run import evaluate
 from ...selection import open_model, select_tasks, split_words, untouched_languages
 from ...serial import to_json
+from ...store import TRACKING
 from .. import printable
 from ..display import show_records
 from ..options import ScoringLines, takes
@@ -114,7 +115,7 @@ def _open_tracker(options: EvalOptions, settings: RunSettings, model: Model) -> 
         return None
     from ...tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
 
-    return open_tracker(options.track, settings.out / "tracking", model.spec.name, _warn_line)
+    return open_tracker(options.track, settings.out / TRACKING, model.spec.name, _warn_line)
 
 
 def _mirror(tracker: "Tracker", records: list[RunRecord], settings: RunSettings, *, samples: bool) -> None:

@@ -369,9 +369,9 @@ OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--track"],
         default=None,
-        metavar="comet-ml[:online]",
-        help="Mirror settings, scores and result files to Comet ML: an offline archive below OUT/tracking, which "
-        "'xlingual track upload' sends; or sent at once.",
+        metavar="comet-ml|wandb|mlflow[:online]",
+        help="Mirror settings, scores and result files to Comet ML, Weights & Biases or MLflow: offline below "
+        "OUT/tracking, or with :online sent at once.",
     ),
     click.Option(["--track-samples"], is_flag=True, help="Mirror questions and answers too."),
 ]

@@ -1,13 +1,15 @@
 """`xlingual scale fit`: from measured scores to a law."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ...errors import DataError
+from ...errors import DataError, UsageError
 from ...files import pretty_json, read_json, require_file
+from ...scaling.choices import similarity_lines
 from ...scaling.doubts import doubts_of
 from ...scaling.fit import RESAMPLES, FitOptions, fit_laws
 from ...scaling.laws import Ties
@@ -34,7 +36,7 @@ class FitCommand:
     alpha: str | None
     beta: str | None
     ceiling: str | None
-    similarity: str | None
+    similarity: tuple[str, ...]
     resamples: int
     seed: int
     write: str | None
@@ -50,7 +52,7 @@ def run_fit(command: FitCommand) -> int:
         alpha=_tie(command.alpha),
         beta=_tie(command.beta),
         ceiling=_tie(command.ceiling),
-        similarity=None if command.similarity is None else read_similarity(Path(command.similarity)),
+        similarities=_read_similarities(command.similarity),
         resamples=command.resamples,
         seed=command.seed,
     )
@@ -63,7 +65,9 @@ def run_fit(command: FitCommand) -> int:
     if command.as_json:
         click.echo(text, nl=False)
     else:
-        show_tables(fit_tables(fit), (*(f"no law: {doubt}" for doubt in doubts_of(fit)), *fit.notes))
+        tried = similarity_lines(fit, list(options.similarities))
+        notes = (*(f"no law: {doubt}" for doubt in doubts_of(fit)), *tried, *fit.notes)
+        show_tables(fit_tables(fit), notes)
         if not fit.extrapolation:
             click.echo("no test on the largest size: too few sizes are left without it")
     return 0
@@ -87,6 +91,15 @@ def read_fit(path: Path) -> LawFit:
 def _fit_text(fit: LawFit) -> str:
     """Return the record as JSON with each list of numbers on one line, for there are thousands of draws."""
     return _NUMBERS.sub(lambda match: "[" + re.sub(r",\s*", ", ", match[1]) + "]", pretty_json(to_json(fit)))
+
+
+def _read_similarities(words: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the tables by name: "similarity" where there is one, else what their files are called."""
+    paths = [Path(word) for word in words]
+    names = ["similarity"] if len(paths) == 1 else [path.stem for path in paths]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two tables are called {twice!r}", where="--similarity", hint="rename one of the files")
+    return {name: read_similarity(path) for name, path in zip(names, paths, strict=True)}
 
 
 def _tie(word: str | None) -> Ties | None:
@@ -116,7 +129,11 @@ COMMAND = click.Command(
             help="Fixed at 100, one for all, or one for each. What is not named is chosen by AICc.",
         ),
         click.Option(
-            ["--similarity"], default=None, metavar="FILE.csv", help="Columns language and similarity (0 to 1): gamma."
+            ["--similarity"],
+            multiple=True,
+            metavar="FILE.csv",
+            help="Columns language and similarity (0 to 1): gamma, where AICc wants one. Given several times, each is "
+            "tried.",
         ),
         click.Option(["--resamples"], type=click.IntRange(100, 100_000), default=RESAMPLES, show_default=True),
         click.Option(["--seed"], type=click.IntRange(0), default=0, show_default=True),

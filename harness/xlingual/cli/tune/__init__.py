@@ -5,6 +5,7 @@ audit, chats                  what a plan says of rows, and of conversations
 options                       options that they share, and the way from them to a plan
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU
+card                          the command that writes scores into a model card
 """
 
 import click
@@ -14,6 +15,7 @@ from .. import EXIT_CODES, HELP_OPTIONS, LazyGroup
 
 class _TuneGroup(LazyGroup):
     table = {  # noqa: RUF012 (a ClassVar where it is declared)
+        "card": ("tune.card", "Write the scores of finished runs into the model card."),
         "plan": (
             "tune.plan",
             "Show what a recipe would train: the mix, steps, hours, and what it was compared with.",

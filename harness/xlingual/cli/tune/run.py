@@ -15,7 +15,7 @@ from ...files import pretty_json, read_json
 from ...lease import LOCK, lock_folder
 from ...redaction import redact_command
 from ...serial import from_json, to_json
-from ...store import is_earlier, is_half_moved, move_aside
+from ...store import TRACKING, is_earlier, is_half_moved, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
 from ...tune.chats import learnt_end
@@ -131,7 +131,7 @@ def _make_observer(options: RunOptions, cleanup: ExitStack) -> TrainingObserver:
     from ...tracking import open_tracker  # noqa: PLC0415 (only where it is asked for)
     from ...training.tracked import TrackedObserver  # noqa: PLC0415 (torch)
 
-    folder = Path(options.out).expanduser() / "tracking"
+    folder = Path(options.out).expanduser() / TRACKING
     tracker = open_tracker(options.track, folder, options.recipe, progress.note)
     cleanup.callback(tracker.close)
     return TrainingObservers([progress, TrackedObserver(tracker)])
@@ -301,9 +301,9 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(
         ["--track"],
         default=None,
-        metavar="comet-ml[:online]",
-        help="Mirror settings, losses by step and the record to Comet ML: an offline archive below OUT/tracking, or "
-        "sent at once.",
+        metavar="comet-ml|wandb|mlflow[:online]",
+        help="Mirror settings, losses by step and the record to Comet ML, Weights & Biases or MLflow: offline below "
+        "OUT/tracking, or with :online sent at once.",
     ),
 ]
 
