@@ -83,6 +83,8 @@ def try_packed(loaded: LoadedModel) -> LoadedModel:
     """Return `loaded` either verified, with the texts that it takes, or with the reason why it is not; tried once."""
     if loaded.verified or loaded.refusal is not None:
         return loaded
+    if loaded.placement is not None:
+        return replace(loaded, refusal="its layers are on several devices")
     config = loaded.model.config
     if (problem := packed_problem(config)) is not None:
         return replace(loaded, refusal=problem)

@@ -92,7 +92,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
             generation_config=settings,
             logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([ends]),
-        )
+        ).cpu()
     nonfinite = finite.first_nonfinite(len(batch))
     return [
         respond(loaded, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), nonfinite[row])
@@ -114,7 +114,7 @@ class FiniteCheck:
 
     def first_nonfinite(self, rows: int) -> list[int | None]:
         """Return the first step of each row whose scores were not finite."""
-        steps = [step.tolist() for step in self.finite]
+        steps = [step.cpu().tolist() for step in self.finite]
         return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
@@ -153,7 +153,7 @@ class RowEnds:
         import torch  # noqa: PLC0415 - heavy
 
         if self.watched:
-            for row, new in enumerate(input_ids[:, self.width :].tolist()):
+            for row, new in enumerate(input_ids[:, self.width :].cpu().tolist()):
                 if row in self._done:
                     continue
                 if new[-1] in self.loaded.end_ids:

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 import torch
 
-from ..architectures import Architecture, answer, build, experts_and_wrappers, generate_alone, load, prompts, static
+from ..architectures import (
+    Architecture,
+    answer,
+    biased,
+    build,
+    experts_and_wrappers,
+    generate_alone,
+    load,
+    prompts,
+    static,
+)
 
 generation: Any = importlib.import_module("xlingual.plugins.models.hf.static.generation")
 trial: Any = importlib.import_module("xlingual.plugins.models.hf.static.verification")
@@ -32,5 +42,5 @@ def test_static_answers_are_those_of_generate(architecture: Architecture) -> Non
 @pytest.mark.parametrize("name", ["Qwen3 MoE", "RWKV", "Mamba", "BLOOM"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_in_half_precision_a_token_on_its_way_to_another_expert_is_no_dependence(name: str, dtype: torch.dtype) -> None:
-    architecture = next(each for each in (*experts_and_wrappers(), *static()) if each.name == name)
+    architecture = next(each for each in (*experts_and_wrappers(), *biased(), *static()) if each.name == name)
     assert trial.batch_problem(load(build(architecture).to(dtype))) == DEPENDS.get(name)
