@@ -234,6 +234,9 @@ def static() -> list[Architecture]:
         Architecture("DeepSeek V3.2", "deepseek_v32", {
             **LATENT, **ROUTED, "index_topk": 16, "index_n_heads": 2, "index_head_dim": 16},
             reason="it has layers of the type indexed_attention"),
+        Architecture("GLM-5 (selected keys)", "glm_moe_dsa", {
+            **LATENT, **ROUTED, "index_topk": 90, "index_n_heads": 2, "index_head_dim": 16},
+            reason="it has layers of the type indexed_attention"),
         Architecture("LFM2", "lfm2", {"layer_types": ["conv", "full_attention"] * 2},
                      reason="it has layers of the type conv"),
         Architecture("RecurrentGemma", "recurrent_gemma", {**head, "lru_width": 64, "attention_window_size": 64},

@@ -40,7 +40,7 @@ def run(folder: Path, engine: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("engine", ["paged", "static"])
-@pytest.mark.parametrize("name", ["Llama", "Gemma 3"])
+@pytest.mark.parametrize("name", ["Llama", "Gemma 4 (shared keys)"])
 def test_answers_and_likelihoods_are_those_of_one_device(saved: Callable[[str], Path], name: str, engine: str) -> None:
     found = run(saved(name), engine)
     assert found["found"] == found["expected"]
