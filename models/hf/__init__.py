@@ -15,6 +15,7 @@
     thinking_budget    thinking that is ended after so many tokens, then the answer
     diagnosis      which engine answers, and why: for the record of a run, and for `xlingual doctor`
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
+    rounding       how far the scores of two right ways to compute a model may be apart
     hidden_states  what the layers make of a text, for `xlingual analyze space`
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
     devices        one model on several devices: a process each, or its layers shared out among them
