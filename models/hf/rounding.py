@@ -14,6 +14,7 @@ other, so a layer moves them apart by 0.42 x sqrt(2 x 12) = 2.1 unit roundoffs, 
 for errors are as often up as down. Measured are 2.1. The width plays no part: matrix products add up in float32.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 from .packed.support import layers_of
@@ -36,4 +37,4 @@ def tolerance(model: "CausalLM") -> float:
     if model.dtype.itemsize >= torch.float32.itemsize:
         return FLOAT32
     roundoff = float(torch.finfo(model.dtype).eps) / 2
-    return max(LEAST_HALF, ROUNDOFFS_OF_A_LAYER * roundoff * layers_of(model.config) ** 0.5)
+    return max(LEAST_HALF, ROUNDOFFS_OF_A_LAYER * roundoff * math.sqrt(layers_of(model.config)))

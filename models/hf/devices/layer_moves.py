@@ -122,4 +122,4 @@ def _try_pass(model: "nn.Module", ids: "torch.Tensor") -> bool:
 
     with torch.no_grad():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
-    return logits.device == ids.device
+    return bool(logits.device == ids.device)

@@ -272,11 +272,11 @@ def layer_stack(model: "nn.Module", depth: int) -> str:
     ]
     outermost = [each for each in found if not any(each.startswith(f"{other}.") for other in found)]
     kinds = tuple(getattr(model, "_no_split_modules", None) or ())
-    lists = [each for each in outermost if any(type(layer).__name__ in kinds for layer in _items(model, each))]
+    lists = [
+        each
+        for each in outermost
+        if any(type(layer).__name__ in kinds for layer in model.get_submodule(each).children())
+    ]
     if len(lists) != 1:
         raise ValueError(f"{len(lists)} lists of its modules could be its {depth} layers")
-    return lists[0]
-
-
-def _items(model: "nn.Module", name: str) -> "list[nn.Module]":
-    return list(cast("nn.ModuleList", model.get_submodule(name)))
+    return str(lists[0])

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .attention import attend, current_positions
 
@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
     from ..loaded_model import CausalLM
 
+Forward = Callable[..., "tuple[torch.Tensor, None]"]
 MODEL_TYPES = ("bloom", "mpt", "falcon")
 
 
-def biased_layers(model: "CausalLM") -> list[Any]:
+class AttentionLayer(Protocol):
+    """An attention module of transformers."""
+
+    forward: Forward
+
+
+def biased_layers(model: "CausalLM") -> list[AttentionLayer]:
     """Return the attention modules of a model whose biases are computed here, none where any of them is not."""
     import torch  # noqa: PLC0415 - heavy
 
@@ -36,15 +43,15 @@ def biased_layers(model: "CausalLM") -> list[Any]:
 
 
 def _is_computed(module: Any) -> bool:  # noqa: ANN401 - of transformers
-    config = getattr(module, "config", None)
     if type(module).__name__ == "FalconAttention":
         # Biases that are rounded per head need a key per head.
-        return bool(config.alibi) and module.num_kv_heads == module.num_heads and not module.new_decoder_architecture
+        has_keys = module.num_kv_heads == module.num_heads and not module.new_decoder_architecture
+        return bool(module.config.alibi and has_keys)
     return not (getattr(module, "slow_but_exact", False) and getattr(module, "pretraining_tp", 1) > 1)
 
 
 @contextmanager
-def biased_attention(layers: list[Any]) -> Iterator[None]:
+def biased_attention(layers: list[AttentionLayer]) -> Iterator[None]:
     """Let these modules call our attention, and compute their own again afterwards."""
     with ExitStack() as stack:
         for module in layers:
@@ -53,7 +60,7 @@ def biased_attention(layers: list[Any]) -> Iterator[None]:
         yield
 
 
-def bloom(
+def _bloom(
     module: Any,  # noqa: ANN401 - of transformers
     hidden_states: "torch.Tensor",
     residual: "torch.Tensor",
@@ -66,7 +73,7 @@ def bloom(
     return module.dense(_attend(module, (query, key, value), bias, module.inv_norm_factor)) + residual, None
 
 
-def mpt(
+def _mpt(
     module: Any,  # noqa: ANN401 - of transformers
     hidden_states: "torch.Tensor",
     position_bias: "torch.Tensor",
@@ -85,7 +92,7 @@ def mpt(
     return module.out_proj(_attend(module, (query, key, value), bias, module.softmax_scale)), None
 
 
-def falcon(
+def _falcon(
     module: Any,  # noqa: ANN401 - of transformers
     hidden_states: "torch.Tensor",
     *_others: object,
@@ -97,8 +104,7 @@ def falcon(
     return module.dense(_attend(module, (query, key, value), bias, module.inv_norm_factor)), None
 
 
-Forward = Callable[..., "tuple[torch.Tensor, None]"]
-FORWARDS: dict[str, Forward] = {"BloomAttention": bloom, "MptAttention": mpt, "FalconAttention": falcon}
+FORWARDS: dict[str, Forward] = {"BloomAttention": _bloom, "MptAttention": _mpt, "FalconAttention": _falcon}
 """By the class of the attention module."""
 
 
@@ -110,7 +116,7 @@ def _table(module: Any, heads: int) -> "torch.Tensor":  # noqa: ANN401 - of tran
     if positions.is_meta:
         return torch.empty(heads, len(positions), device="meta")
     ones = torch.ones(1, int(positions.max()) + 1, dtype=torch.long, device=positions.device)
-    build: Callable[..., torch.Tensor] = sys.modules[type(module).__module__].build_alibi_tensor  # type: ignore[attr-defined]  # of transformers
+    build: Callable[..., torch.Tensor] = sys.modules[type(module).__module__].build_alibi_tensor
     return build(ones, heads, dtype=torch.float32)[:, 0, positions]
 
 

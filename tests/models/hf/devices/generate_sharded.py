@@ -60,7 +60,8 @@ def suit_torch() -> None:
 
 def main(folder: str, engine: str) -> None:
     """Answer everything by one model on the CPU, and by the same one on two devices."""
-    part("paged.engine").MAX_PAGES = 40
+    paged: Any = part("paged.engine")
+    paged.MAX_PAGES = 40
     whole: Any = MODELS.get("hf")(folder, ModelOptions(device="cpu", engine=engine))
     # Static batches index by lists to draw, which the devices that are not there do not know.
     asked = requests(are_drawn=engine == "paged")

@@ -66,10 +66,12 @@ def test_the_fullest_device_is_as_empty_as_it_can_be() -> None:
         found = place(layers, others, *free)
         fullest = max(each.weights / each.free for each in found.shares)
 
-        def filled(cuts: tuple[int, int], layers: list[int] = layers, others: int = others, free: Any = free) -> float:  # noqa: ANN401
+        def filled(
+            cuts: tuple[int, ...], layers: list[int] = layers, others: int = others, free: list[int] = free
+        ) -> float:
             ends = [0, *cuts, len(layers)]
             sums = [sum(layers[start:end]) for start, end in itertools.pairwise(ends)]
-            return max((each + (0 if number else others)) / free[number] for number, each in enumerate(sums))
+            return max(float(each + (0 if number else others)) / free[number] for number, each in enumerate(sums))
 
         best = min(filled(cuts) for cuts in itertools.combinations_with_replacement(range(len(layers) + 1), 2))
         assert fullest == pytest.approx(best, rel=1e-6)
