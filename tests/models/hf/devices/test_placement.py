@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
+import transformers
 
 from xlingual.cli import run_command
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
@@ -187,3 +189,35 @@ def test_what_is_refused_before_it_is_loaded(
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None if name == "accelerate" else object())
     with pytest.raises(EnvironmentFault, match="the package accelerate is not installed"):
         MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cuda:0,cuda:1", shard=True))
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_an_adapter_is_merged_into_a_placed_model_and_taken_out_again(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On "cpu:0" and "cpu:1", which are two names of one memory; accelerate would take the weights off from there."""
+    monkeypatch.setattr(transformers.modeling_utils, "accelerate_dispatch", lambda *_given, **_named: None)
+    adapted = peft.get_peft_model(
+        transformers.AutoModelForCausalLM.from_pretrained(tiny_llama),
+        peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", init_lora_weights=False),
+    )
+    adapted.save_pretrained(tmp_path / "adapter")
+    ids = torch.tensor([[5, 9, 17, 30]])
+    options = ModelOptions(device="cpu", engine="static")
+    expected = {}
+    for name in (f"{tiny_llama}", f"{tiny_llama}+{tmp_path / 'adapter'}"):
+        whole: Any = MODELS.get("hf")(name, options)
+        expected[name] = whole._load().model(input_ids=ids).logits
+        whole.close()
+    plain, tuned = expected.values()
+    assert not torch.allclose(plain, tuned, atol=0.1)
+    module, loading, adapters = (
+        part(f"{each}") for each in ("devices.placement", "checkpoint.loading", "checkpoint.adapters")
+    )
+    placed = module.place(module.read_parts(whole.description), [("cpu:0", 10**5), ("cpu:1", 10**5)], "x")
+    assert placed.devices == ("cpu:0", "cpu:1")
+    loaded = loading.load(whole.description, options, placed)
+    assert torch.equal(loaded.model(input_ids=ids).logits, tuned)
+    adapters.release_model(loaded.model)
+    assert torch.equal(loaded.model(input_ids=ids).logits, plain)
+    adapters.SHARED.free()

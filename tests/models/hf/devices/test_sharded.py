@@ -39,8 +39,16 @@ def run(folder: Path, engine: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("engine", ["paged", "static"])
-@pytest.mark.parametrize("name", ["Llama", "Gemma 4 (shared keys)"])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("Llama", "paged"),
+        ("Gemma 4 (shared keys)", "paged"),
+        pytest.param("Llama", "static", marks=pytest.mark.slow),
+        pytest.param("Gemma 3", "static", marks=pytest.mark.slow),
+        pytest.param("gpt-oss", "paged", marks=pytest.mark.slow),
+    ],
+)
 def test_answers_and_likelihoods_are_those_of_one_device(saved: Callable[[str], Path], name: str, engine: str) -> None:
     found = run(saved(name), engine)
     assert found["found"] == found["expected"]
