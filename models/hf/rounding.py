@@ -27,7 +27,7 @@ FLOAT32 = 1e-3
 LEAST_HALF = 0.05
 """In half precision, of models of few layers, and in float16, whose unit roundoff is an eighth of that of bfloat16."""
 ROUNDOFFS_OF_A_LAYER = 5.0
-"""2.1 are expected; the largest score of many is up to 1.6 times as far off."""
+"""2.1 are expected; single models were up to 1.6 times as far off."""
 
 
 def tolerance(model: "CausalLM") -> float:
