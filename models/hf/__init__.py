@@ -15,9 +15,10 @@
     thinking_budget    thinking that is ended after so many tokens, then the answer
     diagnosis      which engine answers, and why: for the record of a run, and for `xlingual doctor`
     rope_lengths   which texts may share a forward pass, where rotary angles depend on the longest one
+    rounding       how far the scores of two right ways to compute a model may be apart
     hidden_states  what the layers make of a text, for `xlingual analyze space`
     limits         rows of a batch, and what happens where memory is short; `cgroup`: what a container may have
-    devices        one model on several devices, a process each
+    devices        one model on several devices: a process each, or its layers shared out among them
 
 An engine is how a local model generates: packed, static or paged.
 """
@@ -39,7 +40,9 @@ from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, default_engine, describe
 from .checkpoint.files import weights_folder
 from .checkpoint.loading import load
+from .devices.layer_moves import check_accelerate
 from .devices.parallel import ParallelModel, devices_of
+from .devices.placement import Placement, check_shardable, plan_placement, shard_devices
 from .diagnosis import diagnose, engine_words, recorded
 from .encoder_decoder.generation import generate_answers
 from .encoder_decoder.likelihood import score_choices
@@ -88,6 +91,8 @@ class HfModel:
     """Why a static batch holds one prompt, as the trial found."""
     said: str | None = field(default=None, init=False)
     """Which engine answered, once the weights are freed."""
+    placement: Placement | None = field(default=None, init=False)
+    """Which layers are on which device, once that is planned; None where all are on one."""
     noted: set[str] = field(default_factory=set, init=False)
     """Notes that are not repeated."""
 
@@ -98,8 +103,11 @@ class HfModel:
     @property
     def spec(self) -> ModelSpec:
         """Which model; its details say which engine answers, and why."""
-        spec = self.description.spec
-        return replace(spec, details=recorded(spec.details, self.said or self._engine_words()))
+        spec, placed = self.description.spec, self.placement
+        details = recorded(spec.details, self.said or self._engine_words())
+        if self.description.shards:
+            details["placement"] = f"over {', '.join(self.description.shards)}" if placed is None else placed.words
+        return replace(spec, details=details)
 
     def on_note(self, note: Callable[[str], None]) -> None:
         """Set the function that is called with a note: memory was short, or another engine answers."""
@@ -269,7 +277,13 @@ class HfModel:
         loaded = None
         if weights:
             loaded = self.loaded = self._load() if self.description.encoder_decoder is not None else self._try_engines()
-        return diagnose(self.description, self.options, loaded)
+        found, reason = diagnose(self.description, self.options, loaded)
+        return found | ({"placement": self._place().memory_words} if self.description.shards else {}), reason
+
+    def _place(self) -> Placement:
+        if self.placement is None:
+            self.placement = plan_placement(self.description, self.description.shards)
+        return self.placement
 
     def close(self) -> None:
         """Free the weights and the token cache."""
@@ -288,7 +302,8 @@ class HfModel:
             self.said = None
             known = self.spec.thinking
             markers = KNOWN_MARKERS if known is None else (known,)
-            self.loaded = replace(load(self.description, self.options), markers=markers)
+            placement = self._place() if self.description.shards else None
+            self.loaded = replace(load(self.description, self.options, placement), markers=markers)
         return self.loaded
 
     def _choose_engine(self, items: Sequence[Item], lengths: Sequence[int]) -> tuple[str, list[Item], list[Item]]:
@@ -366,9 +381,19 @@ def open_hf(name: str, options: ModelOptions) -> Model:
     if options.engine is not None and options.engine not in ENGINES:
         hint = did_you_mean(options.engine, ENGINES)
         raise UsageError(f"no such engine: {options.engine!r}", where="--engine", hint=hint)
+    if options.shard:
+        return _open_sharded(name, options, shard_devices(options))
     devices = devices_of(options.device)
     if len(devices) > 1:
         first = describe(name, replace(options, device=devices[0]))
         return ParallelModel(name=name, description=first, options=options, devices=devices)
     options = replace(options, device=devices[0] if devices else None)
     return HfModel(description=describe(name, options), options=options)
+
+
+def _open_sharded(name: str, options: ModelOptions, devices: tuple[str, ...]) -> Model:
+    check_accelerate()
+    # The layers compute what they compute on one device: the fingerprint is that of the first by itself.
+    described = describe(name, replace(options, device=devices[0]))
+    check_shardable(described)
+    return HfModel(description=replace(described, shards=devices), options=options)

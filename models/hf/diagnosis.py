@@ -22,12 +22,16 @@ from xlingual.records import Failure
 from .checkpoint.description import Description, default_engine
 from .limits import attempt
 from .loaded_model import LoadedModel
+from .packed.alibi import biased_layers
 from .packed.exchange import calls_problem, observe_attention
 from .packed.support import layers_of
 from .static.verification import batch_problem
 
 if TYPE_CHECKING:
     from .packed.attention import AttentionCall
+
+
+BIASED = "linear biases (ALiBi), a component more of each key"
 
 
 def engine_words(
@@ -101,14 +105,18 @@ def diagnose(
     `loaded` had its trial, or is None: then all is by the configuration.
     """
     calls: Sequence[AttentionCall] | Failure | None = None
-    batch = None
+    batch, biased = None, False
     if loaded is not None:
         calls = loaded.calls
         if loaded.paged is not None:
             calls = attempt(partial(observe_attention, loaded.model, loaded.device))
+        biased = loaded.verified and bool(biased_layers(loaded.model))
         batch = batch_problem(loaded) if description.encoder_decoder is None else None
     elif description.encoder_decoder is None and description.packed_problem is None:
-        calls = attempt(partial(_observe_on_meta, description))
+        seen = attempt(partial(_observe_on_meta, description))
+        calls, biased = (seen, False) if isinstance(seen, Failure) else seen
+        if biased and _is_paged(description, options):
+            options = replace(options, engine="packed")  # which answers where the paged engine does not
         if not isinstance(calls, Failure):
             one_shape = not _is_paged(description, options)
             problem = calls_problem(calls, layers_of(description.config), one_shape=one_shape)
@@ -118,6 +126,8 @@ def diagnose(
         found["attention"] = f"not known before the weights are loaded: {calls.kind}"
     elif calls:
         found["attention"] = "; ".join(attention_words(calls, layers_of(description.config)))
+        if biased:
+            found["attention"] += f"; {BIASED}"
     if loaded is None:
         found["checked"] = "by the configuration; --weights loads the model and compares its scores"
     else:
@@ -128,12 +138,14 @@ def diagnose(
     return found, None if found["engine"].startswith(("packed", "paged")) else found["engine"]
 
 
-def _observe_on_meta(description: Description) -> "tuple[AttentionCall, ...]":
+def _observe_on_meta(description: Description) -> "tuple[tuple[AttentionCall, ...], bool]":
+    """Return what the layers call attention with, and whether one component of their keys is a bias."""
     import torch  # noqa: PLC0415 - heavy
 
     with torch.device("meta"):
         model = auto_class(description.config).from_config(description.config, trust_remote_code=description.trusted)
-    return observe_attention(model.eval(), "meta")
+    model = model.to(getattr(torch, description.spec.dtype or "float32")).eval()
+    return observe_attention(model, "meta"), bool(biased_layers(model))
 
 
 def recorded(details: Mapping[str, str] | None, words: str) -> dict[str, str]:

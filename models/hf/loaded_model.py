@@ -16,6 +16,7 @@ from .tokens.rendering import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from .devices.placement import Placement
     from .packed.attention import AttentionCall
     from .packed.fused_llama import FusedLlama
     from .paged.engine import PagedEngine
@@ -28,7 +29,7 @@ class CausalLM(DecoderModel, Protocol):
         self,
         *,
         input_ids: "torch.Tensor",
-        attention_mask: "torch.Tensor",
+        attention_mask: "torch.Tensor | None",
         use_cache: bool,
         position_ids: "torch.Tensor | None" = None,
         logits_to_keep: "torch.Tensor | int" = 0,
@@ -57,6 +58,7 @@ class LoadedModel:
     model: CausalLM
     tokenizer: Tokenizer
     device: str
+    """Where a forward pass begins and ends; of a sharded model, the first one."""
     end_ids: tuple[int, ...]
     """Tokens that end an answer; may be empty."""
     pad_id: int
@@ -66,6 +68,8 @@ class LoadedModel:
     """What its thinking may begin and end with."""
     shared: bool = False
     """Whether other models of this process use the same modules, which must then stay as they are."""
+    placement: "Placement | None" = None
+    """Which layers are on which device; None where all are on one."""
     fused: "FusedLlama | None" = None
     """The fused forward pass, where it was verified to compute what the model does."""
     paged: "PagedEngine | None" = None

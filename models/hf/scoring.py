@@ -129,7 +129,7 @@ def record_scores(logits: "torch.Tensor", targets: Sequence[tuple[int, ScoredTok
     logits = logits.float()
     values = logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]
     greedy = logits.argmax(dim=-1)[rows] == tokens
-    for (_, each), value, hit in zip(targets, values.tolist(), greedy.tolist(), strict=True):
+    for (_, each), value, hit in zip(targets, values.cpu().tolist(), greedy.cpu().tolist(), strict=True):
         each.scores.log_probs[each.index] = value
         each.scores.greedy[each.index] = hit
 

@@ -36,8 +36,8 @@ OPTIONS = {
 ALWAYS_FINE = frozenset({"batch_size"})
 """Changes no answer: a backend without batches has nothing to do."""
 UNUSED = (
-    "engine", "deterministic", "allow_pickle", "server_python", "server_args", "chat_template", "extra_body", "headers",
-    "key_env",
+    "engine", "deterministic", "shard", "allow_pickle", "server_python", "server_args", "chat_template", "extra_body",
+    "headers", "key_env",
 )  # fmt: skip
 """Options of ours that no backend of lm-eval has a use for."""
 MASK = "***"

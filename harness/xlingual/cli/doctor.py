@@ -41,6 +41,7 @@ class DoctorOptions:
     weights: bool
     revision: str | None
     device: str | None
+    shard: bool
     dtype: str | None
     engine: str | None
     offline: bool
@@ -81,6 +82,7 @@ def _check_model(word: str, options: DoctorOptions) -> list[Finding]:
     settings = ModelOptions(
         revision=options.revision,
         device=options.device,
+        shard=options.shard,
         dtype=options.dtype,
         engine=options.engine,
         offline=options.offline,
@@ -216,6 +218,7 @@ COMMAND = click.Command(
         click.Option(["--weights"], is_flag=True, help="Load its weights and compare scores; else its files tell."),
         click.Option(["--revision"], default=None, help="Commit of a hub model."),
         click.Option(["--device"], default=None, help="As in eval."),
+        click.Option(["--shard"], is_flag=True, help="As in eval: which layers go to which device."),
         click.Option(["--dtype"], default=None, help="As in eval."),
         click.Option(["--engine"], default=None, help="As in eval."),
         offline_option(),

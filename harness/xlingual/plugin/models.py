@@ -36,6 +36,8 @@ class ModelOptions:
     """How a local model generates: packed, static or paged."""
     deterministic: bool = False
     """Every answer by itself, whatever it costs, so that none depends on another in any dtype."""
+    shard: bool = False
+    """One model over all devices that `device` names, layer by layer, instead of a whole one on each."""
     chat_template: str | None = None
     """The name of one of several chat templates of the tokenizer."""
     thinking_end: str | None = None
@@ -56,7 +58,7 @@ class ModelOptions:
 
 LOCAL_OPTIONS = (
     "revision", "dtype", "device", "batch_size", "allow_pickle", "trust_remote_code", "engine", "deterministic",
-    "chat_template", "thinking_end", "max_model_len",
+    "shard", "chat_template", "thinking_end", "max_model_len",
 )  # fmt: skip
 """Fields of ModelOptions for models that are computed in this process."""
 

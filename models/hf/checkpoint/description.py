@@ -73,6 +73,8 @@ class Description:
     """Why the packed engine takes no text of the model, as far as its configuration tells."""
     longest_packed: int | None = None
     """Most tokens of a text that it takes, as far as the configuration tells; None: any number."""
+    shards: tuple[str, ...] = ()
+    """The devices that its layers are to stand on; empty: all on `device`."""
     quantized: bool = False
     """Whether the weights are quantized; then they are placed while they are loaded, and not moved."""
     notes: tuple[str, ...] = ()

@@ -1,22 +1,27 @@
 """The weights of a described model into memory."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from xlingual.decoder.loading import auto_class, loading_errors, quiet_loading
 from xlingual.errors import ModelError
 from xlingual.plugin import ModelOptions
 
+from ..devices.layer_moves import connect_layers
 from ..loaded_model import CausalLM, LoadedModel
 from .adapters import acquire_model, is_shared
 from .description import Description
 from .files import safe_files, weights_folder
 
+if TYPE_CHECKING:
+    from ..devices.placement import Placement
 
-def load(description: Description, options: ModelOptions) -> LoadedModel:
+
+def load(description: Description, options: ModelOptions, placement: "Placement | None" = None) -> LoadedModel:
     """Load the weights and merge the adapter, where there is one; ModelError naming what is wrong with them."""
     adapter = description.adapter
     base = description.spec.fingerprint if adapter is None else adapter.base
-    model = acquire_model(base, description.device, adapter, lambda: _load_weights(description, options))
+    device = description.device if placement is None else placement.words
+    model = acquire_model(base, device, adapter, lambda: _load_weights(description, options, placement))
     return LoadedModel(
         model=model,
         tokenizer=description.tokenizer,
@@ -25,12 +30,13 @@ def load(description: Description, options: ModelOptions) -> LoadedModel:
         pad_id=description.pad_id,
         context_length=description.spec.context_length,
         shared=is_shared(model),
+        placement=placement,
         encoder_decoder=description.encoder_decoder,
         constraints=description.constraints,
     )
 
 
-def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
+def _load_weights(description: Description, options: ModelOptions, placement: "Placement | None") -> CausalLM:
     from transformers import AutoModelForSeq2SeqLM  # noqa: PLC0415 - heavy
 
     decoder = description.encoder_decoder is None
@@ -38,6 +44,8 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
     checkpoint = description.checkpoint
     folder = weights_folder(checkpoint, options)
     pickled = not safe_files(folder)
+    device_map = {"": description.device} if placement is None else placement.device_map
+    placed_at_once = description.quantized or placement is not None
     with loading_errors(checkpoint.label), quiet_loading():
         model, report = architecture.from_pretrained(
             folder,
@@ -46,9 +54,9 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
             trust_remote_code=description.trusted,
             local_files_only=True,
             output_loading_info=True,
-            **({"device_map": {"": description.device}} if description.quantized else {}),
+            **({"device_map": device_map} if placed_at_once else {}),
         )
-        model = model.eval() if description.quantized else model.to(description.device).eval()
+        model = model.eval() if placed_at_once else model.to(description.device).eval()
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"the weights lack {len(missing)} tensors, {missing[0]!r} the first of them",
@@ -61,6 +69,8 @@ def _load_weights(description: Description, options: ModelOptions) -> CausalLM:
             where=checkpoint.label,
             hint="is the configuration that of these weights?",
         )
+    if placement is not None:
+        connect_layers(model, placement, checkpoint.label)
     # The sampling defaults that a model ships (repetition penalty, temperature, ...) would change greedy answers.
     model.generation_config = type(model.generation_config)()
     return cast(CausalLM, model)

@@ -100,4 +100,5 @@ def _padded_states(loaded: LoadedModel, texts: Sequence[tuple[int, ...]]) -> "It
     mask = torch.arange(width, device=loaded.device)[None] < lengths[:, None]
     kept: dict[str, Any] = {"logits_to_keep": 1} if takes_logits_to_keep(loaded.model) else {}
     output = loaded.model(input_ids=ids, attention_mask=mask.long(), use_cache=False, output_hidden_states=True, **kept)
-    yield from (each[mask] for each in output.hidden_states or ())
+    # The states of a sharded model are where its layers are.
+    yield from (each.to(loaded.device)[mask] for each in output.hidden_states or ())

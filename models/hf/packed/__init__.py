@@ -13,6 +13,7 @@ In the order in which a request meets them:
     batch_plan       attention metadata of a prefill pass or a decode step
     forward          the forward pass, by transformers' modules or by `fused_llama`
     attention        prefill attention, and shared-prefix (cascade) attention for decoding
+    alibi            attention with linear biases, in layers that compute attention by themselves
     fused_llama      the fused forward of Llama-shaped models on a CPU
     linear           its linear kernels: dense or prepacked
     linear_view      the module that takes the place of a fused linear one

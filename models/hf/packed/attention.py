@@ -56,6 +56,8 @@ class AttentionStep:
 
     metadata: PrefillMetadata | DecodeMetadata | None
     """None to find out what the layers call attention with; it then returns zeros."""
+    positions: "torch.Tensor"
+    """(tokens,): where each token stands in its text."""
     count: int = 0
     calls: list[AttentionCall] = field(default_factory=list)
     """Only without metadata."""
@@ -65,14 +67,21 @@ _STEP: ContextVar[AttentionStep] = ContextVar("attention_step")
 
 
 @contextmanager
-def attention_step(metadata: PrefillMetadata | DecodeMetadata | None) -> Iterator[AttentionStep]:
-    """Let attention compute by `metadata`."""
-    step = AttentionStep(metadata)
+def attention_step(
+    metadata: PrefillMetadata | DecodeMetadata | None, positions: "torch.Tensor"
+) -> Iterator[AttentionStep]:
+    """Let attention compute by `metadata` for tokens at `positions`."""
+    step = AttentionStep(metadata, positions)
     token = _STEP.set(step)
     try:
         yield step
     finally:
         _STEP.reset(token)
+
+
+def current_positions() -> "torch.Tensor":
+    """Return where the tokens of the pass that is computed stand in their texts, (tokens,)."""
+    return _STEP.get().positions
 
 
 def register() -> None:

@@ -12,10 +12,13 @@ from xlingual.decoder.architecture import text_config
 from xlingual.decoder.protocols import DecoderModel
 
 from ..loaded_model import LoadedModel
+from .alibi import biased_attention, biased_layers
 from .attention import NAME, AttentionCall, attention_step, register
 from .kv_cache import KVCacheSpec
 
 if TYPE_CHECKING:
+    import torch
+
     from ..loaded_model import CausalLM
 
 TOKENS = 3
@@ -25,6 +28,10 @@ TOKENS = 3
 @contextmanager
 def packed_attention(model: "CausalLM") -> Iterator[None]:
     """Let the layers of the language model call our attention, and their own again afterwards."""
+    if layers := biased_layers(model):
+        with biased_attention(layers):
+            yield
+        return
     decoder = language_model(model)
     own = decoder.config._attn_implementation
     register()
@@ -51,17 +58,23 @@ def observe_attention(model: "CausalLM", device: str) -> tuple[AttentionCall, ..
     import torch  # noqa: PLC0415 - heavy
 
     exchangeable = getattr(language_model(model), "_can_set_attn_implementation", None)
-    if exchangeable is not None and not exchangeable():
+    if exchangeable is not None and not exchangeable() and not biased_layers(model):
         return ()
     ids = torch.ones(1, TOKENS, dtype=torch.long, device=device)
-    with packed_attention(model), torch.inference_mode(), attention_step(None) as step:
-        model(
-            input_ids=ids,
-            position_ids=torch.arange(TOKENS, device=device)[None],
-            attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
-            use_cache=False,
-        )
+    positions = torch.arange(TOKENS, device=device)
+    with packed_attention(model), torch.inference_mode(), attention_step(None, positions) as step:
+        model(input_ids=ids, position_ids=positions[None], attention_mask=mask_of(model, device), use_cache=False)
     return tuple(step.calls)
+
+
+def mask_of(model: "CausalLM", device: str) -> "torch.Tensor | None":
+    """Return the mask that a packed pass is given: one of four dimensions is taken as it is, the model makes none.
+
+    Models that build their biases from the mask make one, which nothing reads.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    return None if biased_layers(model) else torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device)
 
 
 def calls_problem(calls: Sequence[AttentionCall], layers: int, *, one_shape: bool = True) -> str | None:

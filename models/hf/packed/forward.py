@@ -12,6 +12,7 @@ from ..sampling import draw_tokens
 from .attention import attention_step
 from .batch_plan import DecodeMetadata, PrefillMetadata, plan_decode, plan_prefill
 from .chunked_prefill import PrefillChunk
+from .exchange import mask_of
 from .kv_cache import KVCacheSpec
 from .prefix_tree import TokenSequence
 from .running_batch import RunningBatch, batch_layout
@@ -133,12 +134,12 @@ def forward(
             return loaded.fused.logits(ids, positions, keep, metadata)
         decoder = loaded.model
         kept: dict[str, Any] = {} if keep is None else {"logits_to_keep": torch.tensor(keep, device=loaded.device)}
-        with attention_step(metadata) as step:
+        places = torch.tensor(positions, device=loaded.device)
+        with attention_step(metadata, places) as step:
             output = decoder(
                 input_ids=torch.tensor([ids], device=loaded.device),
-                position_ids=torch.tensor([positions], device=loaded.device),
-                # A mask of four dimensions is taken as it is: the model makes none of its own.
-                attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
+                position_ids=places[None],
+                attention_mask=mask_of(decoder, loaded.device),
                 use_cache=False,
                 **(kept if takes_logits_to_keep(decoder) else {}),
             )
@@ -165,11 +166,12 @@ def forward_states(
         return
     decoder = loaded.model
     kept: dict[str, Any] = {"logits_to_keep": torch.tensor([0], device=loaded.device)}
-    with attention_step(metadata) as step:
+    places = torch.tensor(positions, device=loaded.device)
+    with attention_step(metadata, places) as step:
         output = decoder(
             input_ids=torch.tensor([ids], device=loaded.device),
-            position_ids=torch.tensor([positions], device=loaded.device),
-            attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype, device=loaded.device),
+            position_ids=places[None],
+            attention_mask=mask_of(decoder, loaded.device),
             use_cache=False,
             output_hidden_states=True,
             **(kept if takes_logits_to_keep(decoder) else {}),

@@ -63,6 +63,21 @@ def first_scaled_position(config: object) -> int | None:
     return int(floor) - 1 if floor and getattr(config, "attn_temperature_tuning", False) else None
 
 
+def selected_keys(config: object) -> int | None:
+    """Return how many earlier tokens a token sees where the model selects these by scores; None where it sees all.
+
+    DeepSeek V3.2 takes the best `index_topk`. Their scores are sums of what is above zero, so many are zero, and which
+    of equals are taken depends on where they stand in a padded row. MiniMax M3 takes blocks, counted from the padding
+    on. Up to so many tokens all are selected.
+    """
+    config = text_config(config)
+    tokens, blocks = getattr(config, "index_topk", None), getattr(config, "index_topk_blocks", None)
+    found = [tokens] if isinstance(tokens, int) else []
+    if isinstance(blocks, int):
+        found.append(blocks * int(getattr(config, "index_block_size", 1)))
+    return min(found, default=None)
+
+
 def layers_of(config: object) -> int:
     """Return the number of layers of the language model."""
     return int(getattr(text_config(config), "num_hidden_layers", 0))

@@ -21,6 +21,7 @@ from xlingual.records import Failure, Form, Request
 
 from ..limits import attempt
 from ..loaded_model import LoadedModel, vocabulary_of
+from ..rounding import tolerance
 from ..tokens.rendering import Rendered
 from .attention import AttentionCall
 from .batch_plan import plan_prefill
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
     from ..loaded_model import CausalLM
 
-TOLERANCE = 1e-3
-"""How far logits may differ from the reference, relative to its largest logit, in float32."""
-TOLERANCE_HALF = 0.05
-"""The same in half precision."""
 TRIAL_WINDOW = 7
 """Tokens that layers with a sliding window see in the trial: fewer than the prefix of the trial texts has."""
 MAX_REASON = 160
@@ -83,6 +80,8 @@ def try_packed(loaded: LoadedModel) -> LoadedModel:
     """Return `loaded` either verified, with the texts that it takes, or with the reason why it is not; tried once."""
     if loaded.verified or loaded.refusal is not None:
         return loaded
+    if loaded.placement is not None:
+        return replace(loaded, refusal="its layers are on several devices")
     config = loaded.model.config
     if (problem := packed_problem(config)) is not None:
         return replace(loaded, refusal=problem)
@@ -196,11 +195,9 @@ def _matches_reference(loaded: LoadedModel, reference: "list[torch.Tensor]") -> 
 
 def are_close(loaded: LoadedModel, logits: "list[torch.Tensor]", reference: "list[torch.Tensor]") -> bool:
     """Return whether all logits are those of the reference but for rounding in the dtype of the model."""
-    import torch  # noqa: PLC0415 - heavy
-
-    tolerance = TOLERANCE if loaded.model.dtype == torch.float32 else TOLERANCE_HALF
+    allowed = tolerance(loaded.model)
     for found, expected in zip(logits, reference, strict=True):
-        if not (found - expected).abs().max() <= tolerance * expected.abs().max():
+        if not (found - expected).abs().max() <= allowed * expected.abs().max():
             return False
     return True
 

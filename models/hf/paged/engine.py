@@ -17,7 +17,7 @@ from xlingual.records import Failure
 from ..limits import MAX_REASON, OUT_OF_MEMORY, attempt, free_bytes
 from ..loaded_model import CausalLM
 from .draws import draw_rows
-from .forward import LayerCall, PagedPass, look_at_layers, paged_attention, run_model
+from .forward import LayerCall, PagedPass, PassRows, look_at_layers, paged_attention, run_model
 from .kernels import KernelChoice, LayerNeeds, ReferenceKernel, choose_kernel
 from .pages import PageAllocator, PagePool, new_page_pool
 from .prefix_cache import PrefixCache
@@ -40,6 +40,7 @@ MIN_PAGES = 16
 """With fewer, there is no use in the engine."""
 GRAPH_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """A decode step is padded to the next of these, for which there is a graph."""
+SHARDED_NOTE = "steps are no CUDA graphs: the layers are on several devices"
 MAX_DRAFT_TOKENS = 64
 """Tokens of the drafts of a step, at most."""
 MAX_DRAFTED_ROWS = 24
@@ -128,7 +129,7 @@ class PagedEngine:
             width=width,
             page_size=self.pool.page_size,
             dummy_page=self.cache.allocator.dummy,
-            device=torch.zeros(words, dtype=torch.int64, device=self.device),
+            devices=[torch.zeros(words, dtype=torch.int64, device=each) for each in self.pool.devices],
             hosts=[host(words), host(words)],
         )
         self.newest = torch.zeros(rows + 1, dtype=torch.int64, device=self.device)
@@ -139,9 +140,7 @@ class PagedEngine:
         wanted = {padded_rows(each + 1) for each in range(max(rows, MAX_DRAFTED_ROWS))}
         for count in sorted(wanted - set(self.graphs), reverse=True):
             layout = StepLayout(decode_rows=count, kept=count, width=self.inputs.width)
-            filled = self.inputs.fill(StepPlan(0, (), (), ()), layout)
-            self.inputs.device[: filled.views.words].copy_(filled.buffer[: filled.views.words])
-            views = view_parts(self.inputs.device, layout)
+            views = self._send(self.inputs.fill(StepPlan(0, (), (), ()), layout))
             keys = self.inputs.width * self.pool.page_size
             found = attempt(partial(self.queue.capture, partial(self._compute, views, 1, keys)))
             if isinstance(found, Failure):
@@ -195,37 +194,39 @@ class PagedEngine:
         import torch  # noqa: PLC0415 - heavy
 
         with torch.no_grad():
-            words = filled.views.words
-            self.inputs.device[:words].copy_(filled.buffer[:words], non_blocking=True)
-            views = view_parts(self.inputs.device, filled.views.layout)
-            if plan.copies:
-                self.pool.copy_pages(views.parts["copy_sources"].long(), views.parts["copy_targets"].long())
-            graph = None if plan.prefill or plan.copies else self.graphs.get(views.layout.decode_rows)
-            if graph is not None and views.layout.width == self.inputs.width:
+            views = self._send(filled)
+            layout = filled.views.layout
+            for place, each in enumerate(views if plan.copies else ()):
+                self.pool.copy_pages(place, each.parts["copy_sources"].long(), each.parts["copy_targets"].long())
+            graph = None if plan.prefill or plan.copies else self.graphs.get(layout.decode_rows)
+            if graph is not None and layout.width == self.inputs.width:
                 graph.replay()
                 logits, chosen = graph.outputs
             else:
                 logits, chosen = self._compute(views, filled.max_query, _longest(plan.entries))
-            if views.layout.draws:
-                chosen = self._draw(logits, chosen, filled, views)
+            if layout.draws:
+                chosen = self._draw(logits, chosen, filled, views[0])
             tokens.copy_(chosen, non_blocking=True)
             kept_logits.append(logits)
 
-    def _compute(self, views: StepViews, max_query: int, max_keys: int) -> "tuple[torch.Tensor, torch.Tensor]":
+    def _send(self, filled: FilledStep) -> list[StepViews]:
+        """Copy the inputs of a step to every device; returns their views there."""
+        words = filled.views.words
+        for buffer in self.inputs.devices:
+            buffer[:words].copy_(filled.buffer[:words], non_blocking=True)
+        return [view_parts(buffer, filled.views.layout) for buffer in self.inputs.devices]
+
+    def _compute(
+        self, views: Sequence[StepViews], max_query: int, max_keys: int
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
         """Return the logits of the wanted tokens, and of each the best one, -1 where logits are not finite."""
         import torch  # noqa: PLC0415 - heavy
 
-        parts, layout = views.parts, views.layout
+        parts = views[0].parts
         with torch.no_grad():
             ids = torch.where(parts["ids"] < 0, self.newest.index_select(0, parts["sources"]), parts["ids"])
-            step = PagedPass(
-                kernel=self.choice.kernel,
-                pool=self.pool,
-                slots=parts["slots"],
-                decode=views.rows("decode", 1, max_keys) if layout.decode_rows else None,
-                decode_tokens=layout.decode_rows,
-                prefill=views.rows("prefill", max_query, max_keys) if layout.prefill_rows else None,
-            )
+            rows = tuple(_rows_of(each, max_query, max_keys) for each in views)
+            step = PagedPass(kernel=self.choice.kernel, pool=self.pool, rows=rows)
             logits = run_model(self.model, ids, parts["positions"], parts["keep"], step)
             best, tokens = logits.amax(dim=-1), logits.argmax(dim=-1)
             self.newest.index_copy_(0, parts["kept_rows"], tokens)
@@ -245,6 +246,16 @@ class PagedEngine:
         return chosen.index_copy(0, rows, torch.where(best < 0, best, drawn))
 
 
+def _rows_of(views: StepViews, max_query: int, max_keys: int) -> PassRows:
+    layout = views.layout
+    return PassRows(
+        slots=views.parts["slots"],
+        decode=views.rows("decode", 1, max_keys) if layout.decode_rows else None,
+        decode_tokens=layout.decode_rows,
+        prefill=views.rows("prefill", max_query, max_keys) if layout.prefill_rows else None,
+    )
+
+
 def padded_rows(rows: int) -> int:
     """Return to how many rows a decode step is padded."""
     return next((each for each in GRAPH_ROWS if each >= rows), rows)
@@ -261,18 +272,19 @@ def open_engine(model: CausalLM, device: str, options: PagedOptions | None = Non
     options = options or PagedOptions()
     with paged_attention(model), torch.no_grad():
         layers = look_at_layers(model, device)
-    choice = choose_kernel([_needs(call, model, device) for call in layers], page_size=options.page_size)
-    shapes = [call.shape for call in layers]
-    page_bytes = choice.page_size * model.dtype.itemsize * sum(shape.components for shape in shapes)
-    on_cpu = device.startswith("cpu")
-    free = int(free_bytes(device) * POOL_FRACTION)
-    pages = options.pages or max(2, min(MAX_PAGES, (min(free, POOL_BYTES_CPU) if on_cpu else free) // page_bytes - 1))
-    make = partial(new_page_pool, shapes, page_size=choice.page_size, dtype=model.dtype, device=device)
+    choice = choose_kernel([_needs(call, model) for call in layers], page_size=options.page_size)
+    first = torch.empty(0, device=device).device
+    pages = options.pages or max(2, min(MAX_PAGES, _pages_in_memory(layers, choice.page_size * model.dtype.itemsize)))
+    shapes = [(call.shape, call.device) for call in layers]
+    make = partial(new_page_pool, shapes, page_size=choice.page_size, dtype=model.dtype, first=first)
     while isinstance(pool := attempt(partial(make, pages)), Failure):
         if pool.kind != OUT_OF_MEMORY or pages <= MIN_PAGES:
             raise ValueError(f"no memory for pages: {pool.kind}: {pool.message}")
         pages //= 2
-    slow = f"{choice.said}: it gathers pages, which is slow" if choice.kernel.name == ReferenceKernel().name else None
+    is_slow = choice.kernel.name == ReferenceKernel().name
+    is_sharded = len(pool.devices) > 1
+    on_cpu = device.startswith("cpu")
+    notes = [f"{choice.said}: it gathers pages, which is slow"] if is_slow else []
     return PagedEngine(
         model=model,
         device=device,
@@ -281,8 +293,21 @@ def open_engine(model: CausalLM, device: str, options: PagedOptions | None = Non
         cache=PrefixCache(PageAllocator(pages), choice.page_size),
         queue=options.queue or queue_for(device),
         max_tokens=options.max_tokens or (MAX_STEP_TOKENS_CPU if on_cpu else MAX_STEP_TOKENS),
-        graphs_wanted=_wants_graphs(model, device, choice) if options.graphs is None else options.graphs,
-        notes=[] if slow is None else [slow],
+        # A CUDA graph is of one device.
+        graphs_wanted=not is_sharded
+        and (_wants_graphs(model, device, choice) if options.graphs is None else options.graphs),
+        notes=[*notes, *([SHARDED_NOTE] if is_sharded else [])],
+    )
+
+
+def _pages_in_memory(layers: Sequence[LayerCall], number_bytes: int) -> int:
+    """Return how many pages the memory of every device holds, where a number of each token in a page takes so much."""
+    needed: dict[torch.device, int] = {}
+    for call in layers:
+        needed[call.device] = needed.get(call.device, 0) + call.shape.components * number_bytes
+    free = {each: int(free_bytes(str(each)) * POOL_FRACTION) for each in needed}
+    return min(
+        (min(free[each], POOL_BYTES_CPU) if each.type == "cpu" else free[each]) // needed[each] - 1 for each in needed
     )
 
 
@@ -294,12 +319,10 @@ def _wants_graphs(model: CausalLM, device: str, choice: KernelChoice) -> bool:
     return bool(getattr(model, "_can_compile_fullgraph", True))
 
 
-def _needs(call: LayerCall, model: CausalLM, device: str) -> LayerNeeds:
-    import torch  # noqa: PLC0415 - heavy
-
+def _needs(call: LayerCall, model: CausalLM) -> LayerNeeds:
     attention = call.attention
     return LayerNeeds(
-        device=torch.device(device),
+        device=call.device,
         dtype=model.dtype,
         heads=call.heads,
         kv_heads=call.shape.kv_heads,

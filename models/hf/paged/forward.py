@@ -28,17 +28,25 @@ NAME = "xlingual_paged"
 
 
 @dataclass(frozen=True, slots=True)
-class PagedPass:
-    """What the attention function reads in a step."""
+class PassRows:
+    """The rows of a step, on one device."""
 
-    kernel: AttentionKernel
-    pool: PagePool
     slots: "torch.Tensor"
     """(tokens,), int64: where the keys and values of each token go."""
     decode: QueryRows | None
     decode_tokens: int
     """They come first."""
     prefill: QueryRows | None
+
+
+@dataclass(frozen=True, slots=True)
+class PagedPass:
+    """What the attention function reads in a step."""
+
+    kernel: AttentionKernel
+    pool: PagePool
+    rows: tuple[PassRows, ...]
+    """By the devices of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class LayerCall:
     heads: int
     shape: LayerShape
     attention: AttentionShape
+    device: "torch.device"
 
 
 @dataclass(slots=True)
@@ -111,7 +120,7 @@ def attend_paged(  # noqa: PLR0913 - transformers' signature
     if ACTIVE.calls is None:
         raise RuntimeError(f"{NAME} attention outside a step")
     kept = LayerShape(key.shape[1], key.shape[-1], value.shape[-1])
-    ACTIVE.calls.append(LayerCall(module.layer_idx, query.shape[1], kept, attention))
+    ACTIVE.calls.append(LayerCall(module.layer_idx, query.shape[1], kept, attention, query.device))
     return query.new_zeros(1, query.shape[2], query.shape[1], value.shape[-1]), None
 
 
@@ -122,13 +131,13 @@ def attend_in_step(
     import torch  # noqa: PLC0415 - heavy
 
     query, key, value = (each[0].transpose(0, 1) for each in new)
-    pages = step.pool.layers[call]
-    pages.key_slots.index_copy_(0, step.slots, key.to(pages.keys.dtype))
-    pages.value_slots.index_copy_(0, step.slots, value.to(pages.values.dtype))
-    first = step.decode_tokens
+    pages, here = step.pool.layers[call], step.rows[step.pool.places[call]]
+    pages.key_slots.index_copy_(0, here.slots, key.to(pages.keys.dtype))
+    pages.value_slots.index_copy_(0, here.slots, value.to(pages.values.dtype))
+    first = here.decode_tokens
     parts = [
         step.kernel(tokens, pages.keys, pages.values, rows, attention)
-        for tokens, rows in ((query[:first], step.decode), (query[first:], step.prefill))
+        for tokens, rows in ((query[:first], here.decode), (query[first:], here.prefill))
         if rows is not None
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

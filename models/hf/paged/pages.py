@@ -120,12 +120,16 @@ class PagePool:
     page_size: int
     layers: tuple[LayerPages, ...]
     groups: "tuple[tuple[torch.Tensor, torch.Tensor], ...]"
-    """Keys and values of the layers of one shape, (layers, pages, page size, KV heads, head size)."""
+    """Keys and values of the layers of one shape on one device, (layers, pages, page size, KV heads, head size)."""
+    devices: "tuple[torch.device, ...]"
+    """First where a pass begins and ends, then those of other layers."""
+    places: tuple[int, ...]
+    """By layer: which of `devices` it is on."""
 
-    def copy_pages(self, sources: "torch.Tensor", targets: "torch.Tensor") -> None:
-        """Copy pages over others, in all layers; both are int64 on the device of the pool."""
+    def copy_pages(self, place: int, sources: "torch.Tensor", targets: "torch.Tensor") -> None:
+        """Copy pages over others, in the layers on a device, one of `devices`; both are int64 and there, too."""
         for group in self.groups:
-            for side in group:
+            for side in group if group[0].device == self.devices[place] else ():
                 page_bytes = side[:, 0].numel() * side.element_size()
                 at_once = max(1, COPY_BYTES // page_bytes)
                 for first in range(0, len(sources), at_once):
@@ -134,15 +138,23 @@ class PagePool:
 
 
 def new_page_pool(
-    shapes: Sequence[LayerShape], pages: int, *, page_size: int, dtype: "torch.dtype", device: str
+    shapes: "Sequence[tuple[LayerShape, torch.device]]",
+    pages: int,
+    *,
+    page_size: int,
+    dtype: "torch.dtype",
+    first: "torch.device",
 ) -> PagePool:
-    """Return a pool of `pages` pages and the dummy page, uninitialized but for the dummy page."""
+    """Return a pool of `pages` pages and the dummy page, uninitialized but for the dummy page.
+
+    Each layer is given with its device; a pass begins and ends on the `first` one.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     layers: dict[int, LayerPages] = {}
     groups = []
-    for shape in dict.fromkeys(shapes):
-        members = [index for index, each in enumerate(shapes) if each == shape]
+    for shape, device in dict.fromkeys(shapes):
+        members = [index for index, each in enumerate(shapes) if each == (shape, device)]
         sizes = (shape.key_size, shape.value_size)
         keys, values = (
             torch.empty(len(members), pages + 1, page_size, shape.kv_heads, size, dtype=dtype, device=device)
@@ -154,4 +166,11 @@ def new_page_pool(
         for place, layer in enumerate(members):
             key, value = keys[place], values[place]
             layers[layer] = LayerPages(key, value, key.flatten(0, 1), value.flatten(0, 1))
-    return PagePool(page_size, tuple(layers[index] for index in range(len(shapes))), tuple(groups))
+    devices = tuple(dict.fromkeys([first, *(device for _, device in shapes)]))
+    return PagePool(
+        page_size=page_size,
+        layers=tuple(layers[index] for index in range(len(shapes))),
+        groups=tuple(groups),
+        devices=devices,
+        places=tuple(devices.index(device) for _, device in shapes),
+    )

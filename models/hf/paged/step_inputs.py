@@ -134,7 +134,8 @@ class StepInputs:
     """Pages of a line of the block table: of the longest text."""
     page_size: int
     dummy_page: int
-    device: "torch.Tensor"
+    devices: "list[torch.Tensor]"
+    """One on each device of the pool: all are filled from the same one on the host."""
     hosts: "list[torch.Tensor]"
     tables: "torch.Tensor" = field(init=False)
     """On the host, (rows, width): the pages of each running row."""

@@ -15,6 +15,7 @@ from xlingual.records import Failure, Form, Request
 from ..limits import attempt
 from ..loaded_model import LoadedModel, takes_logits_to_keep, vocabulary_of
 from ..packed.support import longest_packed_text, packed_problem, sliding_windows
+from ..rounding import tolerance
 from ..tokens.rendering import Rendered
 from .engine import PagedEngine, PagedOptions, open_engine
 from .forward import paged_attention
@@ -24,10 +25,6 @@ from .sequences import PagedSequence, new_sequence
 if TYPE_CHECKING:
     import torch
 
-TOLERANCE = 1e-3
-"""How far logits may differ from the reference, relative to its largest logit, in float32."""
-TOLERANCE_HALF = 0.05
-"""The same in half precision."""
 DECODED = 3
 """Last tokens of each text, which decode steps compute."""
 PAGE = 256
@@ -57,11 +54,10 @@ def _open_and_compare(loaded: LoadedModel, options: PagedOptions | None) -> Page
     reference = [_reference_logits(loaded, text) for text in texts]
     engine = open_engine(loaded.model, loaded.device, options)
     found = engine_logits(loaded, engine, texts)
-    half = loaded.model.dtype.itemsize < 4
-    tolerance = TOLERANCE_HALF if half else TOLERANCE
+    allowed = tolerance(loaded.model)
     for ours, theirs in zip(found, reference, strict=True):
         error = float((ours - theirs).abs().max() / theirs.abs().max())
-        if not error <= tolerance:
+        if not error <= allowed:
             raise ValueError(f"the scores are off by {error:.1e} of the largest")
     engine.reset()
     return engine

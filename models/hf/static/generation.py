@@ -9,6 +9,7 @@ from xlingual.records import Failure, Response, failed_response
 
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel
+from ..packed.support import selected_keys
 from ..responses import Thought, respond
 from ..rope_lengths import batch_key, reset_angles
 from ..sampling import draw_tokens
@@ -32,7 +33,7 @@ def generate(loaded: LoadedModel, prompts: Sequence[Rendered], limit: RowLimit) 
         batches: list[list[Rendered]] = []
         while waiting or batches:
             again = bool(batches)
-            batch = batches.pop() if again else _take(waiting, limit.rows)
+            batch = batches.pop() if again else _take(loaded, waiting, limit.rows)
             outcome = attempt(partial(_answer_batch, loaded, batch))
             if not isinstance(outcome, Failure):
                 yield from outcome
@@ -54,9 +55,12 @@ def _group(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[Iterato
         yield group
 
 
-def _take(waiting: list[Rendered], rows: int) -> list[Rendered]:
+def _take(loaded: LoadedModel, waiting: list[Rendered], rows: int) -> list[Rendered]:
     """Remove the next batch from `waiting`, whose first prompt is the longest."""
-    count = max(1, min(rows, MAX_PADDED_TOKENS // len(waiting[0].ids)))
+    longest, selected = len(waiting[0].ids), selected_keys(loaded.model.config)
+    count = max(1, min(rows, MAX_PADDED_TOKENS // longest))
+    if selected is not None and longest + waiting[0].max_new_tokens > selected:
+        count = 1
     batch = waiting[:count]
     del waiting[:count]
     return batch
@@ -92,7 +96,7 @@ def _answer_batch(loaded: LoadedModel, batch: list[Rendered]) -> list[Response |
             generation_config=settings,
             logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([ends]),
-        )
+        ).cpu()
     nonfinite = finite.first_nonfinite(len(batch))
     return [
         respond(loaded, prompt, sequences[row, width:].tolist(), ends.lengths.get(row), nonfinite[row])
@@ -114,7 +118,7 @@ class FiniteCheck:
 
     def first_nonfinite(self, rows: int) -> list[int | None]:
         """Return the first step of each row whose scores were not finite."""
-        steps = [step.tolist() for step in self.finite]
+        steps = [step.cpu().tolist() for step in self.finite]
         return [next((index for index, step in enumerate(steps) if not step[row]), None) for row in range(rows)]
 
 
@@ -153,7 +157,7 @@ class RowEnds:
         import torch  # noqa: PLC0415 - heavy
 
         if self.watched:
-            for row, new in enumerate(input_ids[:, self.width :].tolist()):
+            for row, new in enumerate(input_ids[:, self.width :].cpu().tolist()):
                 if row in self._done:
                     continue
                 if new[-1] in self.loaded.end_ids:

@@ -10,6 +10,7 @@ from xlingual.records import Failure, Response
 
 from ..limits import MAX_PADDED_TOKENS, RowLimit, attempt
 from ..loaded_model import LoadedModel, takes_logits_to_keep
+from ..packed.support import selected_keys
 from ..rope_lengths import batch_key, reset_angles
 from ..scoring import (
     ScoredToken,
@@ -52,10 +53,11 @@ def _first(batch: Sequence[Ids], windows: WindowsByText) -> int:
 def _take(loaded: LoadedModel, waiting: list[Ids], windows: WindowsByText, limit: RowLimit) -> list[Ids]:
     """Remove the next batch from `waiting`; its first text is its longest, and the budget holds its scores."""
     width, most = len(waiting[0]), max_scored_positions(loaded)
-    angles = batch_key(loaded.model.config, width, 0)
+    angles, selected = batch_key(loaded.model.config, width, 0), selected_keys(loaded.model.config)
     count = 1
     while (
-        count < min(limit.rows, len(waiting), MAX_PADDED_TOKENS // width)
+        (selected is None or width <= selected)
+        and count < min(limit.rows, len(waiting), MAX_PADDED_TOKENS // width)
         and batch_key(loaded.model.config, len(waiting[count]), 0) == angles
         and (count + 1) * (width - _first(waiting[: count + 1], windows)) <= most
     ):

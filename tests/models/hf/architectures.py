@@ -105,6 +105,19 @@ def dense() -> list[Architecture]:
     ]  # fmt: skip
 
 
+def biased() -> list[Architecture]:
+    """Return decoders with linear biases (ALiBi), whose layers compute attention by themselves."""
+    return [
+        Architecture("BLOOM", "bloom"),
+        Architecture("BLOOM (12 heads)", "bloom", {"hidden_size": 96, "num_attention_heads": 12}),
+        Architecture("MPT", "mpt", {"d_model": 64, "n_heads": 4, "n_layers": 4, "max_seq_len": 512}),
+        Architecture("MPT (6 heads, clipped)", "mpt", {"d_model": 96, "n_heads": 6, "n_layers": 4, "max_seq_len": 512,
+                                                       "attn_config": {"clip_qkv": 1.5}}),
+        Architecture("Falcon (ALiBi, a key a head)", "falcon", {
+            "new_decoder_architecture": False, "multi_query": False, "alibi": True, "num_kv_heads": 4}),
+    ]  # fmt: skip
+
+
 def windowed() -> list[Architecture]:
     """Return decoders with sliding windows, capped scores, sinks, or latent attention."""
     head = {"head_dim": 16}
@@ -127,6 +140,11 @@ def windowed() -> list[Architecture]:
             "activation_sparsity_pattern": [0.0] * 4}),
         Architecture("Gemma 4 (one head size)", "gemma4_text", {
             **head, **mixed, **per_layer, "global_head_dim": 16}),
+        Architecture("Gemma 3n (shared keys)", "gemma3n_text", {
+            **head, **mixed, **per_layer, "num_kv_shared_layers": 2, "intermediate_size": [96] * 4, "laurel_rank": 8,
+            "activation_sparsity_pattern": [0.0] * 4}),
+        Architecture("Gemma 4 (shared keys)", "gemma4_text", {
+            **head, **mixed, **per_layer, "num_kv_shared_layers": 2, "global_head_dim": 16}),
         Architecture("Gemma 4", "gemma4_text", {
             **head, **mixed, **per_layer, "global_head_dim": 32},
             reason="its layers have heads of different numbers or sizes"),
@@ -188,14 +206,13 @@ def static() -> list[Architecture]:
     """Return the architectures that the packed engine does not take."""
     head = {"head_dim": 16}
     return [
-        Architecture("BLOOM", "bloom", reason=BY_ITSELF),
-        Architecture("MPT", "mpt", {"d_model": 64, "n_heads": 4, "n_layers": 4, "max_seq_len": 512}, reason=BY_ITSELF),
         Architecture("GPT-J", "gptj", {"rotary_dim": 8}, reason=BY_ITSELF),
         Architecture("GPT-Neo", "gpt_neo", {"attention_types": [[["global", "local"], 2]], "num_layers": 4,
                                             "num_heads": 4, "window_size": 32}, reason=BY_ITSELF),
         Architecture("CodeGen", "codegen", {"rotary_dim": 8, "n_head": 4}, reason=BY_ITSELF),
         Architecture("Falcon", "falcon", {"new_decoder_architecture": False, "alibi": False}, reason=BY_ITSELF),
-        Architecture("Falcon (ALiBi)", "falcon", {"new_decoder_architecture": False, "alibi": True}, reason=BY_ITSELF),
+        Architecture("Falcon (ALiBi, one key)", "falcon", {"new_decoder_architecture": False, "alibi": True},
+                     reason=BY_ITSELF),
         Architecture("XGLM", "xglm", {"d_model": 64, "ffn_dim": 96, "attention_heads": 4, "num_layers": 4},
                      reason=BY_ITSELF),
         Architecture("RWKV", "rwkv", {"attention_hidden_size": 64, "context_length": 512}, reason=BY_ITSELF),
@@ -214,6 +231,12 @@ def static() -> list[Architecture]:
         Architecture("Qwen3.5", "qwen3_5_text", {
             **head, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
             "linear_value_head_dim": 16}, reason="it has layers of the type linear_attention"),
+        Architecture("DeepSeek V3.2", "deepseek_v32", {
+            **LATENT, **ROUTED, "index_topk": 16, "index_n_heads": 2, "index_head_dim": 16},
+            reason="it has layers of the type indexed_attention"),
+        Architecture("GLM-5 (selected keys)", "glm_moe_dsa", {
+            **LATENT, **ROUTED, "index_topk": 90, "index_n_heads": 2, "index_head_dim": 16},
+            reason="it has layers of the type indexed_attention"),
         Architecture("LFM2", "lfm2", {"layer_types": ["conv", "full_attention"] * 2},
                      reason="it has layers of the type conv"),
         Architecture("RecurrentGemma", "recurrent_gemma", {**head, "lru_width": 64, "attention_window_size": 64},
@@ -315,6 +338,7 @@ def coverage_table() -> str:
     """Return the table of docs/engine.md: architectures by the engine that answers, and why."""
     groups = {
         "attention to all that comes before": dense(),
+        "linear biases (ALiBi) are a component of the keys, in float32; else static": biased(),
         "sliding windows, capped scores, sinks and latent attention (MLA) are computed": windowed(),
         "experts, and the language models of multimodal ones, are transformers' own modules": experts_and_wrappers(),
         "": static(),

@@ -13,7 +13,7 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import Request
 from xlingual.registry import MODELS
 
-from .architectures import BY_ITSELF, WINDOW, Architecture, build, dense, static, windowed
+from .architectures import BY_ITSELF, WINDOW, Architecture, biased, build, dense, static, windowed
 
 DEPENDS = "its scores depend on the other rows of a batch"
 ALONE = f"one prompt at a time: {DEPENDS}"
@@ -31,14 +31,15 @@ ENGINES: list[tuple[str, str, str, str]] = [
     ("MiniCPM 3", "packed", "packed", "4 layers, 4 heads of size 24, of values 12"),
     ("Phi-3 (longrope)", LONG, LONG, "4 layers"),
     ("Gemma 4", SIZES, SIZES, ""),
-    ("BLOOM", f"static batches: {BY_ITSELF}", f"static batches: {BY_ITSELF}", ""),
+    ("BLOOM", "packed", "packed", "4 layers, 4 heads of size 17, of values 16; linear biases (ALiBi)"),
+    ("GPT-J", f"static batches: {BY_ITSELF}", f"static batches: {BY_ITSELF}", ""),
     ("RWKV", f"static batches: {BY_ITSELF}", f"static batches: {BY_ITSELF}; {ALONE}", ""),
     ("LFM2", CONV, CONV, ""),
 ]
 
 
 def architecture(name: str) -> Architecture:
-    return next(each for each in (*dense(), *windowed(), *static()) if each.name == name)
+    return next(each for each in (*dense(), *biased(), *windowed(), *static()) if each.name == name)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_the_doctor_says_which_engine_answers_and_why(
     assert attention in told or told.startswith("not known before the weights are loaded")
 
 
-BLOOM = f"static batches: {BY_ITSELF}"
+ITSELF = f"static batches: {BY_ITSELF}"
 ASKED = "paged: --engine paged"
 KERNEL = f"{ASKED}, attention kernel"
 PAGED: list[tuple[str, str, str, str]] = [
@@ -91,7 +92,7 @@ PAGED: list[tuple[str, str, str, str]] = [
     ("DiffLlama", ASKED, KERNEL, "4 layers, 4 heads over 2"),
     ("Gemma 4", ASKED, KERNEL,
      "2 layers, 4 heads over 2 of size 16; 2 layers, 4 heads over 2 of size 32"),
-    ("BLOOM", BLOOM, BLOOM, ""),
+    ("GPT-J", ITSELF, ITSELF, ""),
     ("LFM2", CONV, CONV, ""),
 ]  # fmt: skip
 
@@ -130,7 +131,7 @@ def test_the_doctor_is_told_of_options_and_of_models_that_are_not_local(
     ("name", "planned", "found", "notes"),
     [
         ("Mistral", "packed", "packed", []),
-        ("BLOOM", "packed", f"static batches: {BY_ITSELF}", [NOTE]),
+        ("GPT-J", "packed", f"static batches: {BY_ITSELF}", [NOTE]),
         ("RWKV", "packed", f"static batches: {BY_ITSELF}; {ALONE}",
          [NOTE, f"prompts are answered one by one: {DEPENDS}"]),
     ],

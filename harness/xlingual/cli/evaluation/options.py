@@ -69,6 +69,7 @@ class EvalOptions:
     revision: str | None
     dtype: str | None
     device: str | None
+    shard: bool
     batch_size: int | None
     engine: str | None
     deterministic: bool
@@ -163,6 +164,7 @@ def model_options(options: EvalOptions) -> ModelOptions:
         revision=options.revision,
         dtype=options.dtype,
         device=options.device,
+        shard=options.shard,
         batch_size=options.batch_size,
         offline=options.offline,
         allow_pickle=options.allow_pickle,
@@ -296,6 +298,9 @@ OPTIONS: list[click.Parameter] = [
         ["--dtype"], type=click.Choice(DTYPES), default=None, help="Default: float32 on CPU, bfloat16 on GPU."
     ),
     click.Option(["--device"], default=None, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 or cuda:all shares the work."),
+    click.Option(
+        ["--shard"], is_flag=True, help="One model over the devices of --device, layer by layer: it fits on none alone."
+    ),
     click.Option(["--batch-size"], type=click.IntRange(1, MOST), default=None, help="Prompts answered together."),
     click.Option(
         ["--engine"],

@@ -51,9 +51,18 @@ class OneKernel:
 
 
 def decode_step(
-    layers: int, rows: int, prefixes: int, *, graphs: bool = False, dtype: torch.dtype = torch.float32
+    layers: int,
+    rows: int,
+    prefixes: int,
+    *,
+    graphs: bool = False,
+    dtype: torch.dtype = torch.float32,
+    mixed: bool = False,
 ) -> Launches:
-    """Return the kernels of one decode step of so many rows, that stand below so many prefixes."""
+    """Return the kernels of one decode step of so many rows, that stand below so many prefixes.
+
+    A `mixed` one also reads a prompt of 22 tokens.
+    """
     loaded = make_loaded(make_model("Llama", num_hidden_layers=layers).to(dtype), ())
     loaded = with_engine(loaded, page_size=16, pages=4 * rows + 64, graphs=graphs, max_tokens=8192)
     engine = loaded.paged
@@ -64,10 +73,11 @@ def decode_step(
     ]
     sequences = [part("paged.sequences").new_sequence(each, order) for order, each in enumerate(prompts)]
     with part("paged.forward").paged_attention(loaded.model):
-        engine.prepare(rows, 40)
+        engine.prepare(rows + mixed, 40)
     scheduler = part("paged.scheduler").Scheduler(
-        cache=engine.cache, max_tokens=8192, waiting=deque(sequences), free_rows=list(range(rows))
+        cache=engine.cache, max_tokens=8192, waiting=deque(sequences), free_rows=list(range(rows + mixed))
     )
+    late = part("paged.sequences").new_sequence(prompt_of(range(60, 82), "late", limit=9), rows)
     seen: list[Launches] = []
     run = type(engine)._run
 
@@ -83,7 +93,10 @@ def decode_step(
             engine.read(step)
             assert not seen[-1].syncs
             if len(plan.decode) == rows:
-                return seen[-1]
+                if not mixed or plan.prefill:
+                    return seen[-1]
+                if late not in scheduler.waiting:
+                    scheduler.waiting.append(late)
             for entry in plan.entries:
                 if entry.kept:
                     entry.sequence.pending = 0
@@ -104,6 +117,15 @@ def test_a_step_has_the_same_kernels_for_any_rows(layers: int, rows: int) -> Non
 
 def test_a_step_has_the_same_kernels_for_any_prefixes() -> None:
     assert [decode_step(2, 100, each).total for each in (1, 25, 100)] == [OUTSIDE + 2 * INSIDE] * 3
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("layers", LAYERS)
+def test_a_mixed_step_has_two_kernels_more_in_each_layer(layers: int, rows: int) -> None:
+    """Attention of the rows of prompts, and the answers of both kinds of rows laid behind each other."""
+    seen, alone = decode_step(layers, rows, 1, mixed=True), decode_step(layers, rows, 1)
+    assert seen.by_name - alone.by_name == {"xlingual_tests.attend": layers, "aten.cat": layers}
+    assert seen.total == OUTSIDE + (INSIDE + 2) * layers
 
 
 def test_a_captured_step_is_two_copies_and_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,14 +174,14 @@ def test_the_buffers_of_a_step_stay_where_they_are(reference: Reference) -> None
     engine = loaded.paged
     with part("paged.forward").paged_attention(loaded.model):
         engine.prepare(6, 120)
-    places = {engine.inputs.device.data_ptr(), engine.newest.data_ptr()}
+    places = {engine.inputs.devices[0].data_ptr(), engine.newest.data_ptr()}
     seen: set[int] = set()
     module = part("paged.step_queue")
     replay = module.RecordedOperations.replay
     outputs: dict[int, set[tuple[int, ...]]] = {}
 
     def watch(self: Any) -> None:  # noqa: ANN401 - of the plugin
-        seen.update({engine.inputs.device.data_ptr(), engine.newest.data_ptr()})
+        seen.update({engine.inputs.devices[0].data_ptr(), engine.newest.data_ptr()})
         replay(self)
         outputs.setdefault(id(self), set()).add(tuple(each.data_ptr() for each in self.outputs))
 
