@@ -171,7 +171,7 @@ def page_of(table: Table, outcomes: Outcomes, contrast: Mapping[str, Any]) -> st
 
 
 def _links(tests: Sequence[str], table: Table, outcomes: Outcomes) -> str:
-    """Return a number for each test, which leads to its file and stands in the last table, and what is wrong with it."""
+    """Return a number for each test, as in the last table, which leads to its file; and what is wrong with it."""
     numbers = {test: number for number, test in enumerate(table.tests(), start=1)}
     links = []
     for test in tests:
@@ -200,7 +200,8 @@ def _promises(table: Table, outcomes: Outcomes) -> Iterator[str]:
         yield "| promise | | tests |\n| --- | --- | --- |"
         for promise in table.promises.values():
             if promise.group == group:
-                yield f"| {promise.says} | {_state(promise.tests, outcomes)} | {_links(promise.tests, table, outcomes)} |"
+                links = _links(promise.tests, table, outcomes)
+                yield f"| {promise.says} | {_state(promise.tests, outcomes)} | {links} |"
     yield ""
 
 

@@ -7,7 +7,7 @@
 
 A model on 127.0.0.1 answers 12 questions, one at a time; no network is needed. What is recorded holds no date, no path
 and no port. `--write` keeps it in `bench/contrast/recorded`, from which `make docs` makes a table of
-`docs/reliability.md`. A full disk is a file system of 4 MB, which only root can mount: else that row is "not measured".
+`docs/reliability.md`. A full disk is a file system of 96 MB that only root can mount: else that row is "not measured".
 """
 
 import argparse

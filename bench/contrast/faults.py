@@ -21,7 +21,7 @@ from .titles import CUT_AT, DEPTH, EARLY, FULL_FROM
 
 Fact = int | float | str | bool | None | Sequence[int | str | None]
 Facts = dict[str, Fact]
-MOUNT_BYTES = 4 * 2**20
+MOUNT_BYTES = 96 * 2**20
 
 
 @dataclass(slots=True)
@@ -134,6 +134,7 @@ def full_disk(bench: Bench) -> Facts:
         ended = end(bench.place, process)
         full = {
             "code when full": ended.code,
+            "last line when full": last_line(ended),
             "results when full": bench.results()["results"],
             "said": bool(re.search(r"no space left|disk is full|Errno 28|ENOSPC", ended.text, re.IGNORECASE)),
         }
@@ -181,12 +182,12 @@ def edited(bench: Bench) -> Facts:
         bench.note(commands, server.url)
         ended = run_all(bench.place, commands)
         helped = run(bench.place, replace(command, arguments=("--help",))) if not commands else None
-    listed = re.search(r"\{([\w,-]+)\}", helped.text) if helped else None
+    listed = re.findall(r"^ {2,4}(\w[\w-]*) {2,}\w", helped.out, re.MULTILINE) if helped else []
     said = [bool(re.search(r"edited|tamper|mismatch|does not match", each.text, re.IGNORECASE)) for each in ended]
     return {
         "score": before["score"],
         "readers": len(commands),
-        "commands of the program": listed[1].split(",") if listed else [],
+        "commands of the program": listed,
         "codes": [each.code for each in ended],
         "readers that say so": sum(said),
     }

@@ -5,6 +5,7 @@ The parts have tests of their own (`tests/test_journal.py`, `tests/test_lease.py
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,24 +93,24 @@ def test_damaged_lines_are_named_set_aside_and_asked_again(tmp_path: Path, damag
     journal.write_bytes(b"\n".join(lines))
     code, errors = finish(start(tmp_path))
     assert code == 0, errors
+    assert "set 2 damaged lines of the journal aside in journal-damaged.jsonl, to be asked again" in errors
     assert "line 1: " in errors
-    assert "line 10: " in errors
     assert sorted((asked(tmp_path) - first).values()) == [1, 1]
     assert value_of(tmp_path) == before
     assert journal.with_name("journal-damaged.jsonl").read_bytes().count(b"\n") == 2
     code, errors = finish(start(tmp_path))
-    assert (code, "line 1: " in errors) == (0, False)
+    assert (code, "damaged" in errors) == (0, False)
     assert asked(tmp_path).total() == 24 + 2
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 kB for the output of runs."""
+    """A file system of its own for the output of runs; a run wants 16 MB at its start."""
     out = tmp_path / "out"
     out.mkdir()
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("only root can mount")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(out)], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(out)], check=False).returncode:
         pytest.skip("mount is not allowed here")
     yield out
     subprocess.run(["umount", "-l", str(out)], check=True)
@@ -219,7 +220,15 @@ def test_fresh_twice_within_a_second_keeps_both_earlier_runs(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["line\nbreak| 1 | fake | 100 |", "a\u202e001\u202c b", "tab\tand\rreturn", "\x1b]0;title\x07", "a|b", "\u2028"],
+    [
+        "line\nbreak| 1 | fake | 100 |",
+        "a\u202e001\u202c b",
+        "tab\tand\rreturn",
+        "\x1b]0;title\x07",
+        "a|b",
+        "a\\|b",
+        "\u2028",
+    ],
 )
 def test_no_name_of_a_model_breaks_the_table_of_eval(name: str, tmp_path: Path) -> None:
     """R15: in a pipe, where the table is Markdown."""
@@ -230,5 +239,6 @@ def test_no_name_of_a_model_breaks_the_table_of_eval(name: str, tmp_path: Path) 
     assert not set(out + errors) & set("\u202e\u2066\x07\x1b\u2028\x85\r")
     rows = [line for line in out.splitlines() if line.startswith("|")]
     [row] = [line for line in rows if "xquad/en" in line]
-    assert row.count("|") == rows[0].count("|") == rows[1].count("|")
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in (*rows[:2], row)}) == 1, "as many cells as columns"
+    assert not re.search(r"\\\\\|", row), "an escaped backslash would leave the pipe bare"
     assert not [line for line in rows if "fake | 100" in line and line != row]
