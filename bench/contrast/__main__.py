@@ -15,7 +15,9 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .faults import FAULTS, Bench
 from .inspect_tool import Inspect
@@ -26,7 +28,7 @@ from .words import words_of
 from .xlingual_tool import Xlingual
 
 RECORDED = Path(__file__).with_name("recorded")
-TOOLS: dict[str, type[Xlingual | LmEval | Inspect]] = {"xlingual": Xlingual, "lm-eval": LmEval, "inspect": Inspect}
+TOOLS: dict[str, Callable[[str], Tool]] = {"xlingual": Xlingual, "lm-eval": LmEval, "inspect": Inspect}
 
 
 def parse() -> argparse.Namespace:
@@ -37,6 +39,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tool", required=True, choices=list(TOOLS))
     parser.add_argument("--python", default=sys.executable, help="of the environment that the tool is installed in")
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS))
+    parser.add_argument("--retell", action="store_true", help="only put into words anew what is recorded")
     parser.add_argument("--write", action="store_true", help="keep what is found, in place of what was found before")
     parser.add_argument("--keep", type=Path, help="leave the folders of the runs here")
     return parser.parse_args()
@@ -55,6 +58,13 @@ def measure(tool: Tool, fault: str, root: Path) -> dict[str, object]:
     return {"title": TITLES[fault], "commands": bench.commands, "facts": facts, "words": words_of(fault, facts)}
 
 
+def keep(path: Path, found: dict[str, Any]) -> None:
+    """Write what was found of a tool, in the order of the page."""
+    ordered = {name: found["faults"][name] for name in FAULTS if name in found["faults"]}
+    text = json.dumps({**found, "faults": ordered}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measure, and print or keep what was found."""
     options = parse()
@@ -62,6 +72,11 @@ def main() -> None:
     path = RECORDED / f"{options.tool}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"faults": {}}
     found = {"tool": tool.name, "version": tool.version(), "faults": found["faults"]}
+    if options.retell:
+        for fault, one in found["faults"].items():
+            one.update(title=TITLES[fault], words=words_of(fault, one["facts"]))
+        keep(path, found)
+        return
     root = options.keep or Path(tempfile.mkdtemp(prefix="contrast-"))
     root.mkdir(parents=True, exist_ok=True)
     for number, fault in enumerate(options.faults):
@@ -69,9 +84,7 @@ def main() -> None:
         found["faults"][fault] = one
         print(f"{fault}: {one['words']}\n  {json.dumps(one['facts'])}", flush=True)
         if options.write:
-            ordered = {name: found["faults"][name] for name in FAULTS if name in found["faults"]}
-            text = json.dumps({**found, "faults": ordered}, indent=1, ensure_ascii=False)
-            path.write_text(text + "\n", encoding="utf-8")
+            keep(path, found)
     if not options.keep:
         shutil.rmtree(root)
 

@@ -5,8 +5,10 @@ Every function returns the facts of one fault; `words` makes the sentences of th
 
 import re
 import secrets
+import shutil
 import signal
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,11 @@ from .places import Command, Ended, Place, Tool, end, run, run_all, start
 from .server import Loopback, Reply, serve, slowly, well
 from .titles import CUT_AT, DEPTH, EARLY, FULL_FROM
 
-Fact = int | float | str | bool | None | Sequence[int | str | None]
+Fact = int | float | str | bool | None | Sequence[object]
 Facts = dict[str, Fact]
+PLACES = (0.5, 0.75, 1.0)
+"""Of a file that is damaged, from its beginning to its end."""
+DAMAGE_WORDS = re.compile(r"damaged|corrupt|malformed|checksum|CRC|not JSON|invalid|bad zip|not a zip", re.IGNORECASE)
 MOUNT_BYTES = 96 * 2**20
 
 
@@ -44,9 +49,9 @@ class Bench:
         newest = found[-1] if found else None
         return {
             "results": len(found),
-            "n": newest and newest.n,
-            "score": newest and newest.score,
-            "whole": newest and newest.is_complete,
+            "n": newest.n if newest else None,
+            "score": newest.score if newest else None,
+            "whole": newest.is_complete if newest else None,
         }
 
 
@@ -143,22 +148,26 @@ def full_disk(bench: Bench) -> Facts:
 
 
 def damage(bench: Bench) -> Facts:
-    """Ctrl-C in the middle; 24 bytes in the middle of the file that holds the answers are overwritten; then on."""
-    with serve(slowly) as server:
+    """Ctrl-C in the middle; then 24 bytes of the file that holds the answers are overwritten, at one of PLACES; on."""
+    found: dict[str, list[Fact]] = {name: [] for name in ("code", "said", "n", "score", "repeated", "finished")}
+    with serve(slowly) as server, tempfile.TemporaryDirectory() as folder:
         cut_off(bench, server, signal.SIGINT)
-        path = bench.tool.store(bench.place)
-        if path is None:
+        if (path := bench.tool.store(bench.place)) is None:
             return {"store": None, **resume(bench, server)}
-        content = path.read_bytes()
-        middle = len(content) // 2
-        path.write_bytes(content[:middle] + b"\x00\xff" * 12 + content[middle + 24 :])
-        found = resume(bench, server)
-        text = newest_text(bench.place)
-        return {
-            "store": path.suffix,
-            "said": bool(re.search(r"damaged|corrupt|malformed|checksum|CRC|not JSON|invalid", text, re.IGNORECASE)),
-            **found,
-        }
+        done = len(server.asked)
+        shutil.copytree(bench.place.root, Path(folder) / "kept")
+        for share in PLACES:
+            shutil.rmtree(bench.place.root)
+            shutil.copytree(Path(folder) / "kept", bench.place.root)
+            del server.asked[done:]
+            content = path.read_bytes()
+            first = round((len(content) - 24) * share)
+            path.write_bytes(content[:first] + b"\x00\xff" * 12 + content[first + 24 :])
+            one = resume(bench, server)
+            one["said"] = bool(DAMAGE_WORDS.search(newest_text(bench.place)))
+            for name, values in found.items():
+                values.append(one[name])
+    return {"store": path.suffix, **{name: tuple(values) for name, values in found.items()}}
 
 
 def newest_text(place: Place) -> str:
@@ -182,7 +191,7 @@ def edited(bench: Bench) -> Facts:
         bench.note(commands, server.url)
         ended = run_all(bench.place, commands)
         helped = run(bench.place, replace(command, arguments=("--help",))) if not commands else None
-    listed = re.findall(r"^ {2,4}(\w[\w-]*) {2,}\w", helped.out, re.MULTILINE) if helped else []
+    listed = re.findall(r"^    ([a-z][\w-]*) {2,}\w", helped.out, re.MULTILINE) if helped else []
     said = [bool(re.search(r"edited|tamper|mismatch|does not match", each.text, re.IGNORECASE)) for each in ended]
     return {
         "score": before["score"],

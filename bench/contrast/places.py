@@ -97,8 +97,9 @@ class Published:
 class Tool(Protocol):
     """An evaluation harness and its documented ways."""
 
-    name: str
-    python: str
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
 
     def version(self) -> str:
         """Return its version."""

@@ -1,5 +1,6 @@
 """What came out of a fault, in words: made of the recorded facts and of nothing else."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -21,7 +22,7 @@ def _result(facts: Facts, before: str = "") -> str:
     n, score = facts[f"{before}n"], facts[f"{before}score"]
     if not facts[f"{before}results"] or n is None:
         return "no result"
-    value = "no score" if score is None else f"score {cast(float, score):.1f}"
+    value = _score(cast(float | None, score))
     name = "result" if facts[f"{before}whole"] else "result that is marked as not whole"
     return f"a {name} of {n} answers, {value}"
 
@@ -45,8 +46,20 @@ def _full_disk(facts: Facts) -> str:
 def _damage(facts: Facts) -> str:
     if facts["store"] is None:
         return f"no file holds answers after Ctrl-C; {_resumed(facts)}"
-    said = "the damage is named" if facts["said"] else "the damage is not named"
-    return f"{said}; {_resumed(facts)}"
+    codes, said, n, scores, repeated = (
+        cast(Sequence[float | None], facts[name]) for name in ("code", "said", "n", "score", "repeated")
+    )
+    kinds = []
+    for code, is_said, count, score, again in zip(codes, said, n, scores, repeated, strict=True):
+        result = "no result" if count is None else f"a result of {count} answers, {_score(score)}"
+        named = "named" if is_said else "not named"
+        kinds.append(f"{_code(code)}, {named}, {again or 'none'} asked again, {result}")
+    counts = Counter(kinds)
+    return "; ".join(f"{count} of {len(kinds)} places: {kind}" for kind, count in counts.items())
+
+
+def _score(score: float | None) -> str:
+    return "no score" if score is None else f"score {score:.1f}"
 
 
 def _edited(facts: Facts) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,7 @@ def value_of(folder: Path) -> tuple[int, object]:
     return json.loads(path.read_text(encoding="utf-8"))["counts"]["answered"], answers
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "two bytes": lambda line: line[:40] + b"\xff\xff" + line[42:],
     "blank": lambda line: b"",
     "NUL bytes": lambda line: b"\x00" * len(line),
