@@ -48,6 +48,8 @@ CONSTANTS = {
     "MAX_BYTES": f"{MAX_BYTES:,}",
 }
 """Limits that the table names, as the code has them now."""
+BATCH = 15
+"""Tests of one pytest, about."""
 Outcomes = Mapping[str, Mapping[str, int]]
 """By FILE::FUNCTION, how many of its cases passed, failed and were skipped."""
 HEAD = """\
@@ -269,6 +271,25 @@ def _tests(table: Table, outcomes: Outcomes) -> Iterator[str]:
         yield f"| {number} | {words} | {file} | {told} |"
 
 
+def batches(tests: Iterable[str]) -> list[list[str]]:
+    """Return tests by file, some files together: what a batch has given is kept, whatever becomes of the next one."""
+    found: list[list[str]] = [[]]
+    by_file: dict[str, list[str]] = {}
+    for test in tests:
+        by_file.setdefault(test.partition("::")[0], []).append(test)
+    for chosen in by_file.values():
+        if len(found[-1]) + len(chosen) > BATCH and found[-1]:
+            found.append([])
+        found[-1] += chosen
+    return [batch for batch in found if batch]
+
+
+def keep(outcomes: Outcomes) -> None:
+    """Write the outcomes down, a test a line."""
+    lines = ",\n".join(f" {json.dumps(test)}: {json.dumps(counts)}" for test, counts in outcomes.items())
+    OUTCOMES.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
 def run_tests(tests: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, int]]:
     """Run tests, and return what came out."""
     with tempfile.TemporaryDirectory() as folder:
@@ -298,12 +319,11 @@ def main() -> None:
     options, words = parser.parse_known_args()
     table, outcomes = read_table(), read_outcomes()
     if options.run or options.missing:
-        before = outcomes if options.missing else {}
-        chosen = [test for test in table.tests() if exists(test) and test not in before]
-        outcomes = {**before, **(run_tests(chosen, words) if chosen else {})}
-        outcomes = {test: outcomes[test] for test in table.tests() if test in outcomes}
-        lines = ",\n".join(f" {json.dumps(test)}: {json.dumps(counts)}" for test, counts in outcomes.items())
-        OUTCOMES.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+        outcomes = dict(outcomes) if options.missing else {}
+        for tests in batches(test for test in table.tests() if exists(test) and test not in outcomes):
+            outcomes.update(run_tests(tests, words))
+            keep({test: outcomes[test] for test in table.tests() if test in outcomes})
+        outcomes = read_outcomes()
     PAGE.write_text(page_of(table, outcomes, read_contrast()), encoding="utf-8")
     if any(fault_of(test, outcomes) == "failed" for test in table.tests()):
         sys.exit("a test has failed: see docs/reliability.md")

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .places import Command, Place, Published, documents_of
@@ -101,7 +101,8 @@ class LmEval:
 
     def local(self, place: Place, model: Path) -> Command:
         """Return a run of a model folder."""
-        return self._run(place, "hf", f"pretrained={model},device=cpu,dtype=float32")
+        command = self._run(place, "hf", f"pretrained={model},dtype=float32")
+        return replace(command, arguments=(*command.arguments, "--device", "cpu"))
 
     def nested(self, place: Place, url: str, text: str) -> Command:
         """Return a run of a task file with a value nested deep."""
