@@ -82,7 +82,7 @@ docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_reliability.py
 
-# The tests of the promises run, and docs/reliability.md written of what came out. ARGS=--missing: those never run.
+# The tests of the promises run, and docs/reliability.md written of what came out. ARGS=--missing: those that have not passed.
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_reliability.py --run $$XLINGUAL_MAKE_ARGS
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .chat_model import write_deaf_model
 from .places import Command, Ended, Place, Tool, end, run, run_all, start
-from .server import Loopback, Reply, serve, slowly, well
+from .server import Loopback, Reply, serve, slowly, very_slowly, well
 from .titles import CUT_AT, DEPTH, EARLY, FULL_FROM
 
 Fact = int | float | str | bool | None | Sequence[object]
@@ -213,20 +213,18 @@ def deaf_template(bench: Bench) -> Facts:
 
 
 def two_at_once(bench: Bench) -> Facts:
-    """The same command twice at the same time, one output folder."""
-    with serve(slowly) as server:
+    """The same command twice at the same time, one output folder; replies are so slow that both are at work."""
+    with serve(very_slowly) as server:
         command = bench.tool.ask(bench.place, server.url)
         bench.note([command], server.url)
-        first = start(bench.place, command)
-        server.wait_for(1, first)
-        second = start(bench.place, command)
-        ends = [end(bench.place, first, 0), end(bench.place, second, 1)]
+        both = [start(bench.place, command) for _ in range(2)]
+        ends = [end(bench.place, each, number) for number, each in enumerate(both)]
         asked = [each.question for each in server.asked]
     return {
         "codes": [each.code for each in ends],
         "asked": len(asked),
         "repeated": len(asked) - len(set(asked)),
-        "last line": last_line(ends[1]),
+        "last lines": [last_line(each) for each in ends],
         **bench.results(),
     }
 

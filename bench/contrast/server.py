@@ -54,6 +54,11 @@ def slowly(*_: int) -> Reply:
     return Reply(delay=0.4)
 
 
+def very_slowly(*_: int) -> Reply:
+    """Take longer for all questions than a tool takes to start."""
+    return Reply(delay=2.0)
+
+
 @dataclass(slots=True)
 class Loopback:
     """A running server."""
