@@ -58,6 +58,12 @@ def measure(tool: Tool, fault: str, root: Path) -> dict[str, object]:
     return {"title": TITLES[fault], "commands": bench.commands, "facts": facts, "words": words_of(fault, facts)}
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return what is recorded of a tool so far; another process may measure other faults meanwhile."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"faults": {}}
+    return found
+
+
 def keep(path: Path, found: dict[str, Any]) -> None:
     """Write what was found of a tool, in the order of the page."""
     ordered = {name: found["faults"][name] for name in FAULTS if name in found["faults"]}
@@ -70,8 +76,7 @@ def main() -> None:
     options = parse()
     tool = TOOLS[options.tool](options.python)
     path = RECORDED / f"{options.tool}.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"faults": {}}
-    found = {"tool": tool.name, "version": tool.version(), "faults": found["faults"]}
+    found = {"tool": tool.name, "version": tool.version(), "faults": read(path)["faults"]}
     if options.retell:
         for fault, one in found["faults"].items():
             one.update(title=TITLES[fault], words=words_of(fault, one["facts"]))
@@ -81,10 +86,9 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     for number, fault in enumerate(options.faults):
         one = measure(tool, fault, Path(tempfile.mkdtemp(prefix=f"{number}-", dir=root)))
-        found["faults"][fault] = one
         print(f"{fault}: {one['words']}\n  {json.dumps(one['facts'])}", flush=True)
         if options.write:
-            keep(path, found)
+            keep(path, {**found, "faults": {**read(path)["faults"], fault: one}})
     if not options.keep:
         shutil.rmtree(root)
 

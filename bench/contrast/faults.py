@@ -25,7 +25,9 @@ Fact = int | float | str | bool | None | Sequence[object]
 Facts = dict[str, Fact]
 PLACES = (0.5, 0.75, 1.0)
 """Of a file that is damaged, from its beginning to its end."""
-DAMAGE_WORDS = re.compile(r"damaged|corrupt|malformed|checksum|CRC|not JSON|invalid|bad zip|not a zip", re.IGNORECASE)
+DAMAGE_WORDS = re.compile(
+    r"damaged|torn|truncated|corrupt|malformed|checksum|CRC|not JSON|invalid|bad zip|not a zip", re.IGNORECASE
+)
 MOUNT_BYTES = 96 * 2**20
 
 
