@@ -3,6 +3,7 @@
 Every function returns the facts of one fault; `words` makes the sentences of the page of them, and of nothing else.
 """
 
+import json
 import re
 import secrets
 import shutil
@@ -252,21 +253,20 @@ def password(bench: Bench) -> Facts:
         found = resume(bench, server)
         printed += newest_text(bench.place)
     bench.commands = [line.replace(canary, "SECRET") for line in bench.commands]
-    holders = sorted({kind_of(path) for path in bench.place.out.rglob("*") if path.is_file() and holds(path, canary)})
+    files = [path for path in bench.place.out.rglob("*") if path.is_file()]
+    holders = sorted({kind_of(path) for path in files if holds(bench.tool, bench.place, path, canary)})
     return {"asked": found["finished"], "on the screen": canary in printed, "in files": holders}
 
 
 def kind_of(path: Path) -> str:
     """Return the name of a file without what differs from run to run."""
-    return re.sub(r"[\dTZ_+:.-]{6,}.*(?=\.\w+$)", "", path.name)
+    return re.sub(r"[\dTZ_+:.-]{6,}.*(?=\.\w+$)", "*", path.name)
 
 
-def holds(path: Path, text: str) -> bool:
-    """Return whether a file, or a member of an archive, holds a text."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            return any(text.encode() in file.read(name) for name in file.namelist())
-    return text.encode() in path.read_bytes()
+def holds(tool: Tool, place: Place, path: Path, text: str) -> bool:
+    """Return whether a file holds a text; of an archive, whether what the tool reads from it does."""
+    content = json.dumps(tool.documents(place)).encode() if zipfile.is_zipfile(path) else path.read_bytes()
+    return text.encode() in content
 
 
 def early_interrupt(bench: Bench) -> Facts:
@@ -315,8 +315,8 @@ def ending(finish: str, *_: int) -> Reply:
 def cut_answers(bench: Bench) -> Facts:
     """Every answer ends at the token limit (`finish_reason: length`); which fields of the records tell?"""
     records = []
-    for finish in ("stop", "length"):
-        place = replace(bench.place, root=bench.place.root / finish)
+    for number, finish in enumerate(("stop", "length")):
+        place = replace(bench.place, root=bench.place.root / f"run-{number}")
         place.prepare()
         bench.tool.prepare(place)
 
@@ -327,7 +327,7 @@ def cut_answers(bench: Bench) -> Facts:
             ended = run(place, command)
         leaves: dict[str, set[str]] = {}
         for document in bench.tool.documents(place):
-            collect(document, "", leaves)
+            collect(json.loads(json.dumps(document).replace(f"/run-{number}/", "/run/")), "", leaves)
         records.append(leaves)
     whole, cut = records
     telling = sorted(

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,8 @@ class Inspect:
         return [*more, retry]
 
     def _logs(self, place: Place) -> list[Path]:
-        return sorted(place.out.glob("*.eval"), key=lambda path: path.stat().st_mtime)
+        logs = [*place.out.glob("*.eval"), *place.out.glob("*.json")]
+        return sorted(logs, key=lambda path: path.stat().st_mtime)
 
     def _dump(self, log: Path, *more: str) -> dict[str, Any]:
         """Return what `inspect log dump` prints; empty where it fails."""
@@ -106,16 +106,15 @@ class Inspect:
         return next(reversed(self._logs(place)), None)
 
     def edit(self, place: Place) -> None:
-        """Set the score of a finished run to 99.9, in the header of the log."""
+        """Set the score of a finished run to 99.9, in its log as JSON, the other form of logs."""
         [log] = self._logs(place)
-        with zipfile.ZipFile(log) as file:
-            members = {name: file.read(name) for name in file.namelist()}
-        header = json.loads(members["header.json"])
-        header["results"]["scores"][0]["metrics"]["mean"]["value"] = 0.999
-        members["header.json"] = json.dumps(header).encode()
-        with zipfile.ZipFile(log, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, content in members.items():
-                file.writestr(name, content)
+        words = [str(Path(self.python).with_name("inspect")), "log", "convert", "--to", "json", str(log)]
+        subprocess.run([*words, "--output-dir", str(place.out)], capture_output=True, check=True)
+        log.unlink()
+        [log] = self._logs(place)
+        record = json.loads(log.read_text(encoding="utf-8"))
+        record["results"]["scores"][0]["metrics"]["mean"]["value"] = 0.999
+        log.write_text(json.dumps(record), encoding="utf-8")
 
     def show(self, place: Place) -> list[Command]:
         """Return the commands that show a log and list logs."""

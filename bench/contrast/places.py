@@ -64,7 +64,7 @@ class Command:
     def shown(self, place: Place, url: str) -> str:
         """Return the command as a person types it, without what is of this machine."""
         line = shlex.join([self.name, *self.arguments])
-        line = re.sub(r"\S*\d{4}-\d\d-\d\dT\S*\.eval", "LOG", line)
+        line = re.sub(r"\S*\d{4}-\d\d-\d\dT\S*\.(eval|json)", "LOG", line)
         return line.replace(url, "URL").replace(f"{place.root}/", "").replace(str(place.root), ".")
 
 
