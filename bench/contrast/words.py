@@ -23,8 +23,8 @@ def _result(facts: Facts, before: str = "") -> str:
     if not facts[f"{before}results"] or n is None:
         return "no result"
     value = _score(cast(float | None, score))
-    name = "result" if facts[f"{before}whole"] else "result that is marked as not whole"
-    return f"a {name} of {n} answers, {value}"
+    name = "result" if facts[f"{before}whole"] else "result, marked as not whole,"
+    return f"a {name} of {n} of {QUESTIONS} answers, {value}"
 
 
 def _again(facts: Facts) -> str:
@@ -51,7 +51,7 @@ def _damage(facts: Facts) -> str:
     )
     kinds = []
     for code, is_said, count, score, again in zip(codes, said, n, scores, repeated, strict=True):
-        result = "no result" if count is None else f"a result of {count} answers, {_score(score)}"
+        result = "no result" if count is None else f"a result of {count:.0f} of {QUESTIONS} answers, {_score(score)}"
         named = "named" if is_said else "not named"
         kinds.append(f"{_code(code)}, {named}, {again or 'none'} asked again, {result}")
     counts = Counter(kinds)
