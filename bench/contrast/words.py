@@ -14,7 +14,10 @@ def _number(facts: Facts, name: str) -> int:
 
 
 def _code(code: object) -> str:
-    return "no end within the time given" if code is None else f"exit {code}"
+    if code is None:
+        return "no end within the time given"
+    number = cast(int, code)
+    return f"exit {number}" if number <= 128 else f"exit {number}, signal {number - 128}"
 
 
 def _result(facts: Facts, before: str = "") -> str:
@@ -69,11 +72,13 @@ def _edited(facts: Facts) -> str:
         return f"its commands ({commands}) do not read a result again"
     telling = _number(facts, "readers that say so")
     codes = ", ".join(str(each) for each in cast(Sequence[int], facts["codes"]))
-    return f"{telling or 'none'} of {readers} commands that read results says that it was edited (exit {codes})"
+    says = "says" if telling == 1 else "say"
+    return f"{telling or 'none'} of {readers} commands that read results {says} that it was edited (exit {codes})"
 
 
 def _template(facts: Facts) -> str:
-    return f"{_code(facts['code'])}; {_result(facts)}; last line: `{facts['last line']}`"
+    last = f"; last line: `{facts['last line']}`" if facts["code"] else ""
+    return f"{_code(facts['code'])}; {_result(facts)}{last}"
 
 
 def _two(facts: Facts) -> str:
