@@ -194,7 +194,7 @@ def _state(tests: Sequence[str], table: Table, outcomes: Outcomes) -> str:
     faults = [_fault(test, table, outcomes) for test in tests]
     if not any(faults):
         return "kept"
-    return "**not kept**" if "failed" in faults else "**not proven**"
+    return "**not kept**" if "failed" in faults else "**not shown**"
 
 
 def _promises(table: Table, outcomes: Outcomes) -> Iterator[str]:

@@ -65,7 +65,8 @@ class Command:
         """Return the command as a person types it, without what is of this machine."""
         line = shlex.join([self.name, *self.arguments])
         line = re.sub(r"\S*\d{4}-\d\d-\d\dT\S*\.(eval|json)", "LOG", line)
-        return line.replace(url, "URL").replace(f"{place.root}/", "").replace(str(place.root), ".")
+        line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", line.replace(url, "URL"))
+        return line.replace(f"{place.root}/", "").replace(str(place.root), ".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
