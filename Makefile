@@ -92,7 +92,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py \
-		tests/docs/test_pages.py tests/docs/test_cli_reference.py
+		tests/docs/test_pages.py tests/docs/test_cli_reference.py tests/docs/test_reliability.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -242,7 +242,8 @@ def _contrast(contrast: Mapping[str, Any]) -> Iterator[str]:
         "Measured by `python -m bench.contrast`: a model on 127.0.0.1 answers 12 questions, one at a time; a whole\n"
         "run scores 75.0. Each tool is run by its own command line and goes on as its documentation says: lm-eval\n"
         "with `--use_cache` and the same command, inspect_ai with `log recover` and `eval-retry`. What was not\n"
-        "measured says so. Tools aim at different things; this is about these faults only.\n"
+        "measured says so. A damaged place of a file with free space in it, as SQLite's, may hold no answer. Tools\n"
+        "aim at different things; this is about these faults only.\n"
     )
     yield f"| fault | {' | '.join(names)} |\n| --- | {' | '.join('---' for _ in names)} |"
     titles = {fault: one["title"] for found in contrast.values() for fault, one in found["faults"].items()}
