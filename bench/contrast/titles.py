@@ -11,8 +11,8 @@ FULL_FROM = 4
 """The question from which on the disk is full."""
 TITLES = {
     "kill": f"`kill -9` while question {CUT_AT} of {QUESTIONS} is asked, then resumed",
-    "full disk": f"the disk of the output folder is full from question {FULL_FROM} on; then there is room, and the run is "
-    "resumed",
+    "full disk": f"the disk of the output folder is full from question {FULL_FROM} on; then there is room, and the run "
+    "is resumed",
     "damage": f"Ctrl-C during question {CUT_AT}; 24 bytes of the file with the answers overwritten, in its middle, at "
     "three quarters, or at its end; then resumed",
     "edited": "the score of a finished run is set to 99.9 with an editor",
@@ -21,8 +21,8 @@ TITLES = {
     "closed output": "`2>&1 \\| head -1`",
     "password": "a password and a key in the address of the server; SIGTERM, then resumed",
     "early Ctrl-C": f"Ctrl-C {EARLY[0]}, {EARLY[1]} and {EARLY[2]} seconds after the start",
-    "server errors": "one question gets 429 once, another 500 each time; later the server is well, and the run is "
-    "resumed",
+    "server errors": "one question gets 429 once, another 500 each time; later the server is well, and the run "
+    "is resumed",
     "cut answers": "the server says of every answer that it was cut off at the token limit: which fields tell?",
     "nesting": f"`[` {DEPTH:,} times in a file that the user writes",
 }
