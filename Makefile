@@ -21,7 +21,7 @@ export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 export XLINGUAL_MAKE_GPU := $(value GPU)
 
-.PHONY: install kernels eval tune xllama board view bench bench-tune docs test test-slow check clean
+.PHONY: install kernels eval tune xllama board view bench bench-tune docs reliability test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -77,9 +77,14 @@ test-slow: $(STAMP)
 bench-tune: $(STAMP)
 	@$(BIN)/python bench/tuning.py $$XLINGUAL_MAKE_ARGS
 
-# docs/cli.md anew, after a command or an option has changed.
+# docs/cli.md anew, after a command or an option has changed; docs/reliability.md, after a promise has.
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_reliability.py
+
+# The tests of the promises run, and docs/reliability.md written of what came out. ARGS=--missing: those that have not passed.
+reliability: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_reliability.py --run $$XLINGUAL_MAKE_ARGS
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -87,7 +92,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_style.py tests/test_exports.py tests/test_packaging.py \
-		tests/docs/test_pages.py tests/docs/test_cli_reference.py
+		tests/docs/test_pages.py tests/docs/test_cli_reference.py tests/docs/test_reliability.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,8 +4,8 @@ These are the names that plugins and notebooks are written with; the errors are 
 records in `xlingual.records`, of metrics in `xlingual.metrics`, of readers in `xlingual.data`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
+"""What `typing` says; to import that takes long enough for a Ctrl-C, which would end in a traceback here."""
 
 if TYPE_CHECKING:
     from .data import locate, read_parallel, read_records, read_squad
@@ -91,6 +91,8 @@ if not TYPE_CHECKING:  # or a checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         """Return a public name from its module."""
+        from importlib import import_module  # noqa: PLC0415 - see TYPE_CHECKING
+
         module = next((module for module, names in _HOMES.items() if name in names), None)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

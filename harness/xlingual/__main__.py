@@ -1,12 +1,12 @@
 """`python -m xlingual` and the command `xlingual`."""
 
 import os
-import signal
 import sys
 
 from .descriptors import open_closed_descriptors
 
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED = 130
+"""128 + SIGINT; the module `signal` is not imported for it, since Ctrl-C may come meanwhile."""
 
 
 def main() -> None:

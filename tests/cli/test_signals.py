@@ -17,13 +17,13 @@ PAUSE = 0.03
 TASKS = "xquad/en,xquad/zh"
 
 
-def _start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def _start(folder: Path, *words: str, pause: float = PAUSE) -> subprocess.Popen[str]:
     script = folder / "script.jsonl"
     if not script.exists():
         rows = (
             select_tasks(["xquad/en"], [])[0].examples("test", DataSource(folder=None, sample=True, offline=True)).rows
         )
-        lines = [json.dumps({"id": row.id, "prediction": row.id, "seconds": PAUSE}) for row in rows]
+        lines = [json.dumps({"id": row.id, "prediction": row.id, "seconds": pause}) for row in rows]
         script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "xlingual", "eval", "-m", f"scripted:{script}", "-t", TASKS, "--data", "sample"]
     return subprocess.Popen(
@@ -99,7 +99,7 @@ def test_signals_end_a_run_in_order(number: signal.Signals, code: int, tmp_path:
 
 
 def test_two_runs_of_the_same_thing_do_not_mix(tmp_path: Path) -> None:
-    first = _start(tmp_path)
+    first = _start(tmp_path, pause=0.2)  # it must outlast the start of the second, on a busy machine too
     deadline = time.monotonic() + 30
     while not _asked(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -212,6 +212,13 @@ def test_ctrl_c_in_the_first_second_leaves_no_traceback(tmp_path: Path, delay: f
     assert "Traceback" not in error
 
 
+def test_nothing_slow_is_imported_before_ctrl_c_is_looked_after() -> None:
+    """On a busy machine to import `typing` or `signal` takes long enough for a Ctrl-C, which would be a traceback."""
+    program = "import sys; before = set(sys.modules); import xlingual.__main__; print(*set(sys.modules) - before)"
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(finished.stdout.split()) <= {"xlingual", "xlingual.__main__", "xlingual.descriptors", "errno"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
 def test_signals_end_a_run_in_order(tmp_path: Path, number: signal.Signals) -> None:
     script = tmp_path / "slow.py"
