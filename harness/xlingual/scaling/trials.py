@@ -107,10 +107,11 @@ class Trials:
             sources=tuple(amount if each is use else each for each in recipe.sources),
         )
         try:
-            return plan_encoded(chosen, self._encode(point.language))
+            prepared = plan_encoded(chosen, self._encode(point.language))
         except DataError as error:
             where = f"{point.language}, {point.pairs:,} pairs: {error.where}"
             raise DataError(error.what, where=where, hint=error.hint) from error
+        return replace(prepared, plan=replace(prepared.plan, overrides=self.spec.overrides or None))
 
     def _name(self, point: SweepPoint) -> str:
         return f"{self._recipe(point.language).name}-{point.pairs}-seed{point.seed}"

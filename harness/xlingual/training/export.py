@@ -31,7 +31,7 @@ COPIED_FILES = (
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
 )  # fmt: skip
 MAX_SHARD_SIZE = "4GB"
-PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
+PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         dtype=result.dtype,
         versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
+        max_steps=None if result.steps == plan.steps else job.settings.max_steps,
     )
 
 

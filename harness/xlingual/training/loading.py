@@ -21,6 +21,7 @@ from .batches import Batch
 from .loss import ModelWithLoss
 from .obstacles import refuse_structure, refuse_unknown
 from .parallel import World
+from .quantization import quantization_options, remove_hooks
 from .settings import TrainingJob
 from .structure import decoder_config, freeze_other_parts
 
@@ -48,8 +49,11 @@ class TrainingModel:
     """Of the base model's files, and of the exported model."""
 
 
-def load(job: TrainingJob) -> TrainingModel:
-    """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
+def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
+    """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly.
+
+    A base that the recipe quantizes goes to the device at once, and computes its matrix products in `dtype`.
+    """
     from transformers import AutoConfig  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
@@ -57,8 +61,14 @@ def load(job: TrainingJob) -> TrainingModel:
         config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
         refuse_unknown(config, job.plan.recipe.length, where)
         lm = auto_class(config).from_pretrained(
-            job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
+            job.weights,
+            config=config,
+            dtype="auto",
+            attn_implementation="eager",
+            local_files_only=True,
+            **quantization_options(job.plan.recipe.method, dtype),
         )
+        remove_hooks(lm)
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)

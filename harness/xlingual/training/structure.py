@@ -62,7 +62,7 @@ def freeze_other_parts(lm: nn.Module) -> None:
     head = head_of(lm)
     trained = {id(each) for part in (decoder_of(lm), head) if part is not None for each in part.parameters()}
     for each in lm.parameters():
-        each.requires_grad_(id(each) in trained)
+        each.requires_grad_(id(each) in trained and each.is_floating_point())
 
 
 def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 plan, preview, recipes, run   the commands, one module each
 options                       options that they share, and the way from them to a plan
+savers                        schedules, optimizers and what saves memory: options and lines
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU
 """
