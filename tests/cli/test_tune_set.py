@@ -99,7 +99,7 @@ def test_a_preview_and_errors(run: Run) -> None:
         code, _, said = run(command, "plain/mine.toml", *_set("schedule.learning_rte=1e-4"))
         assert code == 2
         assert "error: --set schedule.learning_rte: unknown key 'learning_rte'" in said
-        assert "hint: did you mean learning_rate?" in said
+        assert "hint: did you mean learning_rate or min_learning_rate?" in said
         code, _, said = run(command, "plain/mine.toml", *_set("base=smolm2"))
         assert code == 2
         assert "error: --set base: " in said

@@ -119,6 +119,9 @@ class Trials:
     def _recipe(self, language: str) -> Recipe:
         if language not in self._recipes:
             recipe = recipe_of(self.spec, language)
+            if recipe.vocabulary is not None:
+                what = "a sweep does not give its base new tokens"
+                raise DataError(what, where=str(self.spec.recipe), hint="leave [vocabulary] out")
             self._recipes[language] = recipe if self.base is None else replace(recipe, base=self.base)
         return self._recipes[language]
 

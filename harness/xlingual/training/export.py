@@ -110,7 +110,8 @@ def write_adapter(
 
     adapter = cast("PeftModel", loaded.adapter)
     named = {f"base_model.model.{name}": each for name, each in weights.items()}
-    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=False)
+    has_embeddings = job.plan.recipe.vocabulary is not None
+    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=has_embeddings)
     config = adapter.peft_config["default"]
     base = job.plan.base
     config.base_model_name_or_path = base.name if base.revision else str(job.weights)

@@ -23,7 +23,7 @@ from .obstacles import refuse_structure, refuse_unknown
 from .parallel import World
 from .quantization import quantization_options, remove_hooks
 from .settings import TrainingJob
-from .structure import decoder_config, freeze_other_parts
+from .structure import decoder_config, freeze_other_parts, unfreeze_embeddings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -80,6 +80,8 @@ def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
+        if job.plan.recipe.vocabulary is not None:
+            unfreeze_embeddings(lm)
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 

@@ -65,6 +65,13 @@ def freeze_other_parts(lm: nn.Module) -> None:
         each.requires_grad_(id(each) in trained and each.is_floating_point())
 
 
+def unfreeze_embeddings(lm: nn.Module) -> None:
+    """Let the embeddings and the head be trained, beside an adapter that has frozen them."""
+    for part in (cast(nn.Module, lm.get_input_embeddings()), head_of(lm)):  # type: ignore[operator]  # of transformers
+        for parameter in () if part is None else part.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+
+
 def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     """Return the logits, (tokens, vocabulary), that the model itself gives last hidden states, (tokens, width).
 

@@ -19,10 +19,11 @@ from .audit.records import Filter
 from .overrides import apply_overrides, blame_overrides
 from .records import Amount, Budget, OnLong, Recipe, SourceUse, Unit
 from .schedule_keys import read_method, read_schedule
+from .vocabulary import read_vocabulary
 
 RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
-    *("budget", "sources", "method", "schedule"),
+    *("budget", "sources", "method", "schedule", "vocabulary"),
 )
 SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
 FILTER_KEYS = ("language", "max_ratio", "min_score", "copies", "min_letters", "dedup")
@@ -97,6 +98,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         sources=_read_sources(top),
         method=read_method(top.table("method") if top.has("method") else None),
         schedule=read_schedule(top.table("schedule")),
+        vocabulary=read_vocabulary(top.table("vocabulary")) if top.has("vocabulary") else None,
     )
 
 

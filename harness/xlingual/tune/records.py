@@ -12,6 +12,7 @@ from ..records import DataFile, ModelSpec
 from ..serial import LATER
 from .audit.records import Filter, SourceAudit
 from .schedule_records import LrScheduler, OptimizerName, Quantization
+from .vocabulary import Vocabulary, VocabularyReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,6 +158,8 @@ class Recipe:
     sources: tuple[SourceUse, ...]
     method: Method
     schedule: Schedule
+    vocabulary: Vocabulary | None = field(default=None, metadata=LATER)
+    """New tokens of the base; None: none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -338,6 +341,8 @@ class MixPlan:
     """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
     overrides: tuple[str, ...] | None = field(default=None, metadata=LATER)
     """What the command line has set in the recipe's file, each as KEY=VALUE; None: nothing. The recipe holds it."""
+    vocabulary: VocabularyReport | None = field(default=None, metadata=LATER)
+    """What new tokens have changed; None: the base got none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

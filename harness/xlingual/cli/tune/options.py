@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ...errors import ModelError, UsageError
-from ...plugin import Model
+from ...plugin import DataSource, Model
 from ...tune.overrides import read_override
 from ...tune.plan import ONE_PROCESS, PackLayout, repack
 from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix, trainable
@@ -85,15 +86,34 @@ def make_or_load_plan(
         recipe = replace(recipe, base=options.base)
         model = open_base(options.base, offline=options.offline)
     refuse_untunable(recipe, model)
-    prepared = plan_mix(
-        recipe,
-        model,
-        data_source,
+    plan = partial(
+        plan_mix,
+        data_source=data_source,
         layout=layout or ONE_PROCESS,
         on_repetition=OnRepetition(options.contamination),
         note=lambda line: click.echo(printable(line), err=True),
     )
+    prepared = plan(recipe, model)
+    if recipe.vocabulary is not None:
+        prepared, model = _extend_vocabulary(prepared, model, data_source, plan)
     return replace(prepared, plan=replace(prepared.plan, overrides=options.overrides or None)), model
+
+
+def _extend_vocabulary(
+    before: Prepared, model: Model, data_source: DataSource, plan: Callable[[Recipe, Model], Prepared]
+) -> tuple[Prepared, Model]:
+    """Return the plan of a mix for its base with new tokens, and that base; `before` is for the base as it is."""
+    from ...training.vocabulary import extend_base, report_vocabulary  # noqa: PLC0415 (torch)
+
+    recipe = before.plan.recipe
+    if recipe.vocabulary is None:
+        return before, model
+    click.echo("the base gets new tokens, and the mix is encoded with them", err=True)
+    folder = extend_base(recipe.vocabulary, model, before, data_source)
+    extended = open_base(str(folder), offline=data_source.offline)
+    after = plan(replace(recipe, base=str(folder)), extended)
+    report = report_vocabulary(before, model, after, extended)
+    return replace(after, plan=replace(after.plan, vocabulary=report)), extended
 
 
 def _open_named_base(recipe: Recipe, options: MixOptions) -> Model:

@@ -18,7 +18,7 @@ from ..display import show_table
 from ..options import FolderName, json_option, takes
 from .audit import audit_lines, show_audit, truncation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
-from .savers import TOO_LARGE, host_words, saver_options, schedule_lines
+from .savers import TOO_LARGE, host_words, saver_options, schedule_lines, vocabulary_lines
 
 DEFAULT_GPU = "H100"
 """The cost is estimated for it where no GPU is named."""
@@ -144,6 +144,7 @@ def _size_lines(plan: MixPlan) -> list[str]:
         f"steps: {plan.steps:,} in {schedule.epochs:g} epochs, each {step}: about {a_step:,.0f} tokens",
         f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full"
         + _ranks_words(plan),
+        *vocabulary_lines(plan),
         *schedule_lines(plan.recipe),
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",

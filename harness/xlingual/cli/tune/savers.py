@@ -1,9 +1,9 @@
-"""What `tune plan` and `tune run` share of schedules, optimizers and settings that save memory: options and lines."""
+"""What `tune plan` and `tune run` say of schedules, optimizers, new tokens and what saves memory; its options."""
 
 import click
 
 from ...tune.cost import Cost
-from ...tune.records import Recipe, Schedule
+from ...tune.records import MixPlan, Recipe, Schedule
 from ...tune.schedule_records import LrScheduler
 
 TOO_LARGE = "more GPUs, an adapter, --activation-checkpointing, --cpu-offload or a smaller --pack-length"
@@ -40,6 +40,15 @@ def _describe_rate(schedule: Schedule) -> str:
     if schedule.min_learning_rate is not None:
         words.append(f"to {schedule.min_learning_rate:g}")
     return ", ".join(words)
+
+
+def vocabulary_lines(plan: MixPlan) -> list[str]:
+    """Return how many tokens a base got, and how many tokens a character takes before and after, by language."""
+    report = plan.vocabulary
+    if report is None:
+        return []
+    words = [f"{code} {each.before:.2f} to {each.after:.2f}" for code, each in report.fertility.items()]
+    return [f"vocabulary: {report.added:,} new tokens for {report.base}; tokens a character: {', '.join(words)}"]
 
 
 def host_words(cost: Cost) -> str:
