@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Gemma3TextConfig, LlamaConfig, PreTrainedConfig, Qwen3Config
 
 from xlingual.decoder.loading import auto_class
@@ -47,7 +48,7 @@ def test_losses_and_weights_are_the_same_to_the_bit(family: str, ranks: int, mak
     for name in ("loss", "gradient_norm"):
         assert column(found, name) == column(expected, name)
     assert largest_difference(plain.weights(), checkpointed.weights()) == 0.0
-    assert expected[-1]["loss"] < expected[0]["loss"]
+    assert largest_difference(load_file(base / "model.safetensors"), plain.weights()) > 1e-4
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -14,13 +14,14 @@ WRAPPED = "__bnb_optimizer_quant_state__"
 def _pack(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     flat = torch.nn.functional.pad(values.flatten(), (0, -values.numel() % BLOCK)).view(-1, BLOCK)
     scales = flat.abs().amax(1).clamp(min=1e-30)
-    codes = (flat / scales[:, None] * 127).round().to(torch.int8).view(torch.uint8)
+    parts = flat / scales[:, None]
+    codes = (parts.sign() * (parts.abs().sqrt() * 127).ceil()).to(torch.int8).view(torch.uint8)  # only 0 becomes 0
     return codes.flatten()[: values.numel()].view(values.shape), scales
 
 
 def _unpack(codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     values = codes.flatten().view(torch.int8).float() / 127
-    return (values * scales.repeat_interleave(BLOCK)[: values.numel()]).view(codes.shape)
+    return (values * values.abs() * scales.repeat_interleave(BLOCK)[: values.numel()]).view(codes.shape)
 
 
 class AdamW8bit(torch.optim.Optimizer):
