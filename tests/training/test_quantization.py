@@ -38,6 +38,10 @@ def _adapter(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "mine-adapter" / "adapter_model.safetensors")
 
 
+def _checkpoint_size(folder: Path) -> int:
+    return sum(each.stat().st_size for each in (folder / "checkpoints" / "step-00000008").iterdir())
+
+
 @needs_bitsandbytes
 def test_it_trains_and_resumes_to_the_bit(data_folder: Path, byte_base: Path) -> None:
     assert run_command(tune_run(data_folder, "lora", *NF4)) == 0
@@ -47,12 +51,10 @@ def test_it_trains_and_resumes_to_the_bit(data_folder: Path, byte_base: Path) ->
     assert whole.name == parts.name
     assert largest_difference(_adapter(whole), _adapter(parts)) == 0.0
     assert all(each.dtype == torch.float32 for each in _adapter(whole).values())
-    checkpoint = parts / "checkpoints" / "step-00000003"
-    size = sum(each.stat().st_size for each in checkpoint.iterdir())
-    assert size < sum(each.numel() for each in _adapter(parts).values()) * 4 * 6  # adapter and moments, no base
     assert run_command(tune_run(data_folder, "lora", *NF4[2:], out="plain")) == 0
     plain = run_folder(data_folder, "plain")
     assert plain.name != whole.name
+    assert _checkpoint_size(whole) < 1.05 * _checkpoint_size(plain)  # adapter and moments, nothing of the base
     assert largest_difference(_adapter(plain), _adapter(whole)) > 0.0
     base = load_file(byte_base / "model.safetensors")
     merged = load_file(whole / "mine" / "model.safetensors")

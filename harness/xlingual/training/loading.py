@@ -21,7 +21,7 @@ from .batches import Batch
 from .loss import ModelWithLoss
 from .obstacles import refuse_structure, refuse_unknown
 from .parallel import World
-from .quantization import quantization_options, remove_hooks
+from .quantization import prepare_quantized, quantization_options
 from .settings import TrainingJob
 from .structure import decoder_config, freeze_other_parts, unfreeze_embeddings
 
@@ -68,7 +68,7 @@ def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
             local_files_only=True,
             **quantization_options(job.plan.recipe.method, dtype),
         )
-        remove_hooks(lm)
+        prepare_quantized(lm)
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)

@@ -16,6 +16,8 @@ from .optimizers import EXTRA, import_bitsandbytes
 from .parallel import World
 
 WHERE = "method.quantize"
+REPACKS = "support_avx512bf16_for_cpu"
+"""Field of a 4-bit layer of bitsandbytes."""
 
 
 def refuse_quantization(recipe: Recipe, world: World) -> None:
@@ -50,9 +52,16 @@ def is_quantized(model: nn.Module) -> bool:
     return any(type(each).__name__ == "Params4bit" for each in model.parameters())
 
 
-def remove_hooks(lm: nn.Module) -> None:
-    """Remove what accelerate puts around the layers of a quantized model, all of which is on one device."""
-    if is_quantized(lm):
-        from accelerate.hooks import remove_hook_from_module  # noqa: PLC0415 - of the extra
+def prepare_quantized(lm: nn.Module) -> None:
+    """Take from a quantized model what is for generation: accelerate's hooks, and layers that repack their weights.
 
-        remove_hook_from_module(lm, recurse=True)
+    On some CPUs a layer of bitsandbytes that is not in training mode rounds the scales of its weights to bfloat16.
+    """
+    if not is_quantized(lm):
+        return
+    from accelerate.hooks import remove_hook_from_module  # noqa: PLC0415 - of the extra
+
+    remove_hook_from_module(lm, recurse=True)
+    for module in lm.modules():
+        if hasattr(module, REPACKS):
+            setattr(module, REPACKS, False)
