@@ -15,7 +15,7 @@ from ..decoder.architecture import structure_problems
 from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
 from ..errors import ModelError
 from ..tune.records import Tuning
-from .adapters import add_adapter
+from .adapters import add_adapter, refuse_adapter_on_tied_head
 from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import ModelWithLoss
@@ -81,6 +81,7 @@ def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
         if job.plan.recipe.vocabulary is not None:
+            refuse_adapter_on_tied_head(lm, job.plan.recipe.method, where)
             unfreeze_embeddings(lm)
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
