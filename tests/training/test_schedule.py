@@ -82,7 +82,8 @@ def test_schedulers_are_those_of_transformers(
     name: str, oracle: str, ratio: float | None, least: float, warmup: float, steps: int
 ) -> None:
     schedule = _with_scheduler(name, warmup, ratio, least, rate=2e-5)
-    warm, more = math.ceil(warmup * steps), {}
+    warm = math.ceil(warmup * steps)
+    more: dict[str, float | str] = {}
     if oracle == "cosine_with_min_lr":
         more = {"min_lr": least}
     if ratio is not None:

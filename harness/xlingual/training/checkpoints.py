@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
@@ -73,15 +73,16 @@ class ModelAndOptimizer:
     model: nn.Module
     optimizers: Optimizers
 
-    def state_dicts(self) -> dict[str, dict[str, object]]:
-        """Return what is saved in shards: the trained weights, and the optimizer's state where it is sharded alike."""
-        if not self.optimizers.is_elastic:
-            return {"model": _without_scales(self.model, get_model_state_dict(self.model, options=OPTIONS))}
-        weights, states = get_state_dict(self.model, self.optimizers.parts, options=OPTIONS)
-        return {"model": _without_scales(self.model, weights), "optimizer": dict(states)}
+
+def _state_dicts(trained: ModelAndOptimizer) -> dict[str, dict[str, Any]]:
+    """Return what is saved in shards: the trained weights, and the optimizer's state where it is sharded alike."""
+    if not trained.optimizers.is_elastic:
+        return {"model": _without_scales(trained.model, get_model_state_dict(trained.model, options=OPTIONS))}
+    weights, states = get_state_dict(trained.model, trained.optimizers.parts, options=OPTIONS)
+    return {"model": _without_scales(trained.model, weights), "optimizer": dict(states)}
 
 
-def _without_scales(model: nn.Module, weights: Mapping[str, object]) -> dict[str, object]:
+def _without_scales(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return `weights` without the scales of frozen weights of 4 bits, which are entries like X.weight.absmax."""
     quantized = {name for name, each in model.named_parameters() if not each.is_floating_point()}
     return {name: each for name, each in weights.items() if f"{name.partition('.weight.')[0]}.weight" not in quantized}
@@ -103,7 +104,7 @@ def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int,
         world.barrier()
         with _without_warnings():
             save_shards(
-                trained.state_dicts(),
+                _state_dicts(trained),
                 storage_writer=FileSystemWriter(unfinished, sync_files=True),
                 no_dist=not world.sharded,
             )
@@ -195,7 +196,7 @@ def _problem(folder: Path) -> str | None:
 
 def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
     """Load the state dicts of model and optimizer, resharded to this world size; a collective."""
-    states = trained.state_dicts()
+    states = _state_dicts(trained)
     try:
         with _without_warnings():
             load(

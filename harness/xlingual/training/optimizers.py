@@ -151,7 +151,7 @@ def _shard_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return this rank's shard as a parameter of the same memory; the parameter itself where it is not sharded."""
     if not isinstance(parameter, DTensor):
         return parameter
-    return nn.Parameter(parameter.detach().to_local())
+    return nn.Parameter(_local(parameter.detach()))
 
 
 def _offload_state(optimizer: Optimizer) -> None:

@@ -172,7 +172,7 @@ def _train(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], size: int
     alphabet = [*FRAME[:1], *pre_tokenizers.ByteLevel.alphabet()]
     trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False, initial_alphabet=alphabet)
     fresh.train_from_iterator(texts, trainer)
-    first = fresh.token_to_id(FRAME[0])
+    first = fresh.get_vocab()[FRAME[0]]
     lead = len(fresh.decode([first]))
     found = [fresh.decode([first, number])[lead:] for number in range(fresh.get_vocab_size())]
     return [each for each in dict.fromkeys(found) if len(each.strip()) and "\ufffd" not in each]

@@ -86,16 +86,16 @@ def make_or_load_plan(
         recipe = replace(recipe, base=options.base)
         model = open_base(options.base, offline=options.offline)
     refuse_untunable(recipe, model)
-    plan = partial(
+    make = partial(
         plan_mix,
         data_source=data_source,
         layout=layout or ONE_PROCESS,
         on_repetition=OnRepetition(options.contamination),
         note=lambda line: click.echo(printable(line), err=True),
     )
-    prepared = plan(recipe, model)
+    prepared = make(recipe, model)
     if recipe.vocabulary is not None:
-        prepared, model = _extend_vocabulary(prepared, model, data_source, plan)
+        prepared, model = _extend_vocabulary(prepared, model, data_source, make)
     return replace(prepared, plan=replace(prepared.plan, overrides=options.overrides or None)), model
 
 

@@ -42,14 +42,14 @@ class AdamW8bit(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    self._update(parameter, parameter.grad, group)
 
-    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         is_small = parameter.numel() < LEAST
         state["step"] = state.get("step", 0) + 1
         moments = []
-        for number, (beta, new) in enumerate(zip(group["betas"], (parameter.grad, parameter.grad**2), strict=True), 1):
+        for number, (beta, new) in enumerate(zip(group["betas"], (gradient, gradient**2), strict=True), 1):
             old = torch.zeros_like(parameter)
             if f"state{number}" in state:
                 codes = state[f"state{number}"]
