@@ -20,7 +20,7 @@ name = "mine"
 description = "x"
 base = "smollm2"
 template = "alpaca"
-length = 64
+length = 400
 seed = 4
 
 [sources.rows]

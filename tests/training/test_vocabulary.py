@@ -124,7 +124,7 @@ def test_it_is_trained_resumed_exported_and_evaluated(kind: str, data: Path, byt
     loaded = AutoModelForCausalLM.from_pretrained(whole)
     assert torch.equal(loaded.get_input_embeddings().weight, tuned["model.embed_tokens.weight"])
     model = open_model(str(whole), ModelOptions(device="cpu", offline=True))
-    assert (model.spec.parent or "").startswith("long-3-")
+    assert (model.spec.parent or "").startswith("long-plus-3-")
     asked = ["eval", "-m", str(whole), "-t", "xquad/zh", "--data", "sample", "--limit", "2", "--max-new-tokens", "4"]
     assert run_command([*asked, "--out", str(data / "runs"), "--progress", "none"]) == 0
 

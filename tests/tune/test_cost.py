@@ -11,6 +11,7 @@ from xlingual.tune.cost import MemorySavers, Shape, estimate_cost, read_shape
 from xlingual.tune.recipe import find_recipe
 from xlingual.tune.records import Method, MixPlan, Tuning
 from xlingual.tune.schedule_records import OptimizerName, Quantization
+from xlingual.tune.vocabulary import Vocabulary
 
 from .conftest import DataFolder
 
@@ -125,3 +126,15 @@ def test_a_base_in_nf4(plan: MixPlan, tmp_path: Path) -> None:
     quantized = blocks * (4 + 8 / 64 + 32 / (64 * 256)) / 8
     frozen = quantized + 2 * (WEIGHTS - blocks)
     assert cost.memory == pytest.approx(frozen + 16 * 8 * 2_498_560 + 34 * 4096 * 32 * 8192, rel=1e-4)
+
+
+def test_embeddings_beside_an_adapter_are_trained(plan: MixPlan, tmp_path: Path) -> None:
+    method = Method(kind=Tuning.LORA, rank=8, alpha=16.0, dropout=0.0, targets=("all-linear",))
+    recipe = replace(plan.recipe, method=method)
+    shape = shape_of(tmp_path, LLAMA_7B)
+    alone = estimate_cost(replace(plan, recipe=recipe), shape, "A100")
+    recipe = replace(recipe, vocabulary=Vocabulary(tokens=None, train=100))
+    cost = estimate_cost(replace(plan, recipe=recipe), shape, "A100")
+    assert cost.memory - alone.memory == pytest.approx(
+        2 * EMBEDDINGS * (16 - 2)
+    )  # head and embeddings, no longer frozen

@@ -39,6 +39,8 @@ class Shape:
     """Weights of the embeddings: as many as of the output layer."""
     weights: int
     """All weights."""
+    tied: bool
+    """Whether the output layer has the weights of the embeddings."""
     per_linear_rank: int
     """Adapter weights of rank 1 on every linear layer of the blocks."""
 
@@ -92,6 +94,7 @@ def read_shape(folder: Path) -> Shape | None:
         matrices=layers * block + embeddings,
         embeddings=embeddings,
         weights=layers * (block + 2 * width) + width + embeddings * (1 if tied else 2),
+        tied=tied,
         per_linear_rank=layers * sum(rows + columns for rows, columns in linear),
     )
 
@@ -125,8 +128,12 @@ def _weight_bytes(plan: MixPlan, shape: Shape, savers: MemorySavers) -> tuple[fl
     method, optimizer = plan.recipe.method, plan.recipe.schedule.optimizer
     is_full = method.kind is Tuning.FULL
     trained = shape.weights if is_full else shape.per_linear_rank * method.rank
+    unfrozen = 0
+    if not is_full and plan.recipe.vocabulary is not None:
+        unfrozen = shape.embeddings * (1 if shape.tied else 2)
+    trained += unfrozen
     moments = (8.0 if optimizer in (None, OptimizerName.ADAMW) else 2.0) * trained
-    frozen = 0.0 if is_full else 2.0 * shape.weights
+    frozen = 0.0 if is_full else 2.0 * (shape.weights - unfrozen)
     if method.quantize is not None:
         blocks = shape.matrices - shape.embeddings
         frozen += (NF4_BYTES - 2.0) * blocks

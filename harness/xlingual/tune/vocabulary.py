@@ -85,5 +85,5 @@ def read_token_list(word: str, data_source: DataSource) -> tuple[str, ...]:
 
 
 def cache_name(base: str, count: int) -> str:
-    """Return what a base with so many new tokens is called: "gemma-3-270m+2000"."""
-    return f"{Path(base).name}+{count}"
+    """Return what a base with so many new tokens is called: "gemma-3-270m-plus-2000"."""
+    return f"{Path(base).name}-plus-{count}"
