@@ -112,6 +112,8 @@ class PipelineSettings:
     processes: str
     """World size of trainings: a number, or "auto"."""
     progress: str
+    overrides: tuple[str, ...] = ()
+    """What is set in every recipe, each KEY=VALUE."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,8 +135,7 @@ class Pipeline:
         """Run every stage; the sweep is checked first, for it comes after hours of training."""
         self._begin("check the points of the law")
         self._run([*self._sweep(), "--dry-run"])
-        base = self.settings.base or find_recipe(f"{ALPACA}{self.scale.suffix}").base
-        self.evaluate(base)
+        self.evaluate(self._base_word())
         baseline = self.tune(f"{ALPACA}{self.scale.suffix}")
         for code in self.languages:
             self.tune(f"{X_MODEL}-{code}{self.scale.suffix}")
@@ -238,6 +239,7 @@ class Pipeline:
         words = ["scale", "sweep", str(path), "--out", str(self.out), "--progress", self.settings.progress]
         words += ["--processes", self.settings.processes]
         settings = self.settings
+        words += [word for override in settings.overrides for word in ("--set", override)]
         words += option_words({"--base": settings.base, "--data": settings.data, "--device": settings.device})
         return [*words, *self._offline()]
 
@@ -249,9 +251,11 @@ class Pipeline:
     def _split(self) -> Path:
         return self.out / "split.json"
 
+    def _base_word(self) -> str:
+        return self.settings.base or find_recipe(f"{ALPACA}{self.scale.suffix}", self.settings.overrides).base
+
     def _base_name(self) -> str:
-        word = self.settings.base or find_recipe(f"{ALPACA}{self.scale.suffix}").base
-        model = open_model(word, ModelOptions(offline=self.settings.offline))
+        model = open_model(self._base_word(), ModelOptions(offline=self.settings.offline))
         try:
             return model.spec.name
         finally:

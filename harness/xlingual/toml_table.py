@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,12 +45,19 @@ class TomlTable:
     """Keys that lead to the table, () for the file itself; the tables of [[an array]] are called "1", "2", ..."""
     lines: Mapping[tuple[str, ...], int]
     """Line of every key and header of the file, counted from 1; not of keys within an inline table."""
+    options: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    """The option of the command line that has set a key, by the key's place: "--set schedule.warmup"."""
 
-    def fault(self, key: str, what: str, *, hint: str = "") -> DataError:
-        """Return the error about `key` of this table; about the table itself for ""."""
+    def fault(self, key: str, what: str, *, hint: str = "") -> DataError | UsageError:
+        """Return the error about `key` of this table; about the table itself for "".
+
+        It names file and line, or, as a UsageError, the option of the command line that has set the key.
+        """
         place = (*self.name, key) if key else self.name
-        while place and place not in self.lines:
+        while place and place not in self.lines and place not in self.options:
             place = place[:-1]
+        if place in self.options:
+            return UsageError(what, where=self.options[place], hint=hint)
         return DataError(what, where=f"{self.path}:{self.lines[place]}" if place else str(self.path), hint=hint)
 
     def allow(self, keys: Sequence[str]) -> None:
@@ -133,7 +140,7 @@ class TomlTable:
 
     def table(self, key: str) -> "TomlTable":
         """Return the table at `key`."""
-        return TomlTable(self.get(key, dict), self.path, (*self.name, key), self.lines)
+        return replace(self, values=self.get(key, dict), name=(*self.name, key))
 
     def tables(self, key: str) -> tuple["TomlTable", ...]:
         """Return the tables written as [[key]]; none where there is no such key."""
@@ -141,7 +148,7 @@ class TomlTable:
         if not all(isinstance(each, dict) for each in values):
             raise self.fault(key, f"{key!r} must be written as [[{key}]] tables")
         names = ((*self.name, key, str(number)) for number in range(1, len(values) + 1))
-        return tuple(TomlTable(each, self.path, name, self.lines) for each, name in zip(values, names, strict=True))
+        return tuple(replace(self, values=each, name=name) for each, name in zip(values, names, strict=True))
 
 
 def read_toml(path: Path) -> TomlTable:
@@ -163,20 +170,46 @@ def read_toml(path: Path) -> TomlTable:
         position = f"{place[1]}:{place[2]}" if place and place[1] else f"{text.rstrip().count(chr(10)) + 1}"
         raise DataError(f"not TOML ({what})", where=f"{path}:{position}") from error
     table = TomlTable(values, path, (), lines)
-    _refuse_large(table, values, ())
+    refuse_large(table, values, ())
     return table
 
 
-def _refuse_large(top: TomlTable, value: object, place: tuple[str, ...]) -> None:
+def refuse_large(top: TomlTable, value: object, place: tuple[str, ...]) -> None:
     """Raise DataError with the line of the first whole number in `value`, which stands at `place`, over 64 bits."""
     if isinstance(value, dict):
         for key, each in value.items():
-            _refuse_large(top, each, (*place, key))
+            refuse_large(top, each, (*place, key))
     elif isinstance(value, list):
         for number, each in enumerate(value, start=1):
-            _refuse_large(top, each, (*place, str(number)))
+            refuse_large(top, each, (*place, str(number)))
     elif isinstance(value, int) and value not in _WHOLE:
         raise replace(top, name=place).fault("", "a whole number over 64 bits", hint="from -2**63 to 2**63 - 1")
+
+
+def split_assignment(word: str) -> tuple[tuple[str, ...], str] | None:
+    """Return the place and the text of the value of `word`, "schedule.warmup=0.1"; None where no key stands first."""
+    found = re.match(rf"[ \t]*({_DOTTED})[ \t]*=", word)
+    return None if found is None else (tuple(_parts(found[1])), word[found.end() :].strip())
+
+
+def parse_value(text: str, where: str) -> object:
+    """Return the value that is written as `text` in TOML; what is no TOML and opens no bracket or quote is a text.
+
+    So a text needs no quotes of its own within those of a shell. Raises UsageError naming `where`.
+    """
+    statement = f"value = {text}"
+    if _read_lines(statement)[1] is not None:
+        raise UsageError(f"nested more than {MAX_DEPTH} levels deep", where=where)
+    try:
+        values: dict[str, object] = tomllib.loads(statement)
+    except ValueError as error:
+        if text[:1] not in ("[", "{", '"', "'"):
+            return text
+        what = _PLACE.sub("", str(error))
+        raise UsageError(f"{text!r} is not TOML ({what})", where=where, hint="quote the whole for the shell") from error
+    if len(values) > 1:
+        raise UsageError("is one key with one value", where=where, hint="give the option again for each key")
+    return values["value"]
 
 
 def toml_comments(text: str) -> list[str]:

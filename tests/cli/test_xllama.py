@@ -11,6 +11,8 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.cli.make import xllama_arguments
+from xlingual.cli.tune.trainer import Trainer
+from xlingual.cli.xllama import XllamaOptions, folder_name
 from xlingual.pipeline import SCALES
 from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
@@ -99,6 +101,34 @@ def test_a_pipeline_killed_at_every_stage_has_the_same_results(base: Path, tmp_p
     assert (killed / "sweep" / "points.csv").read_bytes() == (whole / "sweep" / "points.csv").read_bytes()
     for name in ("fit.json", "split.json", "m-llama-mini-allocated.toml"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_what_is_set_goes_into_every_recipe(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a recipe would refuse is refused before the first stage; what they differ in is refused anyway."""
+    for word, what in (
+        ("schedule.epoch=1", "unknown key 'epoch'"),
+        ("sources.alpaca.use=5 rows", "the recipes of the pipeline differ in it"),
+        ("name=mine", "the recipes of the pipeline differ in it"),
+    ):
+        assert run_command([*_words(base, tmp_path), "--set", word]) == 2
+        assert f"--set {word.partition('=')[0]}: {what}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    trainer = Trainer(
+        out=tmp_path, base=None, data=None, offline=False, progress="none", processes=1, overrides=("a.b=1", "c=2")
+    )
+    assert trainer.words("m-llama")[-6:] == ["--set", "a.b=1", "--set", "c=2", "--", "m-llama"]
+    (tmp_path / "plan.json").touch()
+    assert "--set" not in trainer.words(tmp_path)  # a stored plan holds it
+    plain, changed = (_options(overrides) for overrides in ((), ("length=200",)))
+    assert folder_name(plain) == "xllama-mini"
+    assert folder_name(changed) != folder_name(plain)
+
+
+def _options(overrides: tuple[str, ...]) -> XllamaOptions:
+    return XllamaOptions(
+        scale="mini", overrides=overrides, base=None, langs=None, data=None, offline=False, out="runs", limit=None,
+        processes="1", device=None, progress="none",
+    )  # fmt: skip
 
 
 def test_words_become_options() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xlingual.errors import DataError, XlingualError
+from xlingual.errors import DataError, UsageError, XlingualError
 from xlingual.scaling.fit import FitOptions, fit_laws
 from xlingual.scaling.points import Point, points_csv, read_points
-from xlingual.scaling.sweep import SweepPoint, SweepSpec, read_sweep, run_sweep, sweep_points
+from xlingual.scaling.sweep import SweepPoint, SweepSpec, read_sweep, recipe_of, run_sweep, sweep_points
 
 from .simulation import TRUTHS
 
@@ -92,6 +92,45 @@ def test_what_must_be_the_same_has_one_origin(sweep_file: Path) -> None:
     sweep_file.write_text(SWEEP, encoding="utf-8")
     (sweep_file.parent / "x-mini.toml").write_text('name = "x-mini"\nlength = 256\n', encoding="utf-8")
     assert _origin(read_sweep(sweep_file)) != origin
+
+
+RECIPE = """\
+name = "x-mini-{x}"
+x = ["zh", "hi"]
+description = "x"
+base = "smollm2"
+template = "alpaca"
+length = 256
+
+[sources.news]
+reader = "parallel"
+path = "train.{language}"
+direction = ["en-zh", "en-hi"]
+
+[sources.alpaca]
+reader = "alpaca"
+path = "a.json"
+language = "en"
+
+[schedule]
+epochs = 3
+rows_per_step = 128
+learning_rate = 2e-5
+"""
+
+
+def test_what_the_command_line_sets_is_of_another_law(sweep_file: Path) -> None:
+    (sweep_file.parent / "x-mini.toml").write_text(RECIPE, encoding="utf-8")
+    plain, changed = read_sweep(sweep_file), read_sweep(sweep_file, ("schedule.epochs=1", "sources.alpaca.use=5 rows"))
+    assert plain.overrides == ()
+    assert _origin(plain) != _origin(changed)
+    assert (recipe_of(plain, "zh").schedule.epochs, recipe_of(changed, "zh").schedule.epochs) == (3.0, 1.0)
+    for word in ("seed=3", "sources.news.use=5 rows", "sources.news.max_epochs=2"):
+        with pytest.raises(UsageError, match="a sweep sets it itself, for each of its points") as caught:
+            read_sweep(sweep_file, (word,))
+        assert caught.value.where == f"--set {word.partition('=')[0]}"
+    with pytest.raises(UsageError, match=r"--set schedule.epoch: unknown key 'epoch'"):
+        recipe_of(read_sweep(sweep_file, ("schedule.epoch=1",)), "hi")
 
 
 def test_points_on_another_base_or_other_data_are_not_of_one_law(sweep_file: Path) -> None:

@@ -74,6 +74,18 @@ def test_a_limit_that_fills_the_window_is_refused_before_any_training(sweep: Pat
         trials.check(sweep_points(trials.spec, trials.origin()))
 
 
+def test_a_plan_of_a_point_says_what_the_command_line_has_set(
+    sweep: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = _trials(sweep, base, tmp_path)
+    trials.spec = read_sweep(sweep, ("schedule.epochs=1",))
+    [plan, *_] = trials.check(sweep_points(trials.spec, trials.origin()))
+    assert (plan.overrides, plan.recipe.schedule.epochs) == (("schedule.epochs=1",), 1.0)
+    assert run_command(_words(sweep, base, tmp_path / "out", "--dry-run", "--set", "schedule.epochs=1")) == 0
+    assert run_command(_words(sweep, base, tmp_path / "out", "--dry-run", "--set", "schedule.epoch=1")) == 2
+    assert "--set schedule.epoch: unknown key 'epoch'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_measures_what_one_that_is_not_does(
     sweep: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -13,13 +13,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
 
-from xlingual.errors import Interrupted
+from xlingual.errors import Interrupted, XlingualError
 from xlingual.serial import from_json, to_json
 from xlingual.training import checkpoints, loop
 from xlingual.training.observing import SilentTrainingObserver, StepReport, Throughput
@@ -30,6 +31,9 @@ from xlingual.tune.records import EncodedRows, MixPlan
 with contextlib.suppress(ImportError):
     import peft  # noqa: F401 - before the forks
 
+STAND_IN = Path(__file__).with_name("stand_in")
+"""Folder of a package with the interface of bitsandbytes, for machines that do not have it."""
+
 
 def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
     """Train on one rank; return 0, or 128 + the signal that stopped it."""
@@ -37,6 +41,8 @@ def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     folder, base, settings = Path(message["folder"]), Path(message["base"]), dict(message["settings"])
     signal_in_step, die_in_save = settings.pop("signal_in_step", None), settings.pop("die_in_save", None)
+    if settings.pop("stand_in", False) and find_spec("bitsandbytes") is None:
+        sys.path.append(str(STAND_IN))
     plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
@@ -58,6 +64,8 @@ def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
             loop.train(job, world, _Recorder(folder), stop)
     except Interrupted as error:
         return 128 + error.signal_number
+    except XlingualError as error:
+        return error.exit_code
     (folder / f"batches-{rank}.json").write_text(json.dumps(sizes), encoding="utf-8")
     return 0
 

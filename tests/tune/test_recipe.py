@@ -109,6 +109,22 @@ def _read(tmp_path: Path, text: str, code: str | None = None, name: str = "mine.
         ('kind = "lora"', 'kind = "qlora"', ":24", "'kind' is 'qlora'", "one of full, lora, dora"),
         ("epochs = 3", "epochs = -1", ":28", "'epochs' must be above 0", ""),
         ("rows_per_step = 128", "", ":27", "a step is of rows_per_step or of tokens_per_step", ""),
+        *(
+            ("learning_rate = 2e-5", f"learning_rate = 2e-5\n{more}", place, what, hint)
+            for more, place, what, hint in (
+                ('lr_scheduler = "wds"', ":31", "'lr_scheduler' is 'wds'", "one of cosine, linear, constant, wsd"),
+                ('lr_scheduler = "wsd"', ":27", "key 'decay_ratio' is missing", "a number"),
+                ("decay_ratio = 0.1", ":31", "'decay_ratio' means nothing with cosine", "wsd"),
+                ('lr_scheduler = "wsd"\ndecay_ratio = 0', ":32", "'decay_ratio' must be above 0", ""),
+                ('lr_scheduler = "wsd"\nwarmup = 0.3\ndecay_ratio = 0.8', ":33", "are 1.1 of the steps", "at most 1"),
+                ("min_learning_rate = 3e-5", ":31", "is 3e-05, above the learning rate, 2e-05", ""),
+                ("min_learning_rate = -1", ":31", "'min_learning_rate' must be at least 0", ""),
+                ('lr_scheduler = "constant"\nmin_learning_rate = 1e-6', ":32", "means nothing with constant", ""),
+                ('optimizer = "adam"', ":31", "'optimizer' is 'adam'", "one of adamw, adamw-8bit, paged-adamw-8bit"),
+            )
+        ),
+        ("rank = 8", 'rank = 8\nquantize = "int8"', ":26", "'quantize' is 'int8'", "one of nf4"),
+        ('kind = "lora"', 'kind = "dora"\nquantize = "nf4"', ":25", "dora over a quantized base", "lora"),
         ("learning_rate = 2e-5", "learning_rate = 20", ":30", "'learning_rate' must be above 0 and at most 1", ""),
     ],
 )

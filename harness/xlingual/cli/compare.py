@@ -106,7 +106,7 @@ COMMAND = click.Command(
     ],
     callback=takes(CompareOptions, run_compare),
     help="Compare two models, each a run folder, the folder of a model or a results file, on the tasks that both have: "
-    "differences with 95% intervals and paired tests over articles, paragraphs or sentences: sign-flips for scores that "
-    "are means, a bootstrap for BLEU and chrF. Limited runs are compared where both have the same limit.",
+    "differences with 95% intervals and paired tests over articles, paragraphs or sentences: sign-flips for scores "
+    "that are means, a bootstrap for BLEU and chrF. Limited runs are compared where both have the same limit.",
     epilog="Example: xlingual compare runs/x-llama-zh-1a2b3c4d runs/alpaca-5e6f7a8b --metric mlqa_f1",
 )

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
-from ..identity import slug
+from ..errors import UsageError
+from ..identity import content_hash, slug
 from ..languages import find_language
 from ..lease import lock_folder
-from ..pipeline import SCALES, X_MODEL, Pipeline, PipelineSettings, StageFailed
+from ..pipeline import ALPACA, M_MODEL, SCALES, X_MODEL, Pipeline, PipelineSettings, StageFailed
+from ..tune.overrides import SOURCES_KEY, read_override
 from ..tune.recipe import find_recipe
 from . import printable, run_command
 from .options import FolderName, data_option, offline_option, takes
 from .progress import MODES
 from .signals import orderly_signals
+from .tune.options import override_option
 from .tune.trainer import Trainer, count_processes, processes_option
 
 
@@ -23,6 +26,7 @@ class XllamaOptions:
     """Options of `xllama`."""
 
     scale: str
+    overrides: tuple[str, ...]
     base: str | None
     langs: str | None
     data: str | None
@@ -57,8 +61,9 @@ def run_xllama(options: XllamaOptions) -> int:
     """Run all stages; return 0, or 1 where samples have no answer, or the exit code of the stage that failed."""
     scale = SCALES[options.scale]
     codes = [find_language(word).code for word in (options.langs or ",".join(scale.languages)).split(",") if word]
-    for code in codes:
-        find_recipe(f"{X_MODEL}-{code}{scale.suffix}")
+    _refuse_sources(options.overrides)
+    for name in (ALPACA, *(f"{X_MODEL}-{code}" for code in codes), M_MODEL):
+        find_recipe(f"{name}{scale.suffix}", options.overrides)
     out = Path(options.out).expanduser() / folder_name(options)
     out.mkdir(parents=True, exist_ok=True)
     settings = PipelineSettings(
@@ -69,6 +74,7 @@ def run_xllama(options: XllamaOptions) -> int:
         device=options.device,
         processes=options.processes,
         progress=options.progress,
+        overrides=options.overrides,
     )
     trainer = Trainer(
         out=out / "models",
@@ -77,6 +83,7 @@ def run_xllama(options: XllamaOptions) -> int:
         offline=settings.offline,
         progress=settings.progress,
         processes=count_processes(settings.processes),
+        overrides=settings.overrides,
     )
     with (
         lock_folder(out, lambda line: click.echo(f"note: {line}", err=True)) as lease,
@@ -93,9 +100,19 @@ def run_xllama(options: XllamaOptions) -> int:
     return 1 if pipeline.unanswered else 0
 
 
+def _refuse_sources(overrides: Sequence[str]) -> None:
+    """Raise UsageError for an override of a source: the recipes of the pipeline have different ones."""
+    for override in map(read_override, overrides):
+        if override.place[0] in (SOURCES_KEY, "name", "x"):
+            what = "the recipes of the pipeline differ in it"
+            raise UsageError(what, where=override.option, hint="set what all of them have: schedule, method, length")
+
+
 def folder_name(options: XllamaOptions) -> str:
-    """Return the name of the output folder: one for each scale and base."""
+    """Return the name of the output folder: one for each scale, base and what is set in the recipes."""
     name = f"xllama-{options.scale}"
+    if options.overrides:
+        name = f"{name}-{content_hash(list(options.overrides))[:8]}"
     return name if options.base is None else slug(f"{name}-{options.base}")
 
 
@@ -110,6 +127,7 @@ COMMAND = click.Command(
             help="mini: the packaged model and sample, on any laptop. paper: LLaMA-7B, the paper's recipes and real "
             "benchmarks, for a machine with GPUs.",
         ),
+        override_option("every recipe"),
         click.Option(["--base"], default=None, help="Model word of the base, instead of the recipes'."),
         click.Option(
             ["--langs", "-l"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import cast
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..identity import Json
 from ..toml_table import TomlTable
 from .declaration import AnswerRule, FieldRule, HubRule, RowRule, SourceRule
@@ -37,7 +37,7 @@ class SplitTable:
             return self.own
         return self.top if self.top.has(key) else None
 
-    def fault(self, key: str, what: str, *, hint: str = "") -> DataError:
+    def fault(self, key: str, what: str, *, hint: str = "") -> DataError | UsageError:
         """Return the error about `key`, wherever it stands."""
         return (self.of(key) or self.own or self.top).fault(key if self.of(key) is not None else "", what, hint=hint)
 

@@ -10,6 +10,7 @@ from ..files import read_text, write_atomically
 from ..identity import content_hash
 from ..lease import lock_folder
 from ..toml_table import TomlTable, read_toml
+from ..tune.overrides import OPTION, read_override
 from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
 from ..tune.records import Recipe
 from .points import Point, points_csv, read_points
@@ -34,6 +35,8 @@ class SweepSpec:
     """Only the first sentences of the development set; None: all."""
     max_new_tokens: int | None
     """Longest translation; None: the task's own."""
+    overrides: tuple[str, ...] = ()
+    """What the command line sets in the recipe, each KEY=VALUE."""
 
     def origin(self, base: str, *, sample: bool) -> str:
         """Return the hash of what must be the same for points of one law; `base` is the fingerprint of the base model.
@@ -41,7 +44,7 @@ class SweepSpec:
         Languages, sizes and seeds can be added to a sweep that has begun.
         """
         same = [read_text(self.recipe), self.source, self.metric, self.limit, self.max_new_tokens, base, sample]
-        return content_hash(list(same))[:12]
+        return content_hash([*same, *([list(self.overrides)] if self.overrides else [])])[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,12 @@ class PointScorer(Protocol):
         ...
 
 
-def read_sweep(path: Path) -> SweepSpec:
-    """Read a sweep; DataError naming file, line and key for anything unknown, missing or wrong."""
+def read_sweep(path: Path, overrides: tuple[str, ...] = ()) -> SweepSpec:
+    """Read a sweep whose recipe is used with `overrides`, each KEY=VALUE.
+
+    Raises DataError naming file, line and key for anything unknown, missing or wrong, UsageError for an override of
+    what the sweep sets itself.
+    """
     top = read_toml(path)
     top.allow(_KEYS)
     source, metric = top.text("source"), top.text("metric")
@@ -79,6 +86,7 @@ def read_sweep(path: Path) -> SweepSpec:
     if len(languages) > 1 and _LANGUAGE not in source and not read_toml(recipe).has("x"):
         what = f"'source' must hold {_LANGUAGE}, for there are {len(languages)} languages"
         raise top.fault("source", what, hint="or take a recipe of one model for each language, with x = [...]")
+    _refuse_varied(overrides, source, read_toml(recipe))
     sizes = top.counts("sizes", least=1)
     if top.has("available"):
         _check_available(top.table("available"), languages, sizes[-1])
@@ -91,7 +99,19 @@ def read_sweep(path: Path) -> SweepSpec:
         seeds=top.counts("seeds", least=0),
         limit=top.count("limit") if top.has("limit") else None,
         max_new_tokens=top.count("max_new_tokens") if top.has("max_new_tokens") else None,
+        overrides=overrides,
     )
+
+
+def _refuse_varied(overrides: Sequence[str], source: str, recipe: TomlTable) -> None:
+    """Raise UsageError for an override of what differs from point to point: the seed, and the amount of `source`."""
+    tables = recipe.table("sources").values if overrides else ()
+    written = max((name for name in tables if f"{source}-".startswith(f"{name}-")), key=len, default=source)
+    for override in map(read_override, overrides):
+        place = override.place
+        is_amount = place[:2] == ("sources", written) and place[2:] in (("use",), ("max_epochs",))
+        if place == ("seed",) or is_amount:
+            raise UsageError("a sweep sets it itself, for each of its points", where=override.option)
 
 
 def _read_languages(top: TomlTable) -> tuple[str, ...]:
@@ -128,8 +148,11 @@ def recipe_of(spec: SweepSpec, language: str) -> Recipe:
     """
     each = read_toml(spec.recipe).has("x")
     try:
-        return find_recipe(f"{spec.recipe}:{language}" if each else str(spec.recipe))
-    except UsageError as error:  # no word of the command line: the sweep names the language
+        return find_recipe(f"{spec.recipe}:{language}" if each else str(spec.recipe), spec.overrides)
+    except UsageError as error:
+        if error.where.startswith(OPTION):
+            raise
+        # No word of the command line: the sweep names the language.
         raise DataError(error.what, where=error.where, hint=f"leave {language} out of the sweep") from error
 
 

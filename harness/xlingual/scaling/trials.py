@@ -107,10 +107,11 @@ class Trials:
             sources=tuple(amount if each is use else each for each in recipe.sources),
         )
         try:
-            return plan_encoded(chosen, self._encode(point.language))
+            prepared = plan_encoded(chosen, self._encode(point.language))
         except DataError as error:
             where = f"{point.language}, {point.pairs:,} pairs: {error.where}"
             raise DataError(error.what, where=where, hint=error.hint) from error
+        return replace(prepared, plan=replace(prepared.plan, overrides=self.spec.overrides or None))
 
     def _name(self, point: SweepPoint) -> str:
         return f"{self._recipe(point.language).name}-{point.pairs}-seed{point.seed}"
@@ -118,6 +119,9 @@ class Trials:
     def _recipe(self, language: str) -> Recipe:
         if language not in self._recipes:
             recipe = recipe_of(self.spec, language)
+            if recipe.vocabulary is not None:
+                what = "a sweep does not give its base new tokens"
+                raise DataError(what, where=str(self.spec.recipe), hint="leave [vocabulary] out")
             self._recipes[language] = recipe if self.base is None else replace(recipe, base=self.base)
         return self._recipes[language]
 

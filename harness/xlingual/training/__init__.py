@@ -7,7 +7,9 @@ Start with `loop`, which goes through all of the others in this order:
     structure      decoder, layers, head and logits of a model, whatever an architecture calls them
     loading        base weights -> a module to train; packed sequences or padded batches; adapters: peft
     parallel       ranks, FSDP2 sharding, mixed precision, gradient clipping
+    quantization   QLoRA: a base whose linear layers are kept in 4 bits
     linear         linear layers on a CPU through oneDNN
+    optimizers     AdamW, its state offloaded or in 8 bits
     schedule       number of a step -> its rows and learning rate (rows to packs: `xlingual.tune.packing`)
     batches        a pack -> input ids, position ids, labels, loss weights
     attention      block-diagonal causal attention over a packed sequence
@@ -15,7 +17,7 @@ Start with `loop`, which goes through all of the others in this order:
     loss_meter     losses by source and language, read from the device once a log line
     log_window     tokens per second, packs and waiting between two log lines; speed: model FLOPs utilization
     observing      callbacks; tracked: those of an experiment tracker; steplog: steps.jsonl
-    checkpoints    state dicts and progress to disk and back, on any world size
+    checkpoints    state dicts and progress to disk and back, on any world size; optimizer_files: states of 8 bits
     export         the model or adapter in the transformers or peft layout, with provenance
 
 Everything but `settings` and `observing` imports torch; nothing but `obstacles` is imported before a training starts.

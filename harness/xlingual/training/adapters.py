@@ -83,3 +83,17 @@ def has_adapter_on_head(lm: nn.Module, method: Method) -> bool:
     """Return whether the adapter of a method changes the head, which `all-linear` leaves out."""
     head = head_of(lm)
     return any(each is head and name.rpartition(".")[2] in method.targets for name, each in lm.named_modules())
+
+
+def refuse_adapter_on_tied_head(lm: nn.Module, method: Method, where: str) -> None:
+    """Raise ModelError where embeddings that are trained are the weights of a head with an adapter of its own."""
+    if is_tied_head(lm) and has_adapter_on_head(lm, method):
+        what = "an adapter on a head whose embeddings are trained, too, has no place in peft's layout"
+        raise ModelError(what, where=f"{where}: method.targets", hint="leave the head out of targets")
+
+
+def is_tied_head(lm: nn.Module) -> bool:
+    """Return whether the head, be there an adapter around it or not, shares the weights of the embeddings."""
+    head = head_of(lm)
+    embeddings = cast(nn.Module, lm.get_input_embeddings())  # type: ignore[operator]  # of transformers
+    return getattr(getattr(head, "base_layer", head), "weight", None) is embeddings.weight

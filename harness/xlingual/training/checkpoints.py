@@ -12,17 +12,22 @@ dropout follow from the number of the step.
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import torch
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+    set_state_dict,
+)
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
@@ -31,6 +36,8 @@ from ..errors import DataError, XlingualError
 from ..files import disk_fault, read_json, write_atomically
 from ..identity import canonical_json
 from ..serial import from_json, to_json
+from .optimizer_files import load_rank_state, save_rank_state
+from .optimizers import Optimizers
 from .parallel import World
 from .settings import CHECKPOINTS
 
@@ -64,7 +71,21 @@ class ModelAndOptimizer:
     """The sharded part of a checkpoint."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: Optimizers
+
+
+def _state_dicts(trained: ModelAndOptimizer) -> dict[str, dict[str, Any]]:
+    """Return what is saved in shards: the trained weights, and the optimizer's state where it is sharded alike."""
+    if not trained.optimizers.is_elastic:
+        return {"model": _without_scales(trained.model, get_model_state_dict(trained.model, options=OPTIONS))}
+    weights, states = get_state_dict(trained.model, trained.optimizers.parts, options=OPTIONS)
+    return {"model": _without_scales(trained.model, weights), "optimizer": dict(states)}
+
+
+def _without_scales(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `weights` without the scales of frozen weights of 4 bits, which are entries like X.weight.absmax."""
+    quantized = {name for name, each in model.named_parameters() if not each.is_floating_point()}
+    return {name: each for name, each in weights.items() if f"{name.partition('.weight.')[0]}.weight" not in quantized}
 
 
 def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int, world: World) -> Path:
@@ -81,13 +102,14 @@ def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int,
                 shutil.rmtree(each)
             unfinished.mkdir()
         world.barrier()
-        weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
         with _without_warnings():
             save_shards(
-                {"model": weights, "optimizer": optimizer},
+                _state_dicts(trained),
                 storage_writer=FileSystemWriter(unfinished, sync_files=True),
                 no_dist=not world.sharded,
             )
+        if not trained.optimizers.is_elastic:
+            save_rank_state(unfinished, trained.optimizers, world)
         world.barrier()
         if world.is_rank_zero:
             _finish(unfinished, target, state)
@@ -174,11 +196,11 @@ def _problem(folder: Path) -> str | None:
 
 def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
     """Load the state dicts of model and optimizer, resharded to this world size; a collective."""
-    weights, optimizer = get_state_dict(trained.model, trained.optimizer, options=OPTIONS)
+    states = _state_dicts(trained)
     try:
         with _without_warnings():
             load(
-                {"model": weights, "optimizer": optimizer},
+                states,
                 storage_reader=FileSystemReader(folder),
                 no_dist=not world.sharded,
             )
@@ -186,13 +208,17 @@ def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
         if is_out_of_memory(error):
             raise
         raise DataError(f"the checkpoint cannot be read: {error}", where=str(folder), hint="delete it") from error
-    keys = set_state_dict(
-        trained.model,
-        trained.optimizer,
-        model_state_dict=weights,
-        optim_state_dict=optimizer,
-        options=OPTIONS,
-    )
+    if trained.optimizers.is_elastic:
+        keys = set_state_dict(
+            trained.model,
+            trained.optimizers.parts,
+            model_state_dict=states["model"],
+            optim_state_dict=states["optimizer"],
+            options=OPTIONS,
+        )
+    else:
+        keys = set_model_state_dict(trained.model, model_state_dict=states["model"], options=OPTIONS)
+        load_rank_state(folder, trained.optimizers, world)
     _require_all_keys(trained.model, keys.missing_keys, keys.unexpected_keys, folder)
 
 

@@ -33,7 +33,7 @@ COPIED_FILES = (
     "*.tiktoken", "*.jinja", "generation_config.json", "LICENSE*", "NOTICE*",
 )  # fmt: skip
 MAX_SHARD_SIZE = "4GB"
-PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "numpy")
+PACKAGES = ("xlingual", "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         versions=installed_versions(PACKAGES),
         finished_at=timestamp(),
         thinking=plan.recipe.thinking,
+        max_steps=None if result.steps == plan.steps else job.settings.max_steps,
     )
 
 
@@ -86,11 +87,7 @@ def write_model(
     What was not trained, the parts of a multimodal model that read no text, is that of the base, to the byte.
     """
     lm = loaded.model.lm
-    names: dict[int, str] = {}
-    tied = set()
-    for name, each in lm.named_parameters(remove_duplicate=False):
-        if names.setdefault(id(each), name) != name:
-            tied.add(name)
+    tied = _tied_names(lm)
     frozen = {name for name, each in lm.named_parameters() if not each.requires_grad}
     kept = (
         {name: each for name, each in _load_base(job, "auto").state_dict().items() if name in frozen} if frozen else {}
@@ -104,16 +101,26 @@ def write_model(
     return _replace_folder(job.model_folder, write)
 
 
+def _tied_names(lm: nn.Module) -> set[str]:
+    """Return the names of parameters that have another name before."""
+    names: dict[int, str] = {}
+    return {
+        name for name, each in lm.named_parameters(remove_duplicate=False) if names.setdefault(id(each), name) != name
+    }
+
+
 def write_adapter(
     job: TrainingJob, loaded: TrainingModel, weights: Mapping[str, torch.Tensor], record: TuneRecord
 ) -> Path:
-    """Write the adapter in peft's layout."""
+    """Write the adapter in peft's layout, with embeddings and head where the base has new tokens."""
     from peft import get_peft_model_state_dict  # noqa: PLC0415 - slow to import
     from safetensors.torch import save_file  # noqa: PLC0415 - slow to import
 
     adapter = cast("PeftModel", loaded.adapter)
-    named = {f"base_model.model.{name}": each for name, each in weights.items()}
-    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=False)
+    tied = _tied_names(loaded.model.lm)
+    named = {f"base_model.model.{name}": each for name, each in weights.items() if name not in tied}
+    has_embeddings = job.plan.recipe.vocabulary is not None
+    state = get_peft_model_state_dict(adapter, named, save_embedding_layers=has_embeddings)
     config = adapter.peft_config["default"]
     base = job.plan.base
     config.base_model_name_or_path = base.name if base.revision else str(job.weights)

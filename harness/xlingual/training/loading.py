@@ -15,14 +15,15 @@ from ..decoder.architecture import structure_problems
 from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
 from ..errors import ModelError
 from ..tune.records import Tuning
-from .adapters import add_adapter
+from .adapters import add_adapter, refuse_adapter_on_tied_head
 from .attention import NAME, pack_documents, register
 from .batches import Batch
 from .loss import ModelWithLoss
 from .obstacles import refuse_structure, refuse_unknown
 from .parallel import World
+from .quantization import prepare_quantized, quantization_options
 from .settings import TrainingJob
-from .structure import decoder_config, freeze_other_parts
+from .structure import decoder_config, freeze_other_parts, unfreeze_embeddings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -48,8 +49,11 @@ class TrainingModel:
     """Of the base model's files, and of the exported model."""
 
 
-def load(job: TrainingJob) -> TrainingModel:
-    """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly."""
+def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
+    """Load the base of a job into CPU memory; ModelError for an architecture that cannot be trained exactly.
+
+    A base that the recipe quantizes goes to the device at once, and computes its matrix products in `dtype`.
+    """
     from transformers import AutoConfig  # noqa: PLC0415 - slow to import
 
     where = job.plan.base.name
@@ -57,8 +61,14 @@ def load(job: TrainingJob) -> TrainingModel:
         config = AutoConfig.from_pretrained(job.weights, local_files_only=True)
         refuse_unknown(config, job.plan.recipe.length, where)
         lm = auto_class(config).from_pretrained(
-            job.weights, config=config, dtype="auto", attn_implementation="eager", local_files_only=True
+            job.weights,
+            config=config,
+            dtype="auto",
+            attn_implementation="eager",
+            local_files_only=True,
+            **quantization_options(job.plan.recipe.method, dtype),
         )
+        prepare_quantized(lm)
     highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
@@ -70,6 +80,9 @@ def load(job: TrainingJob) -> TrainingModel:
     if job.plan.recipe.method.kind is not Tuning.FULL:
         adapter = add_adapter(lm, job.plan.recipe.method, where)
         lm = adapter.get_base_model()
+        if job.plan.recipe.vocabulary is not None:
+            refuse_adapter_on_tied_head(lm, job.plan.recipe.method, where)
+            unfreeze_embeddings(lm)
     return TrainingModel(model=ModelWithLoss(lm).train(), adapter=adapter, dtype=dtype)
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import torch
@@ -22,15 +21,14 @@ from .loading import TrainingModel, choose_forward, load
 from .log_window import LogWindow
 from .loss_meter import LossMeter, StepInfo
 from .observing import SilentTrainingObserver, TrainingObserver, TrainingSetup
+from .optimizers import Optimizers, make_optimizers
 from .parallel import World, clip_gradients, shard_model, wrap_layers
 from .schedule import Step, StepSchedule, learning_rate
-from .settings import TrainingJob
+from .settings import TrainingJob, refuse_earlier_end
 from .speed import StepFlops, peak_of, step_flops
 
 Stop = Callable[[], int | None]
 """Returns the signal that this rank has received, or None."""
-BETAS: Final = (0.9, 0.999)
-EPSILON: Final = 1e-8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class Training:
     world: World
     observer: TrainingObserver
     loaded: TrainingModel
-    optimizer: torch.optim.AdamW
+    optimizers: Optimizers
     flops: StepFlops
     peak: float | None
     """FLOP/s of one GPU; None where it is not known."""
@@ -67,7 +65,7 @@ def train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop
     Raises Interrupted, after a checkpoint, when `stop` of any rank returns a signal; ModelError where the base cannot
     be tuned exactly or the loss is no longer finite; EnvironmentFault where memory runs out.
     """
-    hint = "lower --pack-length, add --activation-checkpointing, or take more GPUs; checkpoints are kept"
+    hint = "lower --pack-length, add --activation-checkpointing or --cpu-offload, take more GPUs; checkpoints are kept"
     with memory_faults("the memory does not hold the training", where=job.plan.recipe.name, hint=hint):
         return _train(job, world, observer if world.is_rank_zero else SilentTrainingObserver(), stop)
 
@@ -82,16 +80,18 @@ def _train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Sto
             world_size=world.size,
             device=str(world.device),
             dtype=_dtype_name(world.dtype),
+            last=job.last_step,
         )
     )
     try:
+        refuse_earlier_end(training.done, job)
         training.window = LogWindow()
-        for number in range(training.done, plan.steps):
+        for number in range(training.done, job.last_step):
             if signal := world.all_reduce_max(stop() or 0):
                 _checkpoint(training)
                 raise Interrupted(signal)
             take_step(training, training.step_schedule.step(number))
-            is_last = training.done == plan.steps
+            is_last = training.done == job.last_step
             is_checkpoint_due = training.done % settings.checkpoint_every == 0 or is_last
             if is_checkpoint_due or training.done % settings.log_every == 0:
                 _log(training)
@@ -109,7 +109,7 @@ def _dtype_name(dtype: torch.dtype) -> str:
 def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Training:
     """Load and shard the model, make the optimizer, restore the newest checkpoint; a collective."""
     torch.manual_seed(job.plan.recipe.seed)  # adapters are initialised alike on every rank and in every run
-    loaded = load(job)
+    loaded = load(job, world.dtype)
     flops = step_flops(loaded.model, job.plan.recipe.method.kind)
     shard_model(loaded.model, world)
     if not job.settings.compile:
@@ -133,7 +133,7 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
         world=world,
         observer=observer,
         loaded=loaded,
-        optimizer=make_optimizer(trained, job.plan.recipe.schedule.weight_decay),
+        optimizers=make_optimizers(trained, job.plan.recipe.schedule, cpu_offload=settings.cpu_offload),
         flops=flops,
         peak=peak_of(world.device),
         loss_meter=LossMeter(
@@ -145,16 +145,6 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
     )
     _resume(training)
     return training
-
-
-def make_optimizer(parameters: list[torch.nn.Parameter], decay: float) -> torch.optim.AdamW:
-    """Return AdamW over parameters that are sharded already; no weight decay for vectors (norms, biases)."""
-    groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    not_empty = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(not_empty, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
 
 
 def _resume(training: Training) -> None:
@@ -169,7 +159,7 @@ def _resume(training: Training) -> None:
         steplog.cut_back(job.folder / steplog.NAME, state.step if state else 0)
     if found.folder is None or state is None:
         return
-    checkpoints.restore(found.folder, ModelAndOptimizer(training.loaded.model, training.optimizer), world)
+    checkpoints.restore(found.folder, ModelAndOptimizer(training.loaded.model, training.optimizers), world)
     training.done = training.saved = state.step
     training.seconds, training.useful_tokens = state.seconds, state.useful_tokens
     training.loss_meter.epoch = state.epoch
@@ -186,8 +176,6 @@ def take_step(training: Training, step: Step) -> None:
     assignment = assign_packs(step.rows.tolist(), lengths, job.settings.pack_length, world.size)
     normalizer = loss_normalizer(supervised, recipe.schedule.norm, len(recipe.sources))
     rate = learning_rate(recipe.schedule, step.number, job.plan.steps)
-    for group in training.optimizer.param_groups:
-        group["lr"] = rate
     training.loss_meter.begin_step()
     for index, packs in enumerate(assignment.micro_batches):
         batch = build_batch(job.rows, packs[world.rank], normalizer, world.device)
@@ -199,8 +187,7 @@ def take_step(training: Training, step: Step) -> None:
         training.loss_meter.add(batch, losses)
         started = time.perf_counter()
     norm = clip_gradients(model, recipe.schedule.clip, world)
-    training.optimizer.step()
-    training.optimizer.zero_grad(set_to_none=True)
+    training.optimizers.step(rate)
     training.done = step.number + 1
     info = StepInfo(
         step=training.done,
@@ -262,7 +249,7 @@ def _checkpoint(training: Training) -> None:
         seconds=training.seconds,
         useful_tokens=training.useful_tokens,
     )
-    trained = ModelAndOptimizer(training.loaded.model, training.optimizer)
+    trained = ModelAndOptimizer(training.loaded.model, training.optimizers)
     training.job.guard()
     folder = checkpoints.save(training.job.folder, trained, state, training.job.settings.keep, training.world)
     training.saved = training.done

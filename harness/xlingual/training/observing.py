@@ -19,6 +19,8 @@ class TrainingSetup:
     world_size: int
     device: str
     dtype: str
+    last: int | None = None
+    """Steps after which it ends; None: those of the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

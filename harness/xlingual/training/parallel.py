@@ -144,8 +144,8 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
     normalised over all ranks already.
     """
     layers = layers_of(model.lm)
-    if not world.sharded:
-        _move(model, world)
+    if not world.sharded or not all(each.is_floating_point() for each in model.parameters()):
+        _move(model, world)  # FSDP does not take weights of 4 bits
         return
     mesh = init_device_mesh(world.device.type, (world.size,))
     policy = MixedPrecisionPolicy(param_dtype=world.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
@@ -164,7 +164,7 @@ def shard_model(model: ModelWithLoss, world: World) -> None:
 
 def _move(module: nn.Module, world: World) -> None:
     for parameter in module.parameters():
-        if not isinstance(parameter, DTensor):
+        if not isinstance(parameter, DTensor) and parameter.is_floating_point():
             dtype = torch.float32 if parameter.requires_grad else world.dtype
             parameter.data = parameter.data.to(device=world.device, dtype=dtype)
     for part in module.modules():

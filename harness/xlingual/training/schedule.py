@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ..tune.order import steps_of_epoch
 from ..tune.records import EncodedRows, IntArray, Schedule
+from ..tune.schedule_records import LrScheduler
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +43,28 @@ class StepSchedule:
 
 
 def learning_rate(schedule: Schedule, number: int, steps: int) -> float:
-    """Return the learning rate of step `number` of `steps`: a linear warm-up from 0, then a cosine decay to 0.
+    """Return the learning rate of step `number` of `steps`: a linear warm-up from 0, then that of the scheduler.
 
-    That of transformers' `cosine`, which the paper's recipe names: the first step of a warm-up has a rate of 0.
+    Those of transformers' schedulers (`cosine`, which the paper's recipe names, `linear`, `constant_with_warmup`,
+    `warmup_stable_decay`): the first step of a warm-up has a rate of 0, and the least rate would be that of a step
+    after the last one.
     """
     warmup = math.ceil(schedule.warmup * steps)
     if number < warmup:
         return schedule.learning_rate * number / max(warmup, 1)
-    progress = (number - warmup) / max(steps - warmup, 1)
-    return schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+    least = schedule.min_learning_rate or 0.0
+    return least + (schedule.learning_rate - least) * _decay(schedule, number, warmup, steps)
+
+
+def _decay(schedule: Schedule, number: int, warmup: int, steps: int) -> float:
+    """Return the part that is left of the way from the least rate to the peak, 1 to 0."""
+    start = warmup
+    match schedule.lr_scheduler:
+        case LrScheduler.CONSTANT:
+            return 1.0
+        case LrScheduler.WSD:
+            start = max(steps - math.ceil((schedule.decay_ratio or 0.0) * steps), warmup)
+    progress = max(number - start, 0) / max(steps - start, 1)
+    if schedule.lr_scheduler in (None, LrScheduler.COSINE):
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+    return 1.0 - progress

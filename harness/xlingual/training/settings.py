@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
 from ..tune.records import EncodedRows, MixPlan
 
 CHECKPOINTS = "checkpoints"
@@ -31,6 +32,10 @@ class TrainSettings:
     """torch.compile every layer: a minute at the start, faster steps on a GPU."""
     activation_checkpointing: bool = False
     """Recompute the activations of layers in the backward pass: less memory, a third more computation."""
+    cpu_offload: bool = False
+    """Keep the state of AdamW in the memory of the CPU but for the time of its step."""
+    max_steps: int | None = None
+    """End after so many steps, counted from the first of the training; None: those of the plan."""
     merge: bool = False
     """Export the merged model of an adapter, too."""
 
@@ -54,11 +59,40 @@ class TrainingJob:
     """Called before a checkpoint and the end of the training are written: raises where another run has the folder."""
 
     @property
+    def last_step(self) -> int:
+        """Steps after which the training ends."""
+        return limit_steps(self.plan, self.settings.max_steps)
+
+    @property
     def model_folder(self) -> Path:
         """Folder of the exported model."""
-        return self.folder / self.plan.recipe.name
+        return self.folder / export_name(self.plan, self.settings.max_steps)
 
     @property
     def adapter_folder(self) -> Path:
         """Folder of the exported adapter of a LoRA or DoRA training."""
-        return self.folder / f"{self.plan.recipe.name}-adapter"
+        return self.folder / f"{export_name(self.plan, self.settings.max_steps)}-adapter"
+
+
+def limit_steps(plan: MixPlan, max_steps: int | None) -> int:
+    """Return the steps of a training of `plan` that ends after `max_steps`, if not before."""
+    return plan.steps if max_steps is None else min(plan.steps, max_steps)
+
+
+def export_name(plan: MixPlan, max_steps: int | None) -> str:
+    """Return the name of the exported model: that of the recipe, with the step where it is not the last: mine-step-20.
+
+    So nobody takes a part of a training for the whole, and the whole does not replace it.
+    """
+    last = limit_steps(plan, max_steps)
+    return plan.recipe.name if last == plan.steps else f"{plan.recipe.name}-step-{last}"
+
+
+def refuse_earlier_end(done: int, job: TrainingJob) -> None:
+    """Raise UsageError where a training that is to end after some steps has more of them `done` already."""
+    if done > job.last_step:
+        raise UsageError(
+            f"{done:,} steps are done already, more than {job.last_step:,}",
+            where="--max-steps",
+            hint="leave it out to go on, or add --fresh to begin anew",
+        )

@@ -62,7 +62,14 @@ def freeze_other_parts(lm: nn.Module) -> None:
     head = head_of(lm)
     trained = {id(each) for part in (decoder_of(lm), head) if part is not None for each in part.parameters()}
     for each in lm.parameters():
-        each.requires_grad_(id(each) in trained)
+        each.requires_grad_(id(each) in trained and each.is_floating_point())
+
+
+def unfreeze_embeddings(lm: nn.Module) -> None:
+    """Let the embeddings and the head be trained, beside an adapter that has frozen them."""
+    for part in (cast(nn.Module, lm.get_input_embeddings()), head_of(lm)):  # type: ignore[operator]  # of transformers
+        for parameter in () if part is None else part.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
 
 
 def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,11 @@ its name says where the code goes ("x-llama-{x}"). A source with several languag
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..plugin_files import plugin_tables
 from ..prompt import TEMPLATES
 from ..registry import SOURCES
@@ -16,18 +18,17 @@ from ..thinking import ThinkingMode
 from ..toml_table import TomlTable, read_toml
 from . import licenses
 from .audit.records import Filter
-from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
+from .overrides import apply_overrides, blame_overrides
+from .records import Amount, Budget, OnLong, Recipe, SourceUse, Unit
+from .schedule_keys import read_method, read_schedule
+from .vocabulary import read_vocabulary
 
 RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "thinking", "seed", "length", "on_long"),
-    *("budget", "sources", "method", "schedule"),
+    *("budget", "sources", "method", "schedule", "vocabulary"),
 )
 SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
 FILTER_KEYS = ("language", "max_ratio", "min_score", "copies", "min_letters", "dedup")
-_METHOD = ("kind", "rank", "alpha", "dropout", "targets")
-_SCHEDULE = (
-    *("epochs", "rows_per_step", "tokens_per_step", "learning_rate", "warmup", "weight_decay", "clip", "norm"),
-)
 _USE = re.compile(
     r"(?P<all>all)|(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<scale>[kM]?)\s+(?P<unit>rows|tokens)"
     r"|(?P<percent>\d+(?:\.\d+)?)\s*%|(?P<rest>rest)(?:\s*\^\s*(?P<power>\d+(?:\.\d+)?))?"
@@ -45,21 +46,33 @@ def recipe_names() -> list[str]:
     return sorted(name for path in _recipe_files().values() for name in _names(read_toml(path)))
 
 
-def find_recipe(word: str) -> Recipe:
+def find_recipe(word: str, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe of that name, or that of the file at a path: FILE.toml, or FILE.toml:zh where it has `x`.
 
-    Raises UsageError with close names where there is none, DataError naming file, line and key for what is wrong in it.
+    `overrides`, each KEY=VALUE, are read as if they stood in the file. Raises UsageError with close names where there
+    is no such recipe, or naming a wrong override; DataError naming file, line and key for what is wrong in the file.
     """
     stem, suffix, code = word.rpartition(".toml")
     if suffix:
         top = read_toml(Path(f"{stem}{suffix}").expanduser())
-        return read_recipe(top, code.removeprefix(":") or None)
+        return _read_overridden(top, code.removeprefix(":") or None, overrides)
     for path in _recipe_files().values():
         top = read_toml(path)
         names = _names(top)
         if word in names:
-            return read_recipe(top, names[word])
+            return _read_overridden(top, names[word], overrides)
     raise UsageError(f"no such recipe: {word!r}", hint=did_you_mean(word, recipe_names()))
+
+
+def _read_overridden(top: TomlTable, code: str | None, overrides: Sequence[str]) -> Recipe:
+    """Return the recipe in a TOML file with what the command line sets in it."""
+    if not overrides:
+        return read_recipe(top, code)
+    try:
+        return read_recipe(apply_overrides(top, overrides), code)
+    except DataError as error:
+        read_recipe(top, code)  # what is wrong without them, too, is the file's own fault
+        raise blame_overrides(error, overrides) from error
 
 
 def read_recipe(top: TomlTable, code: str | None) -> Recipe:
@@ -74,7 +87,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         hint = f"{top.path}:CODE with one of {codes}" if top.has("x") else f"name {top.path} alone"
         raise UsageError(f"the recipe is not for {code or 'no language'}", where=str(top.path), hint=hint)
     if code is not None:
-        top = TomlTable(_fill(top.values, code), top.path, (), top.lines)
+        top = replace(top, values=_fill(top.values, code))
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
@@ -86,8 +99,9 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         on_long=OnLong(top.choice("on_long", tuple(OnLong))) if top.has("on_long") else OnLong.CUT,
         budget=_read_budget(top.table("budget")) if top.has("budget") else None,
         sources=_read_sources(top),
-        method=_read_method(top.table("method") if top.has("method") else TomlTable({}, top.path, (), top.lines)),
-        schedule=_read_schedule(top.table("schedule")),
+        method=read_method(top.table("method") if top.has("method") else None),
+        schedule=read_schedule(top.table("schedule")),
+        vocabulary=read_vocabulary(top.table("vocabulary")) if top.has("vocabulary") else None,
         thinking=_read_thinking(top) if top.has("thinking") else None,
     )
 
@@ -242,43 +256,3 @@ def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
     if unit in (Unit.SHARE, Unit.REST) and not budgeted:
         raise table.fault("use", f"{word!r} needs a budget", hint="[budget] with rows or tokens")
     return Amount(unit=unit, value=value)
-
-
-def _read_method(table: TomlTable) -> Method:
-    """Return the method; without a table of its own, full tuning."""
-    if not table.name:
-        return Method(kind=Tuning.FULL, rank=0, alpha=0.0, dropout=0.0, targets=())
-    table.allow(_METHOD)
-    kind = Tuning(table.choice("kind", tuple(Tuning)))
-    if kind is Tuning.FULL:
-        if extra := [key for key in table.values if key != "kind"]:
-            raise table.fault(extra[0], f"{extra[0]!r} means nothing in full tuning", hint='kind = "lora" has it')
-        return Method(kind=kind, rank=0, alpha=0.0, dropout=0.0, targets=())
-    rank = table.count("rank")
-    return Method(
-        kind=kind,
-        rank=rank,
-        alpha=table.number("alpha", least=0, most=1e6, above=True) if table.has("alpha") else 2.0 * rank,
-        dropout=table.number("dropout", least=0, most=0.99) if table.has("dropout") else 0.0,
-        targets=table.texts("targets") if table.has("targets") else ("all-linear",),
-    )
-
-
-def _read_schedule(table: TomlTable) -> Schedule:
-    table.allow(_SCHEDULE)
-    if table.has("rows_per_step") == table.has("tokens_per_step"):
-        raise table.fault("", "a step is of rows_per_step or of tokens_per_step", hint="rows_per_step = 128")
-
-    def number(key: str, default: float, most: float) -> float:
-        return table.number(key, least=0, most=most) if table.has(key) else default
-
-    return Schedule(
-        epochs=table.number("epochs", least=0, most=1000, above=True),
-        rows_per_step=table.count("rows_per_step") if table.has("rows_per_step") else None,
-        tokens_per_step=table.count("tokens_per_step") if table.has("tokens_per_step") else None,
-        learning_rate=table.number("learning_rate", least=0, most=1, above=True),
-        warmup=number("warmup", 0.0, 1.0),
-        weight_decay=number("weight_decay", 0.0, 1.0),
-        clip=table.number("clip", least=0, most=1e6, above=True) if table.has("clip") else 1.0,
-        norm=Norm(table.choice("norm", tuple(Norm))) if table.has("norm") else Norm.TOKEN,
-    )

@@ -13,6 +13,8 @@ from ..serial import LATER
 from ..thinking import ThinkingMode
 from .audit.records import Filter, SourceAudit
 from .chats import ChatCounts
+from .schedule_records import LrScheduler, OptimizerName, Quantization
+from .vocabulary import Vocabulary, VocabularyReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,6 +96,8 @@ class Method:
     dropout: float
     targets: tuple[str, ...]
     """Names of linear layers, or ("all-linear",). Rank, alpha, dropout and targets mean nothing in full tuning."""
+    quantize: Quantization | None = field(default=None, metadata=LATER)
+    """Of the frozen linear layers; None: they are as the base's files have them."""
 
 
 class Norm(StrEnum):
@@ -114,13 +118,21 @@ class Schedule:
     tokens_per_step: int | None
     """One of the two is set."""
     learning_rate: float
-    """Peak, at the end of a linear warm-up; from there a cosine to 0."""
+    """Peak, at the end of a linear warm-up from 0."""
     warmup: float
     """Share of all steps, 0 to 1."""
     weight_decay: float
     clip: float
     """Largest norm of the gradient of a step; a larger gradient is scaled down to it."""
     norm: Norm
+    lr_scheduler: LrScheduler | None = field(default=None, metadata=LATER)
+    """None: cosine."""
+    decay_ratio: float | None = field(default=None, metadata=LATER)
+    """Share of all steps that the decay of WSD takes, above 0 to 1; None for the others."""
+    min_learning_rate: float | None = field(default=None, metadata=LATER)
+    """What the decay goes down to; None: 0."""
+    optimizer: OptimizerName | None = field(default=None, metadata=LATER)
+    """None: AdamW in float32."""
 
 
 class OnLong(StrEnum):
@@ -154,6 +166,8 @@ class Recipe:
     schedule: Schedule
     thinking: ThinkingMode | None = field(default=None, metadata=LATER)
     """Whether a chat template is asked for thinking, in tuning as in evaluation; None: as the template has it."""
+    vocabulary: Vocabulary | None = field(default=None, metadata=LATER)
+    """New tokens of the base; None: none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,6 +369,10 @@ class MixPlan:
     """Padding of empty packs, as a share of all computed tokens; None: none, on one process."""
     wait_share: float | None = field(default=None, metadata=LATER)
     """Token positions in which ranks wait for the longest pack of a micro-batch, as a share; None as above."""
+    overrides: tuple[str, ...] | None = field(default=None, metadata=LATER)
+    """What the command line has set in the recipe's file, each as KEY=VALUE; None: nothing. The recipe holds it."""
+    vocabulary: VocabularyReport | None = field(default=None, metadata=LATER)
+    """What new tokens have changed; None: the base got none."""
 
     @property
     def is_by_turn(self) -> bool:
@@ -386,3 +404,5 @@ class TuneRecord:
     """UTC, ISO 8601."""
     thinking: ThinkingMode | None = field(default=None, metadata=LATER)
     """As of the recipe: evaluation asks the model so by default."""
+    max_steps: int | None = field(default=None, metadata=LATER)
+    """The limit that ended the training before the last step of its plan; None: it is whole."""

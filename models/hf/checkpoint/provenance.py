@@ -38,11 +38,13 @@ def tuned_thinking(folder: Path) -> ThinkingMode | None:
 
 
 def parent_of(folder: Path) -> str | None:
-    """Return what our tuning made a model of: its base, with the recipe and the id of the plan."""
+    """Return what our tuning made a model of: its base, with the recipe, the id of the plan, and a limit of steps."""
     base, path = _provenance(folder, "parent"), folder / FILE
     if base is None:
         return None
     match read_config(path):
+        case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}, "steps": steps}, "max_steps": int(last)}:
+            return f"{base} (recipe {recipe}, plan {run[:8]}, {last} of {steps} steps)"
         case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
             return f"{base} (recipe {recipe}, plan {run[:8]})"
     return base

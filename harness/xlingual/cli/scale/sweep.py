@@ -21,6 +21,7 @@ from ..display import show_table
 from ..options import FolderName, data_option, json_option, offline_option, read_data_source, takes
 from ..progress import MODES, choose_observer
 from ..signals import orderly_signals
+from ..tune.options import override_option
 from ..tune.trainer import Trainer, count_processes, processes_option
 from .output import show_tables
 
@@ -32,6 +33,7 @@ class SweepCommand:
     """The words of the command line."""
 
     sweep: str
+    overrides: tuple[str, ...]
     base: str | None
     data: str | None
     offline: bool
@@ -46,7 +48,7 @@ class SweepCommand:
 
 def run_points(command: SweepCommand) -> int:
     """Train and score the points that the table does not hold yet, and show it."""
-    spec = read_sweep(Path(command.sweep))
+    spec = read_sweep(Path(command.sweep), command.overrides)
     folder = Path(command.out).expanduser() / Path(command.sweep).stem
     table = folder / TABLE
     with closing(_trials(command, spec, folder)) as trials:
@@ -126,6 +128,7 @@ COMMAND = click.Command(
     "sweep",
     params=[
         click.Argument(["sweep"], metavar="SWEEP.toml"),
+        override_option("the sweep's recipe"),
         click.Option(["--base"], default=None, help="Model word of the base, instead of the recipe's."),
         data_option("Folder that the recipe's paths are below and that holds Flores-101 dev, or 'sample'."),
         offline_option(),

@@ -3,6 +3,7 @@
 plan, preview, recipes, run   the commands, one module each
 audit, chats                  what a plan says of rows, and of conversations
 options                       options that they share, and the way from them to a plan
+savers                        schedules, optimizers and what saves memory: options and lines
 progress                      progress of a training on stderr
 trainer                       a training as a step of other commands, in one process or one for each GPU
 card                          the command that writes scores into a model card

@@ -9,7 +9,7 @@ from ...files import pretty_json
 from ...gpus import GPUS, find_gpu
 from ...plugin import Model, Trainable
 from ...serial import to_json
-from ...tune.cost import Cost, estimate_cost, read_shape
+from ...tune.cost import Cost, MemorySavers, estimate_cost, read_shape
 from ...tune.plan import PackLayout
 from ...tune.prepare import store_plan
 from ...tune.records import BenchmarkCheck, MixPlan, OnRepetition, SourceReport
@@ -19,6 +19,7 @@ from ..options import FolderName, json_option, takes
 from .audit import audit_lines, show_audit, truncation_lines
 from .chats import chat_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
+from .savers import TOO_LARGE, host_words, saver_options, schedule_lines, vocabulary_lines
 
 DEFAULT_GPU = "H100"
 """The cost is estimated for it where no GPU is named."""
@@ -33,6 +34,7 @@ class PlanOptions:
     """Arguments and options of `tune plan`."""
 
     recipe: str
+    overrides: tuple[str, ...]
     base: str | None
     data: str | None
     offline: bool
@@ -40,6 +42,8 @@ class PlanOptions:
     out: str | None
     gpu: str | None
     pack_length: int | None
+    activation_checkpointing: bool
+    cpu_offload: bool
     as_json: bool
 
 
@@ -52,6 +56,7 @@ def run_plan(options: PlanOptions) -> int:
     count, _ = find_gpu(gpu)
     mix = MixOptions(
         recipe=options.recipe,
+        overrides=options.overrides,
         base=options.base,
         data=options.data,
         offline=options.offline,
@@ -62,7 +67,8 @@ def run_plan(options: PlanOptions) -> int:
     if options.out is not None:
         prepared = store_plan(prepared, Path(options.out))
     plan = prepared.plan
-    cost = _estimate(plan, model, gpu)
+    savers = MemorySavers(activation_checkpointing=options.activation_checkpointing, cpu_offload=options.cpu_offload)
+    cost = _estimate(plan, model, gpu, savers)
     if options.as_json:
         folder = None if prepared.folder is None else str(prepared.folder)
         document = {"schema": 1, "plan": to_json(plan), "cost": to_json(cost), "folder": folder}
@@ -74,9 +80,9 @@ def run_plan(options: PlanOptions) -> int:
     return 0
 
 
-def _estimate(plan: MixPlan, model: Model, gpu: str) -> Cost | None:
+def _estimate(plan: MixPlan, model: Model, gpu: str, savers: MemorySavers) -> Cost | None:
     shape = read_shape(model.tokenizer_files()) if isinstance(model, Trainable) else None
-    return None if shape is None else estimate_cost(plan, shape, gpu)
+    return None if shape is None else estimate_cost(plan, shape, gpu, savers)
 
 
 def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
@@ -139,6 +145,8 @@ def _size_lines(plan: MixPlan) -> list[str]:
         f"steps: {plan.steps:,} in {schedule.epochs:g} epochs, each {step}: about {a_step:,.0f} tokens",
         f"packs: {plan.packs:,} of {plan.pack_length:,} tokens in the first epoch, {100 * plan.fill:.1f}% full"
         + _ranks_words(plan),
+        *vocabulary_lines(plan),
+        *schedule_lines(plan.recipe),
         f"supervised: {100 * plan.supervised / plan.tokens:.1f}% of the tokens",
         f"id: {plan.id}",
     ]
@@ -167,9 +175,9 @@ def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
     minutes = 60 * cost.hours
     time = "under 1 minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     time = time if minutes < 60 else f"about {cost.hours:,.1f} hours"
-    too_large = "" if cost.fits else ": does not fit, take more GPUs, an adapter or a smaller --pack-length"
+    too_large = "" if cost.fits else f": does not fit, take {TOO_LARGE}"
     rate = f"{100 * cost.utilization:.0f}% of its peak ({cost.tokens_per_second:,.0f} tokens/s)"
-    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{too_large}"]
+    return [f"cost: {time} on {cost.gpus} at {rate}, {cost.memory / 1e9:,.1f} GB on each{host_words(cost)}{too_large}"]
 
 
 def contamination_lines(plan: MixPlan) -> list[str]:
@@ -225,6 +233,7 @@ COMMAND = click.Command(
             default=None,
             help="Tokens a pack; default: 4 rows, with --gpu at least 8192.",
         ),
+        *saver_options(),
         json_option(),
     ],
     callback=takes(PlanOptions, run_plan),

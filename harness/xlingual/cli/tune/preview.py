@@ -30,6 +30,7 @@ class PreviewOptions:
     """Arguments and options of `tune preview`."""
 
     recipe: str
+    overrides: tuple[str, ...]
     base: str | None
     data: str | None
     offline: bool
@@ -68,6 +69,7 @@ def run_preview(options: PreviewOptions) -> int:
     """Show the first rows of the first epoch, of one source where one is named."""
     mix = MixOptions(
         recipe=options.recipe,
+        overrides=options.overrides,
         base=options.base,
         data=options.data,
         offline=options.offline,

@@ -32,7 +32,7 @@ class TrainingProgress:
 
     def __init__(self, setup: TrainingSetup) -> None:
         """Start at the first step, or at the checkpoint."""
-        self.total, self.start, self.done = setup.plan.steps, setup.start, setup.start
+        self.total, self.start, self.done = setup.last or setup.plan.steps, setup.start, setup.start
         self.seconds = 0.0
         self.loss: float | None = None
 
@@ -57,8 +57,9 @@ def describe_setup(setup: TrainingSetup) -> str:
     ranks = "1 process" if setup.world_size == 1 else f"{setup.world_size} processes"
     resumed = f", from step {setup.start:,} on" if setup.start else ""
     method = plan.recipe.method.kind.value
+    steps = f"{plan.steps:,} steps" if setup.last in (None, plan.steps) else f"{setup.last:,} of {plan.steps:,} steps"
     return (
-        f"training {plan.recipe.name} ({method}, {plan.steps:,} steps, {ranks} on {setup.device.partition(':')[0]}, "
+        f"training {plan.recipe.name} ({method}, {steps}, {ranks} on {setup.device.partition(':')[0]}, "
         f"{setup.dtype}){resumed}"
     )
 

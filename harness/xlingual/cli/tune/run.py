@@ -17,11 +17,11 @@ from ...redaction import redact_command
 from ...serial import from_json, to_json
 from ...store import TRACKING, is_earlier, is_half_moved, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
-from ...training.settings import PROVENANCE, TrainingJob, TrainSettings
+from ...training.settings import PROVENANCE, TrainingJob, TrainSettings, export_name
 from ...tune.chats import learnt_end
 from ...tune.plan import PackLayout
 from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
-from ...tune.records import MixPlan, TuneRecord, Tuning
+from ...tune.records import MixPlan, Recipe, TuneRecord, Tuning
 from .. import HELP_OPTIONS, printable
 from ..options import FolderName, json_option, takes
 from ..progress import MODES
@@ -29,6 +29,7 @@ from ..signals import noted_signals, orderly_signals
 from .audit import truncation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 from .progress import choose_observer
+from .savers import saver_options
 
 if TYPE_CHECKING:
     from ...training.parallel import World
@@ -39,6 +40,7 @@ class RunOptions:
     """Arguments and options of `tune run`."""
 
     recipe: str
+    overrides: tuple[str, ...]
     base: str | None
     data: str | None
     offline: bool
@@ -52,6 +54,8 @@ class RunOptions:
     device: str | None
     compile: bool
     activation_checkpointing: bool
+    cpu_offload: bool
+    max_steps: int | None
     merge: bool
     fresh: bool
     as_json: bool
@@ -141,13 +145,14 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
     """Plan, store, and fetch the base: on rank 0 only."""
     mix = MixOptions(
         recipe=options.recipe,
+        overrides=options.overrides,
         base=options.base,
         data=options.data,
         offline=options.offline,
         contamination=options.contamination,
     )
     layout = PackLayout(pack_length=options.pack_length, ranks=world.size, on_gpu=world.device.type == "cuda")
-    prepared, model = make_or_load_plan(mix, layout)
+    prepared, model = make_or_load_plan(mix, layout, lambda recipe: _refuse_here(recipe, options, world))
     if prepared.folder is None:
         prepared = store_plan(prepared, Path(options.out).expanduser())
     for line in truncation_lines(prepared.plan):
@@ -168,16 +173,25 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         weights=str(base.weights()),
         tokenizer=str(base.tokenizer_files()),
         end_token=learnt_end(base, by_turn=prepared.plan.is_by_turn),
-        finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, merge=options.merge)),
+        finished=all(path.is_dir() for path in _outputs(prepared.plan, folder, options)),
     )
 
 
-def _outputs(plan: MixPlan, folder: Path, *, merge: bool) -> list[Path]:
+def _refuse_here(recipe: Recipe, options: RunOptions, world: "World") -> None:
+    """Raise where this machine cannot train by `recipe`, before a row is encoded."""
+    from ...training.optimizers import refuse_optimizer  # noqa: PLC0415 (torch)
+    from ...training.quantization import refuse_quantization  # noqa: PLC0415 (torch)
+
+    refuse_optimizer(recipe, world.device, cpu_offload=options.cpu_offload)
+    refuse_quantization(recipe, world)
+
+
+def _outputs(plan: MixPlan, folder: Path, options: RunOptions) -> list[Path]:
     """Return the folders that a finished training has exported."""
-    name = plan.recipe.name
+    name = export_name(plan, options.max_steps)
     if plan.recipe.method.kind is Tuning.FULL:
         return [folder / name]
-    return [folder / f"{name}-adapter", *([folder / name] if merge else [])]
+    return [folder / f"{name}-adapter", *([folder / name] if options.merge else [])]
 
 
 def _discard(folder: Path) -> None:
@@ -207,6 +221,8 @@ def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
         device=options.device,
         compile=options.compile,
         activation_checkpointing=options.activation_checkpointing,
+        cpu_offload=options.cpu_offload,
+        max_steps=options.max_steps,
         merge=options.merge,
     )
     return TrainingJob(
@@ -259,7 +275,12 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
         click.echo(pretty_json(document), nl=False)
         return
     losses = ", ".join(f"{name} {loss:.4f}" for name, loss in record.loss.items())
-    click.echo(printable(f"trained {record.steps:,} steps; loss of the last epoch: {losses}"))
+    if record.max_steps is None:
+        click.echo(printable(f"trained {record.steps:,} steps; loss of the last epoch: {losses}"))
+    else:
+        whole = f"{record.steps:,} of {record.plan.steps:,} steps"
+        click.echo(printable(f"stopped by --max-steps after {whole}; loss of the last epoch so far: {losses}"))
+        click.echo("the same command without it goes on from there")
     if adapter is not None:
         click.echo(printable(f"adapter: {adapter}"))
     if model is None:
@@ -291,7 +312,13 @@ _OPTIONS: list[click.Parameter] = [
     ),
     click.Option(["--device"], type=click.Choice(("cpu", "cuda")), default=None, help="Default: cuda if there is one."),
     click.Option(["--compile"], is_flag=True, help="Compile every layer: a slow start, then faster steps on a GPU."),
-    click.Option(["--activation-checkpointing"], is_flag=True, help="Less memory, a third more work."),
+    *saver_options(),
+    click.Option(
+        ["--max-steps"],
+        type=click.IntRange(1),
+        default=None,
+        help="Stop after this step, with a checkpoint; the learning rates stay those of the whole plan.",
+    ),
     click.Option(["--merge"], is_flag=True, help="Write the whole model of an adapter, too."),
     click.Option(["--fresh"], is_flag=True, help="Train from the first step; earlier results are moved aside."),
     json_option(),

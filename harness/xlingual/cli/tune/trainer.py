@@ -11,6 +11,7 @@ import click
 
 from ...errors import EnvironmentFault, Interrupted
 from ...pipeline import option_words
+from ...tune.prepare import PLAN
 from .. import printable
 from .run import run_options, train_here
 
@@ -25,6 +26,8 @@ class Trainer:
     offline: bool
     progress: str
     processes: int
+    overrides: tuple[str, ...] = ()
+    """What is set in every recipe that is trained by its name or file, each KEY=VALUE; stored plans are as they are."""
 
     def __call__(self, recipe: str | Path) -> Path:
         """Train a recipe, or the plan in a run folder, unless it is trained already; return the model's folder.
@@ -44,6 +47,8 @@ class Trainer:
         """Return the arguments of `tune run`."""
         words = ["--merge", "--out", str(self.out), "--progress", self.progress]
         words += option_words({"--base": self.base, "--data": self.data})
+        if not (Path(recipe) / PLAN).is_file():
+            words += [word for override in self.overrides for word in ("--set", override)]
         return [*words, *(["--offline"] if self.offline else []), "--", str(recipe)]
 
 
