@@ -14,13 +14,14 @@ from ..registry import SOURCES
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml
 from .audit.records import Filter
+from .hold_out.reading import read_export, read_hold_out
 from .records import Amount, Budget, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
 
 RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "seed", "length", "on_long"),
-    *("budget", "sources", "method", "schedule"),
+    *("budget", "sources", "method", "schedule", "export"),
 )
-SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
+SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter", "hold_out")
 FILTER_KEYS = ("language", "max_ratio", "min_score", "copies", "min_letters", "dedup")
 _METHOD = ("kind", "rank", "alpha", "dropout", "targets")
 _SCHEDULE = (
@@ -73,6 +74,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         raise UsageError(f"the recipe is not for {code or 'no language'}", where=str(top.path), hint=hint)
     if code is not None:
         top = TomlTable(_fill(top.values, code), top.path, (), top.lines)
+    sources = _read_sources(top)
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
@@ -82,9 +84,10 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         length=top.count("length", least=8),
         on_long=OnLong(top.choice("on_long", tuple(OnLong))) if top.has("on_long") else OnLong.CUT,
         budget=_read_budget(top.table("budget")) if top.has("budget") else None,
-        sources=_read_sources(top),
+        sources=sources,
         method=_read_method(top.table("method") if top.has("method") else TomlTable({}, top.path, (), top.lines)),
         schedule=_read_schedule(top.table("schedule")),
+        export=read_export(top, [use.hold_out for use in sources]),
     )
 
 
@@ -180,6 +183,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
                 if table.has("max_epochs")
                 else 1.0,
                 filter=_read_filter(table) if table.has("filter") else None,
+                hold_out=read_hold_out(table),
             )
         )
     return uses

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..records import DataFile, ModelSpec
 from ..serial import LATER
 from .audit.records import Filter, SourceAudit
+from .hold_out.records import ExportedCheckpoint, ExportedWeights, HeldOutReport, HoldOut
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,8 @@ class SourceUse:
     """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
     filter: Filter | None = field(default=None, metadata=LATER)
     """Which rows are left out; None: all are kept."""
+    hold_out: HoldOut | None = field(default=None, metadata=LATER)
+    """How many rows are evaluated instead of trained on; None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,14 @@ class Recipe:
     sources: tuple[SourceUse, ...]
     method: Method
     schedule: Schedule
+    export: ExportedWeights | None = field(default=None, metadata=LATER)
+    """Which checkpoint is exported; None: the best where rows are held out, else the last."""
+
+    @property
+    def exported_weights(self) -> ExportedWeights:
+        """Which checkpoint is exported."""
+        is_evaluated = any(use.hold_out is not None for use in self.sources)
+        return self.export or (ExportedWeights.BEST if is_evaluated else ExportedWeights.LAST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,6 +219,8 @@ class SourceReport:
     """Of the answers; None without any."""
     audit: SourceAudit | None = field(default=None, metadata=LATER)
     """What its rows look like; None in plans from before there was an audit."""
+    held_out: HeldOutReport | None = field(default=None, metadata=LATER)
+    """Its rows that are not trained on; None where the recipe holds out none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,3 +360,5 @@ class TuneRecord:
     versions: Mapping[str, str]
     finished_at: str
     """UTC, ISO 8601."""
+    exported: ExportedCheckpoint | None = field(default=None, metadata=LATER)
+    """The step that the model is of; None where no rows are held out: the last one."""
