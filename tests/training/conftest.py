@@ -174,14 +174,22 @@ MakeRun = Callable[..., TrainingRun]
 def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
     """Make a run folder with a plan and rows."""
 
-    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> TrainingRun:
+    def make(
+        name: str,
+        plan: MixPlan | None = None,
+        rows: EncodedRows | None = None,
+        base: Path = tiny,
+        held_out: EncodedRows | None = None,
+    ) -> TrainingRun:
         rows = rows or make_rows()
         folder = tmp_path / name
         folder.mkdir()
         plan = replace(plan or make_plan(rows), id=f"{name:0<64}")
         (folder / "plan.json").write_text(json.dumps(to_json(plan)), encoding="utf-8")
-        arrays = {each: getattr(rows, each) for each in ("tokens", "offsets", "answer_starts", "sources", "draws")}
-        np.savez(folder / "rows.npz", **arrays)
+        names = ("tokens", "offsets", "answer_starts", "sources", "draws")
+        np.savez(folder / "rows.npz", **{each: getattr(rows, each) for each in names})
+        if held_out is not None:
+            np.savez(folder / "held_out.npz", **{each: getattr(held_out, each) for each in names})
         return TrainingRun(folder=folder, base=base, launcher=launcher)
 
     return make
