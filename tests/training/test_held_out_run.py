@@ -1,4 +1,4 @@
-"""`xlingual tune run` of a recipe that holds out rows: lines, curve, samples, tracker; nothing of it changes a weight."""
+"""`xlingual tune run` of a recipe that holds out rows: lines, curve, samples, tracker; none of it changes a weight."""
 
 import csv
 import json
@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from xlingual.cli import run_command
 from xlingual.cli.tune.curve import CurveWriter
 from xlingual.cli.tune.progress import describe_held_out
-from xlingual.report import loss_curve
 from xlingual.errors import EnvironmentFault
+from xlingual.report import loss_curve
 from xlingual.tracking import Scalar
 from xlingual.training.observing import HeldOutLoss, SourceLoss
 from xlingual.training.tracked import TrackedObserver
@@ -54,7 +54,7 @@ def test_the_whole_of_it(data_folder: Path, recipe: Path, capsys: pytest.Capture
     folder = run_folder(data_folder)
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
     evaluated = {each["step"]: each["held_out"] for each in steps if "held_out" in each}
-    assert list(evaluated)[0] == 3
+    assert next(iter(evaluated)) == 3
     assert list(evaluated)[-1] == len(steps)
     assert set(evaluated[3]["by_source"]) == {"english", "pairs"}
     assert set(evaluated[3]["by_language"]) == {"en", "zh"}
@@ -92,7 +92,7 @@ def _expect_curve(folder: Path, steps: list[Mapping[str, object]]) -> None:
     assert whole == [(each["step"], each["loss"]) for each in steps]
     held = {(row["step"], row["name"]): row for row in rows if (row["rows"], row["kind"]) == ("held-out", "source")}
     assert set(held) >= {("3", "english"), ("3", "pairs")}
-    picture = ET.parse(folder / "losses.svg").getroot()  # noqa: S314 - our own file
+    picture = ET.parse(folder / "losses.svg").getroot()
     assert picture.tag.endswith("svg")
 
 
@@ -190,7 +190,7 @@ def test_what_progress_and_trackers_say() -> None:
     sent: list[Mapping[str, float]] = []
 
     class Tracker:
-        def metrics(self, values: Mapping[str, float], step: int) -> None:  # noqa: ARG002
+        def metrics(self, values: Mapping[str, float], step: int) -> None:
             sent.append(values)
 
         def params(self, values: Mapping[str, Scalar]) -> None: ...
