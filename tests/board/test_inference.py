@@ -1,8 +1,8 @@
 """What a board says for sure: tie groups, intervals of averages and gains, from the samples beside the results."""
 
 import dataclasses
-import re
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

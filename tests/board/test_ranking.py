@@ -112,7 +112,7 @@ def test_a_baseline_of_zero_gives_no_gain_and_says_where() -> None:
     [(0.1, 1.0, True), (4.9, 9.8, True), (5.1, 10.2, False), (0.0, 1.0, True), (40.0, 44.0, False)],
 )
 def test_no_relative_gain_is_shown_over_a_baseline_near_zero(base: float, tuned: float, near_zero: bool) -> None:
-    """ "+915.2%" over a chrF++ of 0.1 headlined a page; intervals of 0 width: no doubt is cast by them."""
+    """A page was headed by +915.2% over a chrF++ of 0.1. Intervals here have no width, and cast no doubt."""
     records = [
         dataclasses.replace(
             run, estimates=tuple(dataclasses.replace(each, low=value, high=value) for each in run.estimates)
