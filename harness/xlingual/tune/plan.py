@@ -126,16 +126,13 @@ def evaluated_rows(sources: Sequence[SourceRows], held_out: Sequence[HeldOutRows
     return concatenate_rows(sampled)
 
 
-def held_out_report(source: SourceRows, held: HeldOutRows) -> HeldOutReport:
-    """Return what is held out of a source, in numbers."""
-    import numpy as np  # noqa: PLC0415 - the command line stays light
-
-    rows = np.array(held.evaluated, dtype=np.int64)
-    tokens = int(source.lengths[rows].sum())
+def held_out_report(rows: EncodedRows, source: int, held: HeldOutRows) -> HeldOutReport:
+    """Return what is held out of a source, the one with that index, in numbers; `rows` are those of all sources."""
+    own = rows.sources == source
     return HeldOutReport(
-        rows=len(rows),
-        tokens=tokens,
-        supervised=tokens - int(source.answer_starts[rows].sum()),
+        rows=int(own.sum()),
+        tokens=int(rows.lengths[own].sum()),
+        supervised=int(rows.supervised[own].sum()),
         twins=len(held.twins),
     )
 

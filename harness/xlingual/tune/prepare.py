@@ -210,9 +210,9 @@ def _with_held_out(prepared: Prepared, encoded: Encoded) -> Prepared:
     plan = prepared.plan
     held_out = evaluated_rows(encoded.sources, encoded.held_out)
     reports = []
-    for report, source, held in zip(plan.sources, encoded.sources, encoded.held_out, strict=True):
+    for place, (report, held) in enumerate(zip(plan.sources, encoded.held_out, strict=True)):
         available = report.available - len(held.evaluated) - len(held.twins)
-        reports.append(replace(report, available=available, held_out=held_out_report(source, held)))
+        reports.append(replace(report, available=available, held_out=held_out_report(held_out, place, held)))
     found = identify(plan.recipe, plan.base, prepared.rows, held_out)
     return replace(prepared, plan=replace(plan, id=found, sources=tuple(reports)), held_out=held_out)
 

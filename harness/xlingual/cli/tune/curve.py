@@ -28,8 +28,12 @@ class CurveWriter(SilentTrainingObserver):
 
     def begin(self, setup: TrainingSetup) -> None:
         """Read the points of the steps before a resume."""
-        if setup.start:
+        if not setup.start:
+            return
+        try:
             self.points = read_curve(self.folder / LOG)
+        except XlingualError as error:
+            self.shown.note(f"the curve begins at step {setup.start + 1:,}: {error}")
 
     def logged(self, reports: Sequence[StepReport], throughput: Throughput) -> None:  # noqa: ARG002 - of the protocol
         """Add the points of the newest steps."""

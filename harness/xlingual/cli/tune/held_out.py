@@ -43,9 +43,18 @@ def held_out_lines(plan: MixPlan) -> list[str]:
     return lines
 
 
-def has_held_out_pairs(plan: MixPlan) -> bool:
-    """Return whether a source of translations holds out rows."""
-    return any(use.hold_out is not None and use.direction is not None for use in plan.recipe.sources)
+def evaluation_lines(plan: MixPlan, *, checkpoint_every: int, samples: int) -> list[str]:
+    """Return what `tune run` says of evaluations that its options leave out."""
+    lines = []
+    held_out = [use for use in plan.recipe.sources if use.hold_out is not None]
+    if samples and not any(use.direction is not None for use in held_out):
+        lines.append("no samples: no source of translations holds out rows")
+    if held_out and plan.steps <= checkpoint_every:
+        lines.append(
+            f"held-out rows are evaluated once, after the last of {plan.steps:,} steps: a --checkpoint-every below "
+            f"{plan.steps:,} evaluates more often"
+        )
+    return lines
 
 
 def _by_language(found: Sequence[tuple[SourceReport, HeldOutReport]]) -> dict[str, list[HeldOutReport]]:

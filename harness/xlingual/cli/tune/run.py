@@ -27,7 +27,7 @@ from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
 from .audit import truncation_lines
 from .curve import CurveWriter
-from .held_out import has_held_out_pairs
+from .held_out import evaluation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 from .progress import choose_observer
 
@@ -154,8 +154,8 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         prepared = store_plan(prepared, Path(options.out).expanduser())
     for line in truncation_lines(prepared.plan):
         observer.note(line)
-    if options.samples and not has_held_out_pairs(prepared.plan):
-        observer.note("no samples: no source of translations holds out rows")
+    for line in evaluation_lines(prepared.plan, checkpoint_every=options.checkpoint_every, samples=options.samples):
+        observer.note(line)
     folder = prepared.folder
     if folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...errors import DataError
 from ...records import Example
 from ..contamination.index import BATCH, NEAR, ShingleIndex
-from .groups import group_rows, hash_row, keys_of, members_of, texts_of
+from .groups import group_rows, hash_row, keys_of, members_of, telling_texts, texts_of
 from .records import HoldOut
 
 
@@ -121,9 +121,12 @@ def _near_twins(every: _AllRows, evaluated: set[int], known: set[int]) -> set[in
     found: set[int] = set()
     for start in range(0, len(others), BATCH):
         batch = others[start : start + BATCH]
-        given, answers = (index.match(side) for side in zip(*(texts_of(every.rows[row]) for row in batch), strict=True))
-        for row, one, other in zip(batch, given, answers, strict=True):
-            if any((held, 1 - side) in other for held, side in one):
+        answers = index.match([texts_of(every.rows[row])[1] for row in batch])
+        # Most rows answer what no held-out row has on any side: what they give need not be looked up.
+        likely = [(row, sides) for row, sides in zip(batch, answers, strict=True) if sides]
+        given = index.match([texts_of(every.rows[row])[0] for row, _ in likely])
+        for (row, sides), others_sides in zip(likely, given, strict=True):
+            if any((held, 1 - side) in others_sides for held, side in sides):
                 found.add(row)
     return found
 
@@ -140,7 +143,7 @@ class _SideIndex:
 
     def add(self, row: int, example: Example) -> None:
         """Add both sides of a row."""
-        for side, text in enumerate(texts_of(example)):
+        for side, text in enumerate(telling_texts(example)):
             number = self._shingles.add(text)
             if number is None:
                 self._short.setdefault(_letters(text), set()).add((row, side))

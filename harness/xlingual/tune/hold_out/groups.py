@@ -12,6 +12,7 @@ from ...records import Example
 from ..contamination.index import LEAST
 from ..contamination.words import weight_of, words_of
 
+_INPUT = "input"
 _PAIR = "source"
 """Field of the text that a pair translates."""
 
@@ -20,6 +21,18 @@ def texts_of(row: Example) -> tuple[str, str]:
     """Return what a row gives and what it answers."""
     given = row.fields.get(_PAIR)
     return "\n".join(row.fields.values()) if given is None else given, row.targets[0]
+
+
+def telling_texts(row: Example) -> tuple[str, str]:
+    """Return `texts_of` a row, but for an instruction with a long input the input alone: it tells rows apart."""
+    given, answer = texts_of(row)
+    own = row.fields.get(_INPUT, "")
+    return (own if is_long(own) else given), answer
+
+
+def is_long(text: str) -> bool:
+    """Return whether a text has six words or more, of four letters or more."""
+    return sum(map(weight_of, words_of(text))) >= LEAST
 
 
 def keys_of(row: Example) -> Iterator[bytes]:
