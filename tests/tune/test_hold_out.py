@@ -88,9 +88,9 @@ TWINS: dict[str, Callable[[str, str], Example]] = {
     "the other direction": lambda s, t: _pair(t, s),
     "another source of the same translation": lambda s, t: _pair("quite another sentence", t),
     "a word changed on both sides": lambda s, t: _pair(
-        s.replace(s.split()[5], "castle"), t.replace(t.split()[6], "queen")
+        s.replace(s.split()[5], "castle", 1), t.replace(t.split()[6], "queen", 1)
     ),
-    "both directions and a word changed": lambda s, t: _pair(t.replace(t.split()[5], "castle"), s),
+    "both directions and a word changed": lambda s, t: _pair(t.replace(t.split()[5], "castle", 1), s),
     "inside of an instruction": lambda s, t: _instruction("Translate into Chinese.", s, t),
     "quoted with its translation": lambda s, t: _instruction(
         f"What does this say? {s} Thanks.", "", f"It says: {t} Yes."
@@ -144,7 +144,7 @@ def test_what_says_something_else_is_trained_on(kind: str) -> None:
 
 
 def test_a_group_that_is_larger_than_what_is_held_out_is_trained_on() -> None:
-    same = [_pair("Hello there.", f"{_sentence(each)}") for each in range(50)]
+    same = [_pair("Hello there.", _sentence(each + 900)) for each in range(50)]
     [held] = choose_held_out([_split("a", [*same, *_many(50)], _rows(10))])
     assert len(held.evaluated) == 10
     assert all(row >= 50 for row in held.evaluated)
