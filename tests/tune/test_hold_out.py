@@ -153,6 +153,11 @@ def test_a_group_that_is_larger_than_what_is_held_out_is_trained_on() -> None:
     assert caught.value.where == "source a: hold_out"
 
 
+def test_a_source_without_a_row_says_why(written: DataFolder) -> None:
+    with pytest.raises(DataError, match="no row is left to learn from: .* 60 dropped"):
+        written.plan(written.recipe(SOURCES.format(a="", b='hold_out = "3 rows"'), length=230, on_long="drop"))
+
+
 def test_more_than_half_is_refused() -> None:
     with pytest.raises(DataError, match="6 of 10 usable rows would be held out"):
         choose_held_out([_split("a", _many(10), _rows(6))])

@@ -117,10 +117,15 @@ class AnswerLimits:
 
 
 def _limits(rows: EncodedRows, chosen: Sequence[int], job: TrainingJob) -> AnswerLimits:
-    """Return the limits: twice the tokens of the reference and 8 more, MOST_TOKENS at most."""
+    """Return the limits: twice the tokens of the reference and 8 more, MOST_TOKENS, and the length of the recipe.
+
+    A model has positions for that length, maybe not for more.
+    """
     references = [_reference(rows, row) for row in chosen]
     end = job.end_token if job.end_token is not None else references[0][-1]
-    return AnswerLimits(end=end, tokens=tuple(min(2 * len(each) + 8, MOST_TOKENS) for each in references))
+    rooms = [job.plan.recipe.length - len(_prompt(rows, row)) for row in chosen]
+    tokens = [min(2 * len(each) + 8, MOST_TOKENS, room) for each, room in zip(references, rooms, strict=True)]
+    return AnswerLimits(end=end, tokens=tuple(tokens))
 
 
 def generate(

@@ -51,7 +51,7 @@ def choose_held_out(sources: Sequence[SourceRowsToSplit]) -> list[HeldOutRows]:
     amounts = [_amount(each) for each in sources]
     evaluated, twins = _choose_groups(amounts, every)
     for source, count in zip(sources, _count(evaluated, every, len(sources)), strict=True):
-        if source.wanted is not None and not count:
+        if source.wanted is not None and source.rows and not count:
             what = f"no group of equal rows is small enough to be held out of {len(source.rows):,} rows"
             raise DataError(what, where=f"source {source.name}: hold_out", hint="hold out more, or none")
     twins |= _near_twins(every, evaluated, twins)
@@ -68,7 +68,7 @@ def choose_held_out(sources: Sequence[SourceRowsToSplit]) -> list[HeldOutRows]:
 
 def _amount(source: SourceRowsToSplit) -> int:
     """Return the rows to hold out; DataError where they are more than half of the source."""
-    if source.wanted is None:
+    if source.wanted is None or not source.rows:  # without a row, the sampling says why
         return 0
     amount, available = source.wanted.rows_of(len(source.rows)), len(source.rows)
     if 2 * amount > available:
