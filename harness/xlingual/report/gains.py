@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ..board import Board
 from ..board.escape import escape_markdown
-from ..board.markdown import NOTHING, markdown_table, show_points
+from ..board.markdown import markdown_table, show_points
 from ..board.ranking import least_baseline
 from ..board.rows import BoardTable, Cell, CellState, Gain
 from ..metrics import decimals
@@ -16,6 +16,7 @@ from ..statistics.parallel import LEAST_BASELINE, is_near_zero
 from ..tune.records import TuneRecord
 from .page import Section
 
+_NOTHING = "–"
 _PIVOT = "en"
 
 
@@ -125,7 +126,7 @@ def _gain_of(name: str, table: BoardTable) -> Gain | None:
 def _show_gain(gain: Gain | None, table: BoardTable, count: int) -> str:
     """Return the gain with how many of `count` columns enter it, where these are not all."""
     if gain is None or gain.points is None:
-        return NOTHING
+        return _NOTHING
     part = "" if len(gain.columns) == count else f" ({len(gain.columns)} of {count})"
     relative = "" if gain.clear_value is None else f"; {gain.clear_value:+.1f}%"
     return f"{show_points(gain, decimals(table.metric))}{relative}{part}"

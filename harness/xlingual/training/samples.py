@@ -98,12 +98,12 @@ def choose_rows(rows: EncodedRows, job: TrainingJob) -> list[int]:
 
 def _prompt(rows: EncodedRows, row: int) -> list[int]:
     start = int(rows.offsets[row])
-    return rows.tokens[start : start + int(rows.answer_starts[row])].tolist()
+    return [*map(int, rows.tokens[start : start + int(rows.answer_starts[row])])]
 
 
 def _reference(rows: EncodedRows, row: int) -> list[int]:
     start = int(rows.offsets[row])
-    return rows.tokens[start + int(rows.answer_starts[row]) : int(rows.offsets[row + 1])].tolist()
+    return [*map(int, rows.tokens[start + int(rows.answer_starts[row]) : int(rows.offsets[row + 1])])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
