@@ -39,7 +39,11 @@ HELD_OUT = HeldOutLoss(
 def recipe(data_folder: Path) -> Path:
     """The recipe of the other tests, two sources of which hold out rows."""
     path = data_folder / "full" / "mine.toml"
-    text = path.read_text(encoding="utf-8").replace("[method]", f"{PAIRS}[method]").replace('"alpaca"\nlength = 220', '"raw"\nlength = 250')
+    text = (
+        path.read_text(encoding="utf-8")
+        .replace("[method]", f"{PAIRS}[method]")
+        .replace('"alpaca"\nlength = 220', '"raw"\nlength = 250')
+    )
     path.write_text(text.replace('language = "en"\n', 'language = "en"\nhold_out = "20%"\n'), encoding="utf-8")
     for code, word in (("en", "tree"), ("zh", "树")):
         lines = (f"{word} {number * 37 % 101} {number}" for number in range(12))

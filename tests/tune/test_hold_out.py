@@ -154,7 +154,7 @@ def test_a_group_that_is_larger_than_what_is_held_out_is_trained_on() -> None:
 
 
 def test_a_source_without_a_row_says_why(written: DataFolder) -> None:
-    with pytest.raises(DataError, match="no row is left to learn from: .* 60 dropped"):
+    with pytest.raises(DataError, match=r"no row is left to learn from: .* 60 dropped"):
         written.plan(written.recipe(SOURCES.format(a="", b='hold_out = "3 rows"'), length=230, on_long="drop"))
 
 
