@@ -266,6 +266,15 @@ def test_the_id(written: DataFolder, tmp_path: Path) -> None:
         load_plan(stored.folder)
 
 
+def test_a_recipe_without_held_out_rows_keeps_the_id_that_it_had(data_folder: DataFolder) -> None:
+    """Computed by the code from before there was `hold_out`."""
+    data_folder.instructions("a.jsonl", [(f"Write {number}.", "", str(number)) for number in range(9)])
+    data_folder.write("b.en", "One.\nTwo.\nThree.\n")
+    data_folder.write("b.zh", "一。\n二。\n三。\n")
+    found = _plan(data_folder).plan.id
+    assert found == "00e8e7688349944c884dd14e3aeb7672a959e7ea8f6186b3788a2310bf838c05"
+
+
 def test_the_export_of_a_recipe(written: DataFolder) -> None:
     def recipe(a: str, export: str) -> ExportedWeights:
         text = f"{export}\n{SOURCES.format(a=a, b='')}"
