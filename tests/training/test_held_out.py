@@ -261,3 +261,18 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
     world = World(rank=0, size=1, device=torch.device("cpu"), dtype=torch.float32)
     with pytest.raises(ModelError, match="the loss on held-out rows is nan"):
         held_out_loss(job, model, rows, world)
+
+
+def test_one_and_two_ranks_say_the_same_samples(make_run: MakeRun, byte_base: Path) -> None:
+    plan = _plan(rate=5e-3)
+    pairs = tuple(replace(use, direction=("en", use.language)) for use in plan.recipe.sources)
+    plan = replace(plan, recipe=replace(plan.recipe, sources=pairs))
+    found = []
+    for ranks in (1, 2):
+        run = make_run(f"samples{ranks}", plan, rows=_rows(), held_out=_held_out(), base=byte_base)
+        run.run(ranks, samples=3)
+        found.append((run.folder / "samples.jsonl").read_text(encoding="utf-8"))
+    assert found[0] == found[1]
+    lines = [json.loads(line) for line in found[0].splitlines()]
+    assert [each["step"] for each in lines] == [step for step in EVALUATED for _ in range(3)]
+    assert [each["source"] for each in lines[:3]] == ["first", "second", "first"]
