@@ -38,6 +38,8 @@ class PipelineScale:
     budget: float
     """Share of the m-model's sentence pairs that is allocated; all pairs there are could be split in one way only."""
     max_new_tokens: int | None
+    all_layers: bool
+    """Whether the layers of all models are looked into; else those of base, English model and m-model."""
 
 
 SCALES = {
@@ -48,10 +50,11 @@ SCALES = {
         board="sample",
         data="sample",
         law="translate-mini",
-        sizes=(8, 15, 30, 60),
+        sizes=(6, 12, 24, 48),
         seeds=(0,),
         budget=1.0,
         max_new_tokens=32,
+        all_layers=False,
     ),
     "paper": PipelineScale(
         suffix="",
@@ -64,6 +67,7 @@ SCALES = {
         seeds=(0,),
         budget=0.25,
         max_new_tokens=None,
+        all_layers=True,
     ),
 }
 ALPACA, X_MODEL, M_MODEL = "alpaca-en", "x-llama", "m-llama"
@@ -142,7 +146,7 @@ class Pipeline:
         m_model = self.tune(f"{M_MODEL}{self.scale.suffix}")
         self.measure()
         self.tune(str(self.allocate(_plan_of(m_model))), shown=f"{M_MODEL}{self.scale.suffix}-allocated")
-        self.analyze(baseline.name)
+        self.analyze(baseline.name, [self._base_word(), str(baseline), str(m_model)])
         self.report(baseline.name)
 
     def tune(self, recipe: str, *, shown: str | None = None) -> Path:
@@ -195,12 +199,16 @@ class Pipeline:
         self._run([*words, "--keep", str(self._split), "--plot", str(self.out / "plots")])
         return recipe
 
-    def analyze(self, baseline: str) -> None:
-        """Look into the answers of all models, and into their layers; the report goes without what cannot be done."""
+    def analyze(self, baseline: str, main: Sequence[str]) -> None:
+        """Look into the answers of all models and the layers of all, or of the `main` ones.
+
+        The report goes without what cannot be done.
+        """
         self._begin("look into answers and layers")
         runs, folder = str(self.out / "runs"), self.out / "runs" / "analysis"
         content = ["analyze", "content", runs, "--baseline", baseline, "--keep", str(folder / "content.json")]
-        space = ["analyze", "space", *dict.fromkeys(self.models), "--langs", ",".join(["en", *self.languages])]
+        models = dict.fromkeys(self.models if self.scale.all_layers else main)
+        space = ["analyze", "space", *models, "--langs", ",".join(["en", *self.languages])]
         device = self.settings.device
         one = None if device is None or "," in device or device.endswith(":all") else device
         space += ["--out", str(folder), *option_words({"--data": self.settings.data, "--device": one})]

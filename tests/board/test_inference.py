@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_the_average_of_parallel_languages_is_less_sure_than_of_independent_ones
     assert one.average_high - one.average_low > 1.15 * (other.average_high - other.average_low)
 
 
-def test_gains_are_there_in_both_forms_with_intervals_and_a_warning(tmp_path: Path) -> None:
+def test_gains_are_there_in_points_and_both_forms_with_intervals_and_a_warning(tmp_path: Path) -> None:
     """S10: ar 58.1 -> 45.2, zh 1.6 -> 6.5 was "+138.9%"; the average falls."""
     right = {"base": {"ar": 36, "zh": 1}, "tuned": {"ar": 28, "zh": 4}}
     runs = [
@@ -146,8 +147,13 @@ def test_gains_are_there_in_both_forms_with_intervals_and_a_warning(tmp_path: Pa
     assert gain.means_high is not None
     assert gain.means_low < -13.5 < gain.means_high < 60
     page = board_markdown(board, command="x")
-    assert "| +138.9% | -13.5% [" in page
-    assert "- Warning: the baseline is near zero in xquad/zh" in page
+    assert "+138.9%" not in page, "a ratio to one right answer of 62 is no headline"
+    assert re.search(r"\| -4\.0 \[[-+0-9.]+, [-+0-9.]+\] \| – \| -13\.5% \[", page)
+    assert "- Warning: the baseline is near zero in xquad/zh: no mean of ratios is shown" in page
+    assert gain.points == pytest.approx(-4.03, abs=0.01)
+    assert gain.points_low is not None
+    assert gain.points_high is not None
+    assert -20 < gain.points_low < -4.03 < gain.points_high < 10
 
 
 def test_gains_over_a_sound_baseline_have_intervals(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from xlingual.board.rows import BoardRow, BoardTable, Cell, CellState, Column, Gain
 from xlingual.records import Protocol
 from xlingual.report import Page, Section, render_page
-from xlingual.report.sections import own_language_gain
+from xlingual.report.gains import _show_gain, own_language_gain
 from xlingual.scaling.plots import Picture
 
 PROTOCOL = Protocol(
@@ -53,12 +53,15 @@ TAUGHT = {"x-tr": "tr", "x-vi": "vi", "x-zh": "zh"}
 
 
 @pytest.mark.parametrize(
-    ("alpaca", "tr", "vi", "zh", "gain", "columns"),
+    ("alpaca", "tr", "vi", "zh", "shown", "columns"),
     [
-        ((50.0, 10.0, 20.0, 40.0), 15.0, 20.0, 30.0, (50.0 + 0.0 - 25.0) / 3, ("tr", "vi", "zh")),
-        ((50.0, 0.0, 20.0, 40.0), 15.0, 30.0, 30.0, (50.0 - 25.0) / 2, ("vi", "zh")),
-        ((50.0, 10.0, None, 40.0), 15.0, 30.0, None, 50.0, ("tr",)),
-        ((50.0, 0.0, 0.0, 0.0), 15.0, 30.0, 1.0, None, ()),
+        ((50.0, 10.0, 20.0, 40.0), 15.0, 20.0, 30.0, "-1.7; +8.3%", ("tr", "vi", "zh")),
+        ((50.0, 0.0, 20.0, 40.0), 15.0, 30.0, 30.0, "+5.0", ("tr", "vi", "zh")),
+        ((50.0, 4.9, 20.0, 40.0), 15.0, 30.0, 30.0, "+3.4", ("tr", "vi", "zh")),
+        ((50.0, 0.1, 0.1, 0.1), 1.0, 1.0, 1.1, "+0.9", ("tr", "vi", "zh")),
+        ((50.0, 10.0, None, 40.0), 15.0, 30.0, None, "+5.0; +50.0% (1 of 3)", ("tr",)),
+        ((50.0, 0.0, 0.0, 0.0), 15.0, 30.0, 1.0, "+15.3", ("tr", "vi", "zh")),
+        ((50.0, None, None, None), 15.0, 30.0, 1.0, "–", ()),
     ],
 )
 def test_each_x_model_counts_in_its_own_language_only(
@@ -66,9 +69,10 @@ def test_each_x_model_counts_in_its_own_language_only(
     tr: float | None,
     vi: float | None,
     zh: float | None,
-    gain: float | None,
+    shown: str,
     columns: tuple[str, ...],
 ) -> None:
+    """Points first; a relative gain only where the baseline is clearly above zero in each of the languages."""
     table = _table(
         _row("alpaca", *alpaca),
         _row("x-tr", 90.0, tr, 90.0, 90.0),
@@ -76,8 +80,32 @@ def test_each_x_model_counts_in_its_own_language_only(
         _row("x-zh", 90.0, 90.0, 90.0, zh),
     )
     found = own_language_gain(table, TAUGHT)
-    assert found.value == (None if gain is None else pytest.approx(gain))
+    assert _show_gain(found, table, 3) == shown
     assert found.columns == tuple(f"xquad/{code}" for code in columns)
+
+
+def test_the_interval_of_the_own_languages_is_that_of_the_widest_case() -> None:
+    """Errors of 3 and 4 points: 5 for the difference, and for the mean of three languages that err together."""
+    table = _table(
+        _row("alpaca", 50.0, 10.0, 20.0, 40.0), *(_row(f"x-{code}", 9, 15, 25, 45) for code in TAUGHT.values())
+    )
+    widths = {"alpaca": 3.0, "x-tr": 4.0, "x-vi": 4.0, "x-zh": 4.0}
+    rows = tuple(
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, low=cell.value - widths[row.model], high=cell.value + widths[row.model])
+                for cell in row.cells
+                if cell.value is not None
+            ),
+        )
+        for row in table.rows
+    )
+    found = own_language_gain(replace(table, rows=rows), TAUGHT)
+    assert (found.points, found.points_low, found.points_high) == pytest.approx((5.0, 0.0, 10.0))
+    assert found.weak == (), "3 points around 10 are a g of 0.09"
+    wide = replace(rows[0], cells=tuple(replace(cell, low=0.0, high=20.0) for cell in rows[0].cells))
+    assert own_language_gain(replace(table, rows=(wide, *rows[1:])), TAUGHT).weak == ("xquad/tr", "xquad/vi")
 
 
 def test_a_table_without_the_baseline_has_no_gain() -> None:

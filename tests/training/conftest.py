@@ -174,7 +174,13 @@ MakeRun = Callable[..., TrainingRun]
 def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
     """Make a run folder with a plan and rows."""
 
-    def make(name: str, plan: MixPlan | None = None, rows: EncodedRows | None = None, base: Path = tiny) -> TrainingRun:
+    def make(
+        name: str,
+        plan: MixPlan | None = None,
+        rows: EncodedRows | None = None,
+        base: Path = tiny,
+        held_out: EncodedRows | None = None,
+    ) -> TrainingRun:
         rows = rows or make_rows()
         folder = tmp_path / name
         folder.mkdir()
@@ -183,6 +189,9 @@ def make_run(tmp_path: Path, tiny: Path, launcher: RankLauncher) -> MakeRun:
         names = ("tokens", "offsets", "answer_starts", "sources", "draws", "learnt")
         arrays = {each: getattr(rows, each) for each in names if getattr(rows, each) is not None}
         np.savez(folder / "rows.npz", **arrays)
+        if held_out is not None:
+            arrays = {each: getattr(held_out, each) for each in names if getattr(held_out, each) is not None}
+            np.savez(folder / "held_out.npz", **arrays)
         return TrainingRun(folder=folder, base=base, launcher=launcher)
 
     return make

@@ -22,7 +22,7 @@ import transformers.models.llama.modeling_llama  # noqa: F401 - before the forks
 
 from xlingual.errors import Interrupted, XlingualError
 from xlingual.serial import from_json, to_json
-from xlingual.training import checkpoints, loop
+from xlingual.training import checkpoints, held_out, loop
 from xlingual.training.observing import SilentTrainingObserver, StepReport, Throughput
 from xlingual.training.parallel import init_distributed
 from xlingual.training.settings import TrainingJob, TrainSettings
@@ -43,11 +43,18 @@ def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
     signal_in_step, die_in_save = settings.pop("signal_in_step", None), settings.pop("die_in_save", None)
     if settings.pop("stand_in", False) and find_spec("bitsandbytes") is None:
         sys.path.append(str(STAND_IN))
+    die_in_evaluation = settings.pop("die_in_evaluation", None)
     plan = from_json(MixPlan, json.loads((folder / "plan.json").read_text(encoding="utf-8")))
     with np.load(folder / "rows.npz") as arrays:
         rows = EncodedRows(**arrays)
+    evaluated = None
+    if (folder / "held_out.npz").exists():
+        with np.load(folder / "held_out.npz") as arrays:
+            evaluated = EncodedRows(**arrays)
     chosen = TrainSettings(**{"pack_length": 64, "checkpoint_every": 3, "log_every": 1, **settings})
-    job = TrainingJob(plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=chosen)
+    job = TrainingJob(
+        plan=plan, rows=rows, weights=base, tokenizer=base, folder=folder, settings=chosen, held_out=evaluated
+    )
     received: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
 
@@ -58,6 +65,8 @@ def run_rank(message: dict[str, Any], rank: int, port: int) -> int:
         _signal_in_step(signal_in_step[1], signal_in_step[2])
     if die_in_save is not None:
         _die_in_save(die_in_save)
+    if die_in_evaluation is not None:
+        _die_in_evaluation(die_in_evaluation)
     sizes = _record_batches()
     try:
         with init_distributed("cpu", chosen.dtype) as world:
@@ -121,6 +130,26 @@ def _die_in_save(step: int) -> None:
         write(path, text)
 
     setattr(checkpoints, name, write_or_die)
+
+
+def _die_in_evaluation(number: int) -> None:
+    """Kill this process in the middle of its evaluation `number`, counted from 1: before its second micro-batch."""
+    name, build_name = "held_out_loss", "build_batch"
+    evaluate, build = getattr(loop, name), getattr(held_out, build_name)
+    evaluations = iter(range(1, number + 1))
+
+    def build_or_die(*arguments: object) -> object:
+        if next(batches, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return build(*arguments)
+
+    def evaluate_or_die(*arguments: object) -> object:
+        if next(evaluations, None) == number:
+            setattr(held_out, build_name, build_or_die)
+        return evaluate(*arguments)
+
+    batches = iter(range(1))
+    setattr(loop, name, evaluate_or_die)
 
 
 def start(message: dict[str, Any]) -> list[int]:

@@ -16,7 +16,7 @@ from .inference import infer_table
 from .integrity import IntegrityFinding, check_run
 from .notes import describe_rows
 from .protocols import choose_asking, choose_column, differs_from_table
-from .ranking import TableModels, choose_columns, leave_none_alone, make_rows
+from .ranking import TableModels, choose_columns, least_baseline, leave_none_alone, make_rows
 from .rates import fill_rates
 from .rows import (
     Board,
@@ -237,6 +237,8 @@ def _fill_table(context: _Context, family: str, metric: str, runs: Sequence[Coll
         for fingerprint, found in shown.items()
     }
     models = _table_models(context, sorted_out, findings, cells)
+    if columns:
+        models = replace(models, least_baseline=least_baseline(metric, columns[0].task))
     table = BoardTable(
         family=family,
         metric=metric,

@@ -20,9 +20,10 @@ def board_json(board: Board) -> Json:
       has task, state ("complete", "marked", "incomplete", "limited", "not computed", "missing"), value, low, high, n,
       expected, limit, reason, interval, clusters, clustered_by, icc, effective_n, marks (what, share and most in
       per cent); a row has control (floor, copy, ceiling or null), notes, unranked (the reason or null), average_low,
-      average_high, rank_low and rank_high, null where the samples do not give them; a gain has value (the mean of
-      ratios, percent), low, high, of_means (the ratio of means), means_low, means_high, columns (tasks), weak and
-      undefined (tasks with a baseline near zero) and reason; tests, of a table, has note, clusters, pairs, method,
+      average_high, rank_low and rank_high, null where the samples do not give them; a gain has points (the
+      difference of the means), points_low, points_high, value (the mean of ratios, percent), low, high, of_means (the
+      ratio of means), means_low, means_high, columns (tasks), weak and undefined (tasks with a baseline near zero),
+      weak_mean (whether its average is) and reason; tests, of a table, has note, clusters, pairs, method,
       detectable (points) and parallel (all columns have the same examples); scores have full precision and are null
       for no score
     - rates: family, variants, rows (model, metric, cells), false_alarms (per cent, one a variant, or null)

@@ -7,7 +7,7 @@ from ..identity import canonical_json
 from .collection import CollectedRun
 from .inference import infer_table
 from .protocols import find_asking
-from .ranking import TableModels, leave_none_alone, make_rows
+from .ranking import TableModels, least_baseline, leave_none_alone, make_rows
 from .rows import BoardTable, Cell
 
 Shown = Mapping[str, Mapping[str, CollectedRun]]
@@ -46,6 +46,7 @@ def _combine(found: Sequence[tuple[BoardTable, Shown]], labels: Mapping[str, str
         notes={},
         baseline=baseline,
         ranked_columns=tuple(task for table, _ in found for task in table.ranked_columns),
+        least_baseline=least_baseline(first.metric, columns[0].task),
     )
     table = BoardTable(
         family=" and ".join(table.family for table, _ in found),

@@ -22,6 +22,7 @@ from ..statistics.parallel import (
     JointUnits,
     Scored,
     average_of_rates,
+    is_near_zero,
     join_units,
     mean_of_ratios,
     ratio_of_means,
@@ -90,7 +91,7 @@ def infer_table(
     if base is not None:
         for each in entries:
             row = rows[each.row.fingerprint]
-            if row.gain is not None and row.gain.of_means is not None and row.gain.columns == table.ranked_columns:
+            if row.gain is not None and row.gain.points is not None and row.gain.columns == table.ranked_columns:
                 rows[row.fingerprint] = replace(row, gain=_gain_interval(metric, row.gain, each, base))
     tests = replace(tests, parallel=_are_parallel(entries[0].columns))
     return replace(table, rows=tuple(rows.get(row.fingerprint, row) for row in table.rows), tests=tests)
@@ -216,7 +217,7 @@ def _describe(found: _Pairs | None) -> TableTests:
 
 
 def _gain_interval(metric: Metric, gain: Gain, entry: _Entry, base: _Entry) -> Gain:
-    """Return `gain` with intervals of both its forms, by joint draws of what both models were scored on.
+    """Return `gain` with intervals of all its forms, by joint draws of what both models were scored on.
 
     Where the baseline of a language may be zero, the mean of ratios has none.
     """
@@ -232,8 +233,14 @@ def _gain_interval(metric: Metric, gain: Gain, entry: _Entry, base: _Entry) -> G
     interval = partial(expanded_interval, clusters=units.count)
     ratios = None if gain.undefined else interval(mean_of_ratios(mine, other))
     means = interval(ratio_of_means(mine, other))
+    points = interval(mine.mean(axis=-1) - other.mean(axis=-1))
+    average = interval(other.mean(axis=-1))
+    is_weak = average is not None and is_near_zero(sum(average) / 2, *average, 0.0)
     return replace(
         gain,
+        points_low=None if points is None else points[0],
+        points_high=None if points is None else points[1],
+        weak_mean=gain.weak_mean or is_weak,
         low=None if ratios is None else ratios[0],
         high=None if ratios is None else ratios[1],
         means_low=None if means is None else means[0],

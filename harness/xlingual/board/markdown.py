@@ -55,7 +55,7 @@ def _render_table(table: BoardTable) -> list[str]:
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
     if table.baseline is not None:
         name = escape_markdown(table.baseline)
-        header += [f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+        header += [f"vs {name}, points", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
     if noted := any(row.notes for row in table.rows):
         header.append(NOTES)
     rows = [
@@ -67,7 +67,7 @@ def _render_table(table: BoardTable) -> list[str]:
                 for cell, top in zip(row.cells, best[:-1], strict=True)
             ),
             _show_average(row, best[-1], digits),
-            *(_show_gains(row, table) if gains else []),
+            *(_show_gains(row, table, digits) if gains else []),
             *([escape_markdown("; ".join(row.notes)) if row.notes else NOTHING] if noted else []),
         ]
         for row in table.rows
@@ -81,11 +81,17 @@ def _render_table(table: BoardTable) -> list[str]:
 def _render_headline(table: BoardTable) -> list[str]:
     """Return the averages and gains over several benchmarks; their columns stand in the tables above."""
     name = escape_markdown(table.baseline or "")
-    header = ["Rank", "Model", "Average", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+    gains = [f"vs {name}, points", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
+    header = ["Rank", "Model", "Average", *gains]
     digits = decimals(table.metric)
     best = _best_values(table, digits)[-1]
     rows = [
-        [_show_rank(row), escape_markdown(row.model), _show_average(row, best, digits), *_show_gains(row, table)]
+        [
+            _show_rank(row),
+            escape_markdown(row.model),
+            _show_average(row, best, digits),
+            *_show_gains(row, table, digits),
+        ]
         for row in table.rows
     ]
     heading = f"## {escape_markdown(table.family)} together: {escape_markdown(table.metric)}"
@@ -157,16 +163,26 @@ def _show_rank(row: BoardRow) -> str:
     return f"{row.rank_low}–{row.rank_high}"
 
 
-def _show_gains(row: BoardRow, table: BoardTable) -> tuple[str, str]:
-    """Return the mean of ratios and the ratio of means."""
+def _show_gains(row: BoardRow, table: BoardTable, digits: int) -> tuple[str, str, str]:
+    """Return the difference in points, and the two relative gains where the baseline is not near zero."""
     gain: Gain | None = row.gain
     if gain is None:
-        return "baseline", "baseline"
+        return "baseline", "baseline", "baseline"
     part = "" if len(gain.columns) == len(table.columns) else f" ({len(gain.columns)}/{len(table.columns)} columns)"
     return (
-        _show_percent(gain.value, gain.low, gain.high) + (part if gain.value is not None else ""),
-        _show_percent(gain.of_means, gain.means_low, gain.means_high),
+        show_points(gain, digits) + (part if gain.points is not None else ""),
+        _show_percent(gain.clear_value, gain.low, gain.high),
+        _show_percent(gain.clear_means, gain.means_low, gain.means_high),
     )
+
+
+def show_points(gain: Gain, digits: int) -> str:
+    """Return a difference in points with its interval, where it has one."""
+    if gain.points is None:
+        return NOTHING
+    low, high = gain.points_low, gain.points_high
+    interval = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{gain.points:+.{digits}f}{interval}"
 
 
 def _show_percent(value: float | None, low: float | None, high: float | None) -> str:

@@ -4,7 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from ..statistics.parallel import NO_BASELINE, WEAK_BASELINE, weakness
+from ..errors import XlingualError
+from ..metrics import find_metric
+from ..plugin import SHARE
+from ..statistics.parallel import LEAST_BASELINE, NO_BASELINE, is_near_zero, weakness
 from .controls import KINDS
 from .rows import BoardRow, Cell, CellState, Column, Gain
 
@@ -79,8 +82,18 @@ def average_cells(cells: Sequence[Cell]) -> float | None:
     return math.fsum(values) / len(values)
 
 
-def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
-    """Return the relative gain of `cells` over those of the baseline, over the columns that are complete in both.
+def least_baseline(metric: str, task: str) -> float:
+    """Return the score below which a baseline is near zero: of scores from 0 to 100; 0 for other scales."""
+    try:
+        return LEAST_BASELINE if find_metric(metric, task=task).bounds == SHARE else 0.0
+    except XlingualError:  # a metric of a plugin that is not here any more
+        return 0.0
+
+
+def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell], least: float = LEAST_BASELINE) -> Gain:
+    """Return the gain of `cells` over those of the baseline, over the columns that are complete in both.
+
+    A baseline below `least` is near zero, as is one whose interval reaches there: no ratio to it is shown.
 
     The mean of ratios is the paper's headline. It is ruled by the columns where the baseline is lowest: from 58.1 to
     45.2 and from 1.6 to 6.5 points is +138.9%, though the average falls. The ratio of means, -13.5%, is beside it.
@@ -95,10 +108,22 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
         return Gain(value=None, columns=(), reason="no column is complete in both")
     scores = [(each.value or 0.0) for each, _ in pairs]
     base = [(each.value or 0.0) for _, each in pairs]
+    mean = math.fsum(base) / len(base)
     of_means = 100 * (math.fsum(scores) / math.fsum(base) - 1) if math.fsum(base) else None
+    weak = tuple(each.task for _, each in pairs if is_near_zero(each.value or 0.0, each.low, each.high, least))
+    points, weak_mean = math.fsum(scores) / len(scores) - mean, abs(mean) < least
     if zero := [theirs.task for _, theirs in pairs if not theirs.value]:
         reason = f"the baseline scores 0 in {', '.join(zero)}"
-        return Gain(value=None, columns=tasks, reason=reason, of_means=of_means, undefined=tuple(zero))
+        return Gain(
+            value=None,
+            columns=tasks,
+            reason=reason,
+            of_means=of_means,
+            weak=weak,
+            undefined=tuple(zero),
+            points=points,
+            weak_mean=weak_mean,
+        )
     shares = [100 * (mine - theirs) / theirs for mine, theirs in zip(scores, base, strict=True)]
     doubts = {theirs.task: weakness(theirs.value or 0.0, theirs.low, theirs.high) for _, theirs in pairs}
     return Gain(
@@ -106,8 +131,10 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Gain:
         columns=tasks,
         reason=None,
         of_means=of_means,
-        weak=tuple(task for task, doubt in doubts.items() if doubt >= WEAK_BASELINE),
+        weak=weak,
         undefined=tuple(task for task, doubt in doubts.items() if doubt >= NO_BASELINE),
+        points=points,
+        weak_mean=weak_mean,
     )
 
 
@@ -122,6 +149,8 @@ class TableModels:
     baseline: str | None
     """A fingerprint."""
     ranked_columns: tuple[str, ...]
+    least_baseline: float = LEAST_BASELINE
+    """The score below which a baseline is near zero."""
 
 
 def make_rows(
@@ -144,7 +173,9 @@ def make_rows(
                 cells=line,
                 average=average_cells(counted),
                 rank=None,
-                gain=find_gain(line, base) if base is not None and fingerprint != models.baseline else None,
+                gain=find_gain(line, base, models.least_baseline)
+                if base is not None and fingerprint != models.baseline
+                else None,
                 control=control,
                 notes=models.notes.get(fingerprint, ()),
                 unranked=None if control is not None else _why_unranked(counted),

@@ -82,7 +82,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """Relative gain over the baseline, in both forms that it is published in; they need not have the same sign."""
+    """The gain over the baseline in points, and relative, in both forms that are published: their signs may differ."""
 
     value: float | None
     """The mean of ratios: over columns, of 100 * (model - baseline) / baseline; None: see `reason`."""
@@ -97,9 +97,26 @@ class Gain:
     means_low: float | None = None
     means_high: float | None = None
     weak: tuple[str, ...] = ()
-    """Tasks where the baseline is so near zero that a ratio to it says little."""
+    """Tasks where the baseline is so near zero that a ratio to it says little: the mean of ratios is not shown."""
     undefined: tuple[str, ...] = ()
     """Those of them where it may be zero: then the mean of ratios has no interval."""
+    points: float | None = None
+    """The mean of the model minus that of the baseline."""
+    points_low: float | None = None
+    points_high: float | None = None
+    """95% interval of `points`; None as above."""
+    weak_mean: bool = False
+    """Whether the baseline's mean is so near zero: the ratio of means is not shown."""
+
+    @property
+    def clear_value(self) -> float | None:
+        """The mean of ratios, where no baseline of it is near zero."""
+        return None if self.weak else self.value
+
+    @property
+    def clear_means(self) -> float | None:
+        """The ratio of means, where the baseline's mean is not near zero."""
+        return None if self.weak_mean else self.of_means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,8 +35,9 @@ def table_notes(table: BoardTable) -> list[str]:
         notes.append(f"- Data, {escape_markdown(column.variant)}: {escape_markdown(text)}")
     if table.baseline is not None:
         notes.append(
-            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both. Mean of ratios: the "
-            "mean of 100 × (model − baseline) / baseline; ratio of means: the same of both averages."
+            f"- vs {escape_markdown(table.baseline)}, over the columns that are complete in both. Points: the mean of "
+            "model − baseline. Mean of ratios: the mean of 100 × (model − baseline) / baseline; ratio of means: the "
+            "same of both averages."
         )
         notes += warn_of_weak(table)
     reasons = {
@@ -113,14 +114,16 @@ def _explain_ranks(table: BoardTable) -> list[str]:
 
 
 def warn_of_weak(table: BoardTable) -> list[str]:
-    """Warn of baselines near zero: a ratio to one point says little."""
-    weak = {task: None for row in table.rows if row.gain is not None for task in row.gain.weak}
+    """Say where the baseline is near zero: a ratio to one point says little, and is not shown."""
+    gains = [row.gain for row in table.rows if row.gain is not None]
+    weak = {task for gain in gains for task in gain.weak}
     named = ", ".join(escape_markdown(column.task) for column in table.columns if column.task in weak)
-    if not named:
-        return []
-    return [
-        f"- Warning: the baseline is near zero in {named}; the mean of ratios rests on that. See the ratio of means."
-    ]
+    lines = []
+    if named:
+        lines.append(f"- Warning: the baseline is near zero in {named}: no mean of ratios is shown that rests on it.")
+    if any(gain.weak_mean for gain in gains):
+        lines.append("- Warning: the average of the baseline is near zero: no ratio of means is shown.")
+    return lines
 
 
 def _share(columns: Sequence[Column], title: str, describe: Callable[[Column], str]) -> list[str]:

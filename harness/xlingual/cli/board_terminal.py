@@ -38,7 +38,7 @@ def _show_table(table: BoardTable, *, is_headline: bool) -> None:
     averaged = len(table.columns) > 1
     header = ["rank", "model", *(show_hidden(column.variant) for column in columns), *["average"] * averaged]
     gains = table.baseline is not None
-    header += ["gain, of ratios", "gain, of means"] if gains else []
+    header += ["gain, points", "gain, of ratios", "gain, of means"] if gains else []
     rows = []
     if not table.columns:
         click.echo(show_hidden(f"{table.family}: no run was asked as this leaderboard wants; see --board all"))
@@ -46,7 +46,7 @@ def _show_table(table: BoardTable, *, is_headline: bool) -> None:
     for row in table.rows:
         cells = [] if is_headline else [_show_cell(cell, digits) for cell in row.cells]
         cells += [_show_interval(row.average, row.average_low, row.average_high, digits)] if averaged else []
-        rows.append([_show_rank(row), show_hidden(row.model, 60), *cells, *(_show_gains(row) if gains else ())])
+        rows.append([_show_rank(row), show_hidden(row.model, 60), *cells, *(_show_gains(row, digits) if gains else ())])
     direction = "" if table.higher_is_better else ", lower is better"
     against = f", gains over {table.baseline}" if table.baseline is not None else ""
     draw_table(show_hidden(f"{table.family}: {table.metric}{direction}, with 95% intervals{against}"), header, rows)
@@ -86,13 +86,15 @@ def _show_interval(value: float | None, low: float | None, high: float | None, d
     return text if low is None or high is None else f"{text}\n{low:{sign}.{digits}f}..{high:{sign}.{digits}f}"
 
 
-def _show_gains(row: BoardRow) -> tuple[str, str]:
+def _show_gains(row: BoardRow, digits: int) -> tuple[str, str, str]:
+    """Return the difference in points, and the two relative gains where the baseline is not near zero."""
     gain = row.gain
     if gain is None:
-        return "baseline", "baseline"
-    ratios = _show_interval(gain.value, gain.low, gain.high, 1, "+")
-    means = _show_interval(gain.of_means, gain.means_low, gain.means_high, 1, "+")
-    return _percent(ratios), _percent(means)
+        return "baseline", "baseline", "baseline"
+    points = _show_interval(gain.points, gain.points_low, gain.points_high, digits, "+")
+    ratios = _show_interval(gain.clear_value, gain.low, gain.high, 1, "+")
+    means = _show_interval(gain.clear_means, gain.means_low, gain.means_high, 1, "+")
+    return points, _percent(ratios), _percent(means)
 
 
 def _percent(text: str) -> str:

@@ -1,24 +1,23 @@
 """What the page of an experiment says: models, gains, leaderboard, law, budget, and how to make it again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..analysis.sections import PageSection
 from ..board import Board, board_markdown
 from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table
-from ..board.rows import BoardTable, CellState, Gain
 from ..scaling.doubts import doubts_of
 from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit
 from ..scaling.tables import TextTable, allocation_tables, fit_tables, point_table
 from ..tune.records import TuneRecord, Tuning
+from .gains import gains_section
 from .page import Html, Page, Section
 from .plots import draw_scores
 
 _NOTHING = "–"
-_PIVOT = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def experiment_page(experiment: Experiment) -> Page:
     """Return the page; the same experiment gives the same page."""
     sections = [
         _models(experiment.tuned),
-        _gains(experiment.board, experiment.tuned),
+        gains_section(experiment.board, experiment.tuned),
         _scores(experiment),
         _law(experiment.fit),
         _budget(experiment.allocation),
@@ -89,70 +88,6 @@ def _mean_loss(record: TuneRecord) -> str:
     tokens = {each.name: each.supervised for each in record.plan.sources if each.name in record.loss}
     total = sum(tokens.values())
     return f"{sum(record.loss[name] * count for name, count in tokens.items()) / total:.3f}" if total else _NOTHING
-
-
-def _gains(board: Board, tuned: Sequence[TuneRecord]) -> Section | None:
-    """Return average relative gains over the baseline in the form of the paper: a column for each benchmark."""
-    tables = [table for table in board.tables if table.baseline is not None]
-    if not tables:
-        return None
-    header = ["Model", *(f"{escape_markdown(table.family)} {escape_markdown(table.metric)}" for table in tables)]
-    places = {record.plan.recipe.name: place for place, record in enumerate(tuned)}
-    names = sorted({row.model for table in tables for row in table.rows}, key=lambda name: (places.get(name, -1), name))
-    rows = [
-        [escape_markdown(name), *(_show_gain(_gain_of(name, table), len(table.columns)) for table in tables)]
-        for name in names
-        if name != tables[0].baseline
-    ]
-    taught = {record.plan.recipe.name: code for record in tuned if (code := _only_language(record)) is not None}
-    if taught:
-        gains = [own_language_gain(table, taught) for table in tables]
-        counts = [sum(column.language in taught.values() for column in table.columns) for table in tables]
-        rows.insert(
-            0, ["each x-model in its own language", *(_show_gain(*pair) for pair in zip(gains, counts, strict=True))]
-        )
-    baseline = escape_markdown(tables[0].baseline or "")
-    note = (
-        f"Average relative gain over {baseline}: the mean over languages of 100 × (model − baseline) / baseline, where "
-        "the baseline has a score above 0. The paper's figure of x-LLaMA is that of each model in its own language."
-    )
-    return Section(heading=f"Gains over {tables[0].baseline}", parts=(note, markdown_table(header, rows, texts=1)))
-
-
-def own_language_gain(table: BoardTable, taught: Mapping[str, str]) -> Gain:
-    """Return the mean relative gain over the baseline, in percent, of each model in the language it was taught.
-
-    `taught` is the language by model; a column counts where it is complete for both and the baseline is above 0.
-    """
-    rows = {row.model: row for row in table.rows}
-    found: dict[str, float] = {}
-    for place, column in enumerate(table.columns):
-        base = rows[table.baseline].cells[place] if table.baseline in rows else None
-        models = [name for name, code in taught.items() if code == column.language and name in rows]
-        for own in (rows[name].cells[place] for name in models):
-            states = {own.state, None if base is None else base.state}
-            if base is not None and base.value and own.value is not None and states == {CellState.COMPLETE}:
-                found[column.task] = 100.0 * (own.value - base.value) / base.value
-    value = sum(found.values()) / len(found) if found else None
-    return Gain(value=value, columns=tuple(found), reason=None if found else "no column to compare")
-
-
-def _only_language(record: TuneRecord) -> str | None:
-    """Return the one language beside English that a model was taught; None for none or several."""
-    codes = {each.language for each in record.plan.sources} - {_PIVOT}
-    return codes.pop() if len(codes) == 1 else None
-
-
-def _gain_of(name: str, table: BoardTable) -> Gain | None:
-    return next((row.gain for row in table.rows if row.model == name), None)
-
-
-def _show_gain(gain: Gain | None, count: int) -> str:
-    """Return the gain with how many of `count` columns enter it, where these are not all."""
-    if gain is None or gain.value is None:
-        return _NOTHING
-    part = "" if len(gain.columns) == count else f" ({len(gain.columns)} of {count})"
-    return f"{gain.value:+.1f}%{part}"
 
 
 def _scores(experiment: Experiment) -> Section:

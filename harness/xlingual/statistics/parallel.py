@@ -17,6 +17,8 @@ from .rates import RateInterval, rate_interval
 
 WEAK_BASELINE = 0.2
 """Fieller's g of a baseline from which on ratios to it are warned of."""
+LEAST_BASELINE = 5.0
+"""Points of 100 below which a baseline is near zero, however sure: from 0.1 to 1.0 is +900%, and nothing."""
 NO_BASELINE = 1.0
 """The same from which on its interval holds zero, and a ratio to it has none."""
 
@@ -142,6 +144,11 @@ def weakness(value: float, low: float | None, high: float | None) -> float:
     if low is None or high is None:
         return 0.0
     return ((high - low) / 2 / value) ** 2 if value else float("inf")
+
+
+def is_near_zero(value: float, low: float | None, high: float | None, least: float) -> bool:
+    """Return whether a ratio to a baseline says little: it is below `least`, or its interval reaches near zero."""
+    return not value or abs(value) < least or weakness(value, low, high) >= WEAK_BASELINE
 
 
 def mean_of_ratios(scores: FloatArray, baseline: FloatArray) -> FloatArray:

@@ -18,7 +18,11 @@ Start with `loop`, which goes through all of the others in this order:
     log_window     tokens per second, packs and waiting between two log lines; speed: model FLOPs utilization
     observing      callbacks; tracked: those of an experiment tracker; steplog: steps.jsonl
     checkpoints    state dicts and progress to disk and back, on any world size; optimizer_files: states of 8 bits
+    held_out       the loss on held-out rows, and which checkpoint is exported for it
+    samples        held-out sentences, translated at each checkpoint; curve: losses.csv
+    checkpoints    state dicts and progress to disk and back, on any world size
     export         the model or adapter in the transformers or peft layout, with provenance
 
-Everything but `settings` and `observing` imports torch; nothing but `obstacles` is imported before a training starts.
+Everything but `settings`, `observing` and `curve` imports torch; nothing but `obstacles` is imported before a training
+starts.
 """

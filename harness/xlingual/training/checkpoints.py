@@ -14,7 +14,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,8 @@ from ..decoder.loading import is_out_of_memory
 from ..errors import DataError, XlingualError
 from ..files import disk_fault, read_json, write_atomically
 from ..identity import canonical_json
-from ..serial import from_json, to_json
+from ..serial import LATER, from_json, to_json
+from ..tune.hold_out.records import HeldOutProgress
 from .optimizer_files import load_rank_state, save_rank_state
 from .optimizers import Optimizers
 from .parallel import World
@@ -64,6 +65,14 @@ class TrainingState:
     """Spent in steps, resumed runs included."""
     useful_tokens: int
     """Tokens of rows, over all ranks."""
+    held_out: HeldOutProgress | None = field(default=None, metadata=LATER)
+    """None where no rows are held out."""
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the checkpoint with the lowest held-out loss; None where there is none."""
+        best = None if self.held_out is None else self.held_out.best
+        return None if best is None else best.step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,11 +98,11 @@ def _without_scales(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, A
 
 
 def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int, world: World) -> Path:
-    """Write a checkpoint and return its folder, then remove all but the newest `keep`; a collective.
+    """Write a checkpoint and return its folder, then remove all but the newest `keep` and the best; a collective.
 
     A kill at any moment leaves the earlier checkpoints as they are.
     """
-    target = run / CHECKPOINTS / f"step-{state.step:08d}"
+    target = checkpoint_folder(run, state.step)
     unfinished = target.with_name(f"{UNFINISHED}{state.step:08d}")
     try:
         if world.is_rank_zero:
@@ -113,11 +122,16 @@ def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int,
         world.barrier()
         if world.is_rank_zero:
             _finish(unfinished, target, state)
-            _remove_old(target.parent, keep)
+            _remove_old(target.parent, keep, state.best_step)
         world.barrier()
     except OSError as error:
         raise disk_fault(error, target) from error
     return target
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of a step."""
+    return run / CHECKPOINTS / f"step-{step:08d}"
 
 
 def _finish(unfinished: Path, target: Path, state: TrainingState) -> None:
@@ -131,8 +145,10 @@ def _finish(unfinished: Path, target: Path, state: TrainingState) -> None:
     sync(target.parent)
 
 
-def _remove_old(folder: Path, keep: int) -> None:
+def _remove_old(folder: Path, keep: int, best: int | None) -> None:
     for each in sorted(folder.glob("step-*"))[:-keep]:
+        if best is not None and each.name == checkpoint_folder(folder.parent, best).name:
+            continue
         (each / MARKER).unlink(missing_ok=True)
         shutil.rmtree(each)
 
@@ -158,11 +174,14 @@ class FoundCheckpoint:
     """On each newer checkpoint that is incomplete."""
 
 
-def find_latest(run: Path, plan: str) -> FoundCheckpoint:
-    """Return the newest complete checkpoint of the run; DataError where it is of another plan."""
+def find_latest(run: Path, plan: str, *, needs_best: bool = False) -> FoundCheckpoint:
+    """Return the newest complete checkpoint of the run; DataError where it is of another plan.
+
+    With `needs_best`, one whose best checkpoint is gone is passed over: an older one trains to the best one again.
+    """
     notes: list[str] = []
     for folder in sorted((run / CHECKPOINTS).glob("step-*"), reverse=True):
-        problem = _problem(folder)
+        problem = problem_of(folder)
         if problem is not None:
             notes.append(f"{folder.name} is passed over: {problem}")
             continue
@@ -173,11 +192,15 @@ def find_latest(run: Path, plan: str) -> FoundCheckpoint:
                 where=str(folder),
                 hint="choose another --out, or --fresh",
             )
+        best = checkpoint_folder(run, state.step if state.best_step is None else state.best_step)
+        if needs_best and best != folder and (gone := problem_of(best)) is not None:
+            notes.append(f"{folder.name} is passed over: the best checkpoint before it is {best.name}, and {gone}")
+            continue
         return FoundCheckpoint(folder=folder, state=state, notes=tuple(notes))
     return FoundCheckpoint(folder=None, state=None, notes=tuple(notes))
 
 
-def _problem(folder: Path) -> str | None:
+def problem_of(folder: Path) -> str | None:
     """Return why a checkpoint cannot be loaded, None where it can."""
     if not (folder / MARKER).is_file():
         return "it is not complete"

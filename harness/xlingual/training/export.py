@@ -14,6 +14,7 @@ from ..decoder.loading import auto_class, quiet_loading
 from ..files import disk_fault, pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
+from ..tune.hold_out.records import ExportedCheckpoint
 from ..tune.records import TuneRecord
 from .adapters import has_adapter_on_head, quiet_peft
 from .checkpoints import sync
@@ -46,6 +47,8 @@ class TrainingResult:
     useful_tokens_per_second: float
     world_size: int
     dtype: str
+    exported: ExportedCheckpoint | None = None
+    """Which step the model is of; None where no rows are held out."""
 
 
 def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
@@ -69,6 +72,7 @@ def make_record(job: TrainingJob, result: TrainingResult) -> TuneRecord:
         finished_at=timestamp(),
         thinking=plan.recipe.thinking,
         max_steps=None if result.steps == plan.steps else job.settings.max_steps,
+        exported=result.exported,
     )
 
 

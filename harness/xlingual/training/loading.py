@@ -69,7 +69,8 @@ def load(job: TrainingJob, dtype: torch.dtype = torch.float32) -> TrainingModel:
             **quantization_options(job.plan.recipe.method, dtype),
         )
         prepare_quantized(lm)
-    highest = int(job.rows.tokens.max()) if len(job.rows.tokens) else 0
+    encoded = [each.tokens for each in (job.rows, job.held_out) if each is not None and len(each.tokens)]
+    highest = max((int(each.max()) for each in encoded), default=0)
     if highest >= lm.get_input_embeddings().weight.shape[0]:
         raise ModelError(f"token {highest} has no embedding: the tokenizer is of another model", where=where)
     dtype = lm.dtype

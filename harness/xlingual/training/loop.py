@@ -2,25 +2,27 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from ..decoder.loading import memory_faults
 from ..errors import Interrupted, ModelError
+from ..tune.hold_out.records import ExportedWeights, HeldOutProgress
 from ..tune.packing import assign_packs
 from ..tune.records import IntArray, TuneRecord
-from . import checkpoints, steplog
+from . import checkpoints, samples, steplog
 from .attention import has_varlen_kernel, varlen_parameters
 from .batches import build_batch, loss_normalizer
 from .checkpoints import ModelAndOptimizer, TrainingState
 from .export import TrainingResult, gather_state_dict, make_record, write_adapter, write_merged, write_model
+from .held_out import describe_export, evaluated_checkpoint, held_out_loss, load_exported
 from .linear import use_onednn_linear
 from .loading import TrainingModel, choose_forward, load
 from .log_window import LogWindow
 from .loss_meter import LossMeter, StepInfo
-from .observing import SilentTrainingObserver, TrainingObserver, TrainingSetup
+from .observing import HeldOutLoss, SilentTrainingObserver, TrainingObserver, TrainingSetup
 from .optimizers import Optimizers, make_optimizers
 from .parallel import World, clip_gradients, shard_model, wrap_layers
 from .schedule import Step, StepSchedule, learning_rate
@@ -57,6 +59,7 @@ class Training:
     """Spent in steps, resumed runs included."""
     useful_tokens: int = 0
     window: LogWindow = field(default_factory=LogWindow)
+    held_out: HeldOutProgress = field(default_factory=HeldOutProgress)
 
 
 def train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Stop) -> TuneRecord:
@@ -94,7 +97,7 @@ def _train(job: TrainingJob, world: World, observer: TrainingObserver, stop: Sto
             is_last = training.done == job.last_step
             is_checkpoint_due = training.done % settings.checkpoint_every == 0 or is_last
             if is_checkpoint_due or training.done % settings.log_every == 0:
-                _log(training)
+                _log(training, evaluates=is_checkpoint_due)
             if is_checkpoint_due:
                 _checkpoint(training)
         return _export(training)
@@ -149,7 +152,10 @@ def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Train
 
 def _resume(training: Training) -> None:
     job, world = training.job, training.world
-    found = world.broadcast(checkpoints.find_latest(job.folder, job.plan.id) if world.is_rank_zero else None)
+    needs_best = job.plan.recipe.exported_weights is ExportedWeights.BEST
+    found = world.broadcast(
+        checkpoints.find_latest(job.folder, job.plan.id, needs_best=needs_best) if world.is_rank_zero else None
+    )
     if found is None:
         raise TypeError("rank 0 broadcasts what it found")
     for note in found.notes:
@@ -157,11 +163,13 @@ def _resume(training: Training) -> None:
     state = found.state
     if world.is_rank_zero:
         steplog.cut_back(job.folder / steplog.NAME, state.step if state else 0)
+        steplog.cut_back(job.folder / samples.NAME, state.step if state else 0)
     if found.folder is None or state is None:
         return
     checkpoints.restore(found.folder, ModelAndOptimizer(training.loaded.model, training.optimizers), world)
     training.done = training.saved = state.step
     training.seconds, training.useful_tokens = state.seconds, state.useful_tokens
+    training.held_out = state.held_out or HeldOutProgress()
     training.loss_meter.epoch = state.epoch
     training.loss_meter.epoch_loss = list(state.epoch_loss)
     training.loss_meter.epoch_tokens = list(state.epoch_tokens)
@@ -212,8 +220,11 @@ def _by_source(sources: IntArray, supervised: IntArray, count: int) -> tuple[int
     return tuple(int(each) for each in sums)
 
 
-def _log(training: Training) -> None:
-    """Read the losses of the steps since the last log line, write them down and call the observer; a collective."""
+def _log(training: Training, *, evaluates: bool = False) -> None:
+    """Read the losses of the steps since the last log line, write them down and call the observer; a collective.
+
+    With `evaluates`, held-out rows are evaluated after the last of them.
+    """
     reports = training.loss_meter.read()
     if not reports:
         return
@@ -228,10 +239,24 @@ def _log(training: Training) -> None:
                 where=training.job.plan.recipe.name,
                 hint="lower the learning rate; the checkpoints before it are kept",
             )
+    if evaluates and (held_out := _evaluate(training)) is not None:
+        reports[-1] = replace(reports[-1], held_out=held_out)
     if training.world.is_rank_zero:
         steplog.append(training.job.folder / steplog.NAME, reports, throughput)
         training.observer.logged(reports, throughput)
+    if evaluates and training.job.settings.samples:
+        samples.translate(training.job, training.loaded.model, training.done, training.world, training.observer)
     training.window = LogWindow()
+
+
+def _evaluate(training: Training) -> HeldOutLoss | None:
+    """Return the loss on the held-out rows after this step, None where there are none; a collective."""
+    job, world, model = training.job, training.world, training.loaded.model
+    if job.held_out is None:
+        return None
+    found = held_out_loss(job, model, job.held_out, world)
+    training.held_out = training.held_out.after(evaluated_checkpoint(training.done, found))
+    return found
 
 
 def _checkpoint(training: Training) -> None:
@@ -248,6 +273,7 @@ def _checkpoint(training: Training) -> None:
         epoch_tokens=tuple(meter.epoch_tokens),
         seconds=training.seconds,
         useful_tokens=training.useful_tokens,
+        held_out=training.held_out if training.job.held_out is not None else None,
     )
     trained = ModelAndOptimizer(training.loaded.model, training.optimizers)
     training.job.guard()
@@ -261,12 +287,17 @@ def _export(training: Training) -> TuneRecord:
     """Write the model or adapter on rank 0; a collective."""
     training.job.guard()
     job, world = training.job, training.world
+    trained = ModelAndOptimizer(training.loaded.model, training.optimizers)
+    exported = load_exported(job, trained, training.held_out, world)
+    if exported is not None:
+        training.observer.note(describe_export(exported, training.held_out))
     result = TrainingResult(
         steps=training.done,
         loss=training.loss_meter.epoch_means(),
         useful_tokens_per_second=training.useful_tokens / max(training.seconds, 1e-9),
         world_size=world.size,
         dtype=_dtype_name(world.dtype),
+        exported=exported,
     )
     record = make_record(job, result)
     weights = gather_state_dict(training.loaded.model)

@@ -78,15 +78,18 @@ class ModelWithLoss(nn.Module):
         """The number of logits of a token."""
         return decoder_config(self.lm).vocab_size
 
-    def forward(self, batch: Batch, *, by_document: bool = False) -> torch.Tensor:
+    def forward(self, batch: Batch, *, by_document: bool = False, next_tokens: bool = False) -> torch.Tensor:
         """Return the cross-entropy of each supervised token, (supervised,), float32.
 
-        `by_document` runs transformers' own forward pass on one document at a time: the reference.
+        `by_document` runs transformers' own forward pass on one document at a time: the reference. `next_tokens`
+        returns the most likely token after each predictor instead, (predictors,).
         """
         if by_document:
             return self._reference_losses(batch)
         states = self._padded_states(batch) if self.padded else self._packed_states(batch)
         hidden = states.index_select(0, batch.predictors)
+        if next_tokens:
+            return logits_of(self.lm, hidden).argmax(-1)
         tokens = max(CHUNK_LOGITS // self.vocabulary, MIN_CHUNK_TOKENS)
         if len(hidden) <= tokens:
             return self._losses(hidden, batch.labels)

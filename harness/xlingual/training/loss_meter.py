@@ -95,12 +95,13 @@ class LossMeter:
             rows=step.rows,
             tokens=step.tokens,
             supervised=sum(step.counts),
-            by_source=_parts(self.names, by_source, step.counts),
-            by_language=_parts(self.languages, by_source, step.counts),
+            by_source=losses_by_name(self.names, by_source, step.counts),
+            by_language=losses_by_name(self.languages, by_source, step.counts),
         )
 
 
-def _parts(names: Sequence[str], sums: Sequence[float], counts: Sequence[int]) -> Mapping[str, SourceLoss]:
+def losses_by_name(names: Sequence[str], sums: Sequence[float], counts: Sequence[int]) -> Mapping[str, SourceLoss]:
+    """Return the mean losses of sources by name, or by what several of them are called; of those with tokens."""
     losses: dict[str, float] = {}
     tokens: dict[str, int] = {}
     for name, loss, count in zip(names, sums, counts, strict=True):

@@ -1,10 +1,11 @@
 """Callbacks of a training, and the records they receive: progress on a terminal, plain lines, a tracker, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ..serial import LATER
 from ..tune.packing import PackCounts
 from ..tune.records import MixPlan
 
@@ -34,6 +35,18 @@ class SourceLoss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutLoss:
+    """The loss on the held-out rows of all sources after a step."""
+
+    loss: float
+    """The mean over all their supervised tokens, nats."""
+    supervised: int
+    """Tokens."""
+    by_source: Mapping[str, SourceLoss]
+    by_language: Mapping[str, SourceLoss]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
     """One optimizer step; its fields are those of a line of steps.jsonl."""
 
@@ -50,6 +63,8 @@ class StepReport:
     supervised: int
     by_source: Mapping[str, SourceLoss]
     by_language: Mapping[str, SourceLoss]
+    held_out: HeldOutLoss | None = field(default=None, metadata=LATER)
+    """Of the steps with a checkpoint, where rows are held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

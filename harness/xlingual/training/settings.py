@@ -22,7 +22,7 @@ class TrainSettings:
     checkpoint_every: int = 100
     """Steps."""
     keep: int = 2
-    """Newest checkpoints that are kept."""
+    """Newest checkpoints that are kept; the one with the lowest held-out loss is kept besides."""
     log_every: int = 10
     """Steps."""
     dtype: str | None = None
@@ -38,6 +38,8 @@ class TrainSettings:
     """End after so many steps, counted from the first of the training; None: those of the plan."""
     merge: bool = False
     """Export the merged model of an adapter, too."""
+    samples: int = 0
+    """Held-out sentences that are translated at each checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +55,8 @@ class TrainingJob:
     folder: Path
     """Of the run: log, checkpoints, exported model. With ranks on several machines, a folder that all of them share."""
     settings: TrainSettings
+    held_out: EncodedRows | None = None
+    """Rows that are evaluated at each checkpoint; None: none."""
     end_token: int | None = None
     """The token that ends an answer in the rows, for the exported model to end its own with; None: not known."""
     guard: Callable[[], None] = lambda: None

@@ -40,6 +40,12 @@ class TrackedObserver:
                 **_losses("source", each.by_source),
                 **_losses("language", each.by_language),
             }
+            if each.held_out is not None:
+                values |= {
+                    "held_out/loss": each.held_out.loss,
+                    **_losses("source", each.held_out.by_source, "held_out/loss"),
+                    **_losses("language", each.held_out.by_language, "held_out/loss"),
+                }
             self.tracker.metrics(values, each.step)
         speed = {
             "useful_tokens_per_second": throughput.useful_tokens_per_second,
@@ -62,8 +68,8 @@ class TrackedObserver:
         self.tracker.close()
 
 
-def _losses(kind: str, parts: Mapping[str, SourceLoss]) -> dict[str, float]:
-    return {f"loss/{kind}/{name}": part.loss for name, part in parts.items()}
+def _losses(kind: str, parts: Mapping[str, SourceLoss], of: str = "loss") -> dict[str, float]:
+    return {f"{of}/{kind}/{name}": part.loss for name, part in parts.items()}
 
 
 def _params(plan: MixPlan) -> dict[str, Scalar]:

@@ -8,6 +8,8 @@ from ..errors import DataError
 from ..identity import Json, content_hash
 from ..records import ModelSpec
 from ..serial import to_json
+from .hold_out.choice import HeldOutRows
+from .hold_out.records import HeldOutReport
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
 from .packing import PackCounts, assign_packs
@@ -58,12 +60,19 @@ class SampledRows:
     """Of each of `rows`, in one epoch."""
 
 
-def sample_rows(sources: Sequence[SourceRows], recipe: Recipe) -> list[SampledRows]:
-    """Sample the rows of each source and how often each is drawn; DataError where amounts or budget cannot be met."""
+def sample_rows(
+    sources: Sequence[SourceRows], recipe: Recipe, held_out: Sequence[HeldOutRows] = ()
+) -> list[SampledRows]:
+    """Sample the rows of each source and how often each is drawn; DataError where amounts or budget cannot be met.
+
+    What is `held_out` of each source, where any is, is not sampled.
+    """
     for source in sources:
         if not len(source.example_indices):
             raise _nothing_left(source, recipe)
     orders = [_sampling_order(source, recipe.seed) for source in sources]
+    if held_out:
+        orders = [_without(order, held) for order, held in zip(orders, held_out, strict=True)]
     available = [AvailableRows(each.use, each.lengths[order]) for each, order in zip(sources, orders, strict=True)]
     sampled = []
     for source, order, count in zip(sources, orders, solve_mixture(available, recipe.budget), strict=True):
@@ -97,6 +106,35 @@ def _sampling_order(source: SourceRows, seed: int) -> IntArray:
     rank: IntArray = np.argsort(sampling_permutation(source.total, seed, source.use.name))
     order: IntArray = np.argsort(rank[source.example_indices], kind="stable")
     return order
+
+
+def _without(order: IntArray, held: HeldOutRows) -> IntArray:
+    import numpy as np  # noqa: PLC0415 - the command line stays light
+
+    kept: IntArray = order[~np.isin(order, [*held.evaluated, *held.twins])]
+    return kept
+
+
+def evaluated_rows(sources: Sequence[SourceRows], held_out: Sequence[HeldOutRows]) -> EncodedRows:
+    """Return the rows that are evaluated, of all sources in the order of their files, each drawn once."""
+    import numpy as np  # noqa: PLC0415 - the command line stays light
+
+    sampled = []
+    for source, held in zip(sources, held_out, strict=True):
+        rows = np.array(held.evaluated, dtype=np.int64)
+        sampled.append(SampledRows(source, rows, np.ones(len(rows), dtype=np.int64)))
+    return concatenate_rows(sampled)
+
+
+def held_out_report(rows: EncodedRows, source: int, held: HeldOutRows) -> HeldOutReport:
+    """Return what is held out of a source, the one with that index, in numbers; `rows` are those of all sources."""
+    own = rows.sources == source
+    return HeldOutReport(
+        rows=int(own.sum()),
+        tokens=int(rows.lengths[own].sum()),
+        supervised=int(rows.supervised[own].sum()),
+        twins=len(held.twins),
+    )
 
 
 def _in_file_order(source: SourceRows, rows: IntArray, draws: IntArray) -> SampledRows:
@@ -135,13 +173,23 @@ def _chosen(sampled: SampledRows) -> "NDArray[np.bool_]":
     return np.repeat(chosen, source.lengths)
 
 
-def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows) -> str:
+def identify(recipe: Recipe, base: ModelSpec, rows: EncodedRows, held_out: EncodedRows | None = None) -> str:
     """Return the id of a training, 64 hex digits: a hash of the recipe, the base's fingerprint and the tokenized rows.
+
+    Held-out rows are a part of it where there are any.
 
     The name that a machine has for the base, the description, and how rows lie in packs are no part of it.
     """
     hashed = {key: value for key, value in _fields(recipe).items() if key not in ("base", "description")}
-    return content_hash({"schema": SCHEMA, "recipe": hashed, "base": base.fingerprint, "rows": hash_rows(rows)})
+    content: dict[str, Json] = {
+        "schema": SCHEMA,
+        "recipe": hashed,
+        "base": base.fingerprint,
+        "rows": hash_rows(rows),
+    }
+    if held_out is not None:
+        content["held_out"] = hash_rows(held_out)
+    return content_hash(content)
 
 
 def _fields(recipe: Recipe) -> dict[str, Json]:

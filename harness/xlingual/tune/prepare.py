@@ -3,11 +3,12 @@
     OUT/RECIPE-xxxxxxxx/     the name has the first digits of the plan's id
         plan.json            the MixPlan
         rows/*.npy           the EncodedRows, one array a file
+        held_out/*.npy       those that are held out, where the recipe holds out any
 
 Every rank of a training reads them from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -24,13 +25,24 @@ from ..serial import from_json, to_json
 from ..store import prepare_folder
 from .contamination.benchmarks import gather_held_out
 from .encoding import Encoder, TrainableModel, corpus_of
-from .plan import ONE_PROCESS, PackLayout, concatenate_rows, identify, make_plan, sample_rows
+from .hold_out.choice import HeldOutRows, SourceRowsToSplit, choose_held_out
+from .plan import (
+    ONE_PROCESS,
+    PackLayout,
+    concatenate_rows,
+    evaluated_rows,
+    held_out_report,
+    identify,
+    make_plan,
+    sample_rows,
+)
 from .records import BenchmarkCheck, EncodedRows, MixPlan, OnRepetition, Recipe, SourceUse
 from .rows_file import RESTORE_HINT, read_rows, write_rows
 from .source_rows import SourceRows
 
 PLAN = "plan.json"
 ROWS = "rows"
+HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +53,8 @@ class Prepared:
     rows: EncodedRows
     folder: Path | None
     """Where both are stored; None where they are not."""
+    held_out: EncodedRows | None = None
+    """The rows that it is evaluated on; None where the recipe holds out none."""
 
 
 def open_base(word: str, *, offline: bool) -> Model:
@@ -75,6 +89,8 @@ class Encoded:
     """In the order of the recipe."""
     checks: tuple[BenchmarkCheck, ...]
     on_repetition: OnRepetition = OnRepetition.DROP
+    held_out: tuple[HeldOutRows, ...] = ()
+    """What of each source is not trained on; () where the recipe holds out none."""
 
 
 def plan_mix(
@@ -125,7 +141,31 @@ def encode_mix(
         if on_repetition is OnRepetition.REFUSE:
             _refuse_repetitions(sources[-1])
     checks = held_out.report()
-    return Encoded(base=base.spec, sources=tuple(sources), checks=checks, on_repetition=on_repetition)
+    return Encoded(
+        base=base.spec,
+        sources=tuple(sources),
+        checks=checks,
+        on_repetition=on_repetition,
+        held_out=_split(recipe, read, sources, note),
+    )
+
+
+def _split(
+    recipe: Recipe, read: Sequence[Examples], sources: Sequence[SourceRows], note: Callable[[str], None]
+) -> tuple[HeldOutRows, ...]:
+    """Return what the recipe holds out of each source; () where it holds out nothing."""
+    if all(use.hold_out is None for use in recipe.sources):
+        return ()
+    note("choosing held-out rows")
+    to_split = [
+        SourceRowsToSplit(
+            name=use.name,
+            wanted=use.hold_out,
+            rows=[found.rows[index] for index in rows.example_indices.tolist()],
+        )
+        for use, found, rows in zip(recipe.sources, read, sources, strict=True)
+    ]
+    return tuple(choose_held_out(to_split))
 
 
 def _refuse_repetitions(source: SourceRows) -> None:
@@ -155,14 +195,27 @@ def _read_source(reader: Source, use: SourceUse, data_source: DataSource) -> Exa
 def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROCESS) -> Prepared:
     """Sample the mixture of `recipe`, which differs from the tokenized one in amounts, seed, name or schedule only."""
     sources = [replace(rows, use=use) for rows, use in zip(encoded.sources, recipe.sources, strict=True)]
-    sampled = sample_rows(sources, recipe)
+    sampled = sample_rows(sources, recipe, encoded.held_out)
     rows = concatenate_rows(sampled)
     plan = replace(
         make_plan(recipe, encoded.base, sampled, rows, encoded.checks, layout),
         repetitions=tuple(count for source in encoded.sources for count in source.repetitions),
         on_repetition=encoded.on_repetition,
     )
-    return Prepared(plan=plan, rows=rows, folder=None)
+    prepared = Prepared(plan=plan, rows=rows, folder=None)
+    return _with_held_out(prepared, encoded) if encoded.held_out else prepared
+
+
+def _with_held_out(prepared: Prepared, encoded: Encoded) -> Prepared:
+    """Return a plan with its held-out rows, which are a part of its id."""
+    plan = prepared.plan
+    held_out = evaluated_rows(encoded.sources, encoded.held_out)
+    reports = []
+    for place, (report, held) in enumerate(zip(plan.sources, encoded.held_out, strict=True)):
+        available = report.available - len(held.evaluated) - len(held.twins)
+        reports.append(replace(report, available=available, held_out=held_out_report(held_out, place, held)))
+    found = identify(plan.recipe, plan.base, prepared.rows, held_out)
+    return replace(prepared, plan=replace(plan, id=found, sources=tuple(reports)), held_out=held_out)
 
 
 def plan_folder(plan: MixPlan, out: Path) -> Path:
@@ -175,17 +228,21 @@ def store_plan(prepared: Prepared, out: Path) -> Prepared:
     folder = plan_folder(prepared.plan, out)
     prepare_folder(folder)
     write_rows(prepared.rows, folder / ROWS)
+    if prepared.held_out is not None:
+        write_rows(prepared.held_out, folder / HELD_OUT)
     write_atomically(folder / PLAN, pretty_json(to_json(prepared.plan)))
-    return Prepared(plan=prepared.plan, rows=prepared.rows, folder=folder)
+    return replace(prepared, folder=folder)
 
 
 def load_plan(folder: Path) -> Prepared:
     """Read plan and rows, the rows memory-mapped; DataError where rows, recipe or base do not hash to the plan's id."""
     plan = from_json(MixPlan, read_json(folder / PLAN), where=str(folder / PLAN))
     rows = read_rows(folder / ROWS)
-    if identify(plan.recipe, plan.base, rows) != plan.id:
+    is_evaluated = any(use.hold_out is not None for use in plan.recipe.sources)
+    held_out = read_rows(folder / HELD_OUT) if is_evaluated else None
+    if identify(plan.recipe, plan.base, rows, held_out) != plan.id:
         raise DataError("rows, recipe or base are not those of the plan's id", where=str(folder), hint=RESTORE_HINT)
-    return Prepared(plan=plan, rows=rows, folder=folder)
+    return Prepared(plan=plan, rows=rows, folder=folder, held_out=held_out)
 
 
 def prepare(

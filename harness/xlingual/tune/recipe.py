@@ -18,6 +18,7 @@ from ..thinking import ThinkingMode
 from ..toml_table import TomlTable, read_toml
 from . import licenses
 from .audit.records import Filter
+from .hold_out.reading import read_export, read_hold_out
 from .overrides import apply_overrides, blame_overrides
 from .records import Amount, Budget, OnLong, Recipe, SourceUse, Unit
 from .schedule_keys import read_method, read_schedule
@@ -25,9 +26,9 @@ from .vocabulary import read_vocabulary
 
 RECIPE_KEYS = (
     *("name", "x", "description", "base", "template", "thinking", "seed", "length", "on_long"),
-    *("budget", "sources", "method", "schedule", "vocabulary"),
+    *("budget", "sources", "method", "schedule", "export", "vocabulary"),
 )
-SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter")
+SOURCE_KEYS = ("reader", "path", "language", "direction", "columns", "use", "max_epochs", "filter", "hold_out")
 FILTER_KEYS = ("language", "max_ratio", "min_score", "copies", "min_letters", "dedup")
 _USE = re.compile(
     r"(?P<all>all)|(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<scale>[kM]?)\s+(?P<unit>rows|tokens)"
@@ -88,6 +89,7 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         raise UsageError(f"the recipe is not for {code or 'no language'}", where=str(top.path), hint=hint)
     if code is not None:
         top = replace(top, values=_fill(top.values, code))
+    sources = _read_sources(top)
     return Recipe(
         name=top.text("name"),
         description=top.text("description"),
@@ -98,11 +100,12 @@ def read_recipe(top: TomlTable, code: str | None) -> Recipe:
         length=top.count("length", least=8),
         on_long=OnLong(top.choice("on_long", tuple(OnLong))) if top.has("on_long") else OnLong.CUT,
         budget=_read_budget(top.table("budget")) if top.has("budget") else None,
-        sources=_read_sources(top),
+        sources=sources,
         method=read_method(top.table("method") if top.has("method") else None),
         schedule=read_schedule(top.table("schedule")),
         vocabulary=read_vocabulary(top.table("vocabulary")) if top.has("vocabulary") else None,
         thinking=_read_thinking(top) if top.has("thinking") else None,
+        export=read_export(top, [use.hold_out for use in sources]),
     )
 
 
@@ -207,6 +210,7 @@ def _read_source(table: TomlTable, name: str, budgeted: bool) -> list[SourceUse]
                 if table.has("max_epochs")
                 else 1.0,
                 filter=_read_filter(table) if table.has("filter") else None,
+                hold_out=read_hold_out(table),
             )
         )
     return uses

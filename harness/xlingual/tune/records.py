@@ -13,6 +13,7 @@ from ..serial import LATER
 from ..thinking import ThinkingMode
 from .audit.records import Filter, SourceAudit
 from .chats import ChatCounts
+from .hold_out.records import ExportedCheckpoint, ExportedWeights, HeldOutReport, HoldOut
 from .schedule_records import LrScheduler, OptimizerName, Quantization
 from .vocabulary import Vocabulary, VocabularyReport
 
@@ -68,6 +69,8 @@ class SourceUse:
     """Epochs of this source in one epoch of the mixture, at most: no row is drawn more often, rounded up."""
     filter: Filter | None = field(default=None, metadata=LATER)
     """Which rows are left out; None: all are kept."""
+    hold_out: HoldOut | None = field(default=None, metadata=LATER)
+    """How many rows are evaluated instead of trained on; None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +171,14 @@ class Recipe:
     """Whether a chat template is asked for thinking, in tuning as in evaluation; None: as the template has it."""
     vocabulary: Vocabulary | None = field(default=None, metadata=LATER)
     """New tokens of the base; None: none."""
+    export: ExportedWeights | None = field(default=None, metadata=LATER)
+    """Which checkpoint is exported; None: the best where rows are held out, else the last."""
+
+    @property
+    def exported_weights(self) -> ExportedWeights:
+        """Which checkpoint is exported."""
+        is_evaluated = any(use.hold_out is not None for use in self.sources)
+        return self.export or (ExportedWeights.BEST if is_evaluated else ExportedWeights.LAST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,6 +263,8 @@ class SourceReport:
     """What its rows look like; None in plans from before there was an audit."""
     chats: ChatCounts | None = field(default=None, metadata=LATER)
     """Its conversations; None where there are none."""
+    held_out: HeldOutReport | None = field(default=None, metadata=LATER)
+    """Its rows that are not trained on; None where the recipe holds out none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,3 +419,5 @@ class TuneRecord:
     """As of the recipe: evaluation asks the model so by default."""
     max_steps: int | None = field(default=None, metadata=LATER)
     """The limit that ended the training before the last step of its plan; None: it is whole."""
+    exported: ExportedCheckpoint | None = field(default=None, metadata=LATER)
+    """The step that the model is of; None where no rows are held out: the last one."""

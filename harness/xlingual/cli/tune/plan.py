@@ -18,6 +18,7 @@ from ..display import show_table
 from ..options import FolderName, json_option, takes
 from .audit import audit_lines, show_audit, truncation_lines
 from .chats import chat_lines
+from .held_out import held_out_lines, show_held_out
 from .options import MixOptions, make_or_load_plan, mix_parameters
 from .savers import TOO_LARGE, host_words, saver_options, schedule_lines, vocabulary_lines
 
@@ -89,8 +90,9 @@ def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
     rows = [_source_row(source, plan) for source in plan.sources]
     show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
     show_audit(plan)
+    show_held_out(plan)
     click.echo("")
-    for line in (*chat_lines(plan), *audit_lines(plan), *truncation_lines(plan)):
+    for line in (*chat_lines(plan), *audit_lines(plan), *truncation_lines(plan), *held_out_lines(plan)):
         click.echo(printable(line))
     for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan)):
         click.echo(printable(line))

@@ -85,6 +85,17 @@ def describe_losses(reports: Sequence[StepReport]) -> str:
     return "; ".join(words)
 
 
+def describe_held_out(report: StepReport) -> str:
+    """Return a line on the held-out loss after a step; "" where it was not evaluated."""
+    found = report.held_out
+    if found is None:
+        return ""
+    languages = found.by_language if len(found.by_language) not in (1, len(found.by_source)) else {}
+    parts = (found.by_source if len(found.by_source) > 1 else {}, languages)
+    words = "; ".join(" ".join(f"{name} {each.loss:.3f}" for name, each in part.items()) for part in parts if part)
+    return f"step {report.step:,}: held-out loss {found.loss:.4f}" + (f" ({words})" if words else "")
+
+
 def _means(parts: Sequence[Mapping[str, SourceLoss]]) -> dict[str, float]:
     loss: dict[str, float] = {}
     count: dict[str, int] = {}
@@ -134,6 +145,8 @@ class PlainTraining(NotesOnly):
             line = f"{progress.done:,}/{progress.total:,} loss {loss:.4f} ({describe_losses(self.not_shown)}) "
             click.echo(printable(f"{line}{describe_throughput(throughput)}, {progress.remaining()} left"), err=True)
             self.shown, self.not_shown = (progress.done, now), []
+        if words := describe_held_out(reports[-1]):
+            click.echo(printable(words), err=True)
 
     def saved(self, kind: str, folder: Path) -> None:
         """Print what was exported; checkpoints are not shown."""
@@ -169,6 +182,8 @@ class LiveTraining(NotesOnly):
         self.progress.add(reports, throughput)
         words = f"loss {self.progress.loss:.4f} ({describe_losses(reports)}) {describe_throughput(throughput)}, "
         self.bar.update(self.task, completed=self.progress.done, words=printable(words + self.progress.remaining()))
+        if line := describe_held_out(reports[-1]):
+            self.note(line)
 
     def saved(self, kind: str, folder: Path) -> None:
         """Print what was exported; checkpoints are not shown."""

@@ -20,13 +20,15 @@ from ...training.observing import SilentTrainingObserver, TrainingObserver, Trai
 from ...training.settings import PROVENANCE, TrainingJob, TrainSettings, export_name
 from ...tune.chats import learnt_end
 from ...tune.plan import PackLayout
-from ...tune.prepare import PLAN, ROWS, load_plan, open_base, store_plan, trainable
+from ...tune.prepare import HELD_OUT, PLAN, ROWS, load_plan, open_base, store_plan, trainable
 from ...tune.records import MixPlan, Recipe, TuneRecord, Tuning
 from .. import HELP_OPTIONS, printable
 from ..options import FolderName, json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
 from .audit import truncation_lines
+from .curve import CurveWriter
+from .held_out import evaluation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
 from .progress import choose_observer
 from .savers import saver_options
@@ -57,6 +59,7 @@ class RunOptions:
     cpu_offload: bool
     max_steps: int | None
     merge: bool
+    samples: int
     fresh: bool
     as_json: bool
     progress: str
@@ -157,6 +160,8 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         prepared = store_plan(prepared, Path(options.out).expanduser())
     for line in truncation_lines(prepared.plan):
         observer.note(line)
+    for line in evaluation_lines(prepared.plan, checkpoint_every=options.checkpoint_every, samples=options.samples):
+        observer.note(line)
     folder = prepared.folder
     if folder is None:
         raise EnvironmentFault("the plan was not stored", where=options.out)
@@ -196,7 +201,7 @@ def _outputs(plan: MixPlan, folder: Path, options: RunOptions) -> list[Path]:
 
 def _discard(folder: Path) -> None:
     """Move what an earlier training wrote to a folder of its own: `--fresh` deletes nothing."""
-    kept = (PLAN, ROWS, LOCK)
+    kept = (PLAN, ROWS, HELD_OUT, LOCK)
     move_aside(folder, [path for path in folder.iterdir() if path.name not in kept and not is_earlier(path)])
 
 
@@ -207,7 +212,7 @@ def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
         raise EnvironmentFault(
             "this machine does not see the run folder", where=str(folder), hint="name a shared folder with --out"
         )
-    rows = load_plan(folder).rows
+    stored = load_plan(folder)
     weights, tokenizer = Path(prepared.weights), Path(prepared.tokenizer)
     if not (weights / "config.json").is_file():
         base = trainable(open_base(options.base or plan.recipe.base, offline=options.offline))
@@ -224,14 +229,16 @@ def _job(options: RunOptions, prepared: _PreparedRun) -> TrainingJob:
         cpu_offload=options.cpu_offload,
         max_steps=options.max_steps,
         merge=options.merge,
+        samples=options.samples,
     )
     return TrainingJob(
         plan=plan,
-        rows=rows,
+        rows=stored.rows,
         weights=weights,
         tokenizer=tokenizer,
         folder=folder,
         settings=settings,
+        held_out=stored.held_out,
         end_token=prepared.end_token,
     )
 
@@ -251,6 +258,8 @@ def _locked(folder: Path, world: "World", observer: TrainingObserver) -> Iterato
 def _train(job: TrainingJob, world: "World", observer: TrainingObserver) -> TuneRecord:
     from ...training.loop import train  # noqa: PLC0415 (torch)
 
+    if job.held_out is not None and world.is_rank_zero:
+        observer = TrainingObservers([observer, CurveWriter(job.folder, observer)])
     with noted_signals() as stop:
         return train(job, world, observer, stop)
 
@@ -281,6 +290,9 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
         whole = f"{record.steps:,} of {record.plan.steps:,} steps"
         click.echo(printable(f"stopped by --max-steps after {whole}; loss of the last epoch so far: {losses}"))
         click.echo("the same command without it goes on from there")
+    if record.exported is not None:
+        found = record.exported.checkpoint
+        click.echo(f"exported: step {found.step:,} ({record.exported.chosen.value}), held-out loss {found.loss:.4f}")
     if adapter is not None:
         click.echo(printable(f"adapter: {adapter}"))
     if model is None:
@@ -302,7 +314,13 @@ _OPTIONS: list[click.Parameter] = [
         help="Tokens a pack, the most that a rank computes at once; default: 4 rows, on a GPU at least 8192.",
     ),
     click.Option(["--checkpoint-every"], type=click.IntRange(1), default=100, show_default=True, help="Steps."),
-    click.Option(["--keep"], type=click.IntRange(1), default=2, show_default=True, help="Newest checkpoints to keep."),
+    click.Option(
+        ["--keep"],
+        type=click.IntRange(1),
+        default=2,
+        show_default=True,
+        help="Newest checkpoints to keep; with held-out rows, the best is kept besides.",
+    ),
     click.Option(["--log-every"], type=click.IntRange(1), default=10, show_default=True, help="Steps."),
     click.Option(
         ["--dtype"],
@@ -318,6 +336,13 @@ _OPTIONS: list[click.Parameter] = [
         type=click.IntRange(1),
         default=None,
         help="Stop after this step, with a checkpoint; the learning rates stay those of the whole plan.",
+    ),
+    click.Option(
+        ["--samples"],
+        type=click.IntRange(0, 64),
+        default=0,
+        show_default=True,
+        help="Held-out sentences to translate at each checkpoint, into samples.jsonl; needs hold_out in the recipe.",
     ),
     click.Option(["--merge"], is_flag=True, help="Write the whole model of an adapter, too."),
     click.Option(["--fresh"], is_flag=True, help="Train from the first step; earlier results are moved aside."),

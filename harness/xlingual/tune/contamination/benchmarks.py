@@ -179,7 +179,8 @@ def _tested_tasks(registered: Registered[Family], tested: str) -> tuple[tuple[Ta
     """Return the tasks whose names match `tested`, with their languages; cached, for Flores-101 has ten thousand."""
     pattern = re.compile(tested)
     named = [task for task in listed_tasks(registered).tasks.values() if pattern.fullmatch(task.spec.name)]
-    return tuple((checked_task(task, registered.code), _languages_of(task)) for task in named)
+    code = registered.code  # a look-up in the file system
+    return tuple((checked_task(task, code), _languages_of(task)) for task in named)
 
 
 def _board_patterns() -> Iterator[str]:
