@@ -37,8 +37,7 @@ from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, default_engine, describe
-from .checkpoint.files import weights_folder
-from .checkpoint.loading import load
+from .checkpoint.loading import checked_weights, load
 from .devices.parallel import ParallelModel, devices_of
 from .diagnosis import diagnose, engine_words, recorded
 from .encoder_decoder.generation import generate_answers
@@ -244,7 +243,7 @@ class HfModel:
                 where=self.spec.name,
                 hint="merge it into a model first",
             )
-        return weights_folder(self.description.checkpoint, self.options)
+        return checked_weights(self.description, self.options)
 
     def tokenizer_files(self) -> Path:
         """Return the folder of the tokenizer's files."""
