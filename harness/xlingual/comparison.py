@@ -150,7 +150,7 @@ def _runs_by_task(root: Path) -> dict[str, Path]:
 def _load(folder: Path) -> SavedRun:
     record = from_json(RunRecord, read_json(folder / "results.json"), where=str(folder))
     samples: dict[str, list[Mapping[str, Json]]] = {}
-    for sample in read_samples(folder):
+    for sample in read_samples(folder, expected=record.protocol.n * (record.protocol.repeats or 1)):
         samples.setdefault(str(sample["id"]), []).append(sample)
     return SavedRun(record, samples)
 
