@@ -278,10 +278,10 @@ def test_tables_can_be_saved(opened: Page) -> None:
     lines = str(opened.evaluate("window.saved")).split("\r\n")
     assert opened.evaluate("window.file") == "xquad-containment.csv"
     assert lines[0].startswith("family,data,model,fingerprint")
-    assert len([line for line in lines if line.startswith("xquad,real,")]) == 14
+    assert len([line for line in lines if line.startswith("xquad,real,")]) == 15
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#downloads button')][3].click()")
     opened.wait("window.saved")
-    assert opened.evaluate("JSON.parse(window.saved).records.length") == 16
+    assert opened.evaluate("JSON.parse(window.saved).records.length") == 17
     open_drawer(opened, "rated")
     opened.evaluate("document.getElementById('show-provenance').click()")
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#provenance button')].at(-1).click()")
