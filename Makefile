@@ -40,7 +40,7 @@ lock: $(STAMP)
 		--strip-extras --allow-unsafe --extra dev --extra kernels --constraint constraints.txt \
 		--output-file $(VENV)/lock.txt pyproject.toml
 	$(BIN)/python -c 'import re, sys; text = open(sys.argv[1]).read(); head = re.match("(#.*\n)*", open(sys.argv[2]).read())[0]; \
-		open(sys.argv[2], "w").write(head + re.sub(r"(?m)^(#.*\n|torch==.*\n(    --hash.*\n)+)", "", text))' \
+		open(sys.argv[2], "w").write(head + re.sub(r"(?m)^(#.*\n|\n|torch==.*\n(    --hash.*\n)+)", "", text))' \
 		$(VENV)/lock.txt requirements.lock
 
 # triton (0.7 GB): with it the kernels of the paged engine are tested by its interpreter; a CUDA torch brings it along.
