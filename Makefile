@@ -21,7 +21,7 @@ export XLINGUAL_MAKE_DOCS := $(value DOCS)
 export XLINGUAL_MAKE_ARGS := $(value ARGS)
 export XLINGUAL_MAKE_GPU := $(value GPU)
 
-.PHONY: install kernels eval tune xllama board view bench bench-tune docs reliability test test-slow check clean
+.PHONY: install lock kernels eval tune xllama board view bench bench-tune docs reliability test test-slow check clean
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -32,6 +32,16 @@ $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	touch $@
 
 install: $(STAMP)
+
+# requirements.lock anew, which takes some twenty minutes: every file of every package is fetched and hashed.
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--strip-extras --allow-unsafe --extra dev --extra kernels --constraint constraints.txt \
+		--output-file $(VENV)/lock.txt pyproject.toml
+	$(BIN)/python -c 'import re, sys; text = open(sys.argv[1]).read(); head = re.match("(#.*\n)*", open(sys.argv[2]).read())[0]; \
+		open(sys.argv[2], "w").write(head + re.sub(r"(?m)^(#.*\n|\n|torch==.*\n(    --hash.*\n)+)", "", text))' \
+		$(VENV)/lock.txt requirements.lock
 
 # triton (0.7 GB): with it the kernels of the paged engine are tested by its interpreter; a CUDA torch brings it along.
 kernels: $(STAMP)

@@ -9,7 +9,13 @@ from xlingual.errors import UsageError
 from xlingual.planning import RunSettings, TaskPlan, plan_task
 from xlingual.plugin import DataSource, GenerationTask, ModelOptions, Task
 from xlingual.plugin_checks.tasks import CheckedTask
-from xlingual.question_settings import QuestionSettings, SamplingChoice, settle_question, word_tasks
+from xlingual.question_settings import (
+    QuestionSettings,
+    SamplingChoice,
+    sampling_notes,
+    settle_question,
+    word_tasks,
+)
 from xlingual.records import ModelSpec, Role, TaskSpec
 from xlingual.sampling import Sampling, sample_sampling
 from xlingual.selection import open_model, select_tasks
@@ -219,3 +225,34 @@ def test_language_and_wording_are_chosen_together() -> None:
     example = _task("xquad/en").examples("test", SAMPLE).rows[0]
     assert task.prompt(example).before.startswith("Question: ")
     assert (task.spec.asked_in, task.spec.variant, task.spec.language) == ("en", "question-first", "zh")
+
+
+@pytest.mark.parametrize(
+    ("choice", "own", "said"),
+    [
+        (SamplingChoice(source="model"), None, "no parameters of sampling, so its answers are greedy"),
+        (SamplingChoice(source="model", seed=4), None, "so its answers are greedy"),
+        (SamplingChoice(source="model", temperature=0.0), None, "so its answers are greedy"),
+        (SamplingChoice(source="model", temperature=0.5), None, "so only what is given of them holds"),
+        (SamplingChoice(source="model"), OWN, ""),
+        (SamplingChoice(), None, ""),
+        (SamplingChoice(source="greedy"), None, ""),
+    ],
+)
+def test_a_model_that_recommends_no_sampling_is_said_to(
+    choice: SamplingChoice, own: Sampling | None, said: str
+) -> None:
+    spec, model = _spec(), _model(own)
+    settled = settle_question(spec, model, QuestionSettings(sampling=choice))
+    notes = list(sampling_notes(spec, model, choice, settled))
+    assert len(notes) == bool(said)
+    assert all(note.startswith("--sampling model: echo recommends ") and said in note for note in notes)
+    assert not list(sampling_notes(replace(spec, max_new_tokens=0), model, choice, settled))
+
+
+def test_the_note_on_sampling_is_one_of_the_plan(tmp_path: Path) -> None:
+    settings = RunSettings(
+        data_source=SAMPLE, out=tmp_path, question=QuestionSettings(sampling=SamplingChoice(source="model"))
+    )
+    notes = plan_task(_task(), open_model("echo", ModelOptions()), settings).notes
+    assert [note for note in notes if "greedy" in note]

@@ -62,7 +62,10 @@ def test_no_print_no_assert_no_broad_except(path: Path) -> None:
         )
         border = path.parent.name in ("cli", "tracking") or "models" in path.relative_to(ROOT).parts
         border |= path.name in ("plugin_code.py", "registry.py", "tokenizer_file.py")
-        border = border or path.relative_to(ROOT).as_posix() == "tasks/lm_eval/faults.py"
+        border |= path.relative_to(ROOT).as_posix() in (
+            "tasks/lm_eval/faults.py",
+            "harness/xlingual/decoder/loading.py",
+        )
         assert border or not broad, f"{path}: a broad except outside the calls of plugins, trackers and the cli"
     assert path.stem not in MODULE_NAMES_REFUSED
 

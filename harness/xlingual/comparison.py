@@ -164,7 +164,8 @@ def _results_files(root: Path) -> list[Path]:
 def _load(path: Path) -> SavedRun:
     record = from_json(RunRecord, read_json(path), where=str(path))
     samples: dict[str, list[Mapping[str, Json]]] = {}
-    for sample in read_samples(path.parent, path.name.replace("results", "samples", 1) + "l"):
+    name = path.name.replace("results", "samples", 1) + "l"
+    for sample in read_samples(path.parent, name, expected=record.protocol.n * (record.protocol.repeats or 1)):
         samples.setdefault(str(sample["id"]), []).append(sample)
     return SavedRun(record, samples)
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import DataError, EnvironmentFault
-from .files import disk_fault, parse_object, replace_whole
+from .files import disk_fault, open_to_read, parse_object, replace_whole
 from .files.json_file import CHANGED
 from .identity import canonical_json, content_hash
 from .records import Response
 from .serial import from_json, to_json
+from .threads import start_thread
 
 JOURNAL = "journal.jsonl"
 DAMAGED = "journal-damaged.jsonl"
@@ -84,8 +85,7 @@ class Journal:
                 self._cut_back(self._descriptor, status.st_size)
         if self._syncing is None:
             self._closing.clear()
-            self._syncing = threading.Thread(target=self._keep_syncing, name="journal", daemon=True)
-            self._syncing.start()
+            self._syncing = start_thread(self._keep_syncing, "journal")
 
     def _cut_back(self, descriptor: int, size: int) -> None:
         """Take back what was written of a line, unless another run may have written behind it."""
@@ -144,7 +144,8 @@ def open_journal(folder: Path, guard: Callable[[], None] = lambda: None) -> Jour
         return journal
     guard()
     try:
-        data = path.read_bytes()
+        with open_to_read(path) as stream:
+            data = stream.read()
         whole = data.rfind(b"\n") + 1
         journal.torn_bytes = len(data) - whole
         if journal.torn_bytes:

@@ -20,6 +20,7 @@ needs files that are created exclusively, renamed at once, and read anew once th
 
 import os
 import platform
+import stat
 import threading
 import time
 import uuid
@@ -34,6 +35,7 @@ from .errors import DataError, EnvironmentFault
 from .files import disk_fault, parse_object
 from .identity import Json, canonical_json
 from .provenance import timestamp
+from .threads import start_thread
 
 LOCK = "lock"
 BEAT_SECONDS = 5.0
@@ -41,6 +43,8 @@ STALE_SECONDS = 60.0
 """Twelve beats: a heartbeat that waits for a busy processor or a slow disk is not taken for dead."""
 _WATCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.2
+LONGEST = 2**14
+"""Bytes of a lock that are read; ours have some 300."""
 _GLANCES = 3 * _WATCH_SECONDS
 """Seconds between two looks at a lock count for so much, at most: a machine that slept saw nobody fail to beat."""
 _TOKEN = uuid.uuid4().hex
@@ -125,8 +129,8 @@ class Lease:
         if self.token != _TOKEN:
             return
         _heartbeat.leave(self)
-        with suppress(OSError):
-            if _read_holder(self.path.read_bytes(), self.path).token == self.token:
+        with suppress(OSError, EnvironmentFault):
+            if _read_holder(_read(self.path) or b"", self.path).token == self.token:
                 self.path.unlink(missing_ok=True)
 
 
@@ -145,7 +149,7 @@ class _Heartbeat:
             self._leases.append(lease)
             if len(self._leases) == 1:
                 self._ended = threading.Event()
-                threading.Thread(target=self._keep_beating, args=[self._ended], name="leases", daemon=True).start()
+                start_thread(self._keep_beating, "leases", self._ended)
 
     def leave(self, lease: Lease) -> None:
         """Beat for `lease` no more."""
@@ -220,9 +224,11 @@ def _evict(path: Path, note: Callable[[str], None]) -> str | None:
     if content is None:
         return None
     holder = _read_holder(content, path)
-    if _is_near(holder) and _lives(holder):
+    # On some file systems a lock that is being written is zeros for a moment.
+    strange = bool(content) and not content.startswith((b"{", b"\0"))
+    if not strange and _is_near(holder) and _lives(holder):
         raise _in_use(path, holder)
-    if not _is_near(holder) or _is_stopped(holder):
+    if not strange and (not _is_near(holder) or _is_stopped(holder)):
         content = _watch(path, content, holder, note)
         if content is None:
             return None
@@ -237,6 +243,8 @@ def _evict(path: Path, note: Callable[[str], None]) -> str | None:
         aside.rename(path)
         raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
     aside.unlink()
+    if strange:  # whoever held it before it was damaged has lost it: see `Lease.check`
+        return "took over a lock that no run has written"
     return f"took over the lock of {holder.name}, which is gone"
 
 
@@ -265,12 +273,24 @@ def _in_use(path: Path, holder: _Holder) -> EnvironmentFault:
 
 
 def _read(path: Path) -> bytes | None:
+    """Return what a lock holds, as far as it can be one of ours; None where there is none.
+
+    Raises EnvironmentFault for a folder, a pipe or a device, which could be read for ever.
+    """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            content = os.read(descriptor, LONGEST) if is_file else b""
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise disk_fault(error, path) from error
+    if not is_file:
+        raise EnvironmentFault("is no regular file", where=str(path), hint="remove it: runs keep their lock there")
+    return content
 
 
 def _read_holder(content: bytes, path: Path) -> _Holder:

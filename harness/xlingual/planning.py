@@ -12,7 +12,7 @@ from .identity import content_hash, slug
 from .metrics.extra import choose_extra, unfit
 from .plugin import ChatTask, DataSource, Model, SelfScoredTask, Task
 from .prompt import FittedRequest, Rendering, choose_template, cut_beginning, fit, request_key, require_room
-from .question_settings import QuestionProtocol, QuestionSettings, settle_question
+from .question_settings import QuestionProtocol, QuestionSettings, sampling_notes, settle_question
 from .records import (
     DataFile,
     Demonstration,
@@ -172,6 +172,8 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         shots_as_text=True if rendering.shots_as_text and settings.shots else None,
     )
     protocol = question.added_to(protocol)
+    notes = list(_notes(spec, found, protocol, len(found.rows) - len(evaluated), settings))
+    notes += sampling_notes(spec, model.spec, settings.question.sampling, question)
     examples, drawn = _draw(evaluated[part], requests.fitted, model.spec, question)
     return TaskPlan(
         task=task,
@@ -184,7 +186,7 @@ def plan_task(task: Task, model: Model, settings: RunSettings) -> TaskPlan:
         files=found.files,
         demonstrations=shots,
         folder=run_folder(settings.out, model.spec, protocol, requests.template),
-        notes=tuple(_notes(spec, found, protocol, len(found.rows) - len(evaluated), settings)),
+        notes=tuple(notes),
         also=choose_extra(spec, settings.metrics),
     )
 

@@ -12,6 +12,7 @@ exception was raised. What xlingual itself ships is no plugin in this sense: wha
 import dis
 import functools
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ LONGEST_MESSAGE = 400
 """Characters of an exception's own words that are shown."""
 _EXIT_CODES = (2, 3, 4, 5)
 """Of the errors that a plugin may raise as they are."""
+_STREAMS = {"stdout": 1, "stderr": 2}
+"""Attributes of sys, and their descriptors."""
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -48,8 +51,11 @@ class PluginCode:
         Our own errors pass, with the place where they name none. `function` is what is called: its first line is the
         place where no line of the plugin's raised anything.
         """
+        if not self.shipped:
+            _called.add(self)
         try:
             yield
+            self._require_streams(doing, function)
         except XlingualError as error:
             self._adopt(error, doing, function)
             raise
@@ -63,6 +69,14 @@ class PluginCode:
             if self.shipped:
                 raise
             raise self._failed(error, doing, function) from error
+        finally:
+            _reopen_streams()
+
+    def _require_streams(self, doing: str, function: object) -> None:
+        """Raise PluginError where the plugin has closed standard output or error: what follows could not be said."""
+        if not self.shipped and (closed := _closed_streams()):
+            hint = "print to it, or leave it alone: it is not the plugin's to close"
+            raise self.fault(f"closes sys.{closed[0]}", doing=doing, function=function, hint=hint)
 
     def fault(self, what: str, *, doing: str = "", function: object = None, hint: str = "") -> PluginError:
         """Return the error that the plugin breaks its protocol; `function` is what returned the wrong thing."""
@@ -77,13 +91,13 @@ class PluginCode:
             raise self._failed(error, doing, function) from error
         error.what = " ".join(error.what.split())
         if not error.where:
-            error.where = ": ".join(filter(None, (self._line(error) or self._definition(function), doing)))
+            error.where = ": ".join(filter(None, (self.line_of(error) or self._definition(function), doing)))
 
     def _failed(self, error: BaseException, doing: str, function: object) -> PluginError:
-        place = self._line(error) or self._definition(function) or self.place
+        place = self.line_of(error) or self._definition(function) or self.place
         return PluginError(": ".join(filter(None, (doing, describe_error(error)))), where=place, hint=_hint(error))
 
-    def _line(self, error: BaseException) -> str | None:
+    def line_of(self, error: BaseException) -> str | None:
         """Return FILE:LINE of the innermost line of the plugin's own that `error` went through."""
         if isinstance(error, SyntaxError) and error.filename and self._owns(error.filename):
             return f"{shown_path(Path(error.filename))}:{error.lineno or 1}"
@@ -116,11 +130,40 @@ class PluginCode:
         return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
+_called: set[PluginCode] = set()
+"""The plugins of others whose code was called by this process."""
+
+
+def plugin_fault(error: BaseException) -> PluginError | None:
+    """Return the error of the plugin whose code raised `error` outside of any call of it; None where none did.
+
+    What a plugin returns may have methods of its own: the `__hash__` of an id is called wherever ids are looked up.
+    """
+    for code in _called:
+        if (line := code.line_of(error)) is not None:
+            return PluginError(describe_error(error), where=line, hint=_hint(error))
+    return None
+
+
+def _closed_streams() -> list[str]:
+    return [name for name in _STREAMS if getattr(getattr(sys, name), "closed", False)]
+
+
+def _reopen_streams() -> None:
+    """Open standard output and error where a plugin has closed them, so that its error can be reported."""
+    for name in _closed_streams():
+        try:
+            stream = open(_STREAMS[name], "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        except OSError:  # the descriptor is closed, too
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, name, stream)
+
+
 def describe_error(error: BaseException) -> str:
     """Return the class and the words of an exception in one line."""
     try:
         words = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
-    except Exception:  # noqa: BLE001 (the words are the plugin's code, too)
+    except BaseException:  # noqa: BLE001 (the words are the plugin's code, too)
         words = "(its words cannot be shown)"
     words = words if len(words) <= LONGEST_MESSAGE else f"{words[:LONGEST_MESSAGE]}..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -116,6 +116,15 @@ def settle_question(spec: TaskSpec, model: ModelSpec, settings: QuestionSettings
     )
 
 
+def sampling_notes(
+    spec: TaskSpec, model: ModelSpec, choice: SamplingChoice, settled: QuestionProtocol
+) -> Iterator[str]:
+    """Yield what a user who asked for the model's own sampling should know: it may recommend none."""
+    if choice.source == MODEL and model.sampling is None and spec.max_new_tokens:
+        left = "its answers are greedy" if settled.sampling is None else "only what is given of them holds"
+        yield f"--sampling model: {model.name} recommends no parameters of sampling, so {left}"
+
+
 def _is_models_own(choice: SamplingChoice) -> bool:
     given = (choice.temperature, choice.top_p, choice.top_k, choice.min_p)
     return choice.source == MODEL and all(each is None for each in given)

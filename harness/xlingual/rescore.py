@@ -1,11 +1,12 @@
 """Scores without a model: answers of an earlier run under today's metrics, and predictions from anywhere else."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .answers import AnswerReading, reading_of
 from .data import read_records
+from .demonstrations import DemonstrationChoice, choose_demonstrations
 from .earlier_scores import extra_metrics
 from .errors import DataError, UsageError
 from .estimate import estimate
@@ -27,6 +28,8 @@ from .scoring import Scores, score_answers
 from .serial import from_json, to_json
 from .store import read_samples
 
+RESULTS = "results.json"
+LIMITED = "results-limit-*.json"
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language": str}
 
 
@@ -132,25 +135,41 @@ def read_predictions(path: Path, language: str) -> dict[str, str]:
     return {**common, **named}
 
 
-def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequence[str] = ()) -> RunRecord:
-    """Score the stored answers of a finished run folder again, with today's metrics, and replace its summary files.
+def rescore_run(
+    folder: Path,
+    task: Task,
+    data_source: DataSource,
+    metrics: Sequence[str] = (),
+    results: str = RESULTS,
+    note: Callable[[str], None] = lambda _: None,
+) -> RunRecord:
+    """Score the stored answers of a run folder again, with today's metrics, and replace its summary files.
 
     Besides the task's own metrics those of `metrics` are computed, and those that were computed before.
     The record says what is installed now in `scored_with`, and what gave the answers, as before, in `versions`.
-    Raises DataError where the data of the task are not those the run was made on.
+    `results` names the record in the folder: another one where the run had a limit. The folder is locked before
+    anything is read, so that no run changes it meanwhile; `note` as in `lock_folder`.
+    Raises DataError where the data of the task are not those the run was made on, EnvironmentFault where a run is at
+    work there.
     """
-    path = folder / "results.json"
+    path = folder / results
+    with lock_folder(folder, note) as lease:
+        samples_path = path.with_name(f"samples{path.stem.removeprefix('results')}.jsonl")
+        record, lines = _rescored(path, samples_path.name, task, data_source, metrics)
+        lease.check()
+        write_atomically(samples_path, lines)
+        write_atomically(path, pretty_json(to_json(record)))
+    return record
+
+
+def _rescored(
+    path: Path, samples_name: str, task: Task, data_source: DataSource, metrics: Sequence[str]
+) -> tuple[RunRecord, str]:
+    """Return the new record, and the new text of the samples file."""
+    folder = path.parent
     record = from_json(RunRecord, read_json(path), where=str(path))
-    samples = read_samples(folder)
-    examples = {example.id: example for example in task.examples(record.protocol.split, data_source).rows}
-    absent = [str(sample["id"]) for sample in samples if sample["id"] not in examples]
-    if absent:
-        raise DataError(
-            f"example {absent[0]!r} is not in the data", where=str(folder), hint="give the run's own --data"
-        )
-    asked = [examples[str(sample["id"])] for sample in samples]
-    if hash_examples(tuple({example.id: example for example in asked}.values())) != record.protocol.data:
-        raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
+    samples = read_samples(folder, samples_name, expected=record.protocol.n * (record.protocol.repeats or 1))
+    asked = _asked(record, task, data_source, [str(sample["id"]) for sample in samples], folder)
     responses = [_stored(sample) for sample in samples]
     reading = reading_of(record.model, record.protocol.extract, record.protocol.repeats)
     _require_fit(task, metrics)
@@ -171,12 +190,26 @@ def rescore_run(folder: Path, task: Task, data_source: DataSource, metrics: Sequ
         parts = parts_of_answer(responses[index], scores.answers[index])
         line: Json = {**kept, **parts, "group": asked[index].group, "statistics": statistics}
         lines.append(canonical_json(line) + "\n")
-    scored = with_hashes(scored, "".join(lines))
-    with lock_folder(folder) as lease:
-        lease.check()
-        write_atomically(folder / "samples.jsonl", "".join(lines))
-        write_atomically(path, pretty_json(to_json(scored)))
-    return scored
+    return with_hashes(scored, "".join(lines)), "".join(lines)
+
+
+def _asked(record: RunRecord, task: Task, data_source: DataSource, names: Sequence[str], folder: Path) -> list[Example]:
+    """Return the example of each name; DataError where the data are not those of the run."""
+    protocol = record.protocol
+    rows = task.examples(protocol.split, data_source).rows
+    examples = {example.id: example for example in rows}
+    if absent := [name for name in names if name not in examples]:
+        raise DataError(
+            f"example {absent[0]!r} is not in the data", where=str(folder), hint="give the run's own --data"
+        )
+    asked = [examples[name] for name in names]
+    evaluated = tuple({example.id: example for example in asked}.values())
+    if protocol.limit is not None:  # the hash of the data is of all that could have been asked
+        choice = DemonstrationChoice(shots=protocol.shots, seed=protocol.seed or 0, data_source=data_source)
+        _, evaluated = choose_demonstrations(task, rows, protocol.split, choice)
+    if hash_examples(evaluated) != protocol.data:
+        raise DataError("the data differ from those of the run", where=str(folder), hint="give the run's own --data")
+    return asked
 
 
 def _require_fit(task: Task, metrics: Sequence[str]) -> None:
@@ -185,11 +218,18 @@ def _require_fit(task: Task, metrics: Sequence[str]) -> None:
         raise UsageError(f"{name} judges translations, and {task.spec.name} asks for none", where="--metrics")
 
 
-def recorded_task(folder: Path) -> str:
-    """Return the name of the task that a run folder is of; UsageError where the folder holds no run."""
-    path = folder / "results.json"
-    if not path.is_file():
+def results_of(folder: Path) -> list[Path]:
+    """Return the results in a run folder: of the whole run, else those of runs with a limit; UsageError for none."""
+    whole = folder / RESULTS
+    is_there = whole.exists() or whole.is_symlink()  # what is no file is named where it is read
+    found = [whole] if is_there else sorted(folder.glob(LIMITED))
+    if not found:
         raise UsageError("no finished run here", where=str(folder), hint="name a folder that holds a results.json")
+    return found
+
+
+def recorded_task(path: Path) -> str:
+    """Return the name of the task that the results at `path` are of; DataError for what are none."""
     return from_json(RunRecord, read_json(path), where=str(path)).protocol.task
 
 

@@ -15,12 +15,13 @@ from .identity import Json
 from .journal import DAMAGED, Journal, open_journal
 from .lease import LOCK, Lease, lock_folder
 from .planning import RunSettings, TaskPlan, identifying_part, plan_task
-from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, SupportsPromptProof, Task
+from .plugin import ExampleAware, Model, SplitAware, SupportsNotes, Task
 from .provenance import installed_versions, timestamp
 from .question_settings import word_tasks
 from .record_hash import with_hashes
 from .records import Example, Failure, Request, Response, RunRecord, failed_response
 from .redaction import redact_message
+from .rendered_prompts import Rendering, prove_prompts, render_prompts
 from .run_summary import count_answers, sample_lines, shown_model, without_secrets
 from .scoring import score_answers
 from .serial import from_json, to_json
@@ -103,6 +104,7 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
         for note in plan.notes:
             observer.note(f"{plan.name}: {note}")
     proofs = prove_prompts(model, plans)
+    rendered = [render_prompts(model, plan) for plan in plans]
     with open_plans(plans, settings.fresh, observer) as opened:
         _share_answers(opened, by_example=isinstance(model, ExampleAware | SplitAware))
         fault: XlingualError | None = None
@@ -112,25 +114,15 @@ def evaluate(model: Model, tasks: Sequence[Task], settings: RunSettings, observe
             fault = error
         finally:
             observer.end()
-        records, broken = _record_all(opened, model, proofs)
+        records, broken = _record_all(opened, model, list(zip(proofs, rendered, strict=True)))
         if fault := fault or broken:
             raise fault
     write_groups(groups_of(tasks), {plan.task.spec.name: plan.folder for plan in plans})
     return records
 
 
-def prove_prompts(model: Model, plans: Sequence[TaskPlan]) -> list[str | None]:
-    """Return of each plan the hash of its prompts as the model reads them, None where the model does not show them.
-
-    Raises ModelError where the prompts do not hold what is asked.
-    """
-    if not isinstance(model, SupportsPromptProof):
-        return [None] * len(plans)
-    return [model.prove_prompts([each.request for each in plan.fitted if not each.overflow]) for plan in plans]
-
-
 def _record_all(
-    opened: Sequence[OpenPlan], model: Model, proofs: Sequence[str | None]
+    opened: Sequence[OpenPlan], model: Model, proofs: Sequence[tuple[str | None, Sequence[Rendering | None]]]
 ) -> tuple[list[RunRecord], DataError | None]:
     """Record every run that has any answer, and return the first fault of a task or metric that scores wrongly.
 
@@ -142,7 +134,7 @@ def _record_all(
         if not each.journal.responses and each.plan.fitted:
             continue
         try:
-            records.append(record_run(each, model.spec.details, proof))
+            records.append(record_run(each, model.spec.details, *proof))
         except DataError as error:
             broken = broken or error
     return records, broken
@@ -357,12 +349,16 @@ def _overflow(request: Request) -> Response:
 
 
 def record_run(
-    opened: OpenPlan, details: Mapping[str, str] | None = None, rendered_prompts: str | None = None
+    opened: OpenPlan,
+    details: Mapping[str, str] | None = None,
+    rendered_prompts: str | None = None,
+    rendered: Sequence[Rendering | None] = (),
 ) -> RunRecord:
     """Score what the journal holds and write `samples.jsonl` and `results.json`, each replaced whole.
 
     `details` are what the model knows of itself after its answers: a server tells its own name with them. What an
-    earlier command was told stays.
+    earlier command was told stays. `rendered_prompts` is the hash of all prompts as the model reads them, `rendered`
+    what stands around the messages of each.
     """
     plan, journal = opened.plan, opened.journal
     known = {**(plan.model.details or {}), **_details_before(plan), **(details or {})}
@@ -388,7 +384,7 @@ def record_run(
         scored_with=installed_versions(VERSIONED),
         finished_at=timestamp(),
     )
-    samples = sample_lines(plan, responses, scores)
+    samples = sample_lines(plan, responses, scores, rendered)
     record = with_hashes(record, samples, rendered_prompts)
     journal.guard()
     write_atomically(plan.folder / f"samples{plan.suffix}.jsonl", samples)

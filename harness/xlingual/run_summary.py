@@ -63,8 +63,16 @@ def _total(values: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: Scores) -> str:
-    """Return `samples.jsonl`: a line an answer, with repeats several lines an example, in order."""
+def sample_lines(
+    plan: TaskPlan,
+    responses: Sequence[Response | None],
+    scores: Scores,
+    rendered: Sequence[tuple[str, ...] | None] = (),
+) -> str:
+    """Return `samples.jsonl`: a line an answer, with repeats several lines an example, in order.
+
+    `rendered` is what stands around the messages of each request, where the model shows it.
+    """
     lines = []
     repeats = plan.protocol.repeats or 1
     for index, (example, fitted, response) in enumerate(zip(plan.examples, plan.fitted, responses, strict=True)):
@@ -86,6 +94,8 @@ def sample_lines(plan: TaskPlan, responses: Sequence[Response | None], scores: S
         if fitted.request.choices is not None:
             line["choices"] = to_json(fitted.request.choices)
             line["likelihoods"] = None if response is None else to_json(response.likelihoods)
+        if rendered and (around := rendered[index]) is not None:
+            line["rendered"] = list(around)
         if repeats > 1:
             line["repeat"] = index % repeats
         if fitted.request.sampling is not None:

@@ -53,8 +53,11 @@ def prepare_folder(folder: Path) -> None:
         )
 
 
-def read_samples(folder: Path, name: str = "samples.jsonl") -> list[Mapping[str, Json]]:
-    """Return the lines of a run's samples file; DataError naming the first without id, cluster and statistics."""
+def read_samples(folder: Path, name: str = "samples.jsonl", *, expected: int | None = None) -> list[Mapping[str, Json]]:
+    """Return the lines of a run's samples file, as many as are `expected`, where that is known.
+
+    Raises DataError naming the first without id, cluster and statistics, and for a file that has been cut.
+    """
     path = folder / name
     samples = read_json_lines(path)
     for number, sample in enumerate(samples, start=1):
@@ -62,6 +65,8 @@ def read_samples(folder: Path, name: str = "samples.jsonl") -> list[Mapping[str,
             case {"id": str(), "cluster": str(), "statistics": dict()}:
                 continue
         raise DataError("not a line of samples", where=f"{path}:{number}", hint=CHANGED)
+    if expected is not None and len(samples) != expected:
+        raise DataError(f"{len(samples)} whole lines, and the run has {expected}", where=str(path), hint=CHANGED)
     return samples
 
 

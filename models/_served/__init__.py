@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from xlingual import open_model
 from xlingual.errors import EnvironmentFault, UsageError
 from xlingual.identity import Json, content_hash
-from xlingual.plugin import Model, ModelOptions
+from xlingual.plugin import Model, ModelOptions, SupportsPromptProof
 from xlingual.records import Failure, ModelSpec, Request, Response
 
 from ..hf.checkpoint.description import Description
@@ -81,6 +81,14 @@ class ServedModel:
         """Return the prompt tokens of each request."""
         return self.inner.count_tokens(requests)
 
+    def prove_prompts(self, requests: Sequence[Request]) -> str | None:
+        """Return the hash of the token ids of all prompts, by the tokenizer and the template that the server loads."""
+        return self.inner.prove_prompts(requests) if isinstance(self.inner, SupportsPromptProof) else None
+
+    def show_prompt(self, request: Request) -> str | None:
+        """Return what the server makes of a request, by the same, special tokens shown."""
+        return self.inner.show_prompt(request) if isinstance(self.inner, SupportsPromptProof) else None
+
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer each request as soon as the server does; after a crash it is restarted and asked the rest.
 
@@ -90,6 +98,7 @@ class ServedModel:
         while pending:
             server = self._running()
             client = self._client(server)
+            client.expect_counts(requests, self.inner.count_tokens(requests))
             try:
                 for response in client.answer(list(pending.values())):
                     if response.failure is not None and server.exits_within(_exit_seconds(response.failure)):

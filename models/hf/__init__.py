@@ -38,8 +38,7 @@ from xlingual.thinking import KNOWN_MARKERS
 
 from .checkpoint.adapters import release_model
 from .checkpoint.description import ENGINES, Description, default_engine, describe
-from .checkpoint.files import weights_folder
-from .checkpoint.loading import load
+from .checkpoint.loading import checked_weights, load
 from .devices.layer_moves import check_accelerate
 from .devices.parallel import ParallelModel, devices_of
 from .devices.placement import Placement, check_shardable, plan_placement, shard_devices
@@ -266,7 +265,7 @@ class HfModel:
                 where=self.spec.name,
                 hint="merge it into a model first",
             )
-        return weights_folder(self.description.checkpoint, self.options)
+        return checked_weights(self.description, self.options)
 
     def tokenizer_files(self) -> Path:
         """Return the folder of the tokenizer's files."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from xlingual.decoder.loading import is_failure
 from xlingual.errors import XlingualError
 from xlingual.records import Failure
 
@@ -72,7 +73,9 @@ def attempt(call: Callable[[], Result]) -> Result | Failure:
         raise
     except torch.OutOfMemoryError as error:
         failure = Failure(kind=OUT_OF_MEMORY, message=str(error))
-    except Exception as error:  # noqa: BLE001 - the model call: any error is the failure of its rows
+    except BaseException as error:  # the model call: any error is the failure of its rows
+        if not is_failure(error):
+            raise
         cpu_memory = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         failure = Failure(kind=OUT_OF_MEMORY if cpu_memory else type(error).__name__, message=str(error))
     # The frames that held the tensors of the call are gone with the exception, so their memory can be freed.

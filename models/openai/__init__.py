@@ -108,6 +108,11 @@ class OpenAiModel:
             self.counted.update(zip(new, found, strict=True))
         return [self.counted[each] for each in asked]
 
+    def expect_counts(self, requests: Sequence[Request], counts: Sequence[int] | None) -> None:
+        """Take the prompt tokens of requests from elsewhere: where the server reads fewer, a note says so."""
+        if counts is not None:
+            self.counted.update(zip(map(_content_of, requests), counts, strict=True))
+
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer each request as soon as the server does.
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from xlingual.errors import EnvironmentFault
 
 from .address import Address
+from .body_limits import ENCODINGS, limit_body
 from .credentials import NO_KEY, Credentials
 from .pacing import RateLimits
 
@@ -49,7 +50,11 @@ async def open_client(address: Address, credentials: Credentials, limits: RateLi
         timeout=Timeout(None, connect=limits.connect_seconds),
         # A proxy has no business between two processes of one machine, and a redirect would change what was asked.
         http_client=DefaultAsyncHttpxClient(
-            trust_env=not address.loopback, follow_redirects=False, verify=_certificates()
+            trust_env=not address.loopback,
+            follow_redirects=False,
+            verify=_certificates(),
+            headers={"Accept-Encoding": ", ".join(ENCODINGS)},
+            event_hooks={"response": [limit_body]},
         ),
     ) as client:
         yield client

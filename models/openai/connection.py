@@ -13,6 +13,7 @@ from xlingual.thinking import ThinkingMode, split_thinking
 
 from .address import Address
 from .bodies import describe
+from .body_limits import BodyFault
 from .client import UNREACHED
 from .completion import (
     Completion,
@@ -52,8 +53,6 @@ MOST_TRIES = 24
 LIST_SECONDS = 10.0
 """For a server to list its models after it refused one."""
 LEAST_TOKENS = 1
-MOST_BYTES = 64 * 2**20
-"""Of a body, unpacked: an answer that is longer is none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,17 +186,13 @@ class Connection:
         """Send a request once and return the body of the answer, whatever is in it."""
         import openai  # noqa: PLC0415 - optional
 
-        parts, size = [], 0
+        parts = []
         try:
             async with self._open(request, fields) as response:
                 wait = retry_after(response.headers)
                 async for part in response.iter_bytes():
                     heard()
                     parts.append(part)
-                    size += len(part)
-                    if size > MOST_BYTES:
-                        message = f"the server sent more than {MOST_BYTES // 2**20} MiB"
-                        return ServerTrouble(kind="too large", message=message, retry=False, final=True)
         except openai.APIStatusError as error:
             heard()
             said = redirection(error.status_code, error.response.headers) or error.response.text
@@ -222,6 +217,8 @@ class Connection:
         import openai  # noqa: PLC0415 - optional
 
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        if isinstance(cause, BodyFault):
+            return ServerTrouble(kind=cause.kind, message=str(cause), retry=False, final=True)
         name = type(cause).__name__ if cause else type(error).__name__
         slow = "Timeout" in name
         # What breaks while a body is read is not wrapped by the client.

@@ -32,6 +32,8 @@ from xlingual.wording import ask_pair
 MESSAGES = "en"
 """The language of the messages themselves."""
 _LINE = re.compile(r'(?:(msgctxt|msgid|msgid_plural|msgstr(?:\[\d+\])?)\s+)?("(?:[^"\\]|\\.)*")')
+_LONGEST_LINE = 2**20
+"""Characters; catalogues break their lines at 80."""
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|%%|\{\w*\}")
@@ -55,13 +57,17 @@ def read(corpus: Corpus, data_source: DataSource) -> Examples:
 class _Entry:
     line: int
     fuzzy: bool = False
-    texts: dict[str, str] = field(default_factory=dict)
-    """Keyword -> text: msgid, msgstr, msgstr[0], ..."""
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    """Keyword -> text, a part a line: msgid, msgstr, msgstr[0], ..."""
+
+    def text(self, keyword: str) -> str:
+        """Return the text of a keyword, "" where there is none."""
+        return "".join(self.parts.get(keyword, ()))
 
     def pair(self) -> tuple[str, str]:
         """Return message and translation; an empty pair where it is not fit to learn from."""
-        message, translation = self.texts.get("msgid", ""), self.texts.get("msgstr", "")
-        fit = not self.fuzzy and "msgid_plural" not in self.texts and message != translation
+        message, translation = self.text("msgid"), self.text("msgstr")
+        fit = not self.fuzzy and "msgid_plural" not in self.parts and message != translation
         same = Counter(_PLACEHOLDER.findall(message)) == Counter(_PLACEHOLDER.findall(translation))
         return (message, translation) if fit and same else ("", "")
 
@@ -71,13 +77,13 @@ def _entries(file: DataFile) -> Iterator[_Entry]:
     entries, problems = _parse(split_lines(read_text(Path(file.path))))
     seen: dict[tuple[str | None, str], int] = {}
     for entry in entries:
-        key = (entry.texts.get("msgctxt"), entry.texts.get("msgid", ""))
+        key = (entry.text("msgctxt") if "msgctxt" in entry.parts else None, entry.text("msgid"))
         first = seen.setdefault(key, entry.line)
         if first != entry.line:
             problems.append(Problem(f":{entry.line}", f"message {key[1][:40]!r} is on line {first} too"))
     if problems:
         raise data_error(file.path, problems, hint="msgfmt --check FILE says more")
-    yield from (entry for entry in entries if entry.texts.get("msgid"))
+    yield from (entry for entry in entries if entry.text("msgid"))
 
 
 def _parse(lines: list[str]) -> tuple[list[_Entry], list[Problem]]:
@@ -88,6 +94,9 @@ def _parse(lines: list[str]) -> tuple[list[_Entry], list[Problem]]:
         if not line or line.startswith("#"):
             fuzzy = bool(line) and (fuzzy or (line.startswith("#,") and "fuzzy" in line))
             keyword = ""
+            continue
+        if len(line) > _LONGEST_LINE:
+            problems.append(Problem(f":{number}", f"{len(line):,} characters are over the limit of {_LONGEST_LINE:,}"))
             continue
         found = _LINE.fullmatch(line)
         if found is None or not (found[1] or keyword):
@@ -101,10 +110,10 @@ def _parse(lines: list[str]) -> tuple[list[_Entry], list[Problem]]:
         if not entries:
             problems.append(Problem(f":{number}", f"{keyword} before any msgid"))
             continue
-        texts = entries[-1].texts
-        if found[1] and keyword in texts:
+        parts = entries[-1].parts
+        if found[1] and keyword in parts:
             problems.append(Problem(f":{number}", f"a second {keyword} in one entry"))
-        texts[keyword] = texts.get(keyword, "") + _ESCAPE.sub(_unescape, found[2][1:-1])
+        parts.setdefault(keyword, []).append(_ESCAPE.sub(_unescape, found[2][1:-1]))
     return entries, problems
 
 

@@ -7,6 +7,7 @@ from xml.parsers import expat
 from xlingual import DataSource, Examples
 from xlingual.data import fill_path, locate_text, pair_examples, read_text, required_direction
 from xlingual.errors import DataError, UsageError
+from xlingual.files import MAX_TEXT
 from xlingual.languages import find_language
 from xlingual.records import Corpus
 from xlingual.registry import register_source
@@ -21,7 +22,7 @@ def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one file in UTF-8; a unit that lacks a language counts as one with an empty side."""
     source, target = required_direction(corpus)
     file = locate_text(fill_path(corpus, corpus.language), data_source)
-    units = _parse(read_text(Path(file.path)), file.path)
+    units = _parse(read_text(Path(file.path), lines=False), file.path)
     return pair_examples(corpus, [(unit.get(source, ""), unit.get(target, "")) for unit in units], (file,))
 
 
@@ -32,6 +33,8 @@ class _TmxReading:
     units: list[dict[str, str]] = field(default_factory=list)
     language: str | None = None
     text: list[str] | None = None
+    length: int = 0
+    """Characters of `text`."""
     codes: int = 0
     """Depth inside elements that hold no text."""
 
@@ -42,13 +45,16 @@ class _TmxReading:
         elif name == "tuv":
             self.language = _code(attributes.get("xml:lang") or attributes.get("lang") or "")
         elif name == "seg":
-            self.text = []
+            self.text, self.length = [], 0
         elif name in CODES:
             self.codes += 1
 
     def data(self, text: str) -> None:
         """Take text."""
         if self.text is not None and not self.codes:
+            self.length += len(text)
+            if self.length > MAX_TEXT:
+                raise OverflowError
             self.text.append(text)
 
     def end(self, name: str) -> None:
@@ -75,6 +81,9 @@ def _parse(text: str, path: str) -> list[dict[str, str]]:
     parser.CharacterDataHandler = reading.data
     try:
         parser.Parse(text.encode("utf-8"), True)
+    except OverflowError:
+        what = f"a segment has more than the limit of {MAX_TEXT:,} characters"
+        raise DataError(what, where=f"{path}:{parser.CurrentLineNumber}") from None
     except expat.ExpatError as error:
         raise DataError(f"not XML ({expat.errors.messages[error.code]})",
                         where=f"{path}:{error.lineno}:{error.offset + 1}") from None  # fmt: skip

@@ -56,7 +56,7 @@ def test_tables_of_files_are_whole(xlingual: Xlingual, tmp_path: Path) -> None:
     sample = json.loads((folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert named("samples.jsonl", "field") == sorted(sample)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert named("samples.jsonl", "more of an answer") == sorted([*ANSWER_PARTS, "repeat", "sampling"])
+    assert named("samples.jsonl", "more of an answer") == sorted([*ANSWER_PARTS, "rendered", "repeat", "sampling"])
     assert named("results.json", "field") == sorted(results) == sorted(each.name for each in fields(RunRecord))
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     section = PAGE.read_text(encoding="utf-8").partition("## run.json")[2].partition("\n## ")[0]

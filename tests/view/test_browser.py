@@ -40,6 +40,9 @@ CHOICES = {
 }
 
 
+RENDERED = ([f"<s>[INST] {HOSTILE}", " [/INST]"], ["<s>q: question 1?</s>"])
+
+
 def put_rated(folder: Path) -> None:
     """Write a run with a second metric, which judges three of four answers."""
     record = put_run(folder, make_run("rated", "xquad/ar", 50.0), make_rows(["yes", "yes", "no", "no"]))
@@ -63,6 +66,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     line = {**make_rows(["yes"])[0], **CHOICES}
     (root / "chooser-1" / "yesno-ar" / "samples.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     put_rated(root / "rated-1" / "xquad-ar")
+    rows = [{**row, "rendered": rendered} for row, rendered in zip(make_rows(["yes", "no"]), RENDERED, strict=True)]
+    put_run(root / "shown-1" / "xquad-ar", make_run("shown", "xquad/ar", 50.0), rows)
     target = root.parent / "view.html"
     view_runs(root, target)
     return target
@@ -225,6 +230,23 @@ def test_choices_stand_with_their_likelihoods(opened: Page) -> None:
     assert opened.evaluate("document.querySelector('#list .preview').textContent") == "no"
 
 
+def test_a_sample_shows_what_the_model_read(opened: Page) -> None:
+    open_drawer(opened, "shown")
+    found = []
+    for _ in range(2):
+        text = "document.querySelector('#detail pre.rendered').textContent"
+        found.append(str(opened.evaluate(text)))
+        marks = "[...document.querySelectorAll('#detail pre.rendered mark')].map(e => e.textContent)"
+        assert len(cast(list[str], opened.evaluate(marks))) == (2 if "INST" in found[-1] else 0)
+        opened.press("ArrowRight")
+    whole, *_ = [each for each in found if "INST" not in each]
+    around, *_ = [each for each in found if "INST" in each]
+    assert whole == "<s>q: question 1?</s>"
+    assert around.startswith("<s>[INST] ")
+    assert around.endswith("Q: question 0? [/INST]")
+    assert opened.evaluate("document.querySelector('#detail pre.rendered img, #detail pre.rendered script')") is None
+
+
 def test_provenance_is_a_click_away(opened: Page) -> None:
     open_drawer(opened, "alpaca, Arabic")
     opened.evaluate("document.getElementById('show-provenance').click()")
@@ -256,10 +278,10 @@ def test_tables_can_be_saved(opened: Page) -> None:
     lines = str(opened.evaluate("window.saved")).split("\r\n")
     assert opened.evaluate("window.file") == "xquad-containment.csv"
     assert lines[0].startswith("family,data,model,fingerprint")
-    assert len([line for line in lines if line.startswith("xquad,real,")]) == 14
+    assert len([line for line in lines if line.startswith("xquad,real,")]) == 15
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#downloads button')][3].click()")
     opened.wait("window.saved")
-    assert opened.evaluate("JSON.parse(window.saved).records.length") == 16
+    assert opened.evaluate("JSON.parse(window.saved).records.length") == 17
     open_drawer(opened, "rated")
     opened.evaluate("document.getElementById('show-provenance').click()")
     opened.evaluate("window.saved = ''; [...document.querySelectorAll('#provenance button')].at(-1).click()")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import DataError, XlingualError
 from ..estimate import estimate
-from ..files import read_json
+from ..files import open_to_read, read_json
 from ..identity import Json
 from ..metrics import find_metric
 from ..plugin import Metric
@@ -58,7 +58,8 @@ def hash_fault(run: CollectedRun) -> str | None:
     if was_edited(run.record):
         return f"{EDITED}: {NOT_ITS_HASH}"
     try:
-        is_changed = hash_samples((run.path.parent / SAMPLES_FILE).read_bytes()) != hashes.samples
+        with open_to_read(run.path.parent / SAMPLES_FILE) as stream:
+            is_changed = hash_samples(stream.read()) != hashes.samples
     except OSError:  # that they are not there, or cannot be read, is said elsewhere
         return None
     return f"{EDITED}: {SAMPLES_FILE} is not the one that hashes.samples was made of" if is_changed else None

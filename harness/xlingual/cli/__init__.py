@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import click
 
-from ..errors import Interrupted, UsageError, XlingualError
+from ..errors import Interrupted, PluginError, UsageError, XlingualError
 from ..redaction import redact_message
+from .uncaught import explain_uncaught
 
 _COMMANDS = {
     "eval": ("evaluation", "Run a model on tasks; the same command again resumes."),
@@ -99,12 +100,11 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 (the border: a bug becomes exit code 70)
-        hint = "this is a bug; run again with --debug and report what it prints"
-        bug = XlingualError(f"{type(error).__name__}: {error}", hint=hint)
-        if "--debug" in arguments:
-            _print_traceback()
-        return _report(bug, [each for each in arguments if each != "--debug"])
+    except (Exception, SystemExit) as error:
+        found = explain_uncaught(error)
+        if isinstance(error, SystemExit) and not isinstance(found, PluginError):
+            raise
+        return _report(found, arguments)
     return code if isinstance(code, int) else 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from ..errors import UsageError
 from ..files import pretty_json, write_atomically
 from ..metrics.comet.metric import DEVICE, DTYPE, DTYPES, watch_scoring
 from ..records import Estimate
-from ..rescore import PredictionScores, recorded_task, rescore_run, score_predictions
+from ..rescore import PredictionScores, recorded_task, rescore_run, results_of, score_predictions
 from ..selection import select_tasks, split_words
 from ..serial import to_json
 from .display import show_records, show_table
@@ -45,9 +46,10 @@ def run_score(options: ScoreOptions) -> int:
             os.environ[variable] = word
     if options.task is None:
         records = []
-        for word in options.paths:
-            folder = Path(word)
-            records.append(rescore_run(folder, select_tasks([recorded_task(folder)], [])[0], data_source, metrics))
+        for path in (path for word in options.paths for path in results_of(Path(word))):
+            task = select_tasks([recorded_task(path)], [])[0]
+            note = partial(click.echo, err=True)
+            records.append(rescore_run(path.parent, task, data_source, metrics, path.name, note))
         if options.as_json:
             click.echo(pretty_json({"schema": 1, "runs": to_json(tuple(records))}), nl=False)
         else:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import DataError, UsageError
+from ..files import MAX_TEXT
 from ..languages import LANGUAGES, find_language
 from ..plugin import DataSource
 from ..records import Corpus, DataFile, Example, Examples, Role, Turn
@@ -82,6 +83,9 @@ def pair_examples(
     kept_scores = []
     skipped = unanswered = 0
     for number, (source, target) in enumerate(pairs, start=1):
+        if (most := max(len(source), len(target))) > MAX_TEXT:
+            what = f"a side of pair {number} has {most:,} characters, over the limit of {MAX_TEXT:,}"
+            raise DataError(what, where=files[0].path)
         if not source.strip() or not target.strip():
             skipped += 1
             unanswered += not target.strip()

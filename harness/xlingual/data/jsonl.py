@@ -8,7 +8,7 @@ from typing import cast
 from ..errors import DataError
 from ..files.json_file import mend_surrogates, parse_json, read_json, type_name
 from ..files.problems import Problem, data_error
-from ..files.text_file import read_text, split_lines
+from ..files.text_file import MAX_TEXT, read_text, split_lines
 from ..identity import Json
 
 
@@ -119,10 +119,14 @@ def type_problem(value: Json, kind: type) -> str | None:
     if kind == list[str]:
         if not isinstance(value, list):
             return f"must be a list of strings, got {type_name(value)}"
-        wrong = next((item for item in value if not isinstance(item, str)), "")
+        wrong = next((item for item in value if type_problem(item, str)), "")
+        if isinstance(wrong, str) and wrong:
+            return type_problem(wrong, str)
         return None if wrong == "" else f"must be a list of strings, got a list with {type_name(wrong)} in it"
     if kind is float and type(value) is int:
         return None
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return f"has {len(value):,} characters, over the limit of {MAX_TEXT:,}"
     return None if type(value) is kind else f"must be {_NAMES.get(kind, 'an object')}, got {type_name(value)}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
+from ..files import MAX_BYTES
 from ..files.folders import cache_folder
 from ..files.network import hub_is_offline
 from ..plugin import DataSource
@@ -86,6 +87,7 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
     paths = [safe_path(folder, candidate) for candidate in ref.candidates]
     for path in paths:
         if path.is_file():
+            _check_size(path)
             inside_sample = any(path.resolve().is_relative_to(sample.resolve()) for sample in _sample_folders())
             origin = Origin.SAMPLE if inside_sample else Origin.LOCAL
             return _data_file(ref, origin, (path, hash_file(path)), None)
@@ -95,6 +97,13 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
         what += f"; the script {scripts[0]} there is never run"
         hint = "put the original data files there" + (", or leave --data out" if ref.remotes else "")
     raise DataError(what, where=ref.name, hint=hint)
+
+
+def _check_size(path: Path) -> None:
+    """Raise DataError for a file that no reader would take, before all of it is read for its hash."""
+    size = path.stat().st_size
+    if size > MAX_BYTES and path.suffix != ".parquet":
+        raise DataError(f"{size:,} bytes are over the limit of {MAX_BYTES:,} bytes a file", where=str(path))
 
 
 def _first_names(names: Iterable[str], between: str) -> str:

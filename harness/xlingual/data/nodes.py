@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import DataError, EnvironmentFault
-from ..files import MAX_BYTES, Problem, read_text, split_lines
+from ..files import MAX_JSON_BYTES, Problem, read_text, split_lines
 from ..files.json_file import mend_surrogates, parse_json
 from ..files.text_file import decode
 from ..identity import Json
@@ -95,7 +95,8 @@ def read_nodes(path: Path, top: str, problems: list[Problem]) -> Iterator[Node]:
         yield from (make_node(row, f": row {number}", problems) for number, row in enumerate(_table_rows(path), 1))
         return
     name = str(path)
-    text = mend_surrogates(_unzip(path) if magic.startswith(_GZIP) else read_text(path), name)
+    zipped = magic.startswith(_GZIP)
+    text = mend_surrogates(_unzip(path) if zipped else read_text(path, limit=MAX_JSON_BYTES, lines=False), name)
     if not text.strip():
         raise DataError("the file is empty", where=name)
     if _has_object_on_first_line(text):
@@ -123,11 +124,11 @@ def _first_bytes(path: Path) -> bytes:
 def _unzip(path: Path) -> str:
     try:
         with gzip.open(path) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_JSON_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be unpacked ({error})", where=str(path)) from error
-    if len(data) > MAX_BYTES:
-        raise DataError(f"unpacks to more than the limit of {MAX_BYTES:,} bytes a file", where=str(path))
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(f"unpacks to more than the limit of {MAX_JSON_BYTES:,} bytes a file", where=str(path))
     return decode(data, str(path))
 
 

@@ -10,14 +10,15 @@ from typing import cast
 
 from ..data import split_lines
 from ..errors import DataError, EnvironmentFault
-from ..files import Problem, data_error, read_json, read_text
+from ..files import MAX_TEXT, Problem, data_error, read_json, read_text
 from ..files.json_file import mend_surrogates, parse_json, type_name
 from ..identity import Json
 from ..text import did_you_mean
 from .declaration import SourceRule
 
+MAX_LITERAL_BYTES = 2**24
+"""The largest Python file that is looked into: its syntax tree takes a hundred times as many in memory."""
 FORMATS = ("jsonl", "json", "tsv", "csv", "parquet", "py")
-_LARGEST_CELL = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ def read_table(path: Path, kind: str, source: SourceRule, inside: str) -> list[R
         rows = _listed(_reach(value, inside, path), path)
     if not rows:
         raise DataError("no records", where=str(path))
+    long = [
+        Problem(row.place, f"{name!r} has {len(value):,} characters, over the limit of {MAX_TEXT:,}")
+        for row in rows
+        for name, value in row.values.items()
+        if isinstance(value, str) and len(value) > MAX_TEXT
+    ]
+    if long:
+        raise data_error(str(path), long)
     return rows
 
 
@@ -106,7 +115,7 @@ def _plain(text: str, mark: str) -> Iterable[tuple[int, list[str]]]:
 
 
 def _quoted(text: str, kind: str, path: Path) -> Iterable[tuple[int, list[str]]]:
-    csv.field_size_limit(_LARGEST_CELL)
+    csv.field_size_limit(MAX_TEXT)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if kind == "tsv" else ",", strict=True)
     try:
         yield from ((reader.line_num, cells) for cells in reader if any(cells))
@@ -135,7 +144,7 @@ def _read_literal(path: Path, inside: str) -> tuple[Json, str]:
     """
     name, _, rest = inside.partition(".")
     try:
-        body = ast.parse(read_text(path), filename=str(path)).body
+        body = ast.parse(read_text(path, limit=MAX_LITERAL_BYTES), filename=str(path)).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"no Python file ({error})", where=str(path)) from error
     values = {

@@ -15,6 +15,10 @@ MAX_REASON = 400
 """Characters of an exception in our message, which is one line: transformers lists 200 classes in some."""
 
 
+PANIC = "PanicException"
+"""Class of what a library in Rust (tokenizers, safetensors) raises where it gives up; each brings its own."""
+
+
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Silence transformers' own progress bars, which would break ours."""
@@ -36,6 +40,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in str(error)
 
 
+def is_failure(error: BaseException) -> bool:
+    """Return whether a library has failed, by an exception or by a panic of its part in Rust, which is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == PANIC
+
+
 @contextmanager
 def memory_faults(what: str, *, where: str, hint: str) -> Iterator[None]:
     """Map out of memory to EnvironmentFault with these words; other exceptions pass."""
@@ -50,19 +59,14 @@ def memory_faults(what: str, *, where: str, hint: str) -> Iterator[None]:
 @contextmanager
 def loading_errors(where: str) -> Iterator[None]:
     """Map what transformers raises about a model's files to ModelError, out of memory to EnvironmentFault."""
-    from huggingface_hub.errors import StrictDataclassError  # noqa: PLC0415 - slow to import
-    from safetensors import SafetensorError  # noqa: PLC0415 - imports numpy and torch
-
     hint = "choose a smaller dtype or another device"
     with memory_faults("the memory does not hold the model", where=where, hint=hint):
         try:
             yield
         except XlingualError:
             raise
-        # A wrong field in a file shows as any of these.
-        except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-                ValueError, SafetensorError, StrictDataclassError) as error:  # fmt: skip
-            if is_out_of_memory(error):
+        except BaseException as error:  # a wrong field in a file shows as any exception at all
+            if not is_failure(error) or is_out_of_memory(error):
                 raise
             reason = " ".join(str(error).split())[:MAX_REASON]
             raise ModelError(f"the model cannot be loaded: {type(error).__name__}: {reason}", where=where) from error

@@ -7,6 +7,7 @@ Every JSON file is read by `read_json`, `read_json_object`, `read_json_lines` or
 
 from .json_file import (
     MAX_DEPTH,
+    MAX_JSON_BYTES,
     parse_object,
     pretty_json,
     read_json,
@@ -14,17 +15,31 @@ from .json_file import (
     read_json_object,
 )
 from .problems import Problem, data_error
-from .text_file import MAX_BYTES, read_text, require_file, split_lines
+from .text_file import (
+    MAX_BYTES,
+    MAX_LINE_BYTES,
+    MAX_TEXT,
+    open_to_read,
+    read_fault,
+    read_text,
+    require_file,
+    split_lines,
+)
 from .writing import disk_fault, replace_whole, sync_path, write_atomically
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_JSON_BYTES",
+    "MAX_LINE_BYTES",
+    "MAX_TEXT",
     "Problem",
     "data_error",
     "disk_fault",
+    "open_to_read",
     "parse_object",
     "pretty_json",
+    "read_fault",
     "read_json",
     "read_json_lines",
     "read_json_object",

@@ -16,12 +16,17 @@ from typing import cast
 from ..errors import DataError
 from ..identity import Json
 from .problems import Problem, data_error
-from .text_file import MAX_BYTES, read_fault, read_text
+from .text_file import open_to_read, read_fault, read_text
 
 _LOG = logging.getLogger("xlingual")
 _ESCAPE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL)
-_TOKEN = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*")(?P<key>\s*:)?|[{}\[\]]|NaN|-?Infinity|-?\d[\d.eE+-]*', re.DOTALL)
+_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TOKEN = re.compile(rf"(?P<text>{_TEXT})(?P<key>\s*:)?|[{{}}\[\]]|NaN|-?Infinity|-?\d[\d.eE+-]*", re.DOTALL)
 _LITERALS = ("true", "false", "null")
+MAX_JSON_BYTES = 2**28
+"""The largest JSON document that is read, in bytes: 256 MiB; in memory it takes some ten times as many."""
+MAX_OBJECT_BYTES = 2**27
+"""The longest line of a JSONL file of ours: twice the largest answer that is taken from a server."""
 MAX_DEPTH = 100
 """Levels of lists and objects in a file; ours and those of models have fewer than ten."""
 CHANGED = "the file was changed by something else; move the run folder away to start over"
@@ -33,7 +38,7 @@ def pretty_json(value: Json) -> str:
 
 
 def read_json(
-    path: Path, *, name: str = "", limit: int = MAX_BYTES, strict: bool = True, fault: type[DataError] = DataError
+    path: Path, *, name: str = "", limit: int = MAX_JSON_BYTES, strict: bool = True, fault: type[DataError] = DataError
 ) -> Json:
     """Return the data in a JSON file; `name` and `limit` as in `read_text`.
 
@@ -43,7 +48,7 @@ def read_json(
     """
     name = name or str(path)
     try:
-        text = mend_surrogates(read_text(path, name=name, limit=limit), name)
+        text = mend_surrogates(read_text(path, name=name, limit=limit, lines=False), name)
         if not text.strip():
             raise DataError("the file is empty", where=name)
         value, problems = parse_json(text, strict=strict)
@@ -55,7 +60,7 @@ def read_json(
 
 
 def read_json_object(
-    path: Path, *, limit: int = MAX_BYTES, strict: bool = True, fault: type[DataError] = DataError
+    path: Path, *, limit: int = MAX_JSON_BYTES, strict: bool = True, fault: type[DataError] = DataError
 ) -> Mapping[str, Json]:
     """Return the object in a JSON file; errors as in `read_json`, and `fault` for any other value."""
     data = read_json(path, limit=limit, strict=strict, fault=fault)
@@ -70,7 +75,8 @@ def read_json_lines(path: Path, *, hint: str = CHANGED) -> list[Mapping[str, Jso
     Raises DataError with `hint` naming the line that is none.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        with open_to_read(path) as stream:
+            lines = stream.read().split(b"\n")[:-1]
     except OSError as error:
         raise read_fault(error, str(path)) from error
     return [parse_object(line, f"{path}", number, hint=hint) for number, line in enumerate(lines, start=1)]
@@ -79,6 +85,9 @@ def read_json_lines(path: Path, *, hint: str = CHANGED) -> list[Mapping[str, Jso
 def parse_object(line: bytes, name: str, number: int, *, hint: str = CHANGED) -> Mapping[str, Json]:
     """Return the object in line `number` of the JSONL file `name`; DataError with `hint` where it holds none."""
     where = f"{name}:{number}"
+    if len(line) > MAX_OBJECT_BYTES:
+        what = f"a line of {len(line):,} bytes is over the limit of {MAX_OBJECT_BYTES:,}"
+        raise DataError(what, where=where, hint=hint)
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -14,6 +14,8 @@ CONNECT_SECONDS = 10.0
 """Of waiting for a connection, and for each further block."""
 
 _BLOCK = 2**18
+MOST_BYTES = 2**34
+"""Of a download: 16 GiB, five times the largest file that is fetched."""
 
 
 def stream_url(url: str) -> Iterator[bytes]:
@@ -30,6 +32,8 @@ def stream_url(url: str) -> Iterator[bytes]:
             length = response.headers.get("Content-Length")
             while block := response.read(_BLOCK):
                 count += len(block)
+                if count > MOST_BYTES:
+                    raise DataError(f"holds more than the limit of {MOST_BYTES:,} bytes a download", where=url)
                 yield block
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise EnvironmentFault(explain_failure(error), where=url) from error

@@ -17,6 +17,9 @@ Check: TypeAlias = Callable[[object], str | None]
 
 _PLAIN = {str: "a text", int: "a whole number", float: "a finite number", bool: "True or False"}
 _SEVERAL = {str: "texts", int: "whole numbers", float: "finite numbers", bool: "truth values"}
+_METHODS = ("__hash__", "__eq__", "__ne__", "__lt__", "__repr__", "__str__", "__format__", "__len__", "__iter__",
+            "__contains__", "__getitem__", "__getattribute__", "__add__")  # fmt: skip
+"""Of texts and numbers: each is called somewhere."""
 _SHOWN = 40
 """Characters of a wrong value that are shown."""
 
@@ -67,7 +70,9 @@ def make_check(kind: object) -> Check:
     if kind is float:
         return lambda value: None if _is_number(value) else _PLAIN[float]
     if kind is int:
-        return lambda value: None if isinstance(value, int) and not isinstance(value, bool) else _PLAIN[int]
+        return lambda value: None if is_plain(value, int) and not isinstance(value, bool) else _PLAIN[int]
+    if kind is str:
+        return lambda value: None if is_plain(value, str) else _PLAIN[str]
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return lambda value: None if isinstance(value, kind) and record_fault(value, kind) is None else _one(kind)
     expected = typing.cast(type, kind)
@@ -75,7 +80,26 @@ def make_check(kind: object) -> Check:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_one = is_plain(value, float) or is_plain(value, int)
+    return is_one and not isinstance(value, bool) and math.isfinite(typing.cast(float, value))
+
+
+def is_plain(value: object, kind: type) -> bool:
+    """Return whether a value is a text, or a number, that compares and shows itself as those do.
+
+    A class of the plugin's own may raise in any of these: they are called where the plugin is long forgotten.
+    """
+    own: type = type(value)
+    return own is kind or (isinstance(value, kind) and _behaves(own))
+
+
+@lru_cache(maxsize=256)
+def _behaves(kind: type) -> bool:
+    """Return whether a class has the methods of its values from Python itself, or is an enumeration."""
+    if issubclass(kind, enum.Enum):
+        return True
+    own = (getattr(kind, name, None) for name in _METHODS)
+    return kind.__hash__ is not None and not any(isinstance(each, types.FunctionType) for each in own)
 
 
 def _check_union(checks: list[Check]) -> Check:
@@ -131,13 +155,14 @@ def describe_value(value: object) -> str:
     """Return what a wrong value is, for a message: "the text 'Paris'", "a list"."""
     if value is None or isinstance(value, bool):
         return str(value)
-    if isinstance(value, str):
+    if is_plain(value, str) and isinstance(value, str):
         return f"the text {value if len(value) <= _SHOWN else value[:_SHOWN] + '...'!r}"
-    if isinstance(value, int | float):
+    if is_plain(value, int) or is_plain(value, float):
         return f"the number {str(value)[:_SHOWN]}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     name = type(value).__name__
-    kinds = sorted({type(each).__name__ for each in value}) if isinstance(value, tuple | list) else []
+    several = typing.cast("tuple[object]", value) if type(value) in (tuple, list) else ()
+    kinds = sorted({type(each).__name__ for each in several})
     held = f" of {' and '.join(kinds[:3])}" if kinds else ""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}{held}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, XlingualError
-from ..files import disk_fault, parse_object
+from ..files import disk_fault, open_to_read, parse_object
 from ..files.json_file import CHANGED
 from ..identity import Json
 from ..metrics import find_metric
@@ -131,7 +131,7 @@ def read_run_samples(path: Path, examples: TaskExamples, kept: list[Mapping[str,
 def _read_lines(path: Path, starts: MutableSequence[int]) -> Iterator[Mapping[str, Json]]:
     """Yield the lines of a samples file, and add the end of each to `starts` first."""
     try:
-        with path.open("rb") as stream:
+        with open_to_read(path) as stream:
             for number, text in enumerate(stream, start=1):
                 if not text.endswith(b"\n"):
                     return
@@ -157,7 +157,7 @@ def read_places(places: Sequence[SamplePlace]) -> list[Mapping[str, Json]]:
     lines: dict[int, Mapping[str, Json]] = {}
     for path, indexes in by_file.items():
         try:
-            with path.open("rb") as stream:
+            with open_to_read(path) as stream:
                 for index in indexes:
                     place = places[index]
                     stream.seek(place.start)

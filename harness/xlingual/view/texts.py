@@ -150,6 +150,7 @@ def _own_columns(run: RunTexts, rows: Sequence[int]) -> Json:
             "scored": [_scored(line) for line in lines],
             "seed": [_field(line, "sampling", "seed") for line in lines],
             "likelihoods": [_likelihoods(line) for line in lines],
+            "rendered": [_rendered(line) for line in lines],
         }
     )
 
@@ -173,6 +174,12 @@ def _likelihoods(line: Mapping[str, Json]) -> Json:
     if not isinstance(found, list):
         return None
     return [each.get("logarithm") for each in found if isinstance(each, Mapping)]
+
+
+def _rendered(line: Mapping[str, Json]) -> Json:
+    """Return what stood around the messages as the model read them; None where it is not known."""
+    found = line.get("rendered")
+    return [str(each) for each in found] if isinstance(found, list) else None
 
 
 def _field(line: Mapping[str, Json], name: str, part: str) -> Json:

@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from xlingual.data import hash_once
-from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.decoder.loading import is_failure, loading_errors
+from xlingual.errors import EnvironmentFault, ModelError, UsageError, XlingualError
 from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 
 from ..limits import release_memory
+from .adapter_config import CONFIG, check_adapter_config
 from .adapter_embeddings import EmbeddingChange, embedding_change, prepare_embeddings
-from .files import check_safetensors, read_config
+from .files import read_config
 from .hub import fetch_adapter, resolve
+from .weight_headers import summarize
 
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
 ORIGIN_FIELDS = ("base_model_name_or_path", "revision", "inference_mode")
@@ -89,6 +91,8 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         snapshot = resolve(repository, revision or None, offline=options.offline, code=False, marker=CONFIG)
         folder, commit, label = fetch_adapter(snapshot, offline=options.offline), snapshot.commit, repository
     _check_files(folder, label)
+    with loading_errors(label):
+        embeddings = embedding_change(folder / WEIGHTS)
     config: dict[str, Json] = {
         key: value for key, value in read_config(folder / CONFIG).items() if key not in ORIGIN_FIELDS
     }
@@ -99,7 +103,7 @@ def find_adapter(name: str, base: str, options: ModelOptions) -> Adapter:
         commit=commit,
         identity=content_hash([config, weights]),
         base=base,
-        embeddings=embedding_change(folder / WEIGHTS),
+        embeddings=embeddings,
     )
 
 
@@ -110,7 +114,7 @@ def _check_files(folder: Path, label: str) -> None:
             raise ModelError("the adapter is a pickle file, which can run any code when it is loaded", where=label,
                              hint=hint)  # fmt: skip
         raise ModelError(f"the adapter has no {WEIGHTS}", where=label, hint="is the download complete?")
-    check_safetensors(folder / WEIGHTS)
+    check_adapter_config(folder, summarize([folder / WEIGHTS]))
 
 
 @dataclass(slots=True)
@@ -217,8 +221,9 @@ def _merge_errors(adapter: Adapter) -> Iterator[None]:
     """Turn what peft raises about an adapter into a ModelError."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, OSError,
-            Warning) as error:  # fmt: skip
+    except BaseException as error:  # peft raises whatever its reading of a file comes to
+        if isinstance(error, XlingualError) or not is_failure(error):
+            raise
         what = f"the adapter does not fit the base: {type(error).__name__}: {str(error)[:300]}"
         raise ModelError(what, where=adapter.label, hint="name the base that it was trained on") from error
 

@@ -20,10 +20,12 @@ from ..tokens.choices import TokenizerContext
 from ..tokens.rendering import Tokenizer
 from .adapters import Adapter, find_adapter, split_adapter
 from .asking import read_asking
-from .files import Checkpoint, check_weights, locate, may_run_code, read_config, safe_files
+from .files import Checkpoint, check_file_sizes, check_weights, locate, may_run_code, read_config, safe_files
 from .gguf import CONVERTER
+from .named_faults import check_tokenizer_config, named_faults
 from .provenance import parent_of, suitable_template, tuned_template, tuned_thinking
 from .quantization import check_quantization, quantization_method
+from .sizes import check_config
 from .tokenizer_files import extended_tokenizer, load_tokenizer, tokenizer_difference
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -103,12 +105,13 @@ def describe(name: str, options: ModelOptions) -> Description:
     if options.dtype is not None and options.dtype not in DTYPES:
         raise UsageError(f"no such dtype: {options.dtype!r}", where="--dtype", hint=did_you_mean(options.dtype, DTYPES))
     checkpoint = locate(name, options)
+    config_file = _checked_config(checkpoint.folder)
     trusted = may_run_code(checkpoint, options)
     check_weights(checkpoint, options)
-    quantized = quantization_method(read_config(checkpoint.folder / "config.json"))
+    quantized = quantization_method(read_config(config_file))
     if quantized is not None:
         check_quantization(quantized, checkpoint.label)
-    with loading_errors(checkpoint.label):
+    with named_faults(checkpoint.folder, checkpoint.label):
         config, tokenizer = _read_description(checkpoint.folder, trusted=trusted)
         difference = tokenizer_difference(checkpoint.folder, tokenizer)
     templates, vocabulary = tokenizer.chat_template, _vocabulary(config, checkpoint.label)
@@ -157,10 +160,20 @@ def _mode(thinking: ThinkingMode | None) -> dict[str, Json]:
     return {} if thinking is None else {"tuned_thinking": thinking.value}
 
 
+def _checked_config(folder: Path) -> Path:
+    """Return the path of the configuration; ModelError for what of the files beside the weights is nonsense."""
+    check_file_sizes(folder)
+    path = folder / "config.json"
+    check_config(read_config(path), path)
+    check_tokenizer_config(folder)
+    return path
+
+
 def _describe_adapted(name: str, base_name: str, adapter_name: str, options: ModelOptions) -> Description:
     base = describe(base_name, options)
     adapter = find_adapter(adapter_name, base.spec.fingerprint, options)
-    with loading_errors(adapter.label):
+    check_file_sizes(adapter.folder)
+    with named_faults(adapter.folder, adapter.label):
         tokenizer, added = extended_tokenizer(adapter.folder, base.tokenizer)
     ours = tuned_template(adapter.folder) is not None
     thinking = tuned_thinking(adapter.folder) if ours else base.spec.tuned_thinking
@@ -189,7 +202,8 @@ def _describe_adapted(name: str, base_name: str, adapter_name: str, options: Mod
 def _read_description(folder: Path, *, trusted: bool) -> tuple[Configuration, Tokenizer]:
     from transformers import AutoConfig  # noqa: PLC0415 - heavy
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
+    with loading_errors(str(folder / "config.json")):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
     return config, load_tokenizer(folder, trusted=trusted)
 
 

@@ -1,25 +1,30 @@
 """Where the files of a model are, and whether they may be used: no pickles, truncated shards or unwanted code."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlingual.data import hash_once
 from xlingual.decoder.loading import quiet_loading
-from xlingual.errors import DataError, EnvironmentFault, ModelError, UsageError
-from xlingual.files import parse_object, read_json_object
+from xlingual.errors import EnvironmentFault, ModelError, UsageError
+from xlingual.files import read_json_object
 from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.text import did_you_mean
 
 from .gguf import convert_tokenizer, convert_weights
 from .hub import COMMIT, Snapshot, fetch_weights, resolve
+from .sizes import check_gguf, check_layers
+from .weight_headers import WeightSummary, read_gguf_header, regular_size, summarize
 
 GENERIC_TOKENIZERS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "PythonBackend", "TokenizersBackend")
 """Classes that a folder's own code may extend in any way."""
-LONGEST_HEADER = 100 * 1024 * 1024
-"""Bytes: the limit that safetensors itself sets for a header."""
+MOST_BYTES: Mapping[str, int] = {
+    "model.safetensors.index.json": 2**27, "tokenizer.json": 2**28, "vocab.json": 2**28, "merges.txt": 2**28,
+    "vocab.txt": 2**28, "*.model": 2**28, "*.tiktoken": 2**28, "*.jinja": 2**20, "*.json": 2**24,
+}  # fmt: skip
+"""The largest files beside the weights that are read, by name or pattern, the first that fits: ten times and more the
+largest there are. All but those of tokens and of the names of tensors have at most 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
         if path.suffix != ".gguf":
             hint = "name the folder that the file lies in"
             raise UsageError(f"not a folder and not a .gguf file: {name!r}", hint=hint)
+        check_gguf(read_gguf_header(path), path.name)
         sha256 = hash_once(path)
         with quiet_loading():
             folder = convert_tokenizer(path, sha256)
@@ -143,8 +149,31 @@ def check_weights(checkpoint: Checkpoint, options: ModelOptions) -> None:
                 "writes safetensors; or pass --allow-pickle if you trust their author",
             )
     if checkpoint.snapshot is None:
-        for path in safe_files(checkpoint.folder):
-            check_safetensors(path)
+        _check_headers(checkpoint.folder)
+
+
+def _check_headers(folder: Path) -> None:
+    """Raise ModelError for damaged safetensors, and for a configuration with more layers than they have."""
+    weights = summarize(safe_files(folder))
+    config = read_config(folder / "config.json")
+    if not config.get("auto_map"):
+        check_layers(config, weights, folder / "config.json")
+
+
+def check_file_sizes(folder: Path) -> None:
+    """Raise ModelError naming the first file beside the weights that is no regular file, or over its limit."""
+    for path in sorted(folder.iterdir()):
+        limit = next((most for pattern, most in MOST_BYTES.items() if path.match(pattern)), None)
+        if limit is not None and (size := regular_size(path)) > limit:
+            raise ModelError(f"{size:,} bytes are over the limit of {limit:,} bytes", where=str(path))
+
+
+def weight_summary(folder: Path) -> WeightSummary:
+    """Return what the weight files of a folder hold; of pickles, which are not looked into, as many bytes elements."""
+    if paths := safe_files(folder):
+        return summarize(paths)
+    size = sum(path.stat().st_size for path in folder.glob("*.bin"))
+    return WeightSummary(elements=size, size=size, layers=None, largest=size)
 
 
 def safe_files(folder: Path) -> list[Path]:
@@ -160,38 +189,6 @@ def safe_files(folder: Path) -> list[Path]:
     return paths
 
 
-def check_safetensors(path: Path) -> None:
-    """Raise ModelError if a file is shorter or longer than its header says."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        header = stream.read(length) if length < min(size, LONGEST_HEADER) else b""
-    end = _end_of_data(header, path)
-    problem = "not a safetensors file, or cut off within its header"
-    if end is not None:
-        if 8 + length + end == size:
-            return
-        problem = f"the weight file has {size} bytes instead of {8 + length + end}"
-    raise ModelError(problem, where=str(path), hint="download it again")
-
-
-def _end_of_data(header: bytes, path: Path) -> int | None:
-    """Return where the last tensor ends, in bytes after the header; None where this is no header of safetensors."""
-    try:
-        tensors = parse_object(header, str(path), 1)
-    except DataError:
-        return None
-    ends = [0]
-    for name, each in tensors.items():
-        match each:
-            case {"data_offsets": [int(), int(end)]}:
-                ends.append(end)
-            case _ if name != "__metadata__":
-                return None
-    return max(ends)
-
-
 def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
     """Return the folder with the weights, converted or downloaded first where need be."""
     if checkpoint.gguf is not None and checkpoint.gguf_sha256 is not None:
@@ -201,11 +198,13 @@ def weights_folder(checkpoint: Checkpoint, options: ModelOptions) -> Path:
         return checkpoint.folder
     pickled = not any(name.endswith(".safetensors") for name in checkpoint.snapshot.files)
     folder = fetch_weights(checkpoint.snapshot, offline=options.offline, pickled=pickled)
-    for path in safe_files(folder):
-        check_safetensors(path)
+    _check_headers(folder)
     return folder
 
 
 def read_config(path: Path) -> Mapping[str, Json]:
     """Return the object in a JSON file of a model, empty where there is no file; ModelError for anything else in it."""
-    return read_json_object(path, strict=False, fault=ModelError) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    limit = next(most for pattern, most in MOST_BYTES.items() if path.match(pattern))
+    return read_json_object(path, limit=limit, strict=False, fault=ModelError)

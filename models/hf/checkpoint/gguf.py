@@ -4,11 +4,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 from xlingual.data import cache_folder
-from xlingual.errors import EnvironmentFault, ModelError
+from xlingual.errors import EnvironmentFault, ModelError, XlingualError
+
+from .sizes import check_parameters
+from .weight_headers import read_gguf_header
 
 CONVERTER = "1"
 """Goes up when converted files change, so that older ones are not used."""
@@ -48,6 +52,8 @@ def convert_weights(gguf: Path, sha256: str) -> Path:
         with gguf_errors(gguf):
             # The configuration was converted before; parsing the file again takes seconds.
             config = AutoConfig.from_pretrained(convert_tokenizer(gguf, sha256))
+            weights = read_gguf_header(gguf).weights
+            check_parameters(partial(AutoModelForCausalLM.from_config, config), weights, gguf.name, packed=False)
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             with redirect_stderr(StringIO()):  # a progress bar that cannot be turned off
                 parsed = load_gguf_checkpoint(
@@ -67,6 +73,8 @@ def gguf_errors(gguf: Path) -> Iterator[None]:
     """Turn the errors of parsing a GGUF file into a ModelError that names it."""
     try:
         yield
+    except XlingualError:
+        raise
     except ImportError as error:
         what = f"GGUF files cannot be read: {error}"
         raise EnvironmentFault(what, where=gguf.name, hint="pip install gguf") from error

@@ -1,5 +1,7 @@
 """The weights of a described model into memory."""
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from xlingual.decoder.loading import auto_class, loading_errors, quiet_loading
@@ -10,9 +12,12 @@ from ..devices.layer_moves import connect_layers
 from ..loaded_model import CausalLM, LoadedModel
 from .adapters import acquire_model, is_shared
 from .description import Description
-from .files import safe_files, weights_folder
+from .files import safe_files, weight_summary, weights_folder
+from .sizes import check_parameters
 
 if TYPE_CHECKING:
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
     from ..devices.placement import Placement
 
 
@@ -36,13 +41,27 @@ def load(description: Description, options: ModelOptions, placement: "Placement 
     )
 
 
-def _load_weights(description: Description, options: ModelOptions, placement: "Placement | None") -> CausalLM:
+def checked_weights(description: Description, options: ModelOptions) -> Path:
+    """Return the folder of the weights, made or downloaded first where need be.
+
+    Raises ModelError where the configuration asks for far more than they hold, before memory for it is taken.
+    """
+    folder = weights_folder(description.checkpoint, options)
+    make = partial(_architecture(description).from_config, description.config, trust_remote_code=description.trusted)
+    label = description.checkpoint.label
+    check_parameters(make, weight_summary(folder), label, packed=description.quantized)
+    return folder
+
+
+def _architecture(description: Description) -> "type[AutoModelForCausalLM] | type[AutoModelForSeq2SeqLM]":
     from transformers import AutoModelForSeq2SeqLM  # noqa: PLC0415 - heavy
 
-    decoder = description.encoder_decoder is None
-    architecture = auto_class(description.config) if decoder else AutoModelForSeq2SeqLM
-    checkpoint = description.checkpoint
-    folder = weights_folder(checkpoint, options)
+    return auto_class(description.config) if description.encoder_decoder is None else AutoModelForSeq2SeqLM
+
+
+def _load_weights(description: Description, options: ModelOptions, placement: "Placement | None") -> CausalLM:
+    architecture, checkpoint = _architecture(description), description.checkpoint
+    folder = checked_weights(description, options)
     pickled = not safe_files(folder)
     device_map = {"": description.device} if placement is None else placement.device_map
     placed_at_once = description.quantized or placement is not None

@@ -251,7 +251,7 @@ def test_a_redirect_is_named_and_not_followed() -> None:
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a few bytes unpack to counts, too."""
-    monkeypatch.setattr(part("connection"), "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(part("body_limits"), "MOST_BYTES", 1_000_000)
     packed = gzip.compress(answer("x" * 5_000_000).body)
     with serve(lambda _: Reply(body=packed, headers={"Content-Encoding": "gzip"})) as server:
         found = list(opened(server).answer([ask(str(number)) for number in range(20)]))

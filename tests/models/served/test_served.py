@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import psutil
 import pytest
 
 from xlingual.errors import EnvironmentFault, UsageError
-from xlingual.plugin import Model, ModelOptions
-from xlingual.records import Request, Response
+from xlingual.plugin import Model, ModelOptions, SupportsNotes, SupportsPromptProof
+from xlingual.records import Form, Message, Request, Response, Role
 from xlingual.registry import MODELS
 
 from .fake_environment import make_environment
@@ -102,6 +103,33 @@ def test_a_server_is_started_asked_and_ended(fake: FakeServer, text_request: Mak
     model.close()
     assert are_gone([pid, child])
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_the_server_reads_is_proved_by_the_tokenizer_that_it_loads(
+    fake: FakeServer, text_request: MakeRequest
+) -> None:
+    model = fake.open()
+    inner = MODELS.get("hf")(str(fake.model), ModelOptions(device="cpu"))
+    assert isinstance(model, SupportsPromptProof)
+    assert isinstance(inner, SupportsPromptProof)
+    requests = [*asked(text_request, 3), text_request("Which river?", form=Form.CHAT)]
+    assert model.prove_prompts(requests) == inner.prove_prompts(requests)
+    assert [model.show_prompt(each) for each in requests] == [inner.show_prompt(each) for each in requests]
+    assert model.show_prompt(requests[-1]) == "<|user|>Which river?</s><|assistant|>"
+    assert fake.launches() == []
+    model.close()
+
+
+def test_a_server_that_reads_less_than_was_proved_is_noted(fake: FakeServer, text_request: MakeRequest) -> None:
+    """The stand-in leaves the chat template out: ten demonstrations have twenty special tokens."""
+    turns = tuple(Message(role=Role.USER if turn % 2 == 0 else Role.ASSISTANT, text="a") for turn in range(21))
+    model, notes = fake.open(), list[str]()
+    assert isinstance(model, SupportsNotes)
+    model.on_note(notes.append)
+    [response] = model.answer([replace(text_request("x", form=Form.CHAT), messages=turns, max_new_tokens=4)])
+    model.close()
+    assert response.failure is None
+    assert any("perhaps cut by the server: it read" in note for note in notes), notes
 
 
 def test_after_a_crash_the_server_is_restarted_and_nothing_is_lost(

@@ -6,7 +6,7 @@ from ...planning import RunSettings, TaskPlan, plan_task
 from ...plugin import Model, SupportsPromptProof, Task
 from ...pricing import PriceTable, estimate_tokens, forecast, format_money
 from ...question_settings import word_tasks
-from ...run import prove_prompts
+from ...rendered_prompts import prove_prompts
 from .. import printable
 
 

@@ -185,6 +185,8 @@ function drawSample(row, sample, other, beside) {
     : (sample.targets ?? []).map((target) => block(target, lang, view.joiners, "gold"));
   const prompts = [part("Prompt as it was sent", ...promptBlocks(view.run, sample))];
   if (beside !== null && JSON.stringify(beside.messages) !== JSON.stringify(sample.messages)) prompts.push(part("Prompt beside it", ...promptBlocks(view.beside, beside)));
+  prompts.push(...renderedBlocks(view.run, sample, "What the model read, special tokens shown"));
+  if (beside !== null) prompts.push(...renderedBlocks(view.beside, beside, "What the model beside it read"));
   fill(document.getElementById("detail"), bar, el("h3", {}, name(sample.id ?? `sample ${row + 1}`)),
     golds.length === 0 ? null : part(golds.length > 1 ? "Gold answers" : "Gold answer", ...golds),
     el("div", { class: view.beside === null ? "answers" : "answers two" }, ...answers), ...prompts);
@@ -196,6 +198,17 @@ const part = (title, ...blocks) => el("section", { class: "part" }, el("h4", {},
 
 function promptBlocks(run, sample) {
   return sample.messages.flatMap(([role, text]) => [sample.messages.length > 1 || role !== "user" ? el("div", { class: "role" }, plain(role)) : null, block(text, run.entry.prompt_lang, view.joiners, "prompt")]).filter(Boolean);
+}
+
+// What stands around the messages is marked; a text that does not hold the messages as they were sent is shown whole.
+function renderedBlocks(run, sample, title) {
+  if (!Array.isArray(sample.rendered)) return [];
+  const shown = (tag, words) => putText(el(tag), words, view.joiners);
+  const parts = sample.rendered.length === sample.messages.length + 1
+    ? sample.rendered.flatMap((around, at) => [around && shown("mark", around), at < sample.messages.length && shown("span", sample.messages[at][1])])
+    : [shown("span", sample.rendered.join(""))];
+  const text = el("pre", { class: "text rendered", dir: "auto", lang: run.entry.prompt_lang, tabindex: "-1" }, ...parts.filter(Boolean));
+  return [el("details", { class: "part" }, el("summary", {}, title), text)];
 }
 
 const likeliest = (sample) => sample.likelihoods.indexOf(Math.max(...sample.likelihoods));

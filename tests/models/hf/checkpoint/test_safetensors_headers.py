@@ -8,7 +8,7 @@ import pytest
 
 from xlingual.errors import ModelError
 
-check_safetensors = import_module("xlingual.plugins.models.hf.checkpoint.files").check_safetensors
+check_safetensors = import_module("xlingual.plugins.models.hf.checkpoint.weight_headers").check_safetensors
 
 
 @pytest.mark.parametrize(
