@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import click
 
-from ..errors import Interrupted, UsageError, XlingualError
+from ..errors import EnvironmentFault, Interrupted, UsageError, XlingualError
 from ..redaction import redact_message
 
 _COMMANDS = {
@@ -99,6 +99,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        return _report(_machine_fault(error), arguments)
     except Exception as error:  # noqa: BLE001 (the border: a bug becomes exit code 70)
         hint = "this is a bug; run again with --debug and report what it prints"
         bug = XlingualError(f"{type(error).__name__}: {error}", hint=hint)
@@ -106,6 +108,15 @@ def run_command(arguments: Sequence[str]) -> int:
             _print_traceback()
         return _report(bug, [each for each in arguments if each != "--debug"])
     return code if isinstance(code, int) else 0
+
+
+def _machine_fault(error: OSError | MemoryError) -> EnvironmentFault:
+    """Return the fault of the machine for what it refused where no code of ours says more of it."""
+    if isinstance(error, MemoryError):
+        return EnvironmentFault("out of memory", hint="a machine with more memory, or less at once")
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    what = error.strerror or f"{type(error).__name__}: {error}"
+    return EnvironmentFault(what, where=" -> ".join(names), hint="the same command again, once that is mended")
 
 
 def _usage_hint(error: click.ClickException) -> str:
