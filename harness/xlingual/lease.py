@@ -125,9 +125,11 @@ class Lease:
         if self.token != _TOKEN:
             return
         _heartbeat.leave(self)
-        with suppress(OSError):
-            if _read_holder(self.path.read_bytes(), self.path).token == self.token:
-                self.path.unlink(missing_ok=True)
+        for _ in range(2):  # what fails once would keep runs on other hosts waiting for STALE_SECONDS
+            with suppress(OSError):
+                if _read_holder(self.path.read_bytes(), self.path).token == self.token:
+                    self.path.unlink(missing_ok=True)
+                return
 
 
 class _Heartbeat:
@@ -206,7 +208,9 @@ def _take(path: Path, note: Callable[[str], None], made: list[Lease]) -> Lease:
         is_whole = False
         try:
             try:
-                os.pwrite(descriptor, head, 0)
+                left = memoryview(head)
+                while left:  # a disk that is nearly full takes a part
+                    left = left[os.pwrite(descriptor, left, len(head) - len(left)) :]
             finally:
                 os.close(descriptor)
             lease.beat(0)

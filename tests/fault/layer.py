@@ -107,8 +107,11 @@ class FaultLayer:
         except OSError:
             return None
 
-    def meet(self, kind: str, path: str | None) -> str:
-        """Count a call; raise where it is to fail, else return "" or what is to be done half: "short", "part" or so."""
+    def meet(self, kind: str, path: str | None, given: object = None) -> str:
+        """Count a call; raise where it is to fail, else return "" or what is to be done half: "short", "part" or so.
+
+        `given` is the path as the call has it: the error names it. Errors of calls on descriptors name no file.
+        """
         fault = self.fault
         if path is None or kind not in fault.kinds:
             return ""
@@ -134,7 +137,7 @@ class FaultLayer:
                 _do("kill")
             action = "ENOSPC" if kind in CHANGING else "EIO"
         code = getattr(errno, action)
-        raise OSError(code, os.strerror(code), path)
+        raise OSError(code, os.strerror(code), *([] if given is None or isinstance(given, int) else [given]))
 
     def _fill(self, path: str) -> None:
         """Write a file until its disk is full."""
@@ -158,7 +161,7 @@ class FaultLayer:
             found = self.concerns(path)
             if folder is not None and (behind := self._behind(folder)) is not None:
                 found = f"{behind}/{os.fsdecode(path)}"
-            self.meet(kind, found)
+            self.meet(kind, found, path)
             return real(path, *arguments, **named)
 
         self.real[name] = real
@@ -166,7 +169,7 @@ class FaultLayer:
 
     def _os_open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        self.meet("create" if writes else "open", self.concerns(path))
+        self.meet("create" if writes else "open", self.concerns(path), path)
         return int(self.real["open"](path, flags, mode, dir_fd=dir_fd))
 
     def _os_write(self, descriptor: int, data: Any) -> int:
@@ -211,7 +214,7 @@ class FaultLayer:
         if path is None:
             return self.real["file"](file, mode, buffering, encoding, errors, newline, closefd, opener)
         writes = bool({*mode} & {*"wxa+"})
-        self.meet("create" if writes else "open", path)
+        self.meet("create" if writes else "open", path, file)
         raw = WatchedFile(self, path, file, mode.replace("b", "").replace("t", ""), opener)
         if buffering == 0:
             return raw

@@ -41,6 +41,7 @@ def test_the_disk_of_the_results_fills_up_during_any_command(stock: Stock, tmp_p
     assert _on_small_disk(stock, tmp_path, "out", names) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["cache", "tmp"])
 def test_no_command_needs_room_in_the_cache_or_the_temporary_folder(stock: Stock, tmp_path: Path, what: str) -> None:
     """Nothing is downloaded here: what cannot be kept for later is made again, or its lack is said."""

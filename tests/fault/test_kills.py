@@ -3,13 +3,14 @@
 import json
 import os
 import queue
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from xlingual.lease import LOCK
 
 from ..models.fault_server import Asked, FaultServer, Reply, answer, serve
 from ..small_base import make_small_base
@@ -19,17 +20,26 @@ from .trials import Place, Warm, snapshot, stored_keys
 
 KILLED = -signal.SIGKILL
 WRITES = tuple(sorted(CHANGING))
-SAMPLES = 6
+SAMPLES = 5
 TASK = ("-t", "xquad/en", "--data", "sample", "--limit", str(SAMPLES), "-o", "out", "--progress", "none")
 
 
 def _kill_at_every_call(suite: Suite, name: str, action: str, kinds: tuple[str, ...] = WRITES) -> int:
-    number = 0
-    while True:
-        number += 1
-        ended = suite.try_fault(name, Fault(at=number, action=action, kinds=kinds), (0, KILLED))
-        if ended.hit is None:
-            return number - 1
+    """Kill a command at each call of these kinds; return how many there were.
+
+    Not in the moment in which its lock is made: a lock without a name is watched for a minute, in a test of its own.
+    """
+    calls = suite.calm(name, kinds).calls
+    numbers = [number for number, line in enumerate(calls, start=1) if not _makes_lock(line)]
+    for number in numbers:
+        ended = suite.try_fault(name, Fault(at=number, action=action, kinds=kinds), (KILLED,))
+        assert ended.hit is not None
+    return len(numbers)
+
+
+def _makes_lock(line: str) -> bool:
+    kind, _, path = line.partition(" ")
+    return path.endswith(f"/{LOCK}") and kind in ("create", "write", "close")
 
 
 def test_kill_9_at_every_call_that_changes_the_disk_in_eval(suite: Suite) -> None:
@@ -39,6 +49,16 @@ def test_kill_9_at_every_call_that_changes_the_disk_in_eval(suite: Suite) -> Non
 def test_kill_9_inside_every_write_of_eval(suite: Suite) -> None:
     """Half of what was to be written is on the disk."""
     assert _kill_at_every_call(suite, "eval", "kill-inside", ("write",)) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_kill_9_while_the_lock_is_made_costs_a_minute_and_nothing_else(suite: Suite) -> None:
+    calls = suite.calm("eval", WRITES).calls
+    number = next(
+        number for number, line in enumerate(calls, start=1) if _makes_lock(line) and line.startswith("write")
+    )
+    suite.try_fault("eval", Fault(at=number, action="kill-inside", kinds=WRITES), (KILLED,))
 
 
 @pytest.mark.slow
@@ -163,32 +183,55 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_small_base(tmp_path_factory.mktemp("bases") / "small")
 
 
-def test_kill_9_at_every_sample_of_the_hf_engine(small_base: Path, warm: Warm, place: Place) -> None:
-    """Each answer is torn by a kill while it is stored; each line of the journal is written once in the end."""
+@pytest.fixture(scope="module")
+def local(small_base: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> "Local":
+    """A local model, and what it leaves undisturbed."""
     words = ["eval", "-m", f"hf:{small_base}", *TASK, "--max-new-tokens", "8"]
+    place = Place(tmp_path_factory.mktemp("local") / "trial")
     place.clear()
     ended = warm.learn(words, place)
     assert ended.code == 0, str(ended)
-    calm = snapshot(place.work / "out")
     [journal] = place.work.rglob("journal.jsonl")
-    for chained in (False, True):
-        place.clear()
-        for number in range(1, SAMPLES + 1):
-            if not chained:
-                shutil.rmtree(place.work / "out", ignore_errors=True)
-            at = 1 if number == 1 else 2 if chained else number
-            fault = Fault(at=at, action="kill-inside", kinds=("write",))
-            ended = warm.run(words, place, fault=fault, watched=[journal])
-            assert ended.code == KILLED, str(ended)
-            if not chained:
-                assert len(stored_keys(place.work)) == number - 1
-                _finish(words, warm, place, journal, calm)
-        _finish(words, warm, place, journal, calm)
+    return Local(words, warm, snapshot(place.work / "out"), journal.relative_to(place.work))
 
 
-def _finish(words: list[str], warm: Warm, place: Place, journal: Path, calm: dict[str, str]) -> None:
-    ended = warm.run(words, place)
-    assert ended.code == 0, str(ended)
-    assert snapshot(place.work / "out") == calm
-    keys = [json.loads(line)["response"]["key"] for line in journal.read_bytes().splitlines()]
-    assert len(keys) == len(set(keys)) == SAMPLES
+@dataclass(frozen=True)
+class Local:
+    """A command with a local model."""
+
+    words: list[str]
+    warm: Warm
+    calm: dict[str, str]
+    journal: Path
+
+    def kill(self, place: Place, at: int) -> None:
+        """Kill it within the write of answer number `at` of this attempt."""
+        fault = Fault(at=at, action="kill-inside", kinds=("write",))
+        ended = self.warm.run(self.words, place, fault=fault, watched=[place.work / self.journal])
+        assert ended.code == KILLED, str(ended)
+
+    def finish(self, place: Place) -> None:
+        """Run it to the end: results as ever, and each line of the journal written once."""
+        ended = self.warm.run(self.words, place)
+        assert ended.code == 0, str(ended)
+        assert snapshot(place.work / "out") == self.calm
+        lines = (place.work / self.journal).read_bytes().splitlines()
+        keys = [json.loads(line)["response"]["key"] for line in lines]
+        assert len(keys) == len(set(keys)) == SAMPLES
+
+
+def test_kill_9_at_every_sample_of_one_run_of_the_hf_engine(local: Local, place: Place) -> None:
+    """Killed again and again, each time one answer further, while the answer is stored."""
+    place.clear()
+    for number in range(1, SAMPLES + 1):
+        local.kill(place, 1 if number == 1 else 2)
+    local.finish(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", range(1, SAMPLES + 1))
+def test_kill_9_at_any_sample_of_the_hf_engine_and_on_to_the_end(local: Local, place: Place, at: int) -> None:
+    place.clear()
+    local.kill(place, at)
+    assert len(stored_keys(place.work)) == at - 1
+    local.finish(place)

@@ -11,6 +11,8 @@ from .suite import Suite
 from .trials import expect_order
 
 STREAMS = ("closed", "pipe", "/dev/full")
+PAIRS = (("closed", "closed"), ("pipe", "pipe"), ("/dev/full", "closed"), ("closed", "/dev/full"))
+"""Of standard output and error."""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not here")
@@ -18,7 +20,7 @@ STREAMS = ("closed", "pipe", "/dev/full")
 def test_closed_and_full_streams_change_no_result(suite: Suite, name: str) -> None:
     calm = suite.calm(name)
     writes_folder = " ".join(suite.words(name)).startswith(WRITE_FOLDERS)
-    for output, error in ((each, other) for each in STREAMS for other in STREAMS if "closed" in (each, other)):
+    for output, error in PAIRS:
         suite.begin(name)
         ended = suite.warm.run(suite.words(name), suite.place, output=output, error=error)
         lost = output == "/dev/full" and not writes_folder and calm.out != ""
