@@ -8,7 +8,7 @@ What libraries in C write by themselves does not; full disks of `test_full_disk.
 """
 # ruff: noqa: ANN401 - arguments of calls of the system are passed on as they are
 
-import _io  # type: ignore[import-not-found]
+import _io
 import builtins
 import errno
 import fcntl
@@ -80,14 +80,14 @@ class FaultLayer:
                 self._wrap(name)
         for name in ("open", "write", "pwrite", "read", "pread", "close"):
             self.real[name] = getattr(os, name)
-        os.open = self._os_open  # type: ignore[assignment]
+        os.open = self._os_open
         os.write = self._os_write
         os.pwrite = self._os_pwrite
         os.read = self._os_read
         os.pread = self._os_pread
-        os.close = self._os_close
+        os.close = self._os_close  # type: ignore[assignment]
         self.real["file"] = builtins.open
-        builtins.open = io.open = _io.open = self._open  # type: ignore[assignment]
+        builtins.open = io.open = _io.open = self._open
 
     def concerns(self, path: object) -> str | None:
         """Return `path` in full where it lies below a watched folder."""
@@ -239,7 +239,7 @@ class WatchedFile(io.FileIO):
         """Write all, half or nothing of `data`."""
         return self.layer.write(self.path, data, super().write)
 
-    def readinto(self, buffer: Any) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int | None:
         """Read, or fail."""
         self.layer.meet("read", self.path)
         return super().readinto(buffer)

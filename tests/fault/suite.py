@@ -1,11 +1,13 @@
 """What every fault is followed by: the same command again, which must end as if there had been none."""
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .commands import COMMANDS, Command, Stock
-from .layer import KINDS, Fault
+from .layer import ERRORS, KINDS, Fault
 from .trials import Ended, Place, Warm, expect_order, read, snapshot, stored_keys
 
 ORDERLY = (0, 5)
@@ -123,11 +125,12 @@ class Suite:
 
 def leftovers(folder: Path) -> list[str]:
     """Return the names of temporary files and locks below a folder."""
-    names = [path.name for path in folder.rglob("*")]
+    names = [path.name for path in folder.rglob("*") if path.name != ".metadata"]  # of torch's checkpoints
     return [name for name in names if name == "lock" or name.startswith(".") or name.endswith((".tmp", ".stale"))]
 
 
 def _says_what_is_missing(ended: Ended, files: Mapping[str, str]) -> bool:
     """Return whether the command or the page that it has written names something that it could not read."""
     said = "\n".join([ended.out, ended.err, *files.values()])
-    return any(words in said for words in ("cannot be read", "cannot be searched", "cannot be checked", "left out: "))
+    reasons = [os.strerror(getattr(errno, name)) for name in ERRORS["open"] + ERRORS["read"]]
+    return any(words in said for words in ("cannot be read", "cannot be searched", "cannot be checked", *reasons))

@@ -36,10 +36,10 @@ def _put_through(stock: Stock, folder: Path, name: str, file: str, content: byte
     return run_command([str(folder / places[word]) if word in places else word for word in COMMANDS[name]])
 
 
-def _expect_order(code: int, printed: "pytest.CaptureResult[str]", content: bytes) -> None:
-    assert code in ALLOWED, f"{printed.err}\n{content[:3000]!r}"
-    assert "Traceback" not in printed.err
-    assert "this is a bug" not in printed.err
+def _expect_order(code: int, error: str, content: bytes) -> None:
+    assert code in ALLOWED, f"{error}\n{content[:3000]!r}"
+    assert "Traceback" not in error
+    assert "this is a bug" not in error
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_no_value_of_a_record_is_a_bug(
     @given(mistyped(seed))
     def put_through(text: str) -> None:
         code = _put_through(stock, tmp_path / "trial", name, file, text.encode())
-        _expect_order(code, capsys.readouterr(), text.encode())
+        _expect_order(code, capsys.readouterr().err, text.encode())
 
     put_through()
 
@@ -71,6 +71,6 @@ def test_no_damage_of_a_record_is_a_bug(
     @given(st.one_of(damaged([seed]), st.sampled_from([b"", b"\x00" * 64, seed[: len(seed) // 2]])))
     def put_through(content: bytes) -> None:
         code = _put_through(stock, tmp_path / "trial", name, file, content)
-        _expect_order(code, capsys.readouterr(), content)
+        _expect_order(code, capsys.readouterr().err, content)
 
     put_through()

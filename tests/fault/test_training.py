@@ -17,6 +17,8 @@ from .trials import Ended, Place, Warm, expect_order, warm_process
 
 KILLED = -signal.SIGKILL
 STEPS = 4
+TRIALS = 12
+"""Calls that fail or are the last, spread over all that a training makes."""
 WRITES = tuple(sorted(CHANGING))
 WORDS = (
     "tune", "run", "mine.toml", "--data", ".", "--out", "tuned", "--offline", "--log-every", "1", "--device", "cpu",
@@ -100,7 +102,7 @@ def test_kill_9_at_every_step_of_a_training(training: Training, place: Place) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_kill_9_at_calls_all_over_a_training(training: Training, place: Place) -> None:
-    for number in range(1, len(training.calls) + 1, 6):
+    for number in range(1, len(training.calls) + 1, max(1, len(training.calls) // TRIALS)):
         training.begin(place)
         ended = training.run(place, Fault(at=number, action="kill", kinds=WRITES))
         assert ended.code == KILLED, str(ended)
@@ -111,7 +113,7 @@ def test_kill_9_at_calls_all_over_a_training(training: Training, place: Place) -
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("lasts", [False, True])
 def test_calls_that_fail_all_over_a_training(training: Training, place: Place, lasts: bool) -> None:
-    for number in range(1, len(training.calls) + 1, 6):
+    for number in range(1, len(training.calls) + 1, max(1, len(training.calls) // TRIALS)):
         training.begin(place)
         action = "ENOSPC" if lasts else "error"
         ended = training.run(place, Fault(at=number, action=action, kinds=WRITES, lasts=lasts))
