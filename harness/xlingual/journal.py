@@ -115,8 +115,11 @@ class Journal:
 
     def _release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        try:
+            if descriptor is not None:
+                os.close(descriptor)
+        except OSError as error:  # network file systems say here what they could not write
+            self._fault = self._fault or error
 
     def close(self) -> None:
         """Force everything to disk and close; safe to call twice. EnvironmentFault where that has failed."""
@@ -140,19 +143,18 @@ def open_journal(folder: Path, guard: Callable[[], None] = lambda: None) -> Jour
     """
     path = folder / JOURNAL
     journal = Journal(path=path, guard=guard)
-    if not path.exists():
-        return journal
-    guard()
     try:
         with open_to_read(path) as stream:
             data = stream.read()
-        whole = data.rfind(b"\n") + 1
-        journal.torn_bytes = len(data) - whole
-        if journal.torn_bytes:
-            with path.open("r+b") as file:
-                file.truncate(whole)
+    except FileNotFoundError:  # no other failure means that there is none: its answers would be asked for again
+        return journal
     except OSError as error:
         raise disk_fault(error, path) from error
+    guard()
+    whole = data.rfind(b"\n") + 1
+    journal.torn_bytes = len(data) - whole
+    if journal.torn_bytes:
+        _cut_torn(path, whole)
     good: list[bytes] = []
     bad: list[tuple[bytes, str]] = []
     for number, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
@@ -168,6 +170,14 @@ def open_journal(folder: Path, guard: Callable[[], None] = lambda: None) -> Jour
         _write_anew(path, good)
         journal.damaged = tuple(what for _, what in bad)
     return journal
+
+
+def _cut_torn(path: Path, size: int) -> None:
+    try:
+        with path.open("r+b") as file:
+            file.truncate(size)
+    except OSError as error:
+        raise disk_fault(error, path) from error
 
 
 def answered_keys(folder: Path) -> frozenset[str]:

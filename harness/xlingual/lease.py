@@ -129,9 +129,11 @@ class Lease:
         if self.token != _TOKEN:
             return
         _heartbeat.leave(self)
-        with suppress(OSError, EnvironmentFault):
-            if _read_holder(_read(self.path) or b"", self.path).token == self.token:
-                self.path.unlink(missing_ok=True)
+        for _ in range(2):  # what fails once would keep runs on other hosts waiting for STALE_SECONDS
+            with suppress(OSError, EnvironmentFault):
+                if _read_holder(_read(self.path) or b"", self.path).token == self.token:
+                    self.path.unlink(missing_ok=True)
+                return
 
 
 class _Heartbeat:
@@ -177,15 +179,16 @@ def lock_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> I
 
     Raises EnvironmentFault naming the holder where a live run has it.
     """
-    lease = _take(folder / LOCK, note)
+    made: list[Lease] = []
     try:
-        _heartbeat.join(lease)
-        yield lease
+        yield _take(folder / LOCK, note, made)
     finally:
-        lease.release()
+        for lease in made:
+            lease.release()
 
 
-def _take(path: Path, note: Callable[[str], None]) -> Lease:
+def _take(path: Path, note: Callable[[str], None], made: list[Lease]) -> Lease:
+    """Make the lock and return its lease, put into `made` as well: a signal may come before it is returned."""
     holder: Json = {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -206,14 +209,23 @@ def _take(path: Path, note: Callable[[str], None]) -> Lease:
         except OSError as error:
             raise disk_fault(error, path) from error
         lease = Lease(path, _TOKEN, taken, head)
+        is_whole = False
         try:
-            os.pwrite(descriptor, head, 0)
+            try:
+                left = memoryview(head)
+                while left:  # a disk that is nearly full takes a part
+                    left = left[os.pwrite(descriptor, left, len(head) - len(left)) :]
+            finally:
+                os.close(descriptor)
             lease.beat(0)
+            made.append(lease)
+            is_whole = True
         except OSError as error:
-            path.unlink(missing_ok=True)
             raise disk_fault(error, path) from error
-        finally:
-            os.close(descriptor)
+        finally:  # a full disk, or a signal
+            if not is_whole:
+                path.unlink(missing_ok=True)
+        _heartbeat.join(lease)
         return lease
     raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
 

@@ -42,8 +42,10 @@ def prepare_folder(folder: Path) -> None:
     probe = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x")
+        finally:
+            probe.unlink(missing_ok=True)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise disk_fault(error, folder) from error
@@ -120,9 +122,9 @@ def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -
 
     Left out is what `--fresh` moved aside, or was about to when it was killed, finished again or not, and what lies
     behind links to folders. A `root` that was moved aside is walked: who names such a folder means it. Folders that
-    cannot be read are passed to `on_error`.
+    cannot be read are passed to `on_error`; without it the first is an EnvironmentFault, for runs in there are missing.
     """
-    for place, folders, names in os.walk(root, onerror=on_error):
+    for place, folders, names in os.walk(root, onerror=on_error or _cannot_search):
         if any(name.endswith(_UNFINISHED) and is_earlier(Path(name)) for name in folders):
             folders.clear()
             continue
@@ -130,3 +132,10 @@ def walk_runs(root: Path, on_error: Callable[[OSError], object] | None = None) -
         copies = TRACKED_COPIES if Path(place).name == TRACKING else ()
         folders[:] = sorted(name for name in folders if name not in copies and not is_earlier(Path(name)))
         yield from (Path(place, name) for name in sorted(names))
+
+
+def _cannot_search(error: OSError) -> None:
+    """Raise where a folder cannot be read; one that was removed meanwhile has nothing to be read."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        what = f"cannot be searched ({error.strerror or error})"
+        raise EnvironmentFault(what, where=str(error.filename)) from error

@@ -146,3 +146,16 @@ def test_the_limit_of_a_file_is_stated(tmp_path: Path) -> None:
 def test_a_file_of_the_command_line_that_is_not_there_is_a_wrong_word(read: Read, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['NaN"id": 1}', '{"a": NaN, "b": }', "[NaN", '{"a": -Infinity "b"', '{"a": 1e999, \'}', '{"a": 1, "a": 2, "\\x"}',
+     '{"a": 1, "a": 2}}', 'NaN]', '{"a": 1, "a": 2} {"b"', '[1e999, -]', '[NaN, "\n"]'],
+)  # fmt: skip
+def test_what_is_lax_and_no_json_at_all_is_a_fault_of_the_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"file\.json:\d") as caught:
+        read_json(path)
+    assert caught.value.exit_code == 3

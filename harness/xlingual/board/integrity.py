@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import DataError, XlingualError
+from ..errors import DataError, EnvironmentFault, XlingualError
 from ..estimate import estimate
 from ..files import open_to_read, read_json
 from ..identity import Json
@@ -69,6 +69,15 @@ def check_scores(
     run: CollectedRun, metric: str, scores: ScoreReader, samples: Sequence[Mapping[str, Json]] | None = None
 ) -> IntegrityFinding:
     """Do what `check_run` does, but for the hashes: what is found is a fault of this metric alone, or of the plan."""
+    try:
+        return _check_scores(run, metric, scores, samples)
+    except EnvironmentFault as error:  # nobody has edited it, and nobody can tell
+        return IntegrityFinding(fault=f"cannot be checked: {error.what}")
+
+
+def _check_scores(
+    run: CollectedRun, metric: str, scores: ScoreReader, samples: Sequence[Mapping[str, Json]] | None
+) -> IntegrityFinding:
     recorded = find_estimate(run.record, metric)
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE or recorded is None or recorded.value is None:
         return IntegrityFinding()
@@ -118,7 +127,7 @@ def differs_from_plan(run: CollectedRun) -> str | None:
     path = run.path.with_name(PLAN_FILE) if run.path is not None else None
     try:
         plan = read_json(path) if path is not None and path.is_file() else None
-    except XlingualError:
+    except DataError:
         return None
     if not isinstance(plan, Mapping):
         return None

@@ -40,14 +40,16 @@ def read_scores(run: CollectedRun, metric: Metric, samples: Sequence[Mapping[str
     `samples` are the lines of its file, where they have been read already.
 
     Raises DataError where there are no samples, where a line is none of ours, and where the samples do not give the
-    score that the results have: one of the two files was changed.
+    score that the results have: one of the two files was changed. EnvironmentFault where the machine does not read it.
     """
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE:
         raise DataError("has no samples", where=run.where)
     try:
         samples = read_samples(run.path.parent) if samples is None else samples
-    except (DataError, EnvironmentFault) as error:
+    except DataError as error:
         raise DataError("its samples cannot be read", where=run.where) from error
+    except EnvironmentFault as error:
+        raise EnvironmentFault(f"its samples: {error.what}", where=run.where) from error
     answers: dict[str, list[Mapping[str, Json]]] = {}
     for sample in samples:
         answers.setdefault(str(sample["id"]), []).append(sample)

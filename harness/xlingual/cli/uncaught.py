@@ -8,6 +8,8 @@
 Nothing that a user, a file or a plugin can do may be the last of these.
 """
 
+import os
+
 from ..errors import EnvironmentFault, XlingualError
 from ..plugin_code import plugin_fault
 from ..threads import NO_THREAD, no_thread
@@ -24,9 +26,11 @@ def machine_fault(error: BaseException) -> EnvironmentFault | None:
         return no_thread()
     if isinstance(error, MemoryError):
         return EnvironmentFault("the memory is not enough", hint="fewer at once, or a larger machine")
-    if isinstance(error, OSError) and error.errno is not None:
-        where = str(error.filename) if error.filename is not None else ""
-        return EnvironmentFault(error.strerror or str(error), where=where, hint="xlingual doctor looks at the machine")
+    if isinstance(error, OSError):
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        what = error.strerror or f"{type(error).__name__}: {error}"
+        hint = "the same command again, once that is mended; xlingual doctor looks at the machine"
+        return EnvironmentFault(what, where=" -> ".join(names), hint=hint)
     return None
 
 

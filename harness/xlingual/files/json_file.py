@@ -113,8 +113,9 @@ def parse_json(
     except json.JSONDecodeError as error:
         what = "file ends inside a record: copied only in part?" if ends_file and _is_cut(error) else error.msg
         return None, [Problem(_position(text, error.pos, first_line), f"not JSON ({what})")]
-    except _LaxError:
-        return None, _lax_places(text, first_line)
+    except _LaxError:  # raised at once: what follows may be no JSON at all
+        _, problems = parse_json(text, first_line, strict=False, ends_file=ends_file)
+        return None, problems or _lax_places(text, first_line)
     except RecursionError:
         return None, [Problem(f":{first_line}", TOO_DEEP)]
     except ValueError as error:

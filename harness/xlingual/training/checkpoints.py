@@ -32,8 +32,9 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
 from ..decoder.loading import is_out_of_memory
-from ..errors import DataError, XlingualError
-from ..files import disk_fault, read_json, write_atomically
+from ..errors import DataError
+from ..files import read_json, write_atomically
+from ..files.text_file import read_fault
 from ..identity import canonical_json
 from ..serial import LATER, from_json, to_json
 from ..tune.hold_out.records import HeldOutProgress
@@ -41,6 +42,7 @@ from .optimizer_files import load_rank_state, save_rank_state
 from .optimizers import Optimizers
 from .parallel import World
 from .settings import CHECKPOINTS
+from .storage import STORAGE_ERRORS, system_error, write_fault
 
 MARKER: Final = "COMPLETE"
 STATE: Final = "state.json"
@@ -124,8 +126,10 @@ def save(run: Path, trained: ModelAndOptimizer, state: TrainingState, keep: int,
             _finish(unfinished, target, state)
             _remove_old(target.parent, keep, state.best_step)
         world.barrier()
-    except OSError as error:
-        raise disk_fault(error, target) from error
+    except STORAGE_ERRORS as error:
+        if (fault := write_fault(error, target)) is None:
+            raise
+        raise fault from error
     return target
 
 
@@ -206,7 +210,7 @@ def problem_of(folder: Path) -> str | None:
         return "it is not complete"
     try:
         sizes = read_json(folder / MARKER)
-    except XlingualError as error:
+    except DataError as error:
         return str(error)
     if not isinstance(sizes, dict):
         return f"{MARKER} is no list of files"
@@ -230,6 +234,8 @@ def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
     except (OSError, RuntimeError, ValueError, LookupError, EOFError, CheckpointException) as error:
         if is_out_of_memory(error):
             raise
+        if (refused := system_error(error)) is not None and not isinstance(refused, FileNotFoundError):
+            raise read_fault(refused, str(folder)) from error  # nothing is wrong with the checkpoint: not to be deleted
         raise DataError(f"the checkpoint cannot be read: {error}", where=str(folder), hint="delete it") from error
     if trained.optimizers.is_elastic:
         keys = set_state_dict(

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ..decoder.loading import auto_class, quiet_loading
-from ..files import disk_fault, pretty_json, read_json_object, write_atomically
+from ..files import pretty_json, read_json_object, write_atomically
 from ..provenance import installed_versions, timestamp
 from ..serial import to_json
 from ..tune.hold_out.records import ExportedCheckpoint
@@ -21,6 +21,7 @@ from .checkpoints import sync
 from .loading import TrainingModel
 from .model_card import base_license, write_card
 from .settings import PROVENANCE, TrainingJob
+from .storage import STORAGE_ERRORS, write_fault
 from .structure import is_tied, untie
 
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
         unfinished.rename(target)
         sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise disk_fault(error, target) from error
+    except STORAGE_ERRORS as error:
+        if (fault := write_fault(error, target)) is None:
+            raise
+        raise fault from error
     return target

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..board.collection import LIMITED_PREFIX, RESULTS_FILE, CollectedRun, read_run
 from ..board.integrity import PLAN_FILE, differs_from_plan
 from ..errors import EnvironmentFault, UsageError, XlingualError
+from ..files.text_file import read_fault
 from ..journal import JOURNAL
 from ..plugin import DataSource
 from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
@@ -71,7 +72,8 @@ def verify_run(path: Path, data_source: DataSource) -> Verification:
     try:
         run = read_run(path, where)
         found = _check(run, path, data_source)
-    except XlingualError as error:
+    except (XlingualError, OSError) as caught:
+        error = read_fault(caught, str(caught.filename or where)) if isinstance(caught, OSError) else caught
         what = f"{error.where}: {error.what}" if error.where != where else error.what
         return Verification(where=where, verdict=RunVerdict.UNREADABLE, reasons=(what.partition("\n")[0],))
     if found.edits:
