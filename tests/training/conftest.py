@@ -19,19 +19,8 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from xlingual.records import ModelSpec
 from xlingual.serial import to_json
-from xlingual.tune.records import (
-    Amount,
-    EncodedRows,
-    Method,
-    MixPlan,
-    Norm,
-    OnLong,
-    Recipe,
-    Schedule,
-    SourceUse,
-    Tuning,
-    Unit,
-)
+from xlingual.tune.recipe_records import Amount, Method, Norm, OnLong, Recipe, Schedule, SourceUse, Tuning, Unit
+from xlingual.tune.records import EncodedRows, MixPlan
 
 WORKER = Path(__file__).with_name("worker.py")
 VOCABULARY = 128

@@ -15,7 +15,7 @@ from xlingual.training.attention import NAME
 from xlingual.training.batches import build_batch, loss_normalizer
 from xlingual.training.loss import ModelWithLoss
 from xlingual.training.parallel import wrap_layers
-from xlingual.tune.records import Norm, Tuning
+from xlingual.tune.recipe_records import Norm, Tuning
 
 from .conftest import VOCABULARY, MakeRun, column, largest_difference, make_plan, make_rows
 

@@ -38,7 +38,7 @@ from xlingual.training.loading import choose_forward
 from xlingual.training.loss import ModelWithLoss
 from xlingual.training.parallel import World
 from xlingual.training.structure import freeze_other_parts
-from xlingual.tune.records import Norm
+from xlingual.tune.recipe_records import Norm
 
 from .conftest import largest_difference, make_rows, run_folder, tune_run
 

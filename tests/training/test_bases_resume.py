@@ -13,7 +13,8 @@ from transformers import GPT2Config, OPTConfig, PreTrainedConfig
 
 from xlingual.decoder.loading import auto_class
 from xlingual.training.adapters import quiet_peft
-from xlingual.tune.records import MixPlan, Tuning
+from xlingual.tune.recipe_records import Tuning
+from xlingual.tune.records import MixPlan
 
 from .conftest import VOCABULARY, MakeRun, column, largest_difference, make_llama, make_plan, make_rows
 from .test_bases import GPT2, SHAPE, TRAINED

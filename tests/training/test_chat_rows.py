@@ -20,7 +20,8 @@ from xlingual.thinking import ThinkingMode
 from xlingual.training.batches import build_batch, loss_normalizer
 from xlingual.tune.prepare import Prepared, open_base, plan_mix
 from xlingual.tune.recipe import find_recipe
-from xlingual.tune.records import EncodedRows, Norm
+from xlingual.tune.recipe_records import Norm
+from xlingual.tune.records import EncodedRows
 
 from .conftest import MakeRun, column, largest_difference, run_folder
 from .test_exactness import CPU, FAMILIES, _backward, _expect_equal, _model, _ours, _rows

@@ -26,7 +26,8 @@ from xlingual.training.linear import use_onednn_linear
 from xlingual.training.loading import matches_reference
 from xlingual.training.loss import ModelWithLoss
 from xlingual.training.obstacles import refuse_unknown
-from xlingual.tune.records import EncodedRows, Norm
+from xlingual.tune.recipe_records import Norm
+from xlingual.tune.records import EncodedRows
 
 CPU = torch.device("cpu")
 SHAPE: dict[str, Any] = {

@@ -25,7 +25,8 @@ from xlingual.tune.hold_out.records import (
     HoldOut,
     HoldOutUnit,
 )
-from xlingual.tune.records import EncodedRows, MixPlan, TuneRecord, Tuning
+from xlingual.tune.recipe_records import Tuning
+from xlingual.tune.records import EncodedRows, MixPlan, TuneRecord
 
 from .conftest import MakeRun, TrainingRun, largest_difference, make_plan, make_rows
 from .test_exactness import FAMILIES, _model, _ours, _padded

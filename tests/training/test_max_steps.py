@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from xlingual.cli import run_command
-from xlingual.tune.records import Tuning
+from xlingual.tune.recipe_records import Tuning
 
 from .conftest import MakeRun, column, largest_difference, make_plan, make_rows, run_folder, tune_run
 

@@ -15,7 +15,8 @@ import torch
 from xlingual.cli import run_command
 from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.training.optimizers import make_optimizers
-from xlingual.tune.records import MixPlan, Tuning
+from xlingual.tune.recipe_records import Tuning
+from xlingual.tune.records import MixPlan
 from xlingual.tune.schedule_records import OptimizerName
 
 from .conftest import (

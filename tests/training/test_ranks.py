@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xlingual.tune.records import Method, MixPlan, Norm, Tuning
+from xlingual.tune.recipe_records import Method, Norm, Tuning
+from xlingual.tune.records import MixPlan
 
 from .conftest import MakeRun, TrainingRun, column, largest_difference, make_llama, make_plan, make_rows
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from xlingual.errors import DataError
 from xlingual.training import checkpoints
-from xlingual.tune.records import MixPlan, Tuning
+from xlingual.tune.recipe_records import Tuning
+from xlingual.tune.records import MixPlan
 
 from .conftest import MakeRun, TrainingRun, column, largest_difference, make_plan, make_rows
 

@@ -10,7 +10,7 @@ from transformers import get_cosine_schedule_with_warmup, get_scheduler
 
 from xlingual.training.schedule import StepSchedule, learning_rate
 from xlingual.tune.order import steps_of_epoch
-from xlingual.tune.records import Norm, Schedule
+from xlingual.tune.recipe_records import Norm, Schedule
 from xlingual.tune.schedule_records import LrScheduler
 
 from .conftest import make_rows

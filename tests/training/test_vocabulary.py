@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from xlingual.cli import run_command
 from xlingual.plugin import ModelOptions
 from xlingual.selection import open_model
-from xlingual.tune.records import Tuning
+from xlingual.tune.recipe_records import Tuning
 from xlingual.tune.vocabulary import Vocabulary
 
 from .conftest import (

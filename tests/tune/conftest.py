@@ -13,7 +13,7 @@ from xlingual.registry import MODELS
 from xlingual.toml_table import read_toml
 from xlingual.tune.prepare import Prepared, plan_mix
 from xlingual.tune.recipe import read_recipe
-from xlingual.tune.records import Recipe
+from xlingual.tune.recipe_records import Recipe
 
 PLUGINS = Path(__file__).parent / "plugins"
 

@@ -17,12 +17,12 @@ from xlingual.tune.card.texts import file_name, plain
 from xlingual.tune.licenses import HUB_LICENSES, license_fields
 from xlingual.tune.plan import identify
 from xlingual.tune.recipe import find_recipe
+from xlingual.tune.recipe_records import Recipe
 from xlingual.tune.records import (
     BenchmarkCheck,
     EncodedRows,
     MixPlan,
     OnRepetition,
-    Recipe,
     RepeatedRow,
     Repetition,
     RepetitionCount,

@@ -16,7 +16,7 @@ from xlingual.records import Corpus, Example, Examples, Role, Turn
 from xlingual.tune.audit.records import AuditFinding
 from xlingual.tune.chats import ChatCounts, ChatRow, join_turns, learnt_marks, shorten
 from xlingual.tune.prepare import Prepared, load_plan, store_plan
-from xlingual.tune.records import Recipe
+from xlingual.tune.recipe_records import Recipe
 from xlingual.tune.rows_file import hash_rows
 from xlingual.wording import ask_conversation
 

@@ -9,7 +9,8 @@ import pytest
 
 from xlingual.tune.cost import MemorySavers, Shape, estimate_cost, read_shape
 from xlingual.tune.recipe import find_recipe
-from xlingual.tune.records import Method, MixPlan, Tuning
+from xlingual.tune.recipe_records import Method, Tuning
+from xlingual.tune.records import MixPlan
 from xlingual.tune.schedule_records import OptimizerName, Quantization
 from xlingual.tune.vocabulary import Vocabulary
 

@@ -10,7 +10,8 @@ from xlingual.errors import DataError
 from xlingual.serial import from_json, to_json
 from xlingual.tune.audit.records import AuditFinding, Filter
 from xlingual.tune.prepare import load_plan, store_plan
-from xlingual.tune.records import MixPlan, Recipe
+from xlingual.tune.recipe_records import Recipe
+from xlingual.tune.records import MixPlan
 
 from .conftest import DataFolder
 

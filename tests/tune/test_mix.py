@@ -14,7 +14,7 @@ from xlingual.tune.mix import (
     solve_mixture,
     water_fill,
 )
-from xlingual.tune.records import Amount, Budget, SourceUse, Unit
+from xlingual.tune.recipe_records import Amount, Budget, SourceUse, Unit
 
 SETTINGS = settings(max_examples=200, deadline=None, derandomize=True)
 

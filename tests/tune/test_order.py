@@ -5,7 +5,8 @@ import pytest
 
 from xlingual.tune.order import order_epoch, steps_of_epoch
 from xlingual.tune.packing import pack
-from xlingual.tune.records import EncodedRows, Norm, Schedule
+from xlingual.tune.recipe_records import Norm, Schedule
+from xlingual.tune.records import EncodedRows
 
 
 def make_rows(lengths: list[int], draws: list[int]) -> EncodedRows:

@@ -8,7 +8,7 @@ import pytest
 from xlingual.errors import DataError, UsageError
 from xlingual.tune.plan import identify
 from xlingual.tune.recipe import find_recipe
-from xlingual.tune.records import Budget, Method, Recipe, Tuning, Unit
+from xlingual.tune.recipe_records import Budget, Method, Recipe, Tuning, Unit
 
 from .conftest import DataFolder
 from .test_recipe import GOOD

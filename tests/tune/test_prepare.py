@@ -13,7 +13,7 @@ from xlingual.registry import MODELS
 from xlingual.tune.order import steps_of_epoch
 from xlingual.tune.plan import PackLayout, count_steps, identify
 from xlingual.tune.prepare import ROWS, load_plan, plan_mix, prepare, store_plan
-from xlingual.tune.records import Norm, Recipe
+from xlingual.tune.recipe_records import Norm, Recipe
 from xlingual.tune.rows_file import ARRAYS
 
 from .conftest import DataFolder

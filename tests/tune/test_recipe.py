@@ -7,7 +7,7 @@ import pytest
 from xlingual.errors import DataError, UsageError
 from xlingual.toml_table import read_toml
 from xlingual.tune.recipe import find_recipe, read_recipe, recipe_names
-from xlingual.tune.records import Amount, Budget, Method, Norm, OnLong, Schedule, Tuning, Unit
+from xlingual.tune.recipe_records import Amount, Budget, Method, Norm, OnLong, Schedule, Tuning, Unit
 
 PAPER = ["alpaca-en", "m-llama", *(f"x-llama-{code}" for code in ("ar", "el", "hi", "tr", "vi", "zh"))]
 GOOD = """\

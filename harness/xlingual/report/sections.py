@@ -12,7 +12,8 @@ from ..scaling.doubts import doubts_of
 from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit
 from ..scaling.tables import TextTable, allocation_tables, fit_tables, point_table
-from ..tune.records import TuneRecord, Tuning
+from ..tune.recipe_records import Tuning
+from ..tune.records import TuneRecord
 from .gains import gains_section
 from .page import Html, Page, Section
 from .plots import draw_scores

@@ -12,7 +12,7 @@ from ..lease import lock_folder
 from ..toml_table import TomlTable, read_toml
 from ..tune.overrides import OPTION, read_override
 from ..tune.recipe import find_recipe, shipped_recipe, shipped_recipes
-from ..tune.records import Recipe
+from ..tune.recipe_records import Recipe
 from .points import Point, points_csv, read_points
 
 _KEYS = ("recipe", "source", "metric", "languages", "sizes", "seeds", "limit", "max_new_tokens", "available")

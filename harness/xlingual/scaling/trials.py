@@ -15,7 +15,8 @@ from ..selection import open_model, select_tasks
 from ..text import did_you_mean
 from ..training.settings import CHECKPOINTS, PROVENANCE
 from ..tune.prepare import Encoded, Prepared, encode_mix, open_base, plan_encoded, plan_folder, store_plan
-from ..tune.records import Amount, MixPlan, Recipe, SourceUse, Unit
+from ..tune.recipe_records import Amount, Recipe, SourceUse, Unit
+from ..tune.records import MixPlan
 from .points import Point
 from .sweep import SweepPoint, SweepSpec, recipe_of
 

@@ -10,7 +10,7 @@ from torch import nn
 from ..decoder.architecture import text_config
 from ..decoder.loading import MAX_REASON
 from ..errors import EnvironmentFault, ModelError
-from ..tune.records import Method, Tuning
+from ..tune.recipe_records import Method, Tuning
 from .structure import decoder_of, head_of
 
 if TYPE_CHECKING:

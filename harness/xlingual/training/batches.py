@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ..tune.packing import EMPTY_PACK_TOKENS
-from ..tune.records import EncodedRows, Norm
+from ..tune.recipe_records import Norm
+from ..tune.records import EncodedRows
 from .attention import PackedDocuments, pack_documents
 
 

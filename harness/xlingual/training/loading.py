@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from ..decoder.architecture import structure_problems
 from ..decoder.loading import auto_class, is_out_of_memory, loading_errors, quiet_loading
 from ..errors import ModelError
-from ..tune.records import Tuning
+from ..tune.recipe_records import Tuning
 from .adapters import add_adapter, refuse_adapter_on_tied_head
 from .attention import NAME, pack_documents, register
 from .batches import Batch

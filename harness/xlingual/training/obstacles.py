@@ -17,7 +17,7 @@ from torch import nn
 from ..decoder.architecture import length_dependent_ropes, text_config
 from ..decoder.loading import auto_class, loading_errors, quiet_loading
 from ..errors import ModelError
-from ..tune.records import Recipe, Tuning
+from ..tune.recipe_records import Recipe, Tuning
 from .adapters import adapter_targets, add_adapter
 from .structure import decoder_of, head_of, layers_of
 

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ..errors import DataError, EnvironmentFault, UsageError
-from ..tune.records import Recipe, Schedule
+from ..tune.recipe_records import Recipe, Schedule
 from ..tune.schedule_records import OptimizerName
 
 BETAS: Final = (0.9, 0.999)

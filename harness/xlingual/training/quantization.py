@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import DataError, EnvironmentFault
-from ..tune.records import Method, Recipe
+from ..tune.recipe_records import Method, Recipe
 from .optimizers import EXTRA, import_bitsandbytes
 from .parallel import World
 

@@ -35,7 +35,7 @@ SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class SampleTranslation:
     """A held-out sentence, translated; its fields are those of a line."""
 
     step: int
@@ -75,7 +75,9 @@ def translate(job: TrainingJob, model: ModelWithLoss, step: int, world: World, o
             for ids in (_prompt(rows, row), _reference(rows, row), answer)
         )
         samples.append(
-            Sample(step=step, source=use.name, language=use.language, prompt=prompt, reference=reference, answer=own)
+            SampleTranslation(
+                step=step, source=use.name, language=use.language, prompt=prompt, reference=reference, answer=own
+            )
         )
     _append(job.folder / NAME, samples)
     for each in samples:
@@ -175,7 +177,7 @@ def _open_tokenizer(folder: Path) -> _Tokenizer:
     return cast(_Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
 
-def _append(path: Path, samples: Sequence[Sample]) -> None:
+def _append(path: Path, samples: Sequence[SampleTranslation]) -> None:
     """Append a line for each sample and sync it to disk, before the checkpoint of its step is written."""
     try:
         with path.open("ab") as file:

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from ..tune.order import steps_of_epoch
-from ..tune.records import EncodedRows, IntArray, Schedule
+from ..tune.recipe_records import Schedule
+from ..tune.records import EncodedRows, IntArray
 from ..tune.schedule_records import LrScheduler
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..gpus import peak_of_card
-from ..tune.records import Tuning
+from ..tune.recipe_records import Tuning
 from .loss import ModelWithLoss
 from .structure import decoder_config, decoder_of, head_of
 

@@ -23,7 +23,7 @@ from ..plugin import DataSource, Model
 from ..tune.encoding import TrainableModel
 from ..tune.prepare import Prepared, trainable
 from ..tune.records import EncodedRows, MixPlan
-from ..tune.vocabulary import Fertility, Vocabulary, VocabularyReport, cache_name, read_token_list
+from ..tune.vocabulary import FertilityChange, Vocabulary, VocabularyReport, cache_name, read_token_list
 from .checkpoints import sync
 from .structure import head_of, is_tied
 
@@ -66,7 +66,7 @@ def report_vocabulary(before: Prepared, base: Model, after: Prepared, model: Mod
     return VocabularyReport(
         base=base.spec.name,
         added=added,
-        fertility={code: Fertility(before=old[code], after=new[code]) for code in old if code in new},
+        fertility={code: FertilityChange(before=old[code], after=new[code]) for code in old if code in new},
     )
 
 

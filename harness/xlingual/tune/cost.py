@@ -18,7 +18,8 @@ from ..errors import XlingualError
 from ..files import read_json_object
 from ..gpus import GPUS, find_gpu
 from ..serial import LATER
-from .records import MixPlan, Tuning
+from .recipe_records import Tuning
+from .records import MixPlan
 from .schedule_records import OptimizerName
 
 NF4_BYTES = 4.127 / 8

@@ -21,7 +21,8 @@ from .audit.texts import learnt_answers
 from .chats import AskedAnswer, ChatCounts, ChatRow, ask_answers, is_open_ended, join_turns, learnt_marks, shorten
 from .contamination.benchmarks import HeldOut
 from .contamination.counting import RepetitionCounts
-from .records import OnLong, OnRepetition, Recipe, SourceUse
+from .recipe_records import OnLong, Recipe, SourceUse
+from .records import OnRepetition
 from .source_rows import EncodedRow, ExcludedRows, SourceRows, batch_rows, concatenate_batches
 
 BATCH = 4096

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .records import Budget, IntArray, SourceUse, Unit
+from .recipe_records import Budget, SourceUse, Unit
+from .records import IntArray
 
 _EPSILON = 1e-9
 

@@ -3,7 +3,8 @@
 The only state of the data loader is the number of the step: a resumed training reads the same rows on any world size.
 """
 
-from .records import EncodedRows, IntArray, Schedule
+from .recipe_records import Schedule
+from .records import EncodedRows, IntArray
 
 
 def order_epoch(rows: EncodedRows, seed: int, epoch: int) -> IntArray:

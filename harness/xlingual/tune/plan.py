@@ -13,7 +13,8 @@ from .hold_out.records import HeldOutReport
 from .mix import AvailableRows, draws_per_row, sampling_permutation, solve_mixture
 from .order import steps_of_epoch
 from .packing import PackCounts, assign_packs
-from .records import BenchmarkCheck, EncodedRows, IntArray, MixPlan, Recipe, Schedule, SourceReport
+from .recipe_records import Recipe, Schedule
+from .records import BenchmarkCheck, EncodedRows, IntArray, MixPlan, SourceReport
 from .rows_file import hash_rows
 from .source_rows import SourceRows, concatenate_learnt
 

@@ -36,7 +36,8 @@ from .plan import (
     make_plan,
     sample_rows,
 )
-from .records import BenchmarkCheck, EncodedRows, MixPlan, OnRepetition, Recipe, SourceUse
+from .recipe_records import Recipe, SourceUse
+from .records import BenchmarkCheck, EncodedRows, MixPlan, OnRepetition
 from .rows_file import RESTORE_HINT, read_rows, write_rows
 from .source_rows import SourceRows
 

@@ -20,7 +20,7 @@ from . import licenses
 from .audit.records import Filter
 from .hold_out.reading import read_export, read_hold_out
 from .overrides import apply_overrides, blame_overrides
-from .records import Amount, Budget, OnLong, Recipe, SourceUse, Unit
+from .recipe_records import Amount, Budget, OnLong, Recipe, SourceUse, Unit
 from .schedule_keys import read_method, read_schedule
 from .vocabulary import read_vocabulary
 

@@ -11,7 +11,7 @@ What a key says that is so without it is kept as None: such a recipe has the id 
 """
 
 from ..toml_table import TomlTable
-from .records import Method, Norm, Schedule, Tuning
+from .recipe_records import Method, Norm, Schedule, Tuning
 from .schedule_records import LrScheduler, OptimizerName, Quantization
 
 METHOD_KEYS = ("kind", "rank", "alpha", "dropout", "targets", "quantize")

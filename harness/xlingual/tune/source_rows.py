@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ..records import DataFile, Examples
 from .audit.records import SourceAudit
 from .chats import ChatCounts
-from .records import IntArray, OnLong, Recipe, RepetitionCount, SourceUse, count_learnt
+from .recipe_records import OnLong, Recipe, SourceUse
+from .records import IntArray, RepetitionCount, count_learnt
 
 if TYPE_CHECKING:
     import numpy as np

@@ -30,7 +30,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fertility:
+class FertilityChange:
     """Tokens of answers for each of their characters."""
 
     before: float
@@ -45,7 +45,7 @@ class VocabularyReport:
     base: str
     """Name of the base that got them."""
     added: int
-    fertility: Mapping[str, Fertility]
+    fertility: Mapping[str, FertilityChange]
     """By language, over the answers of the mix."""
 
 

@@ -13,7 +13,8 @@ from ...tune.overrides import read_override
 from ...tune.plan import ONE_PROCESS, PackLayout, repack
 from ...tune.prepare import PLAN, Prepared, load_plan, open_base, open_recipe_base, plan_mix, trainable
 from ...tune.recipe import find_recipe
-from ...tune.records import OnRepetition, Recipe
+from ...tune.recipe_records import Recipe
+from ...tune.records import OnRepetition
 from .. import printable
 from ..options import data_option, offline_option, read_data_source
 

@@ -21,7 +21,8 @@ from ...training.settings import PROVENANCE, TrainingJob, TrainSettings, export_
 from ...tune.chats import learnt_end
 from ...tune.plan import PackLayout
 from ...tune.prepare import HELD_OUT, PLAN, ROWS, load_plan, open_base, store_plan, trainable
-from ...tune.records import MixPlan, Recipe, TuneRecord, Tuning
+from ...tune.recipe_records import Recipe, Tuning
+from ...tune.records import MixPlan, TuneRecord
 from .. import HELP_OPTIONS, printable
 from ..options import FolderName, json_option, takes
 from ..progress import MODES

@@ -3,7 +3,8 @@
 import click
 
 from ...tune.cost import Cost
-from ...tune.records import MixPlan, Recipe, Schedule
+from ...tune.recipe_records import Recipe, Schedule
+from ...tune.records import MixPlan
 from ...tune.schedule_records import LrScheduler
 
 TOO_LARGE = "more GPUs, an adapter, --activation-checkpointing, --cpu-offload or a smaller --pack-length"

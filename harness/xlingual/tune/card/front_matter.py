@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from ...languages import LANGUAGES
 from ..licenses import license_fields
-from ..records import MixPlan, Tuning
+from ..recipe_records import Tuning
+from ..records import MixPlan
 from .texts import plain
 
 _COMMIT_PATH = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+|[\w.-]+)@[0-9a-f]{40}:")

@@ -8,7 +8,8 @@ from ...serial import to_json
 from ..audit.raised import raised_findings
 from ..audit.wording import describe_finding, describe_order
 from ..licenses import UNKNOWN
-from ..records import BenchmarkCheck, MixPlan, OnRepetition, Repetition, SourceReport, SourceUse, TuneRecord, Tuning
+from ..recipe_records import SourceUse, Tuning
+from ..records import BenchmarkCheck, MixPlan, OnRepetition, Repetition, SourceReport, TuneRecord
 from .texts import file_name, markdown, table
 
 _METHODS = {Tuning.FULL: "full tuning", Tuning.LORA: "LoRA", Tuning.DORA: "DoRA"}
