@@ -8,8 +8,8 @@ import re
 import pytest
 
 from xlingual.board import board_json, board_markdown, build_board
-from xlingual.board.escape import escape_markdown
 from xlingual.board.rows import Reported
+from xlingual.escape import escape_markdown
 from xlingual.records import RunRecord
 
 from .factory import collect, fail_examples, limit_run, make_estimate, make_run, make_spec

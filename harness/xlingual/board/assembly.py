@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..escape import show_hidden
 from ..records import RunRecord
 from .cells import make_cell
 from .collection import CollectedRun, Collection
 from .comparison import METRIC_SIGNATURE, find_differences, find_estimate, is_higher_better, run_signature
 from .controls import find_control
-from .escape import show_hidden
 from .headline import Shown, combine_tables
 from .inference import infer_table
 from .integrity import IntegrityFinding, check_run

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ..escape import LINE_LENGTH, escape_markdown
 from ..metrics import decimals
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
-from .escape import LINE_LENGTH, escape_markdown
 from .rows import Board, BoardRow, BoardTable, Cell, CellState, Gain, RateTable
 from .table_notes import DECIMALS, NOTHING, explain_tests, show_value, state_protocol, table_notes, warn_of_weak
 

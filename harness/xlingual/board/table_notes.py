@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ..escape import LINE_LENGTH, escape_markdown
 from ..records import Protocol, no_interval
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
 from .controls import KINDS
-from .escape import LINE_LENGTH, escape_markdown
 from .rows import BoardTable, Cell, CellState, Column
 
 DECIMALS = 1

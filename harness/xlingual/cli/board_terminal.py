@@ -3,8 +3,8 @@
 import click
 
 from ..board import Board
-from ..board.escape import show_hidden
 from ..board.rows import BoardRow, BoardTable, Cell, CellState
+from ..escape import show_hidden
 from ..metrics import decimals
 from .display import draw_table
 

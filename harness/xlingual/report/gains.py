@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..board import Board
-from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table, show_points
 from ..board.ranking import least_baseline
 from ..board.rows import BoardTable, Cell, CellState, Gain
+from ..escape import escape_markdown
 from ..metrics import decimals
 from ..statistics.parallel import LEAST_BASELINE, is_near_zero
 from ..tune.records import TuneRecord

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..board import Board
-from ..board.escape import show_hidden
 from ..board.rows import BoardTable, CellState
+from ..escape import show_hidden
 from ..scaling.plots import Picture, render_picture
 
 if TYPE_CHECKING:

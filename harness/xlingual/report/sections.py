@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..analysis.sections import PageSection
 from ..board import Board, board_markdown
-from ..board.escape import escape_markdown
 from ..board.markdown import markdown_table
+from ..escape import escape_markdown
 from ..scaling.doubts import doubts_of
 from ..scaling.plots import draw_allocation, draw_laws
 from ..scaling.records import Allocation, LawFit

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...board.escape import show_hidden
+from ...escape import show_hidden
 from ...records import Estimate
 from ...scaling.tables import TextTable
 from .excerpts import LENGTH

@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from ...escape import LINE_LENGTH, show_hidden
 from ...files import pretty_json
 from ...identity import Json, content_hash
 from ..collection import Collection, estimate_bounds
 from ..comparison import find_estimate
-from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
 from .instances import InstanceSource, instance_lines

@@ -8,9 +8,9 @@ is registered as a benchmark. Nothing here claims to be verified, and nothing is
 import re
 from collections.abc import Mapping, Sequence
 
+from ...escape import LINE_LENGTH, show_hidden
 from ...identity import Json
 from ..collection import Collection
-from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
 from .every_eval_ever import model_id

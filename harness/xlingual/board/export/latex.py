@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ...escape import CELL_LENGTH, LINE_LENGTH, show_hidden
 from ...metrics import decimals
 from ..comparison import HASH_DIGITS
-from ..escape import CELL_LENGTH, LINE_LENGTH, show_hidden
 from ..rows import Board, BoardRow, BoardTable, Cell, CellState
 from ..spec import BoardOrigin
 

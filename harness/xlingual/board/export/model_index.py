@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from ...escape import LINE_LENGTH, show_hidden
 from ...identity import Json
 from ..collection import Collection
-from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
 from .table import LEVEL

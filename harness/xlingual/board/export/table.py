@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Mapping
 
+from ...escape import LINE_LENGTH, show_hidden
 from ...records import no_interval
 from ...sampling import show_sampling
 from ..collection import Collection
-from ..escape import LINE_LENGTH, show_hidden
 from ..rows import Board
 from .entries import Entry, board_entries
 

@@ -15,8 +15,8 @@ from ...analysis.content import (
     analysis_notes,
     analysis_tables,
 )
-from ...board.escape import show_hidden
 from ...errors import UsageError
+from ...escape import show_hidden
 from ...files import disk_fault, pretty_json, write_atomically
 from ...serial import to_json
 from .. import printable

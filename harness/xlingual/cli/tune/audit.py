@@ -2,7 +2,8 @@
 
 from ...languages import LANGUAGES
 from ...tune.audit.raised import raised_findings
-from ...tune.audit.records import AlignmentCheck, AuditFinding, FindingCount, SourceAudit
+from ...tune.audit.records import AuditFinding, FindingCount, SourceAudit
+from ...tune.audit.wording import describe_finding, describe_order
 from ...tune.records import MixPlan, SourceReport
 from ..display import show_table
 
@@ -10,22 +11,6 @@ _HEADER = (
     *("source", "rows", "filtered", "no own script", "other language", "copies", "far ratio", "no letter", "URL"),
     *("twice here", "in earlier source", "end lost", "wrong order"),
 )
-_WORDS = {
-    AuditFinding.NO_SCRIPT: "answers hold no letter of the script of {language}",
-    AuditFinding.LANGUAGE: "answers are not in {language}",
-    AuditFinding.SOURCE_LANGUAGE: "source sides are in another language",
-    AuditFinding.COPY: "answers copy what is given",
-    AuditFinding.RATIO: "pairs are over 4 times as long or short on one side as the median pair",
-    AuditFinding.NO_LETTER: "rows have a side without a letter",
-    AuditFinding.URL: "rows have a side that is URLs alone",
-}
-_CHAT_WORDS = {
-    AuditFinding.NO_SCRIPT: "conversations have an answer without a letter of the script of {language}",
-    AuditFinding.LANGUAGE: "conversations have an answer that is not in {language}",
-    AuditFinding.COPY: "conversations have an answer that copies what the user said",
-    AuditFinding.NO_LETTER: "conversations have an answer without a letter",
-    AuditFinding.URL: "conversations have an answer that is URLs alone",
-}
 _FILTERS = {
     AuditFinding.NO_SCRIPT: "language = true, min_letters = 1",
     AuditFinding.LANGUAGE: "language = true",
@@ -35,7 +20,6 @@ _FILTERS = {
     AuditFinding.NO_LETTER: "min_letters = 1",
     AuditFinding.URL: "min_letters = 1",
 }
-_SCRIPTS = {"Hans": "Chinese", "Hant": "Chinese", "Arab": "Arabic", "Latn": "Latin", "Deva": "Devanagari"}
 
 
 def show_audit(plan: MixPlan) -> None:
@@ -79,7 +63,7 @@ def audit_lines(plan: MixPlan) -> list[str]:
         for count in raised_findings(audit, source.language):
             lines += _finding_lines(source, audit, count)
         if audit.alignment is not None and audit.alignment.wrong:
-            lines += _order_lines(source, audit.alignment)
+            lines.append(f"{source.name}: {describe_order(audit.alignment)}")
         if audit.identified == 0:
             name = LANGUAGES[source.language].name
             lines.append(f"{source.name}: no language identifier here tells {name}: judged by script alone")
@@ -89,26 +73,10 @@ def audit_lines(plan: MixPlan) -> list[str]:
 
 
 def _finding_lines(source: SourceReport, audit: SourceAudit, count: FindingCount) -> list[str]:
-    name = LANGUAGES[source.language].name
-    empty = f", {audit.unanswered:,} of them empty" if count.kind is AuditFinding.NO_SCRIPT and audit.unanswered else ""
-    is_chat = source.chats is not None
-    words = (_CHAT_WORDS if is_chat else {}).get(count.kind, _WORDS[count.kind]).format(language=name)
-    if count.kind is AuditFinding.NO_SCRIPT and (script := _SCRIPTS.get(LANGUAGES[source.language].script)):
-        what = "conversations have an answer without a" if is_chat else "answers hold no"
-        words = f"{what} {script} character"
+    said = describe_finding(source.language, audit, count, chats=source.chats is not None)
     return [
-        f"{source.name}: {count.rows:,} of {count.of:,} {words}{empty}; filter = {{ {_FILTERS[count.kind]} }}",
+        f"{source.name}: {said}; filter = {{ {_FILTERS[count.kind]} }}",
         *(f"  {each.row}: {each.excerpt}" for each in count.examples),
-    ]
-
-
-def _order_lines(source: SourceReport, order: AlignmentCheck) -> list[str]:
-    late = order.shift
-    lines = "line" if late in (1, -1) else "lines"
-    moved = "" if late is None else f", the target side {abs(late)} {lines} {'late' if late > 0 else 'early'}"
-    return [
-        f"{source.name}: {order.wrong:,} of {order.rows:,} pairs stand where the two sides are not in the same order"
-        f"{moved}; first at {order.first}"
     ]
 
 

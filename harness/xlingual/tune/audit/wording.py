@@ -12,16 +12,24 @@ _WORDS = {
     AuditFinding.NO_LETTER: "rows have a side without a letter",
     AuditFinding.URL: "rows have a side that is URLs alone",
 }
+_CHAT_WORDS = {
+    AuditFinding.NO_SCRIPT: "conversations have an answer without a letter of the script of {language}",
+    AuditFinding.LANGUAGE: "conversations have an answer that is not in {language}",
+    AuditFinding.COPY: "conversations have an answer that copies what the user said",
+    AuditFinding.NO_LETTER: "conversations have an answer without a letter",
+    AuditFinding.URL: "conversations have an answer that is URLs alone",
+}
 _SCRIPTS = {"Hans": "Chinese", "Hant": "Chinese", "Arab": "Arabic", "Latn": "Latin", "Deva": "Devanagari"}
 
 
-def describe_finding(language: str, audit: SourceAudit, count: FindingCount) -> str:
-    """Return a line such as "4,214 of 17,476 answers hold no Chinese character, 8 of them empty"."""
+def describe_finding(language: str, audit: SourceAudit, count: FindingCount, *, chats: bool) -> str:
+    """Return a line such as "4,214 of 17,476 answers hold no Chinese character, 8 of them empty"; `chats`: rows are."""
     found = LANGUAGES[language]
     empty = f", {audit.unanswered:,} of them empty" if count.kind is AuditFinding.NO_SCRIPT and audit.unanswered else ""
-    words = _WORDS[count.kind].format(language=found.name)
+    words = (_CHAT_WORDS if chats else {}).get(count.kind, _WORDS[count.kind]).format(language=found.name)
     if count.kind is AuditFinding.NO_SCRIPT and (script := _SCRIPTS.get(found.script)):
-        words = f"answers hold no {script} character"
+        what = "conversations have an answer without a" if chats else "answers hold no"
+        words = f"{what} {script} character"
     return f"{count.rows:,} of {count.of:,} {words}{empty}"
 
 

@@ -148,7 +148,7 @@ def audit_section(plan: MixPlan) -> str:
             remarks.append(f"{source.truncated:,} of {source.distinct:,} rows were cut and lost their end token")
         if source.audit is not None:
             remarks += [
-                describe_finding(source.language, source.audit, count)
+                describe_finding(source.language, source.audit, count, chats=source.chats is not None)
                 for count in raised_findings(source.audit, source.language)
             ]
             if source.audit.alignment is not None and source.audit.alignment.wrong:
