@@ -1,1 +1,1 @@
-"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds, whole test sets."""
+"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds."""

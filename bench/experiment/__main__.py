@@ -1,10 +1,12 @@
-"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds, whole test sets.
+"""CoIT against English-only tuning at equal supervised tokens: two languages, two seeds, all of XQuAD.
 
-    python -m bench.experiment --base DIR --data ../shared/data --out OUT [--tokens 60000] [--write docs/tuning.md]
+    python -m bench.experiment --base DIR --data ../shared/data --out OUT [--tokens 60000] [--write docs/experiment.md]
 
-Hours on two cores. The same command goes on where it was stopped: trainings and evaluations resume by themselves. What
-differs between the models is the mix alone; `recipes.py` has it. The number of rows of a mix's last source is chosen so
-that all have `--tokens` supervised tokens, within 1%.
+Hours on two cores. The same command goes on where it was stopped: trainings and evaluations resume by themselves, and
+what is finished is not trained again. OUT belongs to one base, one data folder, one number of tokens and one choice of
+test examples; languages and seeds may be added. What differs between the models of a seed is the mix alone;
+`recipes.py` has it. The number of rows of a mix's last source is chosen so that its supervised tokens are within 1% of
+`--tokens`. Steps differ, for each has 16 rows.
 """
 
 import argparse
@@ -15,11 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from xlingual.files import write_atomically
+
 from .recipes import ENGLISH, LANGUAGES, make_data, write_recipe
-from .report import Run, page, read_runs, with_section
+from .report import Run, Setting, page, read_runs, with_section
 
 CLOSE = 0.01
-"""Share by which the supervised tokens of two mixes may differ."""
+"""Share of `--tokens` by which the supervised tokens of a mix may be off; those of two mixes by twice that."""
 TRIES = 8
 NEW_TOKENS = 96
 COMPARED = {"flores101": ("chrf++",), "xquad": ("mlqa_f1", "containment")}
@@ -47,6 +51,7 @@ def main() -> None:
     options = parse(sys.argv[1:])
     recipes = options.out / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
+    keep_settings(options)
     make_data(options.data, options.out / "data")
     options.data = options.out / "data"
     runs = {"base": evaluate(options, "base", options.base)}
@@ -61,10 +66,23 @@ def main() -> None:
             if language != ENGLISH:
                 controls[name] = f"{ENGLISH}-{seed}"
     comparisons = {name: compare(options, name, control) for name, control in controls.items()}
-    section = page(runs, plans, comparisons, controls)
+    setting = Setting(Path(options.base).name, options.tokens, options.questions, options.sentences)
+    section = page(setting, runs, plans, comparisons, controls)
     print(section)
     if options.write:
-        options.write.write_text(with_section(options.write.read_text(encoding="utf-8"), section), encoding="utf-8")
+        write_atomically(options.write, with_section(options.write.read_text(encoding="utf-8"), section))
+
+
+def keep_settings(options: argparse.Namespace) -> None:
+    """Write down what the models and scores of `--out` are of; SystemExit where it holds those of other settings."""
+    file = options.out / "settings.json"
+    wanted = {each: str(vars(options)[each]) for each in ("base", "tokens", "questions", "sentences")}
+    wanted["data"] = str(options.data.absolute())
+    if not file.is_file():
+        write_atomically(file, json.dumps(wanted, indent=1))
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    if changed := [f"{each} {kept.get(each)}" for each in wanted if wanted[each] != kept.get(each)]:
+        raise SystemExit(f"{file}: made with {', '.join(changed)}: choose another --out, or the same settings")
 
 
 def fit_rows(options: argparse.Namespace, language: str, seed: int) -> Path:
@@ -78,22 +96,33 @@ def fit_rows(options: argparse.Namespace, language: str, seed: int) -> Path:
 
     if key not in known:
         known[key] = search(options.tokens, lambda rows: supervised_tokens(plan(options, write(rows))))
-        kept.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        write_atomically(kept, json.dumps(known, indent=1))
     return write(known[key])
 
 
 def search(goal: int, count: Callable[[int], int], first: int = 200) -> int:
-    """Return a number of rows that have `goal` tokens within CLOSE, by the secant of the last two tries."""
-    before, tokens_before = 0, 0
-    rows = first
+    """Return a number of rows that have `goal` tokens within CLOSE; `count` grows with the rows.
+
+    By the secant of the last two tries, kept between the most rows that were too few and the fewest that were too many.
+    """
+    before, tokens_before, rows = 0, 0, first
+    too_few, too_many = 0, sys.maxsize
     for _ in range(TRIES):
         tokens = count(rows)
         if abs(tokens - goal) <= CLOSE * goal:
             return rows
+        if tokens < goal:
+            too_few = max(too_few, rows)
+        else:
+            too_many = min(too_many, rows)
+        if too_many - too_few < 2:
+            break
         slope = (tokens - tokens_before) / (rows - before) if tokens_before else tokens / rows
         before, tokens_before = rows, tokens
-        rows = max(1, round(rows + (goal - tokens) / slope))
-    raise SystemExit(f"no number of rows has {goal} supervised tokens; the last try: {before} rows, {tokens_before}")
+        # A slope of 0: these rows have no token to learn.
+        wanted = round(rows + (goal - tokens) / slope) if slope > 0 else 2 * rows
+        rows = min(max(wanted, too_few + 1), too_many - 1)
+    raise SystemExit(f"no number of rows has {goal} supervised tokens within {CLOSE:.0%}; {rows} rows were tried last")
 
 
 def supervised_tokens(document: dict[str, Any]) -> int:
@@ -136,11 +165,12 @@ def compare(options: argparse.Namespace, name: str, control: str) -> list[dict[s
 
 
 def xlingual(*words: str) -> str:
-    """Run a command and return what it prints on standard output; its progress goes to standard error."""
+    """Run a command and return what it prints on standard output; SystemExit, once it has said what was wrong."""
     print("$ xlingual " + " ".join(words), file=sys.stderr, flush=True)
-    return subprocess.run(
-        [sys.executable, "-m", "xlingual", *words], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    done = subprocess.run([sys.executable, "-m", "xlingual", *words], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"xlingual {words[0]}: exit code {done.returncode}; the same command goes on from here")
+    return done.stdout
 
 
 if __name__ == "__main__":

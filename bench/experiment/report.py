@@ -1,4 +1,4 @@
-"""The section of docs/tuning.md that the experiment writes: scores, and gains over the control with intervals."""
+"""The section of docs/experiment.md that the experiment writes: scores, and gains over the control with intervals."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,29 @@ from typing import Any
 import numpy as np
 
 from xlingual.metrics import find_metric
-from xlingual.statistics.parallel import Scored, ScoredExample, join_units
+from xlingual.statistics.multiple import holm
+from xlingual.statistics.parallel import LEAST_BASELINE, Scored, ScoredExample, is_near_zero, join_units
 from xlingual.statistics.resampling import FEWEST_RESAMPLED, expanded_interval, resample
-from xlingual.store import read_samples
+from xlingual.store import is_earlier, read_samples
 
 HEADING = "## The experiment at a larger size"
-NEXT = "## How fast"
+NEXT = "## The recipe of the first experiment"
 """The heading that follows it."""
 METRICS = {"flores101": ("chrf++", "off_target"), "xquad": ("mlqa_f1", "containment")}
 SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all models have in common."""
+
+    base: str
+    tokens: int
+    """Supervised, of each mix."""
+    questions: str | None
+    """Of XQuAD; None: all."""
+    sentences: str | None
+    """Of Flores-101 devtest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +66,21 @@ class Run:
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
-    """Return the runs below the folder of one model, by task."""
-    files = sorted(folder.glob("*/*/results*.json"))
-    runs = [Run(each, json.loads(each.read_text(encoding="utf-8"))) for each in files]
-    return {each.task: each for each in runs}
+    """Return the runs below the folder of one model, by task; SystemExit where a task has two."""
+    files = [each for each in sorted(folder.glob("*/*/results*.json")) if not any(map(is_earlier, each.parents))]
+    found: dict[str, Run] = {}
+    for each in files:
+        run = Run(each, json.loads(each.read_text(encoding="utf-8")))
+        if run.task in found:
+            raise SystemExit(f"{folder}: two results of {run.task}: {found[run.task].file.parent}, {each.parent}")
+        found[run.task] = run
+    return found
 
 
 def relative_gain(first: Run, control: Run, metric: str) -> tuple[float, float, float] | None:
     """Return the gain over the control in per cent with its 95% interval, by joint draws of what both were scored on.
 
-    None where a draw of the control may be zero, or clusters are too few.
+    None where the control is near zero, as `xlingual report` has it, or clusters are too few.
     """
     ours, theirs = first.scored(metric), control.scored(metric)
     shared = sorted(ours.keys() & theirs.keys())
@@ -72,14 +91,16 @@ def relative_gain(first: Run, control: Run, metric: str) -> tuple[float, float, 
     sums = [units.sums(place, scored) for place, scored in enumerate(pair)]
     measure = find_metric(metric, task=first.task)
     mine, other = resample(measure, sums, SEED)
-    if not np.all(other > 0):
+    whole = [float(measure.combine(each.sum(axis=0))) for each in sums]
+    low, high = expanded_interval(other, units.count) or (None, None)
+    if is_near_zero(whole[1], low, high, LEAST_BASELINE) or not np.all(other > 0):
         return None
     interval = expanded_interval(100 * (mine / other - 1), units.count)
-    whole = [float(measure.combine(each.sum(axis=0))) for each in sums]
     return None if interval is None else (100 * (whole[0] / whole[1] - 1), *interval)
 
 
 def page(
+    setting: Setting,
     runs: Mapping[str, Mapping[str, Run]],
     plans: Mapping[str, Mapping[str, Any]],
     comparisons: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -95,15 +116,27 @@ def page(
         plan = plans.get(name, {}).get("plan")
         sizes = [f"{plan[key]:,}" for key in ("rows", "supervised", "steps")] if plan else ["", "", ""]
         rows.append([name, *sizes, *(_score(found[task].estimate(metric)) for task, metric in columns)])
+    differences = [(name, each) for name, found in comparisons.items() for each in found]
+    # Each was made by a command of its own, and is corrected for what stands in this table.
+    corrected = holm([each["p"] for _, each in differences])
     gains = []
-    for name, differences in comparisons.items():
+    for (name, each), p in zip(differences, corrected, strict=True):
         control = controls[name]
-        for each in differences:
-            gain = relative_gain(runs[name][each["task"]], runs[control][each["task"]], each["metric"])
-            shown = [_difference(each), f"{each['p_holm']:.3f}", _gain(gain)]
-            gains.append([name, control, each["task"], each["metric"], *shown])
+        gain = relative_gain(runs[name][each["task"]], runs[control][each["task"]], each["metric"])
+        gains.append([name, control, each["task"], each["metric"], _difference(each), f"{p:.3f}", _gain(gain)])
     over = ["model", "control", "task", "metric", "difference", "p (Holm)", "gain, %"]
-    return f"{HEADING}\n\n{_table(header, rows, 1)}\n{_table(over, gains, 4)}"
+    return f"{HEADING}\n\n{_introduction(setting)}\n\n{_table(header, rows, 1)}\n{_table(over, gains, 4)}"
+
+
+def _introduction(setting: Setting) -> str:
+    questions = f"{setting.questions} questions" if setting.questions else "all questions"
+    sentences = f"{setting.sentences} sentences" if setting.sentences else "all sentences"
+    return (
+        f"Base: {setting.base}. Each mix has {setting.tokens:,} supervised tokens within 1%; the numbers in the names "
+        f"are seeds.\nScores are of {questions} of XQuAD and {sentences} of Flores-101 devtest, with 95% intervals. "
+        "Below are the\ndifferences from the English-only model of the same seed: p-values by Holm over all rows; no "
+        "gain in per cent where\nthe control is near zero."
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
@@ -113,9 +146,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> 
 
 
 def with_section(text: str, section: str) -> str:
-    """Return the page with this section in the place of its own, or before what follows it."""
-    before, _, rest = text.partition(NEXT)
-    return f"{before.partition(HEADING)[0]}{section}\n{NEXT}{rest}"
+    """Return the page with this section in the place of its own, or before what follows it; SystemExit without that."""
+    before, found, rest = text.partition(f"\n{NEXT}\n")
+    if not found:
+        raise SystemExit(f"the page has no line {NEXT!r}, before which the section stands")
+    return f"{before.partition(HEADING)[0].rstrip()}\n\n{section}\n{NEXT}\n{rest}"
 
 
 def _score(estimate: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from ...metrics.language_identifiers import find_identifier
 from .records import AuditFinding, FindingCount, SourceAudit
 
 SHARE = 0.01
-"""Of the rows: clean news and Tatoeba stay below it (docs/tuning.md)."""
+"""Of the rows: clean news and Tatoeba stay below it (docs/tuning-data.md)."""
 _LEFT_OUT = (
     *(AuditFinding.DUPLICATE, AuditFinding.DUPLICATE_ELSEWHERE, AuditFinding.TRUNCATED),
     *(AuditFinding.SHORTENED, AuditFinding.OPEN_ENDED),

@@ -47,6 +47,9 @@ def run(folder: Path, engine: str) -> dict[str, Any]:
         pytest.param("Llama", "static", marks=pytest.mark.slow),
         pytest.param("Gemma 3", "static", marks=pytest.mark.slow),
         pytest.param("gpt-oss", "paged", marks=pytest.mark.slow),
+        pytest.param("Gemma 3n", "paged", marks=pytest.mark.slow),
+        pytest.param("DeepSeek V3", "paged", marks=pytest.mark.slow),
+        pytest.param("Phi-3 (longrope)", "paged", marks=pytest.mark.slow),
     ],
 )
 def test_answers_and_likelihoods_are_those_of_one_device(saved: Callable[[str], Path], name: str, engine: str) -> None:
