@@ -13,7 +13,7 @@ MOST = 5000
 
 _HEAD = """name = "{name}"
 description = "{description}"
-base = "{base}"
+base = {base}
 template = "alpaca"
 seed = {seed}
 length = 256
@@ -74,7 +74,7 @@ def write_recipe(folder: Path, language: str, seed: int, base: str, rows: int) -
     """Write the recipe of a language and a seed, named "coit-zh-1" or "english-1"; return its file."""
     name = f"{language if language == ENGLISH else f'coit-{language}'}-{seed}"
     kind = "instructions in English" if language == ENGLISH else f"CoIT in {language}"
-    parts = [_HEAD.format(name=name, description=kind, base=base, seed=seed)]
+    parts = [_HEAD.format(name=name, description=kind, base=json.dumps(base), seed=seed)]
     for each in sources_of(language, rows):
         place = "direction" if each.reader == "parallel" else "language"
         parts.append(_SOURCE.format(**asdict(each), place=place))

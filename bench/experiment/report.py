@@ -12,7 +12,7 @@ from xlingual.metrics import find_metric
 from xlingual.statistics.multiple import holm
 from xlingual.statistics.parallel import LEAST_BASELINE, Scored, ScoredExample, is_near_zero, join_units
 from xlingual.statistics.resampling import FEWEST_RESAMPLED, expanded_interval, resample
-from xlingual.store import is_earlier, read_samples
+from xlingual.store import read_samples
 
 HEADING = "## The experiment at a larger size"
 NEXT = "## The recipe of the first experiment"
@@ -67,9 +67,8 @@ class Run:
 
 def read_runs(folder: Path) -> dict[str, Run]:
     """Return the runs below the folder of one model, by task; SystemExit where a task has two."""
-    files = [each for each in sorted(folder.glob("*/*/results*.json")) if not any(map(is_earlier, each.parents))]
     found: dict[str, Run] = {}
-    for each in files:
+    for each in sorted(folder.glob("*/*/results*.json")):
         run = Run(each, json.loads(each.read_text(encoding="utf-8")))
         if run.task in found:
             raise SystemExit(f"{folder}: two results of {run.task}: {found[run.task].file.parent}, {each.parent}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from xlingual.records import Failure, Form, Request
 
-from ..limits import attempt
+from ..limits import MAX_REASON, attempt
 from ..loaded_model import LoadedModel, takes_logits_to_keep, vocabulary_of
 from ..packed.support import longest_packed_text, packed_problem, sliding_windows
 from ..rounding import tolerance
@@ -42,9 +42,9 @@ def try_paged(loaded: LoadedModel, options: PagedOptions | None = None) -> Loade
         return replace(loaded, paged_refusal=problem)
     found = attempt(partial(_open_and_compare, loaded, options))
     if isinstance(found, Failure):
-        return replace(
-            loaded, paged_refusal=found.message if found.kind == "ValueError" else f"{found.kind}: {found.message}"
-        )
+        words = found.message if found.kind == "ValueError" else f"{found.kind}: {found.message}"
+        # An error of torch may have a page of lines, and this one stands in a note.
+        return replace(loaded, paged_refusal=" ".join(words.split())[:MAX_REASON])
     return replace(loaded, paged=found)
 
 

@@ -206,6 +206,23 @@ def test_a_model_whose_attention_is_not_called_is_refused(reference: Reference) 
     assert verify(replace(reference.loaded, paged=None)).paged is not None
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_refusal_is_one_short_line(
+    kind: type[Exception], reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in a note, and an error of torch may have a page of lines."""
+
+    def fail(*_given: object) -> None:
+        raise kind("Could not run 'aten::x':\n\n" + "CPU: registered at x.cpp:1 [kernel]\n" * 50)
+
+    module = part("paged.verification")
+    monkeypatch.setattr(module, "_open_and_compare", fail)
+    refusal = module.try_paged(replace(reference.loaded, paged=None)).paged_refusal
+    assert "Could not run 'aten::x': CPU: registered" in refusal
+    assert "\n" not in refusal
+    assert len(refusal) <= 200
+
+
 @pytest.mark.parametrize("keyword", part("packed.attention").NOT_COMPUTED)
 def test_attention_with_what_no_kernel_computes_is_an_error(keyword: str) -> None:
     """What a layer hides of a long text by blocks would not show in the trial."""
