@@ -120,7 +120,6 @@ def describe(name: str, options: ModelOptions) -> Description:
     engine = options.engine or default_engine(device)
     thinking = tuned_thinking(checkpoint.folder)
     answers = {**_arithmetic(dtype, replace(options, engine=engine), config), **asking.identity}
-    pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     spec = ModelSpec(
         word=f"hf:{name}",
         backend="hf",
@@ -142,7 +141,7 @@ def describe(name: str, options: ModelOptions) -> Description:
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         end_ids=asking.end_ids,
-        pad_id=next(each for each in pads if each is not None and each < vocabulary),
+        pad_id=_pad_id(tokenizer, vocabulary),
         device=device,
         trusted=trusted,
         learnt_end=asking.learnt_end if spec.template == "chat" else None,
@@ -154,6 +153,11 @@ def describe(name: str, options: ModelOptions) -> Description:
         quantized=quantized is not None,
         notes=() if difference is None else (difference,),
     )
+
+
+def _pad_id(tokenizer: Tokenizer, vocabulary: int) -> int:
+    pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(each for each in pads if each is not None and each < vocabulary)
 
 
 def _mode(thinking: ThinkingMode | None) -> dict[str, Json]:
