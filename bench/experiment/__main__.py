@@ -24,9 +24,20 @@ from .report import Run, Setting, page, read_runs, with_section
 
 CLOSE = 0.01
 """Share of `--tokens` by which the supervised tokens of a mix may be off; those of two mixes by twice that."""
-TRIES = 8
+TRIES = 12
+REFUSED = 3
+"""Exit code of a plan that asks for more rows than there are."""
 NEW_TOKENS = 96
 COMPARED = {"flores101": ("chrf++",), "xquad": ("mlqa_f1", "containment")}
+
+
+class CommandFailed(SystemExit):
+    """A command of xlingual has failed, and has said why."""
+
+    def __init__(self, command: str, exit_code: int) -> None:
+        """Name it; the same experiment again goes on from there."""
+        super().__init__(f"xlingual {command}: exit code {exit_code}; the same command goes on from here")
+        self.exit_code = exit_code
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -94,14 +105,28 @@ def fit_rows(options: argparse.Namespace, language: str, seed: int) -> Path:
     def write(rows: int) -> Path:
         return write_recipe(options.out / "recipes", language, seed, options.base, rows)
 
+    found: list[int] = []
+
+    def count(rows: int) -> int | None:
+        try:
+            found.append(supervised_tokens(plan(options, write(rows))))
+        except CommandFailed as error:
+            # What a plan of fewer rows was not refused for.
+            if not found or error.exit_code != REFUSED:
+                raise
+            return None
+        return found[-1]
+
     if key not in known:
-        known[key] = search(options.tokens, lambda rows: supervised_tokens(plan(options, write(rows))))
+        known[key] = search(options.tokens, count)
         write_atomically(kept, json.dumps(known, indent=1))
     return write(known[key])
 
 
-def search(goal: int, count: Callable[[int], int], first: int = 200) -> int:
-    """Return a number of rows that have `goal` tokens within CLOSE; `count` grows with the rows.
+def search(goal: int, count: Callable[[int], int | None], first: int = 200) -> int:
+    """Return a number of rows that have `goal` tokens within CLOSE.
+
+    `count` grows with the rows; it is None where there are not so many.
 
     By the secant of the last two tries, kept between the most rows that were too few and the fewest that were too many.
     """
@@ -109,6 +134,10 @@ def search(goal: int, count: Callable[[int], int], first: int = 200) -> int:
     too_few, too_many = 0, sys.maxsize
     for _ in range(TRIES):
         tokens = count(rows)
+        if tokens is None:
+            too_many = rows
+            rows = (too_few + too_many) // 2
+            continue
         if abs(tokens - goal) <= CLOSE * goal:
             return rows
         if tokens < goal:
@@ -165,11 +194,11 @@ def compare(options: argparse.Namespace, name: str, control: str) -> list[dict[s
 
 
 def xlingual(*words: str) -> str:
-    """Run a command and return what it prints on standard output; SystemExit, once it has said what was wrong."""
+    """Run a command and return what it prints on standard output; CommandFailed, once it has said what was wrong."""
     print("$ xlingual " + " ".join(words), file=sys.stderr, flush=True)
     done = subprocess.run([sys.executable, "-m", "xlingual", *words], check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise SystemExit(f"xlingual {words[0]}: exit code {done.returncode}; the same command goes on from here")
+        raise CommandFailed(words[0], done.returncode)
     return done.stdout
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,17 @@ def test_the_rows_of_a_mix_are_found(goal: int, fixed: int, per_row: float) -> N
     rows = experiment.search(goal, count)
     assert abs(count(rows) - goal) <= experiment.CLOSE * goal
     assert len(asked) <= experiment.TRIES + 1
+
+
+def test_more_rows_than_there_are_are_not_the_end() -> None:
+    """The second try would be 600 rows, of which each has 100 tokens; rows after the first 200 are longer."""
+
+    def count(rows: int) -> int | None:
+        return None if rows > 450 else 100 * min(rows, 200) + 200 * max(0, rows - 200)
+
+    assert abs((count(experiment.search(60_000, count)) or 0) - 60_000) <= 600
+    with pytest.raises(SystemExit, match="no number of rows"):
+        experiment.search(80_000, count)
 
 
 def test_rows_of_uneven_length_are_found() -> None:
@@ -211,10 +224,8 @@ def test_what_was_found_is_not_searched_for_again(tmp_path: Path, monkeypatch: p
     planned = []
 
     def plan(_options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
-        [use] = [each.amount for each in find_recipe(str(recipe)).sources]
-        planned.append(use)
-        rows = int("".join(filter(str.isdigit, recipe.read_text(encoding="utf-8").partition('use = "')[2][:5])))
-        return {"plan": {"supervised": rows * 50}}
+        planned.append(recipe)
+        return {"plan": {"supervised": 50 * int(re.findall(r'"(\d+) rows"', recipe.read_text(encoding="utf-8"))[0])}}
 
     monkeypatch.setattr(experiment, "plan", plan)
     first = experiment.fit_rows(options(tmp_path), ENGLISH, 1)
@@ -223,3 +234,23 @@ def test_what_was_found_is_not_searched_for_again(tmp_path: Path, monkeypatch: p
     first.unlink()
     assert experiment.fit_rows(options(tmp_path), ENGLISH, 1).read_text(encoding="utf-8") == text
     assert len(planned) == tries
+
+
+def test_a_plan_that_is_refused_for_its_rows_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipes").mkdir()
+    refused = []
+
+    def plan(most: int, _options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
+        rows = int(re.findall(r'"(\d+) rows"', recipe.read_text(encoding="utf-8"))[-1])
+        if rows > most:
+            refused.append(rows)
+            raise experiment.CommandFailed("tune", experiment.REFUSED)
+        return {"plan": {"supervised": 20 * rows + 150 * max(0, rows - 200)}}
+
+    monkeypatch.setattr(experiment, "plan", partial(plan, 600))
+    recipe = experiment.fit_rows(options(tmp_path), ENGLISH, 1)
+    assert refused
+    assert 525 <= int(re.findall(r'"(\d+) rows"', recipe.read_text(encoding="utf-8"))[0]) <= 533
+    monkeypatch.setattr(experiment, "plan", partial(plan, 0))
+    with pytest.raises(experiment.CommandFailed):
+        experiment.fit_rows(options(tmp_path), ENGLISH, 2)
