@@ -9,11 +9,13 @@ import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
+from xlingual.cli.tune.audit import audit_lines
 from xlingual.errors import DataError
 from xlingual.records import DataFile, ModelSpec, Origin
 from xlingual.tune.audit.records import AuditedRow, AuditFinding, FindingCount, SourceAudit
 from xlingual.tune.card import CardFacts, CardScore, model_card, replace_scores
 from xlingual.tune.card.texts import file_name, plain
+from xlingual.tune.chats import ChatCounts
 from xlingual.tune.licenses import HUB_LICENSES, license_fields
 from xlingual.tune.plan import identify
 from xlingual.tune.recipe import find_recipe
@@ -170,6 +172,30 @@ def test_what_the_card_says(record: TuneRecord) -> None:
         assert words in text, words
     for words in ("ROW TEXT", "TEST TEXT", "/srv", "secret"):  # rows belong to others, paths to the machine
         assert words not in text
+
+
+def test_the_terminal_and_the_card_say_the_same_of_rows_and_of_chats(record: TuneRecord) -> None:
+    plan = record.plan
+    counts = tuple(
+        FindingCount(kind=kind, rows=50, of=100, examples=())
+        for kind in AuditFinding
+        if kind not in (AuditFinding.TRUNCATED, AuditFinding.SHORTENED)
+    )
+    for chats in (None, ChatCounts(conversations=100)):
+        sources = []
+        for each in plan.sources:
+            audit = SourceAudit(
+                rows=100, skipped=0, unanswered=0, identified=100, ratio=None, score=None, alignment=None,
+                filtered={}, counts=counts,
+            )  # fmt: skip
+            sources.append(replace(each, audit=audit, chats=chats, truncated=0))
+        text = card_of(replace(record, plan=replace(plan, sources=tuple(sources)))).text
+        lines = [line for line in audit_lines(replace(plan, sources=tuple(sources))) if " of 100 " in line]
+        assert len(lines) >= 15
+        for line in lines:
+            assert f"- {line.partition('; filter')[0]}" in text.replace("\\", ""), line
+        assert ("conversations have an answer" in text) == (chats is not None)
+        assert "answers hold no Chinese character" in text or chats is not None
 
 
 def test_the_packaged_sample_is_not_the_benchmark(record: TuneRecord) -> None:
