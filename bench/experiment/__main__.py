@@ -57,9 +57,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Train, evaluate, compare, and print the tables."""
-    options = parse(sys.argv[1:])
+    options = parse(words)
     recipes = options.out / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
     keep_settings(options)
@@ -72,8 +72,9 @@ def main() -> None:
         for language in (ENGLISH, *options.languages):
             recipe = fit_rows(options, language, seed)
             name = recipe.stem
-            plans[name] = plan(options, recipe)
-            runs[name] = evaluate(options, name, str(train(options, recipe)))
+            trained = train(options, recipe)
+            plans[name] = trained["record"]["plan"]
+            runs[name] = evaluate(options, name, trained["model"])
             if language != ENGLISH:
                 controls[name] = f"{ENGLISH}-{seed}"
     comparisons = {name: compare(options, name, control) for name, control in controls.items()}
@@ -165,11 +166,11 @@ def plan(options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
     return found
 
 
-def train(options: argparse.Namespace, recipe: Path) -> Path:
-    """Train, or go on, or find the finished training; return the folder of the merged model."""
+def train(options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
+    """Train, or go on, or find the finished training; return what `tune run --json` prints."""
     words = ["tune", "run", str(recipe), "--data", str(options.data), "--out", str(options.out / "models")]
-    found = json.loads(xlingual(*words, "--merge", "--checkpoint-every", "20", "--json"))
-    return Path(found["model"])
+    found: dict[str, Any] = json.loads(xlingual(*words, "--merge", "--checkpoint-every", "20", "--json"))
+    return found
 
 
 def evaluate(options: argparse.Namespace, name: str, model: str) -> dict[str, Run]:
@@ -203,4 +204,4 @@ def xlingual(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -112,7 +112,7 @@ def page(
     header = ["model", "rows", "supervised tokens", "steps", *names]
     rows = []
     for name, found in runs.items():
-        plan = plans.get(name, {}).get("plan")
+        plan = plans.get(name)
         sizes = [f"{plan[key]:,}" for key in ("rows", "supervised", "steps")] if plan else ["", "", ""]
         rows.append([name, *sizes, *(_score(found[task].estimate(metric)) for task, metric in columns)])
     differences = [(name, each) for name, found in comparisons.items() for each in found]

@@ -172,7 +172,7 @@ def test_the_section(tmp_path: Path) -> None:
         store(tmp_path / name, [score] * 20)
         store(tmp_path / name, [score] * 20, "flores101/en-vi")
         runs[name] = read_runs(tmp_path / name)
-    plans = {name: {"plan": {"rows": 1250, "supervised": 60_100, "steps": 79}} for name in runs if name != "base"}
+    plans = {name: {"rows": 1250, "supervised": 60_100, "steps": 79} for name in runs if name != "base"}
     shared: dict[str, Any] = {"task": "xquad/vi", "metric": METRIC, "low": 5.0, "high": 15.0, "p_holm": 0.01}
     comparisons = {
         "coit-vi-1": [{**shared, "difference": 10.0, "p": 0.01}],
@@ -254,3 +254,57 @@ def test_a_plan_that_is_refused_for_its_rows_is_not_the_end(tmp_path: Path, monk
     monkeypatch.setattr(experiment, "plan", partial(plan, 0))
     with pytest.raises(experiment.CommandFailed):
         experiment.fit_rows(options(tmp_path), ENGLISH, 2)
+
+
+class Commands:
+    """The commands of the experiment without their work; one of them fails."""
+
+    def __init__(self, folder: Path, fails: int) -> None:
+        self.folder, self.left = folder, fails
+        self.trained: list[str] = []
+
+    def __call__(self, *words: str) -> str:
+        self.left -= 1
+        if not self.left:
+            raise experiment.CommandFailed(words[0], 143)
+        if words[0] == "eval":
+            place, task = Path(words[words.index("--out") + 1]), words[words.index("-t") + 1]
+            if not (place / "model" / task.replace("/", "-")).is_dir():
+                store(place, [40.0] * 12, task)
+            return ""
+        if words[0] == "compare":
+            metrics = [words[place + 1] for place, word in enumerate(words) if word == "--metric"]
+            task = Run(Path(words[1]), json.loads(Path(words[1]).read_text(encoding="utf-8"))).task
+            found = [{"task": task, "metric": METRIC, "difference": 1.0, "p": 0.5, "low": None} for _ in metrics[:1]]
+            return json.dumps({"comparisons": found if task.startswith("xquad") else []})
+        recipe = Path(words[2])
+        rows = int(re.findall(r'"(\d+) rows"', recipe.read_text(encoding="utf-8"))[-1])
+        plan = {"rows": rows, "supervised": 50 * rows, "steps": 9}
+        if words[1] == "plan":
+            return json.dumps({"plan": plan})
+        marker = self.folder / f"{recipe.stem}-{rows}"
+        if not marker.exists():
+            marker.touch()
+            self.trained.append(f"{recipe.stem}-{rows}")
+        return json.dumps({"model": "m", "record": {"plan": plan}})
+
+
+@pytest.mark.parametrize("fails", range(1, 42, 4))
+def test_an_experiment_that_was_stopped_goes_on(fails: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "make_data", lambda *_given: None)
+    commands = Commands(tmp_path, fails)
+    monkeypatch.setattr(experiment, "xlingual", commands)
+    page_file = tmp_path / "page.md"
+    page_file.write_text(f"# Page\n\n{NEXT}\n\nrest\n", encoding="utf-8")
+    words = ["--base", "b", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--write", str(page_file)]
+    with pytest.raises(experiment.CommandFailed, match="exit code 143"):
+        experiment.main(words)
+    assert HEADING not in page_file.read_text(encoding="utf-8")
+    experiment.main(words)
+    models = [f"{kind}-{seed}" for seed in (1, 2) for kind in ("english", "coit-zh", "coit-vi")]
+    assert commands.trained == [f"{each}-1200" for each in models]
+    written = page_file.read_text(encoding="utf-8")
+    assert [written.count(f"\n| {each} | 1,200 | 60,000 | 9 |") for each in models] == [1] * 6
+    experiment.main(words)
+    assert len(commands.trained) == 6
+    assert page_file.read_text(encoding="utf-8") == written
