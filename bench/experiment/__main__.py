@@ -89,7 +89,7 @@ def keep_settings(options: argparse.Namespace) -> None:
     """Write down what the models and scores of `--out` are of; SystemExit where it holds those of other settings."""
     file = options.out / "settings.json"
     wanted = {each: str(vars(options)[each]) for each in ("base", "tokens", "questions", "sentences")}
-    wanted["data"] = str(options.data.absolute())
+    wanted["data"] = str(options.data.resolve())
     if not file.is_file():
         write_atomically(file, json.dumps(wanted, indent=1))
     kept = json.loads(file.read_text(encoding="utf-8"))
