@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from xlingual.errors import ModelError
-from xlingual.thinking import ThinkingMode
+from ..errors import ModelError
+from ..thinking import ThinkingMode
 
 SWITCHES = ("enable_thinking", "thinking", "reasoning")
 """True or False: Qwen, SmolLM3, GLM and others; DeepSeek-V3.1, Granite, Kimi; Command A."""
