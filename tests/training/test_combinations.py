@@ -228,7 +228,7 @@ def test_the_card_of_all_of_it(recipe: Path, capsys: pytest.CaptureFixture[str])
         card = (folder / name / "README.md").read_text(encoding="utf-8")
         data = ModelCard(card).data
         assert (data["license"], data["language"]) == ("mit", ["en", "zh"])
-        assert data.base_model is None  # a folder of this machine
+        assert data.get("base_model") is None  # a folder of this machine
         assert f"| exported step | {exported['step']} |" in card
         assert f"| its loss on held-out rows | {exported['loss']:.4f}: chats " in card
         assert "| vocabulary train | 4 |" in card
@@ -245,3 +245,18 @@ def test_the_card_of_all_of_it(recipe: Path, capsys: pytest.CaptureFixture[str])
     names: dict[str, object] = {}
     exec(LOADS_BASE.sub(f'MODEL = "{folder / "tiny"}"', snippet[1]), names)
     assert str(names["prompt"]).endswith("<|im_start|>assistant\n<think></think>")
+
+
+def test_an_amount_that_held_out_rows_make_too_large_says_so(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(_run(recipe, "--set", "sources.mined.use=8 rows")) == 3
+    error = capsys.readouterr().err
+    assert "8 rows are asked for, and it has 6 (usable rows: 6 without 2 held out, at most 1 epochs)" in error
+
+
+def test_what_the_plan_says_of_all_of_it(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["tune", "plan", str(recipe), "--data", str(recipe.parent), "--offline"]) == 0
+    said = capsys.readouterr().out
+    assert "chats: 11 conversations, 18 answers that can be learnt, all of a conversation in one row" in said
+    assert "no own script: the answer has no letter of its language's script; far ratio: " in said
+    assert "  xquad: NOT compared in en, zh beyond the packaged sample: " in said
+    assert "  mgsm: NOT compared in en, zh: " in said
