@@ -95,12 +95,13 @@ def load_exported(
     return ExportedCheckpoint(chosen=chosen, checkpoint=checkpoint)
 
 
-def describe_export(exported: ExportedCheckpoint, progress: HeldOutProgress) -> str:
-    """Return a line on the step that the exported model is of."""
+def describe_export(exported: ExportedCheckpoint, progress: HeldOutProgress, *, is_whole: bool = True) -> str:
+    """Return a line on the step that the exported model is of; steps are still to come where it is not `is_whole`."""
     found, best, latest = exported.checkpoint, progress.best, progress.latest
+    so_far = "" if is_whole else " so far"
     line = f"the exported model is that of step {found.step:,}: held-out loss {found.loss:.4f}"
     if latest is not None and latest.step != found.step:
-        line += f", the lowest; the last step, {latest.step:,}, has {latest.loss:.4f}"
+        line += f", the lowest{so_far}; the last step{so_far}, {latest.step:,}, has {latest.loss:.4f}"
     if best is not None and best.step != found.step:
         line += f'; the lowest was {best.loss:.4f} at step {best.step:,}, and the recipe says export = "last"'
     return line

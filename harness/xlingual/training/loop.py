@@ -290,7 +290,8 @@ def _export(training: Training) -> TuneRecord:
     trained = ModelAndOptimizer(training.loaded.model, training.optimizers)
     exported = load_exported(job, trained, training.held_out, world)
     if exported is not None:
-        training.observer.note(describe_export(exported, training.held_out))
+        is_whole = job.last_step == job.plan.steps
+        training.observer.note(describe_export(exported, training.held_out, is_whole=is_whole))
     result = TrainingResult(
         steps=training.done,
         loss=training.loss_meter.epoch_means(),

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..decoder.loading import auto_class, quiet_loading
+from ..decoder.thinking_switch import thinking_variables
 from ..files import write_atomically
+from ..thinking import ThinkingMode
 from ..tune.card import CARD, CardFacts, model_card
 from ..tune.licenses import OTHER, UNKNOWN, hub_identifier
 from ..tune.records import TuneRecord
@@ -15,8 +17,24 @@ _LONGEST = 200
 
 def write_card(folder: Path, record: TuneRecord, weights: Path, *, is_adapter: bool) -> None:
     """Write the card of a model or adapter in `folder`, whose base lies in `weights`."""
-    facts = CardFacts(record=record, is_adapter=is_adapter, auto_class=_auto_class_name(weights))
+    facts = CardFacts(
+        record=record,
+        is_adapter=is_adapter,
+        auto_class=_auto_class_name(weights),
+        template_variables=_template_variables(folder, record.thinking),
+    )
     write_atomically(folder / CARD, model_card(facts))
+
+
+def _template_variables(folder: Path, thinking: ThinkingMode | None) -> Mapping[str, bool | str]:
+    """Return what switches the thinking of the chat template in `folder` as in training; {} where nothing did."""
+    if thinking is None:
+        return {}
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import
+
+    with quiet_loading():
+        template = AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template
+    return thinking_variables(template, thinking)
 
 
 def base_license(weights: Path) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..tune.hold_out.records import ExportedWeights
 from ..tune.records import EncodedRows, MixPlan
 
 CHECKPOINTS = "checkpoints"
@@ -86,10 +87,14 @@ def limit_steps(plan: MixPlan, max_steps: int | None) -> int:
 def export_name(plan: MixPlan, max_steps: int | None) -> str:
     """Return the name of the exported model: that of the recipe, with the step where it is not the last: mine-step-20.
 
-    So nobody takes a part of a training for the whole, and the whole does not replace it.
+    So nobody takes a part of a training for the whole, and the whole does not replace it. Where rows are held out, the
+    weights may be those of an earlier step: mine-best-to-step-20.
     """
     last = limit_steps(plan, max_steps)
-    return plan.recipe.name if last == plan.steps else f"{plan.recipe.name}-step-{last}"
+    if last == plan.steps:
+        return plan.recipe.name
+    until = "best-to-step" if plan.recipe.exported_weights is ExportedWeights.BEST else "step"
+    return f"{plan.recipe.name}-{until}-{last}"
 
 
 def refuse_earlier_end(done: int, job: TrainingJob) -> None:

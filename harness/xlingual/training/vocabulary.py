@@ -20,6 +20,7 @@ from ..files import disk_fault
 from ..files.folders import cache_folder
 from ..identity import content_hash, slug
 from ..plugin import DataSource, Model
+from ..tune.card import CARD
 from ..tune.encoding import TrainableModel
 from ..tune.prepare import Prepared, trainable
 from ..tune.records import EncodedRows, MixPlan
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 FRAME = ("x", "x")
 """Around a token whose text must come back."""
-COPIED = ("generation_config.json", "*.jinja", "LICENSE*", "NOTICE*")
+COPIED = ("generation_config.json", "*.jinja", "LICENSE*", "NOTICE*", CARD)
+"""The card, too: it says the licence of the base."""
 
 
 def extend_base(vocabulary: Vocabulary, model: Model, prepared: Prepared, data_source: DataSource) -> Path:
@@ -71,14 +73,20 @@ def report_vocabulary(before: Prepared, base: Model, after: Prepared, model: Mod
 
 
 def answers_of(prepared: Prepared, base: TrainableModel) -> list[str]:
-    """Return the answers of the distinct rows of a plan, without their end tokens."""
+    """Return the answers of the distinct rows of a plan, of a conversation each, without their end tokens."""
     rows = prepared.rows
-    return [base.text_of(_answer(rows, row)) for row in range(len(rows))]
+    return [base.text_of(answer) for row in range(len(rows)) for answer in _answers(rows, row)]
 
 
-def _answer(rows: EncodedRows, row: int) -> list[int]:
-    start = int(rows.offsets[row]) + int(rows.answer_starts[row])
-    return [int(each) for each in rows.tokens[start : int(rows.offsets[row + 1]) - 1]]
+def _answers(rows: EncodedRows, row: int) -> list[list[int]]:
+    """Return the tokens of each learnt answer of a row: what stands between two of them is asked, not answered."""
+    start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
+    if rows.learnt is None:
+        return [rows.tokens[start + int(rows.answer_starts[row]) : end - 1].tolist()]
+    learnt = [start + int(each) for each in np.flatnonzero(rows.learnt[start:end])]
+    starts = [each for each in learnt if each == start or not rows.learnt[each - 1]]
+    ends = [each for each in learnt if each + 1 == end or not rows.learnt[each + 1]]
+    return [rows.tokens[first:last].tolist() for first, last in zip(starts, ends, strict=True)]
 
 
 def _fertility(prepared: Prepared, base: TrainableModel) -> dict[str, float]:
@@ -86,9 +94,10 @@ def _fertility(prepared: Prepared, base: TrainableModel) -> dict[str, float]:
     tokens: dict[str, int] = {}
     characters: dict[str, int] = {}
     for row in range(len(rows)):
-        code, answer = _language(plan, rows, row), _answer(rows, row)
-        tokens[code] = tokens.get(code, 0) + len(answer)
-        characters[code] = characters.get(code, 0) + len(base.text_of(answer))
+        code = _language(plan, rows, row)
+        for answer in _answers(rows, row):
+            tokens[code] = tokens.get(code, 0) + len(answer)
+            characters[code] = characters.get(code, 0) + len(base.text_of(answer))
     return {code: tokens[code] / characters[code] for code in tokens if characters[code]}
 
 

@@ -24,6 +24,8 @@ class AvailableRows:
     use: SourceUse
     lengths: IntArray
     """Tokens of each row, (rows,), in sampling order."""
+    held_out: int = 0
+    """Rows besides that are held out, with what says the same."""
 
     @property
     def rows(self) -> int:
@@ -113,8 +115,9 @@ def _checked(source: AvailableRows, draws: int) -> int:
 
 def _too_much(source: AvailableRows, wanted: str, most: str) -> DataError:
     epochs = source.use.max_epochs
+    held = f" without {source.held_out:,} held out" if source.held_out else ""
     return DataError(
-        f"{wanted} are asked for, and it has {most} (usable rows: {source.rows:,}, at most {epochs:g} epochs)",
+        f"{wanted} are asked for, and it has {most} (usable rows: {source.rows:,}{held}, at most {epochs:g} epochs)",
         where=f"source {source.use.name}",
         hint="ask for less, or raise max_epochs",
     )

@@ -74,7 +74,10 @@ def sample_rows(
     orders = [_sampling_order(source, recipe.seed) for source in sources]
     if held_out:
         orders = [_without(order, held) for order, held in zip(orders, held_out, strict=True)]
-    available = [AvailableRows(each.use, each.lengths[order]) for each, order in zip(sources, orders, strict=True)]
+    available = [
+        AvailableRows(each.use, each.lengths[order], len(each.lengths) - len(order))
+        for each, order in zip(sources, orders, strict=True)
+    ]
     sampled = []
     for source, order, count in zip(sources, orders, solve_mixture(available, recipe.budget), strict=True):
         draws = draws_per_row(count, len(order))

@@ -1,6 +1,7 @@
 """Which prompt template suits a model, and what our tuning made it of."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from xlingual.thinking import ThinkingMode
@@ -38,16 +39,24 @@ def tuned_thinking(folder: Path) -> ThinkingMode | None:
 
 
 def parent_of(folder: Path) -> str | None:
-    """Return what our tuning made a model of: its base, with the recipe, the id of the plan, and a limit of steps."""
+    """Return what our tuning made a model of: its base, with the recipe, the id of the plan, and which steps."""
     base, path = _provenance(folder, "parent"), folder / FILE
     if base is None:
         return None
-    match read_config(path):
+    match record := read_config(path):
         case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}, "steps": steps}, "max_steps": int(last)}:
-            return f"{base} (recipe {recipe}, plan {run[:8]}, {last} of {steps} steps)"
+            return f"{base} (recipe {recipe}, plan {run[:8]}, {last} of {steps} steps{_earlier_step(record)})"
         case {"plan": {"id": str(run), "recipe": {"name": str(recipe)}}}:
-            return f"{base} (recipe {recipe}, plan {run[:8]})"
+            return f"{base} (recipe {recipe}, plan {run[:8]}{_earlier_step(record)})"
     return base
+
+
+def _earlier_step(record: Mapping[str, object]) -> str:
+    """Return which step the weights are of, where the best checkpoint was not the last."""
+    match record:
+        case {"steps": last, "exported": {"checkpoint": {"step": int(step)}}} if step != last:
+            return f", weights of step {step}"
+    return ""
 
 
 def _provenance(folder: Path, field: str) -> str | None:

@@ -1,7 +1,6 @@
 """Requests to token ids, and back.
 
 chat_template    which of several chat templates, on which day, with messages in which form
-thinking_switch  the variable of a chat template that turns thinking on and off
 turn_end         the token that ends a turn of the assistant
 learnt_turns     what is learnt of an answer in a chat, from the end of its prompt to the end of its turn
 rendering        chat templates and texts to prompt tokens; answers to the tokens of training

@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TypeAlias
 
+from xlingual.decoder.thinking_switch import thinking_variables
 from xlingual.errors import ModelError
 from xlingual.plugin import LearntTurn
 from xlingual.records import Failure, Form, Message, Request, Role
@@ -25,7 +26,6 @@ from xlingual.thinking import ThinkingMode, answer_start, split_thinking
 
 from .chat_template import PROBE, LeftOutError, Render, holds, render_messages
 from .rendering import Tokenizer, apply_template, render_text, tokenize, turn_end
-from .thinking_switch import thinking_variables
 from .turn_end import LAST_TURN, QUESTION
 
 KIND = "chat template"

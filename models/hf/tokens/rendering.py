@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from xlingual.decoder.thinking_switch import thinking_variables
 from xlingual.errors import ModelError
 from xlingual.records import Failure, Form, Request
 from xlingual.thinking import ThinkingMode
 
 from ..limits import attempt
 from .chat_template import render_messages, require_one
-from .thinking_switch import thinking_variables
 from .turn_end import TurnEnd, find_turn_end
 
 

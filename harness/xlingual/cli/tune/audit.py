@@ -1,5 +1,7 @@
 """What `tune plan` and `tune run` say of the rows: what is wrong with how many, and examples of what stands out."""
 
+import click
+
 from ...languages import LANGUAGES
 from ...tune.audit.raised import raised_findings
 from ...tune.audit.records import AuditFinding, FindingCount, SourceAudit
@@ -10,6 +12,11 @@ from ..display import show_table
 _HEADER = (
     *("source", "rows", "filtered", "no own script", "other language", "copies", "far ratio", "no letter", "URL"),
     *("twice here", "in earlier source", "end lost", "wrong order"),
+)
+_LEGEND = (
+    "no own script: the answer has no letter of its language's script; far ratio: one side of a pair is over 4 times "
+    "as long as in the median pair, or as short; end lost: cut at the recipe's length; wrong order: pairs whose sides "
+    "are not of the same line"
 )
 _FILTERS = {
     AuditFinding.NO_SCRIPT: "language = true, min_letters = 1",
@@ -26,7 +33,8 @@ def show_audit(plan: MixPlan) -> None:
     """Print the table of the audit; nothing for a plan from before there was one."""
     rows = [_row(source, source.audit) for source in plan.sources if source.audit is not None]
     if rows:
-        show_table("audit: rows of each source, all of them", _HEADER, rows)
+        show_table("audit: rows of each source, all of them, used or not", _HEADER, rows)
+        click.echo(_LEGEND)
 
 
 def _row(source: SourceReport, audit: SourceAudit) -> list[str]:

@@ -11,7 +11,9 @@ def chat_lines(plan: MixPlan) -> list[str]:
 
 
 def _lines(source: SourceReport, chats: ChatCounts, plan: MixPlan) -> list[str]:
-    said = f"{source.name}: {_count(chats.conversations, 'conversation')}, {_count(chats.answers, 'answer')} learnt"
+    is_all_learnt = source.held_out is None and source.distinct == source.available
+    learnt = "learnt" if is_all_learnt else "that can be learnt"
+    said = f"{source.name}: {_count(chats.conversations, 'conversation')}, {_count(chats.answers, 'answer')} {learnt}"
     if chats.rows == chats.conversations:
         lines = [f"{said}, all of a conversation in one row"]
     else:

@@ -43,16 +43,16 @@ def held_out_lines(plan: MixPlan) -> list[str]:
     return lines
 
 
-def evaluation_lines(plan: MixPlan, *, checkpoint_every: int, samples: int) -> list[str]:
-    """Return what `tune run` says of evaluations that its options leave out."""
+def evaluation_lines(plan: MixPlan, *, steps: int, checkpoint_every: int, samples: int) -> list[str]:
+    """Return what `tune run` says of evaluations that its options leave out; it ends after so many `steps`."""
     lines = []
     held_out = [use for use in plan.recipe.sources if use.hold_out is not None]
     if samples and not any(use.direction is not None for use in held_out):
         lines.append("no samples: no source of translations holds out rows")
-    if held_out and plan.steps <= checkpoint_every:
+    if held_out and steps <= checkpoint_every:
         lines.append(
-            f"held-out rows are evaluated once, after the last of {plan.steps:,} steps: a --checkpoint-every below "
-            f"{plan.steps:,} evaluates more often"
+            f"held-out rows are evaluated once, after the last of {steps:,} steps: a --checkpoint-every below "
+            f"{steps:,} evaluates more often"
         )
     return lines
 

@@ -185,6 +185,7 @@ def _cost_lines(cost: Cost | None, gpu: str) -> list[str]:
 def contamination_lines(plan: MixPlan) -> list[str]:
     """Return lines on the benchmarks that were compared, on those not on this machine, and on what rows repeat."""
     lines = ["compared with what leaderboards test on:"]
+    sampled = {check.family for check in plan.checks if "sample" in check.origins}
     for check in plan.checks:
         languages = ", ".join(check.languages)
         if check.origins:
@@ -193,7 +194,9 @@ def contamination_lines(plan: MixPlan) -> list[str]:
             found = _found_words(check, plan.on_repetition)
             lines.append(f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {where}: {found}")
         else:
-            lines.append(f"  {check.family}: NOT compared in {languages}: no test data here, or none that can be read")
+            beyond = " beyond the packaged sample" if check.family in sampled else ""
+            why = "no test data here, or none that can be read"
+            lines.append(f"  {check.family}: NOT compared in {languages}{beyond}: {why}")
     for count in plan.repetitions:
         kept = "" if count.left_out == count.rows else f", {count.rows - count.left_out:,} of them trained on"
         lines.append(f"  {count.source}: {count.rows:,} {count.kind.value} of {count.family}{kept}")

@@ -17,7 +17,7 @@ from ...redaction import redact_command
 from ...serial import from_json, to_json
 from ...store import TRACKING, is_earlier, is_half_moved, move_aside
 from ...training.observing import SilentTrainingObserver, TrainingObserver, TrainingObservers
-from ...training.settings import PROVENANCE, TrainingJob, TrainSettings, export_name
+from ...training.settings import PROVENANCE, TrainingJob, TrainSettings, export_name, limit_steps
 from ...tune.chats import learnt_end
 from ...tune.plan import PackLayout
 from ...tune.prepare import HELD_OUT, PLAN, ROWS, load_plan, open_base, store_plan, trainable
@@ -161,7 +161,9 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
         prepared = store_plan(prepared, Path(options.out).expanduser())
     for line in truncation_lines(prepared.plan):
         observer.note(line)
-    for line in evaluation_lines(prepared.plan, checkpoint_every=options.checkpoint_every, samples=options.samples):
+    steps = limit_steps(prepared.plan, options.max_steps)
+    every, samples = options.checkpoint_every, options.samples
+    for line in evaluation_lines(prepared.plan, steps=steps, checkpoint_every=every, samples=samples):
         observer.note(line)
     folder = prepared.folder
     if folder is None:
@@ -293,7 +295,8 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
         click.echo("the same command without it goes on from there")
     if record.exported is not None:
         found = record.exported.checkpoint
-        click.echo(f"exported: step {found.step:,} ({record.exported.chosen.value}), held-out loss {found.loss:.4f}")
+        chosen = record.exported.chosen.value + (" so far" if record.max_steps is not None else "")
+        click.echo(f"exported: step {found.step:,} ({chosen}), held-out loss {found.loss:.4f}")
     if adapter is not None:
         click.echo(printable(f"adapter: {adapter}"))
     if model is None:

@@ -1,7 +1,7 @@
 """The page: front matter, sections, and the section of scores that can be written anew."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ...errors import DataError
 from ..records import TuneRecord
@@ -39,6 +39,8 @@ class CardFacts:
     """Whether the folder holds an adapter, not a whole model."""
     auto_class: str = "AutoModelForCausalLM"
     """The class of transformers that loads the model, or the adapter's base."""
+    template_variables: Mapping[str, bool | str] = field(default_factory=dict)
+    """What its training gave to the chat template: enable_thinking=False."""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -71,6 +73,7 @@ def _usage(facts: CardFacts) -> str:
         base=plan.base.name if facts.is_adapter else None,
         revision=plan.base.revision if hub_name(plan) is not None else None,
         name=plan.base.name,
+        template_variables=facts.template_variables,
     )
     return f"{_TEMPLATES.get(facts.record.template, '')}\n\n```python\n{snippet}```"
 

@@ -7,6 +7,7 @@ from ...languages import LANGUAGES
 from ...serial import to_json
 from ..audit.raised import raised_findings
 from ..audit.wording import describe_finding, describe_order
+from ..hold_out.records import ExportedWeights
 from ..licenses import UNKNOWN
 from ..recipe_records import SourceUse, Tuning
 from ..records import BenchmarkCheck, MixPlan, OnRepetition, Repetition, SourceReport, TuneRecord
@@ -23,23 +24,53 @@ def summary(record: TuneRecord) -> str:
     languages = ", ".join(dict.fromkeys(_language(use.language) for use in plan.recipe.sources))
     return (
         f"{markdown(plan.base.name)}, tuned by supervised fine-tuning ({_METHODS[plan.recipe.method.kind]}) on "
-        f"{plan.rows:,} rows with answers in {languages}: {record.steps:,} steps, {plan.supervised:,} tokens of "
-        "answers an epoch. Made with xlingual; everything below is from the record of the training, "
-        "`provenance.json` beside this page."
+        f"{plan.rows:,} rows with answers in {languages}: {_steps(record)} steps, {plan.supervised:,} tokens of "
+        f"answers an epoch.{_new_tokens(plan)}{_which_step(record)} Made with xlingual; everything below is from the "
+        "record of the training, `provenance.json` beside this page."
     )
+
+
+def _steps(record: TuneRecord) -> str:
+    """Return the steps that were trained; of those of the plan where it ended before them."""
+    of_plan = "" if record.max_steps is None else f" of {record.plan.steps:,}"
+    return f"{record.steps:,}{of_plan}"
+
+
+def _new_tokens(plan: MixPlan) -> str:
+    report = plan.vocabulary
+    if report is None:
+        return ""
+    count = f"{report.added:,} new {'token' if report.added == 1 else 'tokens'}"
+    return f" Its base is {markdown(report.base)} with {count}."
+
+
+def _which_step(record: TuneRecord) -> str:
+    """Return which step the weights are of; "" where no rows are held out, so that it is the last."""
+    if record.exported is None:
+        return ""
+    found, is_best = record.exported.checkpoint, record.exported.chosen is ExportedWeights.BEST
+    why = "has the lowest loss on held-out rows" if is_best else "is the last"
+    return f" Its weights are those of step {found.step:,}, which {why}: {found.loss:.4f}."
 
 
 def mix_section(record: TuneRecord) -> str:
     """Return the mix, a source a row, and the files it was read from."""
     uses = {use.name: use for use in record.plan.recipe.sources}
-    header = ("source", "reader", "language", "licence", "rows", "of", "tokens", "supervised tokens")
+    header: tuple[str, ...] = ("source", "reader", "language", "licence", "rows", "of", "tokens", "supervised tokens")
     rows = [_mix_row(source, uses.get(source.name)) for source in record.plan.sources]
+    said = "Rows are those of one epoch, repeats included."
+    if any(source.held_out is not None for source in record.plan.sources):
+        header = (*header, "held out")
+        reports = [source.held_out for source in record.plan.sources]
+        counts = ["" if each is None else f"{each.rows:,}" for each in reports]
+        rows = [(*row, count) for row, count in zip(rows, counts, strict=True)]
+        said += " Held-out rows were not trained on."
     files = [
         f"- {markdown(file_name(file.name))} ({file.origin.value}), sha256 {markdown(file.sha256)}"
         for source in record.plan.sources
         for file in source.files
     ]
-    parts = [table(header, rows, texts=4), "Rows are those of one epoch, repeats included."]
+    parts = [table(header, rows, texts=4), said]
     return "\n\n".join([*parts, *(["Files:\n\n" + "\n".join(dict.fromkeys(files))] if files else [])])
 
 
@@ -62,15 +93,27 @@ def _language(code: str) -> str:
 def training_section(record: TuneRecord) -> str:
     """Return method, schedule and settings: every field that the recipe has, so that none is left out."""
     recipe = record.plan.recipe
-    parts = {"method": to_json(recipe.method), "schedule": to_json(recipe.schedule), "": to_json(recipe)}
+    whole = to_json(recipe)
+    tables = whole if isinstance(whole, Mapping) else {}
+    parts = {"method": tables["method"], "schedule": tables["schedule"], **tables, "": whole}
     rows = [row for name, part in parts.items() if isinstance(part, Mapping) for row in _settings(name, part)]
     rows += [
-        ("steps", f"{record.steps:,}"),
+        ("steps", _steps(record)),
+        *_held_out_rows(record),
         ("loss of the last epoch", ", ".join(f"{markdown(name)} {loss:.4f}" for name, loss in record.loss.items())),
         ("processes", str(record.world_size)),
         ("computed in", markdown(record.dtype)),
     ]
     return table(("setting", "value"), rows, texts=2)
+
+
+def _held_out_rows(record: TuneRecord) -> list[tuple[str, str]]:
+    """Return what the exported step is, and its losses; [] where no rows are held out."""
+    if record.exported is None:
+        return []
+    found = record.exported.checkpoint
+    losses = ", ".join(f"{markdown(name)} {loss:.4f}" for name, loss in found.by_source.items())
+    return [("exported step", f"{found.step:,}"), ("its loss on held-out rows", f"{found.loss:.4f}: {losses}")]
 
 
 def _settings(name: str, part: Mapping[str, Json]) -> list[tuple[str, ...]]:

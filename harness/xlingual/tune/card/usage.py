@@ -4,6 +4,7 @@ tests/training/test_card.py runs it, and compares its prompt and answer with tho
 """
 
 import json
+from collections.abc import Mapping
 
 from ...prompt import ALPACA_WITHOUT_INPUT
 from .texts import plain
@@ -28,7 +29,7 @@ model = PeftModel.from_pretrained(base, ADAPTER)
 """
 _ASK_CHAT = """
 messages = [{{"role": "user", "content": {question}}}]
-prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True{variables})
 inputs = tokenizer(prompt, add_special_tokens=False, return_token_type_ids=False, return_tensors="pt")
 """
 _ASK_ALPACA = """
@@ -48,10 +49,19 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_t
 """
 
 
-def usage_snippet(*, template: str, auto_class: str, base: str | None, revision: str | None, name: str) -> str:
+def usage_snippet(
+    *,
+    template: str,
+    auto_class: str,
+    base: str | None,
+    revision: str | None,
+    name: str,
+    template_variables: Mapping[str, bool | str],
+) -> str:
     """Return the Python lines; `base` is None for a whole model, else the adapter's base on the hub or its bare name.
 
     `name` is what the base is called where it has no name on the hub: the reader has to fill in its folder.
+    `template_variables` go to the chat template.
     """
     if base is None:
         load = _LOAD_MODEL.format(auto_class=auto_class)
@@ -64,13 +74,18 @@ def usage_snippet(*, template: str, auto_class: str, base: str | None, revision:
         )
     question = _text(QUESTION)
     if template == "chat":
-        ask = _ASK_CHAT.format(question=question)
+        given = "".join(f", {key}={_literal(value)}" for key, value in template_variables.items())
+        ask = _ASK_CHAT.format(question=question, variables=given)
     elif template == "alpaca":
         lines = "\n".join(f"    {_text(line)}" for line in ALPACA_WITHOUT_INPUT.splitlines(keepends=True))
         ask = _ASK_ALPACA.format(question=question, template=lines)
     else:
         ask = _ASK_RAW.format(question=_text(f"{QUESTION}\n"))  # a line of its own, as in training
     return load + ask + _ANSWER
+
+
+def _literal(value: bool | str) -> str:
+    return str(value) if isinstance(value, bool) else _text(value)
 
 
 def _text(value: str) -> str:

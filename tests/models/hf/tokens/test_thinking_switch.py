@@ -39,7 +39,7 @@ SWITCHES = [
 def test_the_switch_is_the_variable_that_the_template_looks_at(
     template: str, on: dict[str, object], off: dict[str, object]
 ) -> None:
-    variables = importlib.import_module("xlingual.plugins.models.hf.tokens.thinking_switch").thinking_variables
+    variables = importlib.import_module("xlingual.decoder.thinking_switch").thinking_variables
     assert variables(template, ThinkingMode.ON) == on
     assert variables({"default": template, "tool_use": ""}, ThinkingMode.OFF) == off
     assert variables(template, None) == {}

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from xlingual.errors import ModelError
-from xlingual.thinking import ThinkingMode
+from ..errors import ModelError
+from ..thinking import ThinkingMode
 
 SWITCHES = ("enable_thinking", "thinking", "reasoning")
 """True or False: Qwen, SmolLM3, GLM and others; DeepSeek-V3.1, Granite, Kimi; Command A."""
@@ -31,7 +31,7 @@ def thinking_variables(template: str | Mapping[str, str] | None, mode: ThinkingM
     found = {} if text is None else _find_variables(text, mode)
     if not found:
         what = "there is no chat template to switch" if text is None else "the chat template has no switch for"
-        hint = "leave --thinking out: the model does as its template has it"
+        hint = "leave --thinking out, or the key thinking of a recipe: the model does as its template has it"
         raise ModelError(f"--thinking {mode.value}: {what} the thinking", hint=hint)
     return found
 
