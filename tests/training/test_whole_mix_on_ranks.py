@@ -103,19 +103,19 @@ def _held_out(run: TrainingRun) -> dict[int, Any]:
     return {each["step"]: each["held_out"] for each in lines if "held_out" in each}
 
 
-def _expect_equal(never: TrainingRun, killed: TrainingRun, folder: Path) -> None:
-    """All that a training leaves is the same, to the bit."""
+def _expect_equal(never: TrainingRun, killed: TrainingRun, folder: Path, kills: str) -> None:
+    """All that a training leaves is the same, to the bit; `kills` are said where it is not."""
     for name in ("step", "loss", "gradient_norm", "learning_rate"):
-        assert column(killed.steps(), name) == column(never.steps(), name)
-    assert _held_out(killed) == _held_out(never)
+        assert column(killed.steps(), name) == column(never.steps(), name), kills
+    assert _held_out(killed) == _held_out(never), kills
     assert killed.checkpoints() == never.checkpoints()
     samples = [(each.folder / "samples.jsonl").read_text(encoding="utf-8") for each in (never, killed)]
     assert samples[0] == samples[1]
     assert samples[0]
-    assert largest_difference(never.weights(), killed.weights()) == 0.0
+    assert largest_difference(never.weights(), killed.weights()) == 0.0, kills
     states = [_optimizer_state(each, folder / f"{each.folder.name}.pt") for each in (never, killed)]
     assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(each, states[1][name]) for name, each in states[0].items())
+    assert all(torch.equal(each, states[1][name]) for name, each in states[0].items()), kills
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -133,10 +133,9 @@ def test_two_kills_change_no_bit(
     plan, rows, held_out = prepared.plan, prepared.rows, prepared.held_out
     assert rows.learnt is not None
     assert held_out is not None
-    draw = np.random.default_rng()  # any step must do; what failed is in the message
+    draw = np.random.default_rng()  # any step must do; a failure says which it was
     step, rank = int(draw.integers(2, plan.steps)), int(draw.integers(ranks))
     later = int(draw.integers(step, plan.steps + 1))
-    print(f"rank {rank} is killed in step {step} of {plan.steps}, all of them after {later} lines")
     never, killed = (make_run(name, plan, rows, base, held_out) for name in ("never", "killed"))
     never.run(ranks, **SETTINGS)
     assert len(never.steps()) == plan.steps
@@ -144,7 +143,7 @@ def test_two_kills_change_no_bit(
     _kill_in_step(killed, ranks, step, rank)
     _kill_after_lines(killed, ranks, later)
     killed.run(ranks, **SETTINGS)
-    _expect_equal(never, killed, tmp_path)
+    _expect_equal(never, killed, tmp_path, f"rank {rank} in step {step}, all of them after {later} lines")
     embeddings = "model.embed_tokens.weight"
     before, after = load_file(base / "model.safetensors"), never.weights()
     assert not torch.equal(before[embeddings], after[embeddings])
