@@ -1,11 +1,12 @@
 """Useful tokens a second of `xlingual tune run` against transformers' Trainer with its default padded batches.
 
-    python bench/tuning.py [--data DIR] [--model WORD] [--layers N] [--rows 16] [--steps 9]
+    python bench/tuning.py [--method full|lora] [--data DIR] [--model WORD] [--layers N] [--rows 16] [--steps 9]
 
 Both train the same model on the same rows in one process, and take turns: a step of Trainer, a step of ours. The
 mixture is that of CoIT: instructions in English and Chinese and, as many as both, sentence pairs. The first step is not
 counted. Trainer has its defaults (micro-batches of 8 rows, fused AdamW, SDPA) and a collator that pads to the longest
-row of the micro-batch; with 16 rows it would pad more. The ratio is that of useful tokens a second over all steps.
+row of the micro-batch; with 16 rows it would pad more. With `--method lora` both train an adapter of rank 16 on the
+linear layers of the decoder: Trainer the one of peft. The ratio is that of useful tokens a second over all steps.
 """
 
 import argparse
@@ -58,7 +59,7 @@ direction = "en-zh"
 use = "50%"
 max_epochs = 100
 [method]
-kind = "full"
+{method}
 [schedule]
 epochs = 1
 rows_per_step = {step}
@@ -68,6 +69,12 @@ weight_decay = 0.0
 clip = 1.0
 norm = "token"
 """
+RANK, ALPHA = 16, 32.0
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+METHODS = {
+    "full": 'kind = "full"',
+    "lora": f'kind = "lora"\nrank = {RANK}\nalpha = {ALPHA}\ndropout = 0.0\ntargets = {list(TARGETS)}',
+}
 REAL = {
     "english": "alpaca/alpaca_data.en.json",
     "chinese": "alpaca/alpaca_data.zh.json",
@@ -83,6 +90,7 @@ SAMPLE = {
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", choices=list(METHODS), default="full")
     parser.add_argument("--data", type=Path, help="folder of original files; without it the packaged sample")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--layers", type=int, help="only the first layers of the model, so that it takes less time")
@@ -96,7 +104,11 @@ def parse() -> argparse.Namespace:
 def make_job(options: argparse.Namespace, folder: Path) -> TrainingJob:
     """Plan the mixture, and save the base, truncated to its first layers where asked to."""
     text = MIX.format(
-        length=LENGTH, rows=options.rows * options.steps, step=options.rows, **(REAL if options.data else SAMPLE)
+        length=LENGTH,
+        rows=options.rows * options.steps,
+        step=options.rows,
+        method=METHODS[options.method],
+        **(REAL if options.data else SAMPLE),
     )
     (folder / "bench.toml").write_text(text, encoding="utf-8")
     model = open_base(options.model, offline=True)
@@ -216,6 +228,8 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
         train_sampling_strategy="sequential", remove_unused_columns=False,
     )  # fmt: skip
     theirs = AutoModelForCausalLM.from_pretrained(training.job.weights, attn_implementation="sdpa", dtype=torch.float32)
+    if options.method == "lora":
+        theirs = with_adapter(theirs)
     trainer = Trainer(
         model=theirs, args=arguments, train_dataset=Rows(training, options.steps), data_collator=collate,
         callbacks=[Turns()],
@@ -223,6 +237,15 @@ def run_turns(training: Training, options: argparse.Namespace, folder: Path) -> 
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return found
+
+
+def with_adapter(model: Any) -> Any:  # noqa: ANN401 - neither transformers nor peft is typed
+    """Return the model with peft's adapter of the recipe. B starts at 0, so that both have the same first loss."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)  # the recipe's: A is drawn as ours is
+    config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=list(TARGETS), task_type="CAUSAL_LM")
+    return get_peft_model(model, config)
 
 
 def describe(training: Training, number: int, theirs: Cost, ours: Cost) -> str:
@@ -261,7 +284,10 @@ def main() -> None:
         job = replace(job, plan=replace(job.plan, steps=options.steps))
         training = prepare(job, world, SilentTrainingObserver())
         plan = training.job.plan
-        print(f"{plan.recipe.base}, {options.layers or 'all'} layers, {options.rows} rows a step, ", end="")
+        print(
+            f"{plan.recipe.base}, {options.method}, {options.layers or 'all'} layers, {options.rows} rows a step, ",
+            end="",
+        )
         print(f"{100 * plan.supervised / plan.tokens:.0f}% of the tokens supervised, {options.threads} threads")
         names = ("step", "tokens", "pads", "their tok/s", "our tok/s", "their loss", "our loss", "wall", "processor")
         print(LINE.format(*names), flush=True)

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from xlingual.training.linear import use_onednn_linear
+from xlingual.training.linear import NARROW, use_onednn_linear
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # of torch
 pytestmark = pytest.mark.skipif(not HAS_ONEDNN, reason="this torch has no oneDNN")
 
 
-def _pair(*, bias: bool) -> tuple[nn.Linear, nn.Linear]:
+def _pair(*, bias: bool, width: int = 48) -> tuple[nn.Linear, nn.Linear]:
     torch.manual_seed(4)
-    plain = nn.Linear(48, 80, bias=bias)
+    plain = nn.Linear(width, 80, bias=bias)
     onednn = copy.deepcopy(plain)
     use_onednn_linear(onednn)
     return plain, onednn
@@ -41,6 +41,20 @@ def test_values_and_gradients_are_those_of_torch(shape: tuple[int, ...], bias: b
             assert ours is None
         else:
             torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 16, NARROW - 1, NARROW, 200])
+@pytest.mark.parametrize("tokens", [1, 2, 130])
+def test_the_gradient_of_a_weight_of_any_width(tokens: int, width: int) -> None:
+    """It is transposed below NARROW, and laid out like the weight."""
+    inputs = torch.randn(tokens, width, generator=torch.Generator().manual_seed(1))
+    found = []
+    for layer in _pair(bias=False, width=width):
+        _forward_backward(layer, inputs)
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.is_contiguous()
+        found.append(layer.weight.grad)
+    torch.testing.assert_close(*reversed(found), rtol=1e-5, atol=1e-5)
 
 
 def test_a_frozen_layer_saves_no_activation() -> None:

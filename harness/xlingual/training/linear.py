@@ -1,7 +1,8 @@
-"""Linear layers in float32 on a CPU through oneDNN, in training: the forward pass and the gradient of the input.
+"""Linear layers in float32 on a CPU through oneDNN, in training: the forward pass and both gradients.
 
-The gradient of a weight is about as fast in MKL. The kernel follows from the type of the layer, never from a timing, so
-that a resumed training computes the same numbers.
+On an AMD EPYC with AVX-512 each is about twice as fast as the MKL in the wheels of torch. Joint projections are not: a
+product with q, k and v in one matrix, or with gate and up, takes as long as those apart. The kernel follows from the
+type of the layer and its shape, never from a timing, so that a resumed training computes the same numbers.
 """
 
 from functools import partial
@@ -29,6 +30,10 @@ def _forward(module: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     if inputs.dtype is not torch.float32 or weight.dtype is not torch.float32 or torch.is_autocast_enabled("cpu"):
         return linear(inputs, weight, bias)
     return cast(torch.Tensor, _OneDnnLinear.apply(inputs, weight, bias))  # type: ignore[no-untyped-call]  # of torch
+
+
+NARROW = 64
+"""Inputs of a layer below which the gradient of its weight is computed transposed; LoRA's B has as many as its rank."""
 
 
 class Context(Protocol):
@@ -61,6 +66,19 @@ class _OneDnnLinear(torch.autograd.Function):
         flat = grad_output.flatten(0, -2)
         return (
             onednn_linear(grad_output, weight.t(), None) if for_inputs else None,
-            flat.t() @ inputs.flatten(0, -2) if for_weight else None,
+            _weight_gradient(flat, inputs.flatten(0, -2)) if for_weight else None,
             flat.sum(0) if for_bias else None,
         )
+
+
+def _weight_gradient(grad_output: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return grad_output.T @ inputs, (out, in), of (tokens, out) and (tokens, in).
+
+    The kernel is a third as fast where the result has few columns, and fast where it has few rows. It takes no tensor
+    without elements, as an expert that no token is routed to would give.
+    """
+    if not len(inputs):
+        return grad_output.t() @ inputs
+    if inputs.shape[-1] < NARROW:
+        return onednn_linear(inputs.t(), grad_output.t(), None).t().contiguous()
+    return onednn_linear(grad_output.t(), inputs.t(), None)

@@ -1,17 +1,18 @@
 """The loss of a pack: cross-entropy in float32 over supervised tokens only, the logits of one chunk at a time."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Protocol, cast
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.checkpoint import checkpoint
 
 from ..decoder.protocols import CausalLMOutput, DecoderModel
 from .attention import set_current
 from .batches import Batch
-from .structure import decoder_config, logits_of
+from .fused_loss import fused_cross_entropy
+from .structure import decoder_config, head_of, logits_of, trained_above
 
 MIN_CHUNK_TOKENS = 64
 """Of a chunk, however large the vocabulary."""
@@ -81,6 +82,7 @@ class ModelWithLoss(nn.Module):
     def forward(self, batch: Batch, *, by_document: bool = False, next_tokens: bool = False) -> torch.Tensor:
         """Return the cross-entropy of each supervised token, (supervised,), float32.
 
+        Its backward pass takes the gradient of the losses' sum with the weights of `batch`, and no other.
         `by_document` runs transformers' own forward pass on one document at a time: the reference. `next_tokens`
         returns the most likely token after each predictor instead, (predictors,).
         """
@@ -91,10 +93,11 @@ class ModelWithLoss(nn.Module):
         if next_tokens:
             return logits_of(self.lm, hidden).argmax(-1)
         tokens = max(CHUNK_LOGITS // self.vocabulary, MIN_CHUNK_TOKENS)
-        if len(hidden) <= tokens:
-            return self._losses(hidden, batch.labels)
+        if torch.is_grad_enabled() and head_of(self.lm) is not None:
+            compute, trained = partial(logits_of, self.lm), trained_above(self.lm)
+            return fused_cross_entropy(compute, hidden, batch.labels, batch.loss_weights, trained, tokens)
         chunks = zip(torch.split(hidden, tokens), torch.split(batch.labels, tokens), strict=True)
-        return torch.cat([checkpoint(self._losses, *chunk, use_reentrant=False) for chunk in chunks])
+        return torch.cat([self._losses(*chunk) for chunk in chunks])
 
     def _packed_states(self, batch: Batch) -> torch.Tensor:
         """Return the last hidden states of a packed sequence, (tokens, width)."""

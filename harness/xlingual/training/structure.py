@@ -72,6 +72,15 @@ def unfreeze_embeddings(lm: nn.Module) -> None:
             parameter.requires_grad_(parameter.is_floating_point())
 
 
+def trained_above(lm: nn.Module) -> list[nn.Parameter]:
+    """Return the trained parameters that logits are computed with: the head's, tied or not, and those around it."""
+    below = {id(each) for each in decoder_of(lm).parameters()}
+    head = head_of(lm)
+    found = {id(each): each for each in lm.parameters() if id(each) not in below}
+    found |= {id(each): each for each in (() if head is None else head.parameters())}
+    return [each for each in found.values() if each.requires_grad]
+
+
 def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     """Return the logits, (tokens, vocabulary), that the model itself gives last hidden states, (tokens, width).
 
