@@ -96,7 +96,7 @@ def test_a_journal_with_a_block_of_zeros_tells_no_lie(tmp_path: Path) -> None:
 
 
 def _damage_and_resume(suite: Suite, whole: bytes, place: int, content: bytes) -> None:
-    """Give `eval` a journal that is `whole` but for what it lost at `place`; its results must be those of an undisturbed run."""
+    """Give `eval` a journal that is `whole` but for a loss at `place`; its results must be those of an undisturbed run."""
     calm = suite.calm("eval")
     [journal] = suite.place.work.rglob(JOURNAL)
     journal.write_bytes(content)
@@ -108,7 +108,7 @@ def _damage_and_resume(suite: Suite, whole: bytes, place: int, content: bytes) -
     assert ended.code == 0, f"byte {place}: {ended}"
     assert suite.results("eval") == calm.files, f"byte {place}: {ended}"
     assert suite.asked() - before <= (SAMPLES if whole.startswith(content) else 2)
-    is_short = whole.startswith(content) and content[-1:] in (b"", b"\n")  # as a run may leave it: nothing to tell
+    is_short = whole.startswith(content) and content[-1:] in (b"", b"\n")  # as runs leave it: nothing to tell
     assert is_short or _says_what_was_lost(ended) or suite.asked() == before
 
 
@@ -136,7 +136,7 @@ def test_eval_goes_on_with_a_journal_that_is_torn_or_damaged_anywhere(suite: Sui
 
 @pytest.mark.slow
 def test_eval_goes_on_with_a_journal_that_is_torn_or_damaged_all_over(suite: Suite) -> None:
-    """Torn before, and one bit flipped in, every STEP-th byte, from the first on: each place of a line comes in turn."""
+    """Torn before, and one bit flipped in, every STEP-th byte, from the first on."""
     suite.calm("eval")
     whole = _finished_journal(suite)
     for place in range(0, len(whole), STEP):
