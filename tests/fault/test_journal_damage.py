@@ -96,7 +96,7 @@ def test_a_journal_with_a_block_of_zeros_tells_no_lie(tmp_path: Path) -> None:
 
 
 def _damage_and_resume(suite: Suite, whole: bytes, place: int, content: bytes) -> None:
-    """Give `eval` a journal that is `whole` but for a loss at `place`; its results must be those of an undisturbed run."""
+    """Give `eval` a journal that is `whole` but for a loss at `place`; its results must be those of a calm run."""
     calm = suite.calm("eval")
     [journal] = suite.place.work.rglob(JOURNAL)
     journal.write_bytes(content)
