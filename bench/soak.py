@@ -54,6 +54,8 @@ class Measured:
 
     what: str
     seconds: float
+    processor: float
+    """Seconds of the processor, which other work on the machine does not lengthen."""
     memory: tuple[int, ...]
     """Bytes of the resident set, every PAUSE seconds."""
     out: str
@@ -82,6 +84,7 @@ def measure(what: str, folder: Path, words: Sequence[str]) -> Measured:
     environment |= {"OMP_NUM_THREADS": "1", "OPENAI_API_KEY": "none"}
     begun = time.monotonic()
     memory: list[int] = []
+    processor = 0.0
     with (folder / "said").open("w+", encoding="utf-8") as said:
         process = psutil.Popen(
             [sys.executable, "-m", "xlingual", *words], cwd=folder, env=environment, stdout=said, stderr=said
@@ -89,6 +92,7 @@ def measure(what: str, folder: Path, words: Sequence[str]) -> Measured:
         while process.poll() is None:
             try:
                 memory.append(process.memory_info().rss)
+                processor = sum(process.cpu_times()[:2])
             except psutil.Error:
                 break
             time.sleep(PAUSE)
@@ -98,7 +102,7 @@ def measure(what: str, folder: Path, words: Sequence[str]) -> Measured:
         text = said.read()
     if code != 0:
         raise RuntimeError(f"{' '.join(words)} ended with {code}:\n{text}")
-    return Measured(what, seconds, tuple(memory), text)
+    return Measured(what, seconds, processor, tuple(memory), text)
 
 
 def eval_words(model: str, out: str, limit: int) -> list[str]:

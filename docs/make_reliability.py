@@ -61,8 +61,10 @@ Written by `make docs` from a table and from the outcomes of a test run; do not 
     xlingual eval -m org/name -t xquad --data DIR --out runs      # ... and the same command goes on
     xlingual verify runs                                          # do the scores follow from the answers?
 
-First come the promises, each with the numbers of the tests that show it. Then: what happens under which threat, and
-where that ends; bad inputs and their exit codes; the same faults, done to lm-eval and inspect_ai; the tests by name.
+First come the promises, each with the numbers of the tests that show it. "kept" means that all of these passed, in all
+their cases, when they were last run; it is said where one failed, was skipped or was not run. Then: what happens under
+which threat, and where that ends; bad inputs and their exit codes; the same faults, done to lm-eval and inspect_ai; the
+tests by name.
 """
 
 

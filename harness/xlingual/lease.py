@@ -32,7 +32,7 @@ from pathlib import Path
 import psutil
 
 from .errors import DataError, EnvironmentFault
-from .files import disk_fault, parse_object
+from .files import disk_fault, parse_object, remove_file
 from .identity import Json, canonical_json
 from .provenance import timestamp
 from .threads import start_thread
@@ -128,6 +128,15 @@ class Lease:
         """End the heartbeat, and remove the lock where it is still this run's; in a fork of the run, do nothing."""
         if self.token != _TOKEN:
             return
+        is_over = False
+        try:
+            self._remove()
+            is_over = True
+        finally:
+            if not is_over:  # a signal came in the middle; the next one ends the process
+                self._remove()
+
+    def _remove(self) -> None:
         _heartbeat.leave(self)
         for _ in range(2):  # what fails once would keep runs on other hosts waiting for STALE_SECONDS
             with suppress(OSError, EnvironmentFault):
@@ -224,7 +233,7 @@ def _take(path: Path, note: Callable[[str], None], made: list[Lease]) -> Lease:
             raise disk_fault(error, path) from error
         finally:  # a full disk, or a signal
             if not is_whole:
-                path.unlink(missing_ok=True)
+                remove_file(path)
         _heartbeat.join(lease)
         return lease
     raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
@@ -247,14 +256,17 @@ def _evict(path: Path, note: Callable[[str], None]) -> str | None:
     aside = path.with_name(f"{LOCK}.{_TOKEN}.stale")
     try:
         path.rename(aside)
+        is_other = _read(aside) != content
+        if is_other:  # another run was quicker: give its fresh lock back
+            aside.rename(path)
+        else:
+            remove_file(aside)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise disk_fault(error, path) from error
-    if _read(aside) != content:  # another run was quicker: give its fresh lock back
-        aside.rename(path)
+    if is_other:
         raise EnvironmentFault("another run has just taken it over", where=str(path.parent), hint="wait for it to end")
-    aside.unlink()
     if strange:  # whoever held it before it was damaged has lost it: see `Lease.check`
         return "took over a lock that no run has written"
     return f"took over the lock of {holder.name}, which is gone"

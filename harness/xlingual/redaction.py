@@ -13,7 +13,7 @@ SHORTEST_SECRET = 8
 _USER = re.compile(r"(://|https?:/)[^/\s@]*(?:@[^/\s@]*)*@")
 _QUERY = re.compile(r"((?:://|https?:/)[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _SHAPED = re.compile(r"\bsk-[A-Za-z0-9_*.-]{8,}|\bhf_[A-Za-z0-9]{8,}")
-_HEADER = re.compile(r"(?<=[Bb]earer )\S+|(?<=[Bb]asic )\S+")
+_HEADER = re.compile(r"\b((?:bearer|basic)[ \t]+)\S+", re.IGNORECASE)
 _NAMED = re.compile(
     r"((?:api[_-]?key|access[_-]?key|auth[_-]?token|token|secret|password|passwd)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+",
     re.IGNORECASE,
@@ -25,7 +25,7 @@ _SECRET_NAME = re.compile(
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a message without `secrets`, credentials and queries of URLs, and what looks like a key."""
-    return _HEADER.sub(MASK, _QUERY.sub(rf"\1?{MASK}", redact_document(text, secrets)))
+    return _HEADER.sub(rf"\1{MASK}", _QUERY.sub(rf"\1?{MASK}", redact_document(text, secrets)))
 
 
 def redact_document(text: str, secrets: Iterable[str] = ()) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .errors import DataError, EnvironmentFault
-from .files import disk_fault, read_json_lines
+from .files import disk_fault, read_json_lines, remove_file
 from .files.json_file import CHANGED
 from .identity import Json
 
@@ -45,7 +45,7 @@ def prepare_folder(folder: Path) -> None:
         try:
             probe.write_bytes(b"x")
         finally:
-            probe.unlink(missing_ok=True)
+            remove_file(probe)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise disk_fault(error, folder) from error

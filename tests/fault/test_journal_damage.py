@@ -25,6 +25,8 @@ DAMAGES: dict[str, Callable[[int], bytes]] = {
     "nothing": lambda _: b"",
 }
 """What becomes of one byte."""
+STEP = 13
+"""Bytes from one damage to the next where each takes a whole command."""
 
 
 def _journal(folder: Path) -> dict[str, Response]:
@@ -93,8 +95,8 @@ def test_a_journal_with_a_block_of_zeros_tells_no_lie(tmp_path: Path) -> None:
         _expect_no_lie(tmp_path, written, len(TEXTS), mend=place % 5 == 0)
 
 
-def _damage_and_resume(suite: Suite, place: int, content: bytes, lost: int) -> None:
-    """Give `eval` a journal that lost something at `place`; its results must be those of an undisturbed run."""
+def _damage_and_resume(suite: Suite, whole: bytes, place: int, content: bytes) -> None:
+    """Give `eval` a journal that is `whole` but for a loss at `place`; its results must be those of a calm run."""
     calm = suite.calm("eval")
     [journal] = suite.place.work.rglob(JOURNAL)
     journal.write_bytes(content)
@@ -105,8 +107,9 @@ def _damage_and_resume(suite: Suite, place: int, content: bytes, lost: int) -> N
     ended = suite.warm.run(suite.words("eval"), suite.place)
     assert ended.code == 0, f"byte {place}: {ended}"
     assert suite.results("eval") == calm.files, f"byte {place}: {ended}"
-    assert suite.asked() - before <= lost
-    assert _says_what_was_lost(ended) or suite.asked() == before
+    assert suite.asked() - before <= (SAMPLES if whole.startswith(content) else 2)
+    is_short = whole.startswith(content) and content[-1:] in (b"", b"\n")  # as runs leave it: nothing to tell
+    assert is_short or _says_what_was_lost(ended) or suite.asked() == before
 
 
 def _says_what_was_lost(ended: Ended) -> bool:
@@ -127,14 +130,15 @@ def test_eval_goes_on_with_a_journal_that_is_torn_or_damaged_anywhere(suite: Sui
     draw = random.Random(7)
     for _ in range(6):
         place = draw.randrange(len(whole) - 1)
-        _damage_and_resume(suite, place, whole[:place], SAMPLES)
-        _damage_and_resume(suite, place, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :], 2)
+        _damage_and_resume(suite, whole, place, whole[:place])
+        _damage_and_resume(suite, whole, place, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
 
 
 @pytest.mark.slow
-def test_eval_goes_on_with_a_journal_that_is_torn_or_damaged_at_every_fifth_byte(suite: Suite) -> None:
+def test_eval_goes_on_with_a_journal_that_is_torn_or_damaged_all_over(suite: Suite) -> None:
+    """Torn before, and one bit flipped in, every STEP-th byte, from the first on."""
     suite.calm("eval")
     whole = _finished_journal(suite)
-    for place in range(0, len(whole), 5):
-        _damage_and_resume(suite, place, whole[:place], SAMPLES)
-        _damage_and_resume(suite, place, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :], 2)
+    for place in range(0, len(whole), STEP):
+        _damage_and_resume(suite, whole, place, whole[:place])
+        _damage_and_resume(suite, whole, place, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])

@@ -47,5 +47,5 @@ def test_a_signal_at_every_call(suite: Suite, name: str) -> None:
 def test_ctrl_c_at_random_calls_of_every_command(suite: Suite, name: str) -> None:
     total = len(suite.calm(name).calls)
     draw = random.Random(name)
-    for _ in range(6):
+    for _ in range(4):
         _signal_at(suite, name, draw.randrange(1, total + 1), "SIGINT")

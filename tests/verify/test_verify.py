@@ -116,10 +116,17 @@ def _set_number(record: dict[str, Any]) -> None:
     record["protocol"]["n"] = 1190
 
 
+def _set(**fields: object) -> Callable[[dict[str, Any]], object]:
+    return lambda record: record["protocol"].update(fields)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        *((_set(limit=word), f"protocol.limit is {word!r}: no part of the exam") for word in ("1-6x", "", "6-1", "x")),
+        (_set(repeats=10**9), "protocol.repeats is 1000000000, and the samples have "),
+        (_set(repeats=-1), "protocol.repeats is -1, and the samples have "),
         (_set_value, "results.json: estimates.containment.value is 99.9, the answers give "),
         (_set_interval, "results.json: estimates.containment.high is "),
         (_set_count, "results.json: counts.passages_cut is 3, the answers give 0"),

@@ -25,7 +25,7 @@ from .text_file import (
     require_file,
     split_lines,
 )
-from .writing import disk_fault, replace_whole, sync_path, write_atomically
+from .writing import disk_fault, remove_file, replace_whole, sync_path, write_atomically
 
 __all__ = [
     "MAX_BYTES",
@@ -44,6 +44,7 @@ __all__ = [
     "read_json_lines",
     "read_json_object",
     "read_text",
+    "remove_file",
     "replace_whole",
     "require_file",
     "split_lines",

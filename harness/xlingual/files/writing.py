@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +26,23 @@ def replace_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         sync_path(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_file(temporary)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file that may be gone already, though a signal comes in the middle; OSError where that fails.
+
+    The first signal is raised as an exception wherever the program is, in a `finally` as well: what is removed there
+    would stay.
+    """
+    is_over = False
+    try:
+        path.unlink(missing_ok=True)
+        is_over = True
+    finally:
+        if not is_over:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def sync_path(path: Path) -> None:

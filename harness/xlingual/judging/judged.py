@@ -9,6 +9,7 @@ from ..errors import DataError, UsageError
 from ..files import read_json, read_json_lines
 from ..files.json_file import CHANGED
 from ..identity import Json
+from ..planning import parse_limit
 from ..prompt import ALPACA_WITH_INPUT, ALPACA_WITHOUT_INPUT
 from ..records import RunRecord, Statistics
 from ..serial import from_json
@@ -233,10 +234,10 @@ def first_answers(run: JudgedRun, count: int) -> JudgedRun:
     protocol = run.record.protocol
     if count >= protocol.n:
         return run
-    word = protocol.limit.partition("-")[0] if protocol.limit else "1"
-    if not word.isdecimal():
-        raise DataError(f"the limit is {protocol.limit!r}", where=run.name, hint=CHANGED)
-    start = int(word)
+    try:
+        start = parse_limit(protocol.limit).first if protocol.limit else 1
+    except UsageError:
+        raise DataError(f"the limit is {protocol.limit!r}", where=run.name, hint=CHANGED) from None
     kept = set(list(dict.fromkeys(each.id for each in run.answers))[:count])
     limited = replace(protocol, n=count, limit=f"{start}-{start + count - 1}")
     answers = tuple(each for each in run.answers if each.id in kept)

@@ -6,16 +6,16 @@ results.json: counts.failed is 0, the answers give 1
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from ..answers import reading_of
 from ..board.collection import CollectedRun
 from ..board.samples import ROUNDING
 from ..demonstrations import DemonstrationChoice, choose_demonstrations
 from ..earlier_scores import extra_metrics
-from ..errors import XlingualError
+from ..errors import UsageError, XlingualError
 from ..example_hash import hash_examples
 from ..identity import Json
+from ..planning import parse_limit
 from ..plugin import DataSource, Task
 from ..records import Estimate, Example, Protocol, Response, RunRecord
 from ..run_summary import recount
@@ -56,7 +56,7 @@ def check_scores(
     """Add to `found` what in the record and its samples does not follow from `responses`, one a line of `samples`."""
     record = run.record
     try:
-        asked = _find_examples(record.protocol, data_source, found)
+        asked = _find_examples(record.protocol, len(samples), data_source, found)
     except XlingualError as error:
         found.doubts.append(f"data not here: {error!s}".partition("\n")[0])
         asked = None
@@ -78,8 +78,11 @@ def check_scores(
     _compare_statistics(record, samples, scores, name, found)
 
 
-def _find_examples(protocol: Protocol, data_source: DataSource, found: RunFindings) -> _Asked | None:
-    """Return what a run was asked; None where the data here are others, which is a doubt."""
+def _find_examples(protocol: Protocol, lines: int, data_source: DataSource, found: RunFindings) -> _Asked | None:
+    """Return what a run with so many lines of samples was asked.
+
+    None where the data here are others, which is a doubt, and where the protocol tells no or too many examples.
+    """
     [task, *_] = select_tasks([protocol.task], [])
     rows = task.examples(protocol.split, data_source).rows
     choice = DemonstrationChoice(shots=protocol.shots, seed=protocol.seed or 0, data_source=data_source)
@@ -92,11 +95,28 @@ def _find_examples(protocol: Protocol, data_source: DataSource, found: RunFindin
         what = f"{protocol.task} is version {task.spec.version} here, and was {protocol.task_version}"
         found.doubts.append(what)
         return None
-    first, _, last = (protocol.limit or f"1-{len(evaluated)}").partition("-")
-    part = tuple(islice(evaluated, int(first) - 1, int(last)))
+    part = _part_asked(evaluated, protocol.limit)
+    if part is None:
+        found.edits.append(f"protocol.limit is {protocol.limit!r}: no part of the examples")
+        return None
     if protocol.n != len(part):
         found.edits.append(f"protocol.n is {protocol.n}, and the data have {len(part)} such examples")
-    return _Asked(task=task, examples=[each for each in part for _ in range(protocol.repeats or 1)])
+    repeats = protocol.repeats or 1
+    if repeats < 1 or (part and repeats > lines):  # as many times are not to be written down
+        found.edits.append(f"protocol.repeats is {repeats}, and the samples have {lines} lines")
+        return None
+    return _Asked(task=task, examples=[each for each in part for _ in range(repeats)])
+
+
+def _part_asked(examples: Sequence[Example], limit: str | None) -> Sequence[Example] | None:
+    """Return the examples that a run with this limit asked; None for what is no limit."""
+    if limit is None:
+        return examples
+    try:
+        part = parse_limit(limit)
+    except UsageError:
+        return None
+    return examples[part.first - 1 : part.last]
 
 
 def _other_lines(samples: Sequence[Mapping[str, Json]], examples: Sequence[Example]) -> str | None:

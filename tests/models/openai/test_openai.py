@@ -351,6 +351,8 @@ def part(name: str) -> Any:  # noqa: ANN401 - a module of the plugin, which is n
     [
         (f"Incorrect key {KEY}.", "Incorrect key ***."),
         ("header Bearer abc.def was refused", "header Bearer *** was refused"),
+        ("header BEARER  abc.def was refused", "header BEARER  *** was refused"),
+        ("authorization:\tbasic\tabc= was refused", "authorization:\tbasic\t*** was refused"),
         ("sk-proj-abc_123*xyz and risk-averse sk-12", "*** and risk-averse sk-12"),
         ("http://user:pa@ss@host:1/v1?key=a#b is down", "http://***@host:1/v1?*** is down"),
         ("see https://host/docs. Is a@b an address?", "see https://host/docs. Is a@b an address?"),
