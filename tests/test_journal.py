@@ -222,6 +222,7 @@ def test_close_waits_until_everything_is_on_the_disk(tmp_path: Path, monkeypatch
     assert len(synced) < 12
 
 
+@pytest.mark.slow
 def test_a_thousand_journals_hold_no_thousand_files_and_threads(tmp_path: Path) -> None:
     journals = []
     threads, files = threading.active_count(), len(list(Path("/dev/fd").iterdir()))

@@ -300,6 +300,7 @@ def _all_sample_tasks() -> list[str]:
     return [*(f"xquad/{code}" for code in codes), *pairs, *directions]
 
 
+@pytest.mark.slow
 def test_the_oracle_scores_100_in_every_task_of_the_sample(settings: RunSettings) -> None:
     records = _run("oracle", ",".join(_all_sample_tasks()), settings)
     assert len(records) == 7 + 25 + 42

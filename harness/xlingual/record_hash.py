@@ -7,11 +7,13 @@ give the scores.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import BinaryIO
 
 from .identity import content_hash
 from .records import RecordHashes, RunRecord
 from .serial import to_json
 
+_BLOCK = 2**20
 NOT_ITS_HASH = "a field is not the one that hashes.record was made of"
 """What is said of a record that was edited."""
 
@@ -42,6 +44,14 @@ def hash_record(record: RunRecord) -> str:
 def hash_samples(data: bytes) -> str:
     """Return the hash of the bytes of a samples file."""
     return hashlib.sha256(data).hexdigest()
+
+
+def hash_samples_in(stream: BinaryIO) -> str:
+    """Return `hash_samples` of a file, whatever its size; OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def was_edited(record: RunRecord) -> bool:

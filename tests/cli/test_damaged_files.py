@@ -230,6 +230,7 @@ def test_a_damaged_file_is_named(kind: str, how: str, place: Path, capsys: pytes
     assert len([line for line in error.splitlines() if line.startswith("error: ")]) == 1
 
 
+@pytest.mark.slow
 def test_what_is_not_damaged_is_read(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But for the recipe, whose data are not here, and the index, whose shards are not those of the model."""
     found = {}

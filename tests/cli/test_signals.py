@@ -70,6 +70,7 @@ def _without_model(records: list[dict[str, object]]) -> list[dict[str, object]]:
     return [{name: value for name, value in record.items() if name != "model"} for record in records]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [[1], [7], [5, 9, 3]])
 def test_kill_9_loses_nothing_and_asks_nothing_twice(kills: list[int], tmp_path: Path) -> None:
     for count in kills:
@@ -98,6 +99,7 @@ def test_signals_end_a_run_in_order(number: signal.Signals, code: int, tmp_path:
     assert 48 <= len(_asked(tmp_path)) <= 49
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_thing_do_not_mix(tmp_path: Path) -> None:
     first = _start(tmp_path, pause=0.2)  # it must outlast the start of the second, on a busy machine too
     deadline = time.monotonic() + 30

@@ -33,6 +33,7 @@ def _step(suite: Suite, name: str, kinds: tuple[str, ...]) -> int:
     return 1 if name == "eval" else max(1, len(suite.calm(name, kinds).calls) // MANY)
 
 
+@pytest.mark.slow
 def test_every_write_of_eval_fails_once(suite: Suite) -> None:
     assert _sweep(suite, "eval", WRITES) > 20
 

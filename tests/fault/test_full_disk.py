@@ -31,6 +31,7 @@ def _on_small_disk(stock: Stock, folder: Path, what: str, names: list[str]) -> i
     return int(finished.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_disk_of_the_results_fills_up_during_eval(stock: Stock, tmp_path: Path) -> None:
     assert _on_small_disk(stock, tmp_path, "out", ["eval"]) > 5
 

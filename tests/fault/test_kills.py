@@ -42,6 +42,7 @@ def _makes_lock(line: str) -> bool:
     return path.endswith(f"/{LOCK}") and kind in ("create", "write", "close")
 
 
+@pytest.mark.slow
 def test_kill_9_at_every_call_that_changes_the_disk_in_eval(suite: Suite) -> None:
     assert _kill_at_every_call(suite, "eval", "kill") > 20
 
@@ -146,6 +147,7 @@ def _note_calm(place: Place) -> dict[str, str]:
     return snapshot(place.work / "out")
 
 
+@pytest.mark.slow
 def test_kill_9_at_every_request_to_a_server_and_on_to_the_end(asking: Asking, warm: Warm, place: Place) -> None:
     """For each request one run that is killed there and resumed: at most two requests are sent twice."""
     calm = _note_calm(place)
@@ -220,6 +222,7 @@ class Local:
         assert len(keys) == len(set(keys)) == SAMPLES
 
 
+@pytest.mark.slow
 def test_kill_9_at_every_sample_of_one_run_of_the_hf_engine(local: Local, place: Place) -> None:
     """Killed again and again, each time one answer further, while the answer is stored."""
     place.clear()

@@ -78,6 +78,7 @@ def test_an_answer_cannot_end_the_judges_turn(tmp_path: Path, names: list[str], 
     assert case.answer.text == text
 
 
+@pytest.mark.slow
 def test_a_huge_answer_is_cut_and_the_judge_is_told(tmp_path: Path, names: list[str]) -> None:
     huge = "Paris is the capital of France. " * 40_000
     run = answer_questions(tmp_path, "model", dict.fromkeys(names, PARIS) | {names[0]: huge})

@@ -32,6 +32,7 @@ def test_a_judge_that_says_nothing_that_can_be_read_gives_no_score(tmp_path: Pat
     assert report.spending.prompt_tokens is not None
 
 
+@pytest.mark.slow
 def test_a_judge_that_chooses_always_has_a_verdict_and_its_agreement_shows_what_it_is_worth(
     tmp_path: Path, base: Path
 ) -> None:

@@ -310,6 +310,7 @@ def test_kana_and_scripts_decide_where_labels_do_not(code: str, answer: str, *, 
     assert judge_language(answer, code, find_identifier(code)) in ({wrong, None} if not wrong else {True})
 
 
+@pytest.mark.slow
 def test_correct_texts_are_called_wrong_as_often_as_is_said(shared_data: Path) -> None:
     for code in ("ar", "da", "de", "ko", "lo", "sk", "sw", "vi", "zh", "zho_trad"):
         path = shared_data / "flores101" / "devtest" / f"{find_language(code).flores}.devtest"

@@ -19,6 +19,7 @@ LONG = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000)
 SHORT = (1_000, 4_000, 16_000, 64_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "sizes", "noise", "ceiling"),
     [
@@ -48,6 +49,7 @@ def test_intervals_hold_the_truth(truth: Truth, sizes: tuple[int, ...], noise: f
     assert (coverage <= 0.995).all(), f"wider than 95%: {coverage}"
 
 
+@pytest.mark.slow
 def test_shared_rates_are_covered_too() -> None:
     generator = np.random.default_rng(5)
     truths = {"zh": Truth(15.0, 0.3, 100.0), "ar": Truth(25.0, 0.3, 100.0), "hi": Truth(40.0, 0.3, 100.0)}

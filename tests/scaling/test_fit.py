@@ -41,6 +41,7 @@ def test_scores_without_noise_are_fitted_exactly() -> None:
 SHARED = {code: Truth(alpha, 0.3, 100.0) for code, alpha in (("zh", 30.0), ("ar", 45.0), ("hi", 60.0), ("tr", 38.0))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truths", "expected"),
     [
@@ -58,6 +59,7 @@ def test_the_variant_is_found_in_noisy_scores(truths: Mapping[str, Truth], expec
     assert found.count(expected) >= 4, found
 
 
+@pytest.mark.slow
 def test_similarity_makes_one_law_of_many() -> None:
     gammas = {"zh": 0.2, "ar": 0.5, "hi": 0.1, "tr": 0.8}
     law = Truth(20.0, 0.4, 60.0)
@@ -96,6 +98,7 @@ def test_a_law_of_tokens_is_that_of_pairs_in_other_units() -> None:
         assert tokens.largest == 20 * pairs.largest
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes_and_they_come_back() -> None:
     points = simulate(noise=0.3)
     texts = [canonical_json(to_json(fit_laws(points, QUICK))) for _ in range(2)]

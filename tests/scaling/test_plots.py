@@ -29,6 +29,7 @@ def pictures(fit: LawFit) -> list[Picture]:
     return _draw(fit)
 
 
+@pytest.mark.slow
 def test_same_bytes_and_no_date(fit: LawFit, pictures: list[Picture]) -> None:
     with mpl.rc_context({"font.size": 20, "axes.facecolor": "pink", "svg.hashsalt": "other"}):
         second = _draw(fit)

@@ -213,6 +213,7 @@ for point in run_sweep(points, Path(sys.argv[1]), Slow()):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_finished_point(tmp_path: Path) -> None:
     table = tmp_path / "points.csv"
     seen: list[int] = []

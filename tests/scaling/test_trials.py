@@ -74,6 +74,7 @@ def test_a_limit_that_fills_the_window_is_refused_before_any_training(sweep: Pat
         trials.check(sweep_points(trials.spec, trials.origin()))
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_point_says_what_the_command_line_has_set(
     sweep: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ def _oracle(tasks: list[str], out: Path) -> list[dict[str, float | None]]:
     return [{each.metric: each.value for each in record.estimates} for record in with_oracle]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", XQUAD)
 def test_xquad(language: str, tmp_path: Path) -> None:
     values = _oracle([f"xquad/{language}"], tmp_path)[0]
@@ -41,6 +42,7 @@ def test_mlqa(tmp_path: Path) -> None:
     assert all(values["mlqa_f1"] == values["mlqa_em"] == values["containment"] == 100.0 for values in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "direction", ["en-ar", "en-el", "en-hi", "en-ja", "en-ko", "en-th", "en-tr", "en-vi", "en-zh", "zh-en", "sw-am"]
 )
@@ -49,6 +51,7 @@ def test_flores(direction: str, tmp_path: Path) -> None:
     assert [values["chrf++"], values["bleu"]] == pytest.approx([100.0, 100.0])
 
 
+@pytest.mark.slow
 def test_every_language_of_flores_is_read() -> None:
     for task in select_tasks(["flores101/en-*"], []):
         assert len(task.examples("devtest", PLACE).rows) == 1012

@@ -276,6 +276,7 @@ def test_the_sample_is_aligned_and_in_its_languages() -> None:
         assert len(SOURCES.get("alpaca").examples(wanted, place).rows) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
 def test_real_instructions() -> None:
     wanted = Corpus(name="s", path="alpaca/alpaca_data.en.json", language="en", direction=None, columns=())

@@ -64,6 +64,7 @@ def evaluate(out: Path, *more: str, environment: Mapping[str, str] = {}) -> subp
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_archive_of_a_run_holds_its_results_and_no_secret(tmp_path: Path) -> None:
     finished = evaluate(tmp_path / "out", "--track-samples", environment={**CANARIES, **GREEDY})
     assert finished.returncode == 0, finished.stderr
@@ -95,6 +96,7 @@ def test_an_archive_of_a_run_holds_its_results_and_no_secret(tmp_path: Path) -> 
     assert len(host) < 6 or host not in held["raw"]
 
 
+@pytest.mark.slow
 def test_samples_and_home_stay_here_unless_asked(tmp_path: Path) -> None:
     finished = evaluate(tmp_path / "out", environment={"HOME": str(tmp_path)})
     assert finished.returncode == 0, finished.stderr

@@ -39,6 +39,7 @@ def _base(folder: Path, config: PreTrainedConfig) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_and_weights_are_the_same_to_the_bit(family: str, ranks: int, make_run: MakeRun, tmp_path: Path) -> None:
@@ -51,6 +52,7 @@ def test_losses_and_weights_are_the_same_to_the_bit(family: str, ranks: int, mak
     assert largest_difference(load_file(base / "model.safetensors"), plain.weights()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_adapter_with_dropout(dtype: str, make_run: MakeRun) -> None:
     plan = make_plan(make_rows(), steps=4, kind=Tuning.LORA)
@@ -62,6 +64,7 @@ def test_an_adapter_with_dropout(dtype: str, make_run: MakeRun) -> None:
     assert largest_difference(plain.weights(), checkpointed.weights()) == 0.0
 
 
+@pytest.mark.slow
 def test_it_can_be_changed_on_a_resume(make_run: MakeRun) -> None:
     plan = make_plan(make_rows(), steps=6)
     plain, changed = make_run("plain", plan), make_run("changed", plan)

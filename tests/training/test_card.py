@@ -68,6 +68,7 @@ def _expected(model: Model, template: str) -> tuple[tuple[int, ...], str]:
     return ids, response.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", ["alpaca", "chat", "raw"])
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_the_snippet_asks_as_training_and_evaluation_do(
@@ -128,6 +129,7 @@ def _evaluate(model: Path, out: Path, *more: str) -> None:
     assert run_command([*words, *more]) == 0
 
 
+@pytest.mark.slow
 def test_scores_of_finished_runs_are_written_into_the_card(
     data_folder: Path, wide_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +184,7 @@ def test_scores_of_finished_runs_are_written_into_the_card(
     assert "None yet." in (model / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_scores_of_an_adapter(data_folder: Path, wide_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(tune_run(data_folder, "lora")) == 0
     adapter, out = run_folder(data_folder) / "mine-adapter", data_folder / "scores"

@@ -151,6 +151,7 @@ def _prepare(folder: Path, base: Path) -> Prepared:
     return plan_mix(find_recipe(str(_recipe(folder, base))), open_base(f"hf:{base}", offline=True), data_source)
 
 
+@pytest.mark.slow
 def test_a_mix_of_three_kinds_is_the_same_on_two_ranks_and_after_a_kill(
     chat_base: Path, tmp_path: Path, make_run: MakeRun
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_mix_of_three_kinds_is_the_same_on_two_ranks_and_after_a_kill(
         assert column(found, name) == pytest.approx(column(expected, name), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mix_of_three_kinds_from_plan_to_model(
     chat_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_conversation_that_the_template_refuses_is_named(
     assert "no system role" in error
 
 
+@pytest.mark.slow
 def test_a_thinking_mode_is_learnt_kept_and_asked_for(
     byte_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,6 +116,7 @@ def _reference(oracle: torch.nn.Module, rows: EncodedRows, chosen: list[int]) ->
         return float(oracle.eval()(**padded, use_cache=False).loss)
 
 
+@pytest.mark.slow
 def test_every_checkpoint_is_evaluated_and_the_best_one_is_exported(make_run: MakeRun) -> None:
     run = make_run("rises", _plan(rate=5e-3), rows=_rows(), held_out=_held_out())
     run.run(1, keep=1)
@@ -144,6 +145,7 @@ def _weights_of(run: TrainingRun, step: int) -> dict[str, torch.Tensor]:
     return run.weights()
 
 
+@pytest.mark.slow
 def test_the_last_step_is_exported_where_the_recipe_says_so(make_run: MakeRun) -> None:
     """And an evaluated training learns, to the bit, what one without held-out rows learns; adapters' dropout too."""
     for kind in (Tuning.FULL, Tuning.LORA):
@@ -163,6 +165,7 @@ def test_the_last_step_is_exported_where_the_recipe_says_so(make_run: MakeRun) -
         assert "held_out" not in (plain.folder / "steps.jsonl").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_one_and_two_ranks_have_the_same_losses(make_run: MakeRun) -> None:
     runs = [make_run(f"on{ranks}", _plan(rate=5e-3), rows=_rows(), held_out=_held_out()) for ranks in (1, 2)]
     for ranks, each in enumerate(runs, start=1):
@@ -172,6 +175,7 @@ def test_one_and_two_ranks_have_the_same_losses(make_run: MakeRun) -> None:
     assert largest_difference(runs[0].weights(), runs[1].weights()) < 5e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_kill_in_the_middle_of_an_evaluation(make_run: MakeRun, ranks: int) -> None:
     never, killed = (
@@ -191,6 +195,7 @@ def test_a_kill_in_the_middle_of_an_evaluation(make_run: MakeRun, ranks: int) ->
     assert largest_difference(never.weights(), killed.weights()) == 0.0
 
 
+@pytest.mark.slow
 def test_a_signal_between_checkpoints_adds_no_candidate(make_run: MakeRun) -> None:
     never, stopped = (
         make_run(name, _plan(rate=5e-3), rows=_rows(), held_out=_held_out()) for name in ("whole", "stopped")
@@ -204,6 +209,7 @@ def test_a_signal_between_checkpoints_adds_no_candidate(make_run: MakeRun) -> No
     assert largest_difference(never.weights(), stopped.weights()) == 0.0
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_export_exports_the_best_on_resume(make_run: MakeRun) -> None:
     run = make_run("end", _plan(rate=5e-3), rows=_rows(), held_out=_held_out())
     run.run(1)
@@ -214,6 +220,7 @@ def test_a_kill_before_the_export_exports_the_best_on_resume(make_run: MakeRun) 
     assert _exported(run) == exported
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_that_is_gone_is_trained_to_again(make_run: MakeRun) -> None:
     run = make_run("gone", _plan(rate=5e-3), rows=_rows(), held_out=_held_out())
     run.run(1)
@@ -264,6 +271,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
         held_out_loss(job, model, rows, world)
 
 
+@pytest.mark.slow
 def test_one_and_two_ranks_say_the_same_samples(make_run: MakeRun, byte_base: Path) -> None:
     plan = _plan(rate=5e-3)
     pairs = tuple(replace(use, direction=("en", use.language)) for use in plan.recipe.sources)

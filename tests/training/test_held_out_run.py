@@ -51,6 +51,7 @@ def recipe(data_folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_whole_of_it(data_folder: Path, recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ("--checkpoint-every", "3", "--progress", "plain")
     assert run_command(tune_run(data_folder, "full", *more, "--samples", "2")) == 0

@@ -56,6 +56,7 @@ def test_an_offloaded_state_trains_the_same_weights(kind: Tuning, ranks: int, ma
     assert largest_difference(plain.weights(), offloaded.weights()) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 def test_a_resume_may_offload_or_not(first: bool, make_run: MakeRun) -> None:
     plain, changed = make_run("plain", _plan(None)), make_run("changed", _plan(None))
@@ -69,6 +70,7 @@ def test_a_resume_may_offload_or_not(first: bool, make_run: MakeRun) -> None:
     assert largest_difference(plain.weights(), changed.weights()) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Tuning.FULL, Tuning.LORA])
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_8_bits_resume_to_the_bit(ranks: int, kind: Tuning, make_run: MakeRun, wide: Path) -> None:

@@ -29,6 +29,7 @@ def _expect_same(one: TrainingRun, other: TrainingRun) -> None:
     assert column(first, "gradient_norm") == pytest.approx(column(second, "gradient_norm"), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_world_sizes_train_the_same_weights(make_run: MakeRun) -> None:
     runs = {ranks: make_run(f"on{ranks}", _plan()) for ranks in (1, 2, 4)}
     for ranks, each in runs.items():
@@ -50,6 +51,7 @@ def test_tied_weights_and_normalisation_by_rows_on_two_ranks(make_run: MakeRun, 
     assert largest_difference(runs[0].weights(), runs[1].weights()) < 5e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Tuning.LORA, Tuning.DORA])
 def test_adapters_on_two_ranks(make_run: MakeRun, kind: Tuning) -> None:
     runs = [make_run(f"{kind.value}{ranks}", _plan(kind)) for ranks in (1, 2)]

@@ -38,6 +38,7 @@ def test_a_kill_during_a_step(make_run: MakeRun) -> None:
     assert largest_difference(never.weights(), killed.weights()) == 0.0
 
 
+@pytest.mark.slow
 def test_a_kill_during_a_checkpoint(make_run: MakeRun) -> None:
     never, killed = make_run("whole", _plan()), make_run("torn", _plan())
     never.run(2)
@@ -54,6 +55,7 @@ def test_a_kill_during_a_checkpoint(make_run: MakeRun) -> None:
     assert largest_difference(never.weights(), killed.weights()) == 0.0
 
 
+@pytest.mark.slow
 def test_a_signal_writes_a_checkpoint_that_more_ranks_resume(make_run: MakeRun) -> None:
     """Pitfall 10: the number of the step is the only state of the order. The rate is ten times that of a recipe."""
     never, stopped = make_run("one", _plan()), make_run("two-then-four", _plan())

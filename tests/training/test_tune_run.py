@@ -116,6 +116,7 @@ def _start(*words: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_a_signal_writes_a_checkpoint_and_shows_how_to_resume(data_folder: Path) -> None:
     recipe = data_folder / "full" / "mine.toml"
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 900"), encoding="utf-8")

@@ -100,6 +100,7 @@ def test_tokens_are_trained_on_the_answers(data: Path, capsys: pytest.CaptureFix
     assert "vocabulary.train: the answers of the mix give" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_it_is_trained_resumed_exported_and_evaluated(kind: str, data: Path, byte_base: Path, tmp_path: Path) -> None:
     long = tmp_path / "long"
@@ -129,6 +130,7 @@ def test_it_is_trained_resumed_exported_and_evaluated(kind: str, data: Path, byt
     assert run_command([*asked, "--out", str(data / "runs"), "--progress", "none"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [False, True])
 def test_embeddings_beside_an_adapter_on_two_ranks(tied: bool, make_run: MakeRun, tmp_path: Path) -> None:
     base, plan = make_llama(tmp_path / "base", tied=tied), make_plan(make_rows(), steps=4, kind=Tuning.LORA)

@@ -192,6 +192,7 @@ def test_clean_bitext_raises_nothing_and_wrong_order_is_found(case: tuple[str, s
     assert _check(sources, sorted(targets))[0] > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "alpaca").is_dir(), reason="needs ../shared/data/alpaca")
 def test_answers_of_chinese_alpaca_without_a_chinese_character() -> None:
     corpus = Corpus(name="a", path="alpaca/alpaca_data.zh.json", language="zh", direction=None, columns=())

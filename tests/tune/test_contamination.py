@@ -176,6 +176,7 @@ def test_the_packaged_training_text_holds_no_test_data() -> None:
     assert not any(data.compare([row_of(text) for text in rows]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data beside the checkout")
 def test_real_test_data_are_found(data_folder: DataFolder) -> None:
     data_source = DataSource(folder=REAL, sample=False, offline=True)

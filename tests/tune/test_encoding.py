@@ -66,6 +66,7 @@ def test_a_prompt_that_fills_the_length_is_dropped(data_folder: DataFolder, sour
     assert (plan.sources[0].dropped, plan.sources[0].available, plan.sources[0].truncated) == (1, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_sample_is_not_the_head_of_the_file_and_grows(data_folder: DataFolder, source: MakeSource) -> None:
     """Pitfall 13, second half: N rows are not the first N; a larger amount holds a smaller one."""
     data_folder.instructions("a.jsonl", [(f"Number {number}", "", str(number)) for number in range(200)])

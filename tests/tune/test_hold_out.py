@@ -226,6 +226,7 @@ def test_held_out_rows_are_in_the_plan_and_not_in_the_training(written: DataFold
     assert sum(each.supervised for each in reports if each is not None) == int(held.held_out.supervised.sum())
 
 
+@pytest.mark.slow
 def test_seed_and_amount_change_what_is_trained_and_not_what_is_held_out(written: DataFolder) -> None:
     one, other = _plan(written, a='hold_out = "10%"\nuse = "20 rows"'), _plan(written, a='hold_out = "10%"', seed=4)
     assert _texts_of(one, one.held_out, written) == _texts_of(other, other.held_out, written)

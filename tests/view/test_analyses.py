@@ -94,6 +94,7 @@ def test_a_broken_analysis_is_named_and_the_page_is_written(
     assert "Judges" in target.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 def test_a_browser_shows_them_without_a_complaint_or_a_request(page: Page, runs: Path, tmp_path: Path) -> None:
     for name, words in (("view.html", ["view", "--out"]), ("report.html", ["report", "--board", "sample", "--write"])):

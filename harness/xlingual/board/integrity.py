@@ -9,7 +9,7 @@ from ..files import open_to_read, read_json
 from ..identity import Json
 from ..metrics import find_metric
 from ..plugin import Metric
-from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
+from ..record_hash import NOT_ITS_HASH, hash_samples_in, was_edited
 from ..records import Estimate
 from ..serial import to_json
 from ..statistics.parallel import ScoredExample
@@ -59,7 +59,7 @@ def hash_fault(run: CollectedRun) -> str | None:
         return f"{EDITED}: {NOT_ITS_HASH}"
     try:
         with open_to_read(run.path.parent / SAMPLES_FILE) as stream:
-            is_changed = hash_samples(stream.read()) != hashes.samples
+            is_changed = hash_samples_in(stream) != hashes.samples
     except OSError:  # that they are not there, or cannot be read, is said elsewhere
         return None
     return f"{EDITED}: {SAMPLES_FILE} is not the one that hashes.samples was made of" if is_changed else None

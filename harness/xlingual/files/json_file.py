@@ -72,14 +72,20 @@ def read_json_object(
 def read_json_lines(path: Path, *, hint: str = CHANGED) -> list[Mapping[str, Json]]:
     """Return the objects of a JSONL file of ours, of any size; a last line without its end, left by a kill, is dropped.
 
-    Raises DataError with `hint` naming the line that is none.
+    Raises DataError with `hint` naming the line that is none, or too long, before more of the file is read.
     """
+    found: list[Mapping[str, Json]] = []
     try:
         with open_to_read(path) as stream:
-            lines = stream.read().split(b"\n")[:-1]
+            while line := stream.readline(MAX_OBJECT_BYTES + 2):
+                if not line.endswith(b"\n") and len(line) > MAX_OBJECT_BYTES:
+                    what = f"a line of more than the limit of {MAX_OBJECT_BYTES:,} bytes"
+                    raise DataError(what, where=f"{path}:{len(found) + 1}", hint=hint)
+                if line.endswith(b"\n"):
+                    found.append(parse_object(line.removesuffix(b"\n"), f"{path}", len(found) + 1, hint=hint))
     except OSError as error:
         raise read_fault(error, str(path)) from error
-    return [parse_object(line, f"{path}", number, hint=hint) for number, line in enumerate(lines, start=1)]
+    return found
 
 
 def parse_object(line: bytes, name: str, number: int, *, hint: str = CHANGED) -> Mapping[str, Json]:

@@ -90,7 +90,7 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFinding
     found = RunFindings()
     suffix = path.stem.removeprefix("results")
     samples_path = path.with_name(f"samples{suffix}.jsonl")
-    _check_hashes(run, path, samples_path, found)
+    _check_results_hash(run, path, found)
     plan = path.with_name(PLAN_FILE)
     if not plan.is_file():
         found.doubts.append(f"{PLAN_FILE} is not here")
@@ -106,6 +106,7 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFinding
     except XlingualError as error:
         found.edits.append(f"{Path(error.where).name}: {error.what.partition(chr(10))[0]}")
         return found
+    _check_samples_hash(run, samples_path, found)
     if path.with_name(f"{JUDGED_FILE}{suffix}.json").is_file():
         check_sums(run, samples, found)
         return found
@@ -118,12 +119,15 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFinding
     return found
 
 
-def _check_hashes(run: CollectedRun, path: Path, samples: Path, found: RunFindings) -> None:
-    hashes = run.record.hashes
-    if hashes is None:
+def _check_results_hash(run: CollectedRun, path: Path, found: RunFindings) -> None:
+    if run.record.hashes is None:
         found.notes.append("no hash: the results are from before there were any")
-        return
-    if was_edited(run.record):
+    elif was_edited(run.record):
         found.edits.append(f"{path.name}: {NOT_ITS_HASH}")
-    if samples.is_file() and hash_samples(samples.read_bytes()) != hashes.samples:
+
+
+def _check_samples_hash(run: CollectedRun, samples: Path, found: RunFindings) -> None:
+    """Compare the hash of samples that have been read: they are within the limits of such a file."""
+    hashes = run.record.hashes
+    if hashes is not None and hash_samples(samples.read_bytes()) != hashes.samples:
         found.edits.append(f"{samples.name}: it is not the one that hashes.samples was made of")

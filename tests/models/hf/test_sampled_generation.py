@@ -158,6 +158,7 @@ def test_drafts_and_a_full_memory_change_no_draw(
     assert answer(speculate=True) == alone
 
 
+@pytest.mark.slow
 def test_several_devices_draw_what_one_does(
     tiny_llama: Path, requests: list[Request], alone: dict[str, Response]
 ) -> None:

@@ -185,6 +185,7 @@ class OneAtATime:
         return answer("yes")
 
 
+@pytest.mark.slow
 def test_a_server_of_one_request_at_a_time_loses_nothing() -> None:
     """P10, with threads and sockets: each waits for seven others, which would be twice the limit of silence."""
     requests = [ask(str(number)) for number in range(24)]
@@ -343,6 +344,7 @@ COUNTING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", COUNTING)
 def test_prompts_are_counted_by_the_server_and_fitted_to_its_window(program: str, tmp_path: Path) -> None:
     """P7, whole: no prompt and its answer are longer than the window, and nothing is refused."""

@@ -234,6 +234,7 @@ def test_a_model_that_is_replaced_while_it_is_asked_ends_the_run() -> None:
     assert 6 <= len(found) <= 8
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_no_hang_and_no_error_yet(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_server_that_starts_after_the_plan_is_not_asked_by_it() -> None:
         assert [each.text for each in model.answer([ask("a")])] == ["re a"]
 
 
+@pytest.mark.slow
 def test_a_server_that_loads_is_waited_for_and_a_broken_one_is_not() -> None:
     loading = iter([error(503, "Loading model"), error(503, "Loading model")])
     tells = {"/v1/models": lambda _: next(loading, listing(VLLM))}
@@ -349,6 +351,7 @@ def test_headers_are_sent_and_never_shown() -> None:
         assert "canary" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_certificates_of_the_environment_are_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]

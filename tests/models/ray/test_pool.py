@@ -106,6 +106,7 @@ def open_in(word: str, monkeypatch: pytest.MonkeyPatch) -> Model:
     return open_model(word, ModelOptions())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_workers_find_plugins_and_threads_and_answer_each_request_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:plain", monkeypatch)
@@ -117,6 +118,7 @@ def test_workers_find_plugins_and_threads_and_answer_each_request_once(monkeypat
     assert ray.is_initialized()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_request_that_kills_workers_is_the_only_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_in("ray:2:testing:poison", monkeypatch)
@@ -172,6 +174,7 @@ def test_workers_with_another_model_are_refused(monkeypatch: pytest.MonkeyPatch)
     model.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_workers_on_this_machine_do_not_read_the_weights_for_their_hash(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

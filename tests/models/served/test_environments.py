@@ -53,6 +53,7 @@ def _require(folder: Path, line: str) -> None:
     (folder / "vllm.txt").write_text(f"--no-index\n{line}\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_found_again(tmp_path: Path, wheel: Path, home: Path) -> None:
     _require(tmp_path, str(wheel))
     home.mkdir(parents=True)
@@ -70,6 +71,7 @@ def test_an_environment_is_made_once_and_found_again(tmp_path: Path, wheel: Path
     assert home.stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, home: Path) -> None:
     _require(tmp_path, "stand_in==9.9")
     with pytest.raises(EnvironmentFault, match="pip ended with code 1"):
@@ -77,6 +79,7 @@ def test_an_environment_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_an_unfinished_environment_is_not_taken(tmp_path: Path, wheel: Path, home: Path) -> None:
     _require(tmp_path, str(wheel))
     find_python("vllm", NAME, "make")

@@ -199,6 +199,7 @@ def start_run(fake: FakeServer, out: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_run(
     number: signal.Signals, fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,7 @@ def test_tokens_are_counted_as_by_one_process(tiny_llama: Path, text_request: Ma
     assert counts[0][1] != counts[0][0] == counts[0][2], "what is scored counts too"
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_answers_of_one_and_end_with_the_model(
     tiny_llama: Path, texts: list[str], text_request: MakeRequest
 ) -> None:
@@ -79,6 +80,7 @@ def test_two_processes_give_the_answers_of_one_and_end_with_the_model(
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_request_that_kills_workers_is_the_only_one_that_fails(
     tiny_llama: Path, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def run_crashing_worker(_setup: object, pipe: Any) -> None:  # noqa: ANN401 - a 
         return
 
 
+@pytest.mark.slow
 def test_no_worker_reads_the_weights_for_their_hash(
     tiny_llama: Path, text_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -167,6 +170,7 @@ def run_worker_in_full_memory(setup: Any, pipe: Any) -> None:  # noqa: ANN401 - 
     part("devices.workers").run_worker(setup, pipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "error"), [("memory", EnvironmentFault), ("weights", ModelError)])
 def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
     tiny_llama: Path,
@@ -191,6 +195,7 @@ def test_a_model_that_does_not_load_is_the_same_error_on_one_device_and_on_two(
     assert failure_of(two, requests) == expected
 
 
+@pytest.mark.slow
 def test_workers_refuse_weights_that_are_not_those_of_their_parent(
     tiny_llama: Path, tmp_path: Path, text_request: MakeRequest
 ) -> None:
@@ -204,6 +209,7 @@ def test_workers_refuse_weights_that_are_not_those_of_their_parent(
     model.close()
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_parent(tiny_llama: Path) -> None:
     script = f"""
 import sys

@@ -191,6 +191,7 @@ def test_what_is_refused_before_it_is_loaded(
         MODELS.get("hf")(str(tiny_llama), ModelOptions(device="cuda:0,cuda:1", shard=True))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_an_adapter_is_merged_into_a_placed_model_and_taken_out_again(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

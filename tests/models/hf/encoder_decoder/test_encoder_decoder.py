@@ -142,6 +142,7 @@ def test_stop_strings_end_answers(family: str, folder: Path, text_request: MakeR
     assert checked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu,cpu"])
 def test_workers_answer_the_same(family: str, folder: Path, text_request: MakeRequest, device: str) -> None:
     if family not in ("mt5", "nllb"):

@@ -221,6 +221,7 @@ class OutOfMemory:
         return found
 
 
+@pytest.mark.slow
 def test_short_memory_halves_the_passes(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = importlib.import_module("xlingual.plugins.models.hf.hidden_states.passes")
     whole = list(_open(tiny_llama).hidden_states(TEXTS * 2, None))

@@ -137,6 +137,7 @@ def test_any_mix_is_answered_as_one_by_one(loaded: Loaded, seed: int, count: int
         check(loaded, prompts, answer(loaded, prompts, rows, speculate=False))
 
 
+@pytest.mark.slow
 @fewer
 @mixes
 def test_running_out_of_memory_at_any_step_loses_and_changes_nothing(

@@ -141,6 +141,7 @@ def test_a_captured_step_is_two_copies_and_a_replay(monkeypatch: pytest.MonkeyPa
     assert replays == [8]
 
 
+@pytest.mark.slow
 def test_the_table_of_the_page_is_as_counted() -> None:
     page = Path(__file__).resolve().parents[4] / "docs" / "engine.md"
     counted = importlib.import_module(f"{__package__}.launch_table").launch_table()

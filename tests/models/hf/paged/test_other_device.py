@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["Llama", "Gemma3Text", "Gemma2", "GptOss"])
 def test_generations_on_a_device_that_is_not_there(architecture: str) -> None:
     """Greedy and drawn answers are those of a CPU; a replayed step is one copy in and one out, as every other is."""

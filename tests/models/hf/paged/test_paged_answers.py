@@ -43,6 +43,7 @@ def test_every_architecture(architecture: str) -> None:
     check(reference, prompts, answer(tiny, prompts, 8, speculate=False))
 
 
+@pytest.mark.slow
 @few
 @given(
     seed=st.integers(0, 10**6),

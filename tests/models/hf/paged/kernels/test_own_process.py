@@ -19,6 +19,7 @@ def passes(file: str, **environment: str) -> None:
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_varlen_kernel_over_its_twin() -> None:
     passes("varlen_on_cpu.py")
 
