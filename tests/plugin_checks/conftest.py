@@ -14,6 +14,7 @@ from xlingual.cli import (
 )
 from xlingual.registry import METRICS, MODELS, TASKS
 
+REPOSITORY = Path(__file__).parents[2]
 TASK = '''\
 """Cities: two questions a language."""
 
@@ -164,12 +165,14 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def forget() -> None:
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
-                sys.modules.pop(name)
+            file = getattr(module, "__file__", None)
+            if name.startswith(f"{plugins.__name__}.") and file and not Path(file).is_relative_to(REPOSITORY):
+                sys.modules.pop(name)  # of this test, or of one elsewhere that has left it
         for registry in (TASKS, MODELS, METRICS):
             kept = {name: each for name, each in vars(registry)["_items"].items() if each.module in sys.modules}
             vars(registry)["_items"] = kept
 
+    forget()
     yield Bench(root, run, forget)
     forget()
 

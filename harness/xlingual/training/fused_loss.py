@@ -33,7 +33,7 @@ def fused_cross_entropy(
     return cast(torch.Tensor, _FusedCrossEntropy.apply(*arguments))  # type: ignore[no-untyped-call]  # of torch
 
 
-class Context(Protocol):
+class LossContext(Protocol):
     """The part of an autograd context that is used."""
 
     saved_tensors: tuple[torch.Tensor, ...]
@@ -48,7 +48,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Context,
+        ctx: LossContext,
         logits_of: Logits,
         chunk: int,
         labels: torch.Tensor,
@@ -78,7 +78,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: LossContext, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients that are there already."""
         weights, *gradients = ctx.saved_tensors
         torch._assert_async((grad_output == weights).all(), "the gradient of the losses is not that of their weights")

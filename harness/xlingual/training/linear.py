@@ -36,7 +36,7 @@ NARROW = 64
 """Inputs of a layer below which the gradient of its weight is computed transposed; LoRA's B has as many as its rank."""
 
 
-class Context(Protocol):
+class LinearContext(Protocol):
     """The part of an autograd context that is used."""
 
     needs_input_grad: tuple[bool, bool, bool]
@@ -51,7 +51,9 @@ class _OneDnnLinear(torch.autograd.Function):
     """inputs @ weight.T + bias."""
 
     @staticmethod
-    def forward(ctx: Context, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        ctx: LinearContext, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         """Compute, and save what the gradients need: of a frozen weight no activation."""
         for_inputs, for_weight, _ = ctx.needs_input_grad
         ctx.save_for_backward(inputs if for_weight else None, weight if for_inputs else None)
@@ -59,7 +61,7 @@ class _OneDnnLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: LinearContext, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients that are needed."""
         inputs, weight = ctx.saved_tensors
         for_inputs, for_weight, for_bias = ctx.needs_input_grad
