@@ -165,9 +165,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def forget() -> None:
         for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name.startswith(f"{plugins.__name__}.") and file and not Path(file).is_relative_to(REPOSITORY):
-                sys.modules.pop(name)  # of this test, or of one elsewhere that has left it
+            file = str(getattr(module, "__file__", None) or REPOSITORY)
+            of_another_test = name.startswith(f"{plugins.__name__}.") and not Path(file).is_relative_to(REPOSITORY)
+            if of_another_test or file.startswith(str(tmp_path)):
+                sys.modules.pop(name)
         for registry in (TASKS, MODELS, METRICS):
             kept = {name: each for name, each in vars(registry)["_items"].items() if each.module in sys.modules}
             vars(registry)["_items"] = kept
