@@ -1,13 +1,18 @@
 """`--set`: a value gives the recipe of a file that holds it; what is wrong is named by the option."""
 
 import dataclasses
+import random
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomlkit
 
 from xlingual.errors import DataError, UsageError
 from xlingual.tune.plan import identify
-from xlingual.tune.recipe import find_recipe
+from xlingual.tune.recipe import find_recipe, shipped_recipe, shipped_recipes
 from xlingual.tune.recipe_records import Budget, Method, Recipe, Tuning, Unit
 
 from .conftest import DataFolder
@@ -157,3 +162,62 @@ def test_ids_of_recipes_without_the_new_keys_stay() -> None:
     same = ("schedule.lr_scheduler=cosine", "schedule.optimizer=adamw", "schedule.min_learning_rate=0")
     assert find_recipe("alpaca-en", same) == recipe
     assert find_recipe("alpaca-en", ["schedule.lr_scheduler=linear"]) != recipe
+
+
+def _leaves(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _others(value: object) -> list[object]:
+    """Values that may stand in the place of one: of its type and of others, good and bad."""
+    drawn = random.Random(repr(value))
+    kinds: list[object] = [
+        drawn.randint(1, 9),
+        round(drawn.random(), 3),
+        "all",
+        "12 rows",
+        "zh",
+        ["zh", "vi"],
+        True,
+        -1,
+    ]
+    return [value, *drawn.sample(kinds, 5)]
+
+
+def _outcome(read: Callable[[], Recipe]) -> object:
+    try:
+        return read()
+    except (DataError, UsageError):
+        return "refused"
+
+
+@pytest.mark.parametrize("stem", shipped_recipes())
+def test_every_key_of_every_shipped_recipe_is_set_as_if_it_were_in_the_file(stem: str, tmp_path: Path) -> None:
+    """Whatever value: the same recipe as of a file that holds it, or refused where that is refused."""
+    shipped = shipped_recipe(stem)
+    assert shipped is not None
+    text = shipped.read_text(encoding="utf-8")
+    names = tomllib.loads(text)
+    file = tmp_path / shipped.name
+    word = f"{file}:{names['x'][0]}" if "x" in names else str(file)
+    accepted = 0
+    for path, value in _leaves(names):
+        if path[0] in ("name", "x"):
+            continue
+        for other in _others(value):
+            document = tomlkit.parse(text)
+            table: Any = document
+            for key in path[:-1]:
+                table = table[key]
+            table[path[-1]] = other
+            file.write_text(tomlkit.dumps(document), encoding="utf-8")
+            expected = _outcome(lambda: find_recipe(word))
+            file.write_text(text, encoding="utf-8")
+            written = f"{'.'.join(path)}={tomlkit.item(other).as_string()}"
+            assert _outcome(lambda written=written: find_recipe(word, [written])) == expected, written  # type: ignore[misc]
+            accepted += expected != "refused"
+    assert accepted > len(list(_leaves(names))) / 2

@@ -27,6 +27,7 @@ from xlingual.analysis.space import (
     space_file,
 )
 from xlingual.analysis.space.plots import draw_curves, draw_lens, draw_maps
+from xlingual.analysis.space.records import LayerCurve
 from xlingual.analysis.space.tables import comparison_tables, lens_tables, peak_lines, space_tables
 from xlingual.errors import DataError, ModelError, UsageError
 from xlingual.plugin import LogitLens, ModelOptions, TextStates
@@ -89,6 +90,24 @@ def test_tables_fit_80_columns_and_have_controls(planted_record: SpaceRecord, pl
         assert all(len(row) == len(table.header) for row in table.rows)
     assert peak_lines(planted_record, "mean")[0].count("layer 2") == 1
     assert all("in no layer above" in each for each in peak_lines(plain_record, "mean") if "retrieval" in each)
+
+
+def test_every_measure_by_layer_has_its_control_beside_it(planted_record: SpaceRecord) -> None:
+    """As docs/analysis.md has it; the tables of the lens have columns without one, which the page names."""
+    for each in planted_record.curves:
+        twin = [other for other in planted_record.curves if _curve(other) == (*_curve(each)[:-1], not each.shuffled)]
+        assert len(twin) == 1, each
+    without = {"layer", "others", "undecided"}
+    tables = [each for pooling in ("mean", "last") for each in space_tables(planted_record, pooling, every=True)]
+    for table in [*tables, *lens_tables(planted_record, every=True)]:
+        if table.header[0] == "layer":
+            own = [place for place, word in enumerate(table.header) if word not in without | {"shuf."}]
+            assert own, table.title
+            assert all(table.header[place + 1] == "shuf." for place in own), table.title
+
+
+def _curve(each: LayerCurve) -> tuple[object, ...]:
+    return each.measure, each.pooling, each.scope, each.shuffled
 
 
 def test_records_come_back_as_they_were(
