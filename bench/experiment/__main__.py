@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> None:
     keep_settings(options)
     make_data(options.data, options.out / "data")
     options.data = options.out / "data"
-    runs = {"base": evaluate(options, "base", options.base)}
+    runs = {"base": evaluate(options, "base", options.base, options.languages)}
     plans: dict[str, dict[str, Any]] = {}
     controls: dict[str, str] = {}
     for seed in options.seeds:
@@ -74,7 +74,9 @@ def main(words: Sequence[str]) -> None:
             name = recipe.stem
             trained = train(options, recipe)
             plans[name] = trained["record"]["plan"]
-            runs[name] = evaluate(options, name, trained["model"])
+            # The base and the control stand beside every CoIT model, which is asked in its own language alone.
+            asked = options.languages if language == ENGLISH else [language]
+            runs[name] = evaluate(options, name, trained["model"], asked)
             if language != ENGLISH:
                 controls[name] = f"{ENGLISH}-{seed}"
     comparisons = {name: compare(options, name, control) for name, control in controls.items()}
@@ -173,10 +175,10 @@ def train(options: argparse.Namespace, recipe: Path) -> dict[str, Any]:
     return found
 
 
-def evaluate(options: argparse.Namespace, name: str, model: str) -> dict[str, Run]:
-    """Evaluate on XQuAD and Flores-101 in all languages; return the runs by task."""
+def evaluate(options: argparse.Namespace, name: str, model: str, languages: Sequence[str]) -> dict[str, Run]:
+    """Evaluate on XQuAD and Flores-101 in these languages; return the runs by task."""
     out = options.out / "runs" / name
-    for language in options.languages:
+    for language in languages:
         for task, limit in ((f"xquad/{language}", options.questions), (f"flores101/en-{language}", options.sentences)):
             words = ["eval", "-m", model, "-t", task, "--data", str(options.data), "--out", str(out)]
             xlingual(*words, "--max-new-tokens", str(NEW_TOKENS), *(["--limit", limit] if limit else []), "--json")

@@ -114,7 +114,7 @@ def page(
     for name, found in runs.items():
         plan = plans.get(name)
         sizes = [f"{plan[key]:,}" for key in ("rows", "supervised", "steps")] if plan else ["", "", ""]
-        rows.append([name, *sizes, *(_score(found[task].estimate(metric)) for task, metric in columns)])
+        rows.append([name, *sizes, *(_score(found.get(task), metric) for task, metric in columns)])
     differences = [(name, each) for name, found in comparisons.items() for each in found]
     # Each was made by a command of its own, and is corrected for what stands in this table.
     corrected = holm([each["p"] for _, each in differences])
@@ -152,8 +152,9 @@ def with_section(text: str, section: str) -> str:
     return f"{before.partition(HEADING)[0].rstrip()}\n\n{section}\n{NEXT}\n{rest}"
 
 
-def _score(estimate: Mapping[str, Any]) -> str:
-    if estimate["value"] is None:
+def _score(run: Run | None, metric: str) -> str:
+    estimate = run.estimate(metric) if run else None
+    if estimate is None or estimate["value"] is None:
         return "–"
     interval = "" if estimate["low"] is None else f" [{estimate['low']:.1f}, {estimate['high']:.1f}]"
     return f"{estimate['value']:.1f}{interval}"
