@@ -1,14 +1,20 @@
 """One set of questions in every form that such files have gives one set of examples; what has no answer is counted."""
 
 import gzip
+import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from xlingual.data import check_offsets, read_squad, squad_examples
@@ -16,6 +22,7 @@ from xlingual.data.hub import squad_document
 from xlingual.errors import DataError
 from xlingual.example_hash import hash_examples
 from xlingual.records import DataFile, Example, Origin
+from xlingual.text import BOM, is_blank
 
 from .test_readers import REAL, data_file, real_file
 
@@ -109,6 +116,45 @@ def test_every_form_gives_the_same_examples(tmp_path: Path, form: str, name: str
     assert rows[1].targets == ("x", "y")
     assert rows[2].fields == {"context": f"B{NO_BREAK}.", "question": "c?"}
     assert rows == read(tmp_path, dump(nested()), "original.json")
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, object]:
+    """Articles of any texts: titles may be blank or come twice, and so may contexts."""
+    texts = st.text(st.sampled_from([*' \n\t\\"{\u2028\x85\x1e\0\u200f', *"ae\u0301\u4e2d", BOM]), max_size=5)
+    numbers = itertools.count()
+    several = partial(st.integers, 1, 3)
+
+    def article() -> dict[str, object]:
+        contexts = draw(st.lists(texts.map("{} x".format), min_size=1, max_size=3))
+        return {"title": draw(texts), "paragraphs": [{"context": each, "qas": asked()} for each in contexts]}
+
+    def asked() -> Rows:
+        golds = st.lists(texts.map("x{}".format), min_size=1, max_size=3)
+        return [question(f"{draw(texts)}{next(numbers)}", *draw(golds)) for _ in range(draw(several()))]
+
+    return {"data": [article() for _ in range(draw(several()))]}
+
+
+def told_apart(document: dict[str, object]) -> bool:
+    """Whether flat rows tell articles and paragraphs: each has a title, or a context, of its own."""
+    articles = cast(list[dict[str, Any]], document["data"])
+    titles = [each["title"] for each in articles if not is_blank(each["title"])]
+    contexts = [[each["context"] for each in article["paragraphs"]] for article in articles]
+    unique = all(len(set(each)) == len(each) for each in contexts)
+    return unique and len(set(titles)) == len(titles) == len(articles)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(documents())
+def test_any_questions_have_one_hash_in_every_form(document: dict[str, object]) -> None:
+    """Equal in all but articles and paragraphs, and in these where flat rows tell them."""
+    with TemporaryDirectory() as folder:
+        found = {form: read(Path(folder), write(document)) for form, write in FORMS.items()}
+    original = found["squad"]
+    for form, rows in found.items():
+        assert hash_examples(rows) == hash_examples(original), form
+        assert not told_apart(document) or rows == original, form
 
 
 @pytest.mark.parametrize("form", ["list-of-rows", "lines", "parquet"])

@@ -20,6 +20,8 @@ from ..text import is_blank
 from .jsonl import type_problem
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_RECORD_FIELDS = frozenset({"id", "paragraphs"})
+"""An object with one of them is a record itself, a file's only one: a row, or an article of SQuAD's layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def read_nodes(path: Path, top: str, problems: list[Problem]) -> Iterator[Node]:
         problems.append(Problem("", mistyped))
     elif isinstance(value, dict):
         root = Node(value, "", problems)
-        yield from root.children(top) if top in value or "id" not in value else [make_node(value, "", problems)]
+        alone = top not in value and not _RECORD_FIELDS.isdisjoint(value)
+        yield from [make_node(value, "", problems)] if alone else root.children(top)
 
 
 def _first_bytes(path: Path) -> bytes:

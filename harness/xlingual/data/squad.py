@@ -27,8 +27,9 @@ def squad_examples(file: DataFile, language: str) -> Examples:
     """Return the questions of `file` in its order, with answers in the language whose code is `language`.
 
     Read are the articles of SQuAD's own layout, and the flat rows of the hub's {id, title, context, question, answers:
-    {text, answer_start}}, in the forms that `read_nodes` knows. All forms of the same questions give the same rows, but
-    where flat rows have no titles: then each context is an article.
+    {text, answer_start}}, in the forms that `read_nodes` knows. All forms of the same questions give the same texts in
+    the same order. Articles and paragraphs are the same where flat rows tell them: each article has a title of its own,
+    and each of its paragraphs a context of its own. Without titles each context is an article.
 
     The group is the article's title, or where it has none "#N" with its index from 0, in flat rows its number among
     those without, from 1; the cluster is "ARTICLE.PARAGRAPH", counted from 0; targets are the distinct answer texts, to
