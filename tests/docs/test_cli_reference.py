@@ -2,10 +2,15 @@
 
 import importlib.util
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
+
+from xlingual.cli import COMMAND
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [DOCS.parent / "README.md", *(page for page in sorted(DOCS.glob("*.md")) if page.name != "cli.md")]
@@ -56,6 +61,53 @@ def test_options_of_shown_commands_are_those_of_the_command(page: Path) -> None:
             r"(?<!\S)(--[a-z-]+|-[a-z])(?![\w-])", f"{command[1]}{command[2]}".partition(" # ")[0]
         ):
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known[name]), f"{page.name}: {line.strip()}: {option}"
+
+
+def shown_commands() -> Iterator[tuple[str, str]]:
+    """Yield page and words of every command of ours that the pages show, of jobs and scripts too."""
+    for page in (*PAGES, DOCS.parent / "CONTRIBUTING.md"):
+        text = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
+        for place, words in re.findall(r"(?m)^(.*?)\bxlingual ([a-z-]+ .*|[a-z-]+)$", text):
+            if re.fullmatch(
+                r"(    |[$ ]*|srun .*|.* -m |.*\bexec |.*entrypoint: |(.*[;&] )?for .* do |[A-Z_]+=\S+ )*", place
+            ):
+                yield page.name, re.split(r" (?:[&;|]|2>&1) ", words)[0].removesuffix(" ...")
+
+
+def parse(arguments: list[str]) -> None:
+    """Read arguments as the command line does, and call nothing."""
+    command: click.Command = COMMAND
+    context: click.Context | None = None
+    while True:
+        context = command.make_context(command.name, arguments, parent=context)
+        if not isinstance(command, click.Group):
+            return
+        _, found, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None
+        command = found
+
+
+def test_every_shown_command_can_be_given_as_it_stands() -> None:
+    """Names, options, their values and what follows them; what a folder or a model holds is not looked at."""
+    shown = list(shown_commands())
+    for page, words in shown:
+        try:
+            parse(shlex.split(words, comments=True))
+        except click.ClickException as error:
+            pytest.fail(f"{page}: xlingual {words}: {error.format_message()}")
+    assert len(shown) > 140
+
+
+def test_modules_and_targets_of_shown_commands_are_there() -> None:
+    root = DOCS.parent
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8")))
+    for page in (*PAGES, root / "CONTRIBUTING.md"):
+        text = page.read_text(encoding="utf-8")
+        for module in re.findall(r"python -m ((?:bench|docs|tests)[a-z_.]*)", text):
+            path = root / module.rstrip(".").replace(".", "/")
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page.name}: {module}"
+        for target in re.findall(r"(?m)(?:^    |`)make ([a-z-]+)", text):
+            assert target in targets, f"{page.name}: make {target}"
 
 
 def test_commands_that_lay_a_model_over_several_devices() -> None:

@@ -51,6 +51,24 @@ def test_files_that_are_named_are_there(page: Path) -> None:
             assert (ROOT / word).exists(), f"{page.name}: {word}"
 
 
+def test_places_of_changes_are_there() -> None:
+    """The table of CONTRIBUTING names places below `harness/xlingual`, or beside the one named before them."""
+    rows = re.findall(r"(?m)^\| [^|]+ \| ([^|]+) \| [^|]+ \|$", text_of(ROOT / "CONTRIBUTING.md"))
+    named = {word for row in rows for word in re.findall(r"`([\w./]+(?:/|\.py|\.toml|\.txt|\.lock))`", row)}
+    assert len(named) > 80
+    kept = [ROOT / folder for folder in (*FOLDERS, "")]
+    files = {str(path.relative_to(ROOT)) for folder in kept[:-1] for path in folder.rglob("*")}
+    files |= {path.name for path in ROOT.iterdir()}
+    missing = [word for word in named if not any(f"/{each}".endswith(f"/{word.rstrip('/')}") for each in files)]
+    assert missing == []
+
+
+def test_every_folder_of_the_package_has_its_place_in_the_map() -> None:
+    page = text_of(ROOT / "CONTRIBUTING.md").partition("## Where a change goes")[2].partition("## The laws")[0]
+    folders = [path.parent.name for path in (ROOT / "harness" / "xlingual").glob("*/__init__.py")]
+    assert [each for each in folders if each != "plugins" and f"{each}/" not in page] == []
+
+
 def test_modules_of_the_engines_are_there() -> None:
     page = text_of(ROOT / "docs" / "engine.md")
     found = set(re.findall(rf"(?<![/\w])((?:{'|'.join(HF_FOLDERS)})/[a-z_]+)", page))
