@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from xlingual.records import Choice, Example, Failure, Finish, Likelihood, ModelSpec, Request, Response
+from xlingual.thinking import ThinkingMarkers
 
 UNLIKELY = -1e6
 """Log-likelihood of the choices that are not named: less than that of the other at any length."""
@@ -62,7 +63,9 @@ def _likelihoods(said: str, choices: Sequence[Choice]) -> tuple[Likelihood, ...]
     return tuple(Likelihood(logarithm=0.0 if hit else UNLIKELY, is_greedy=hit, tokens=None) for hit in named)
 
 
-def describe(*, word: str, backend: str, name: str, fingerprint: str) -> ModelSpec:
+def describe(
+    *, word: str, backend: str, name: str, fingerprint: str, thinking: ThinkingMarkers | None = None
+) -> ModelSpec:
     """Return the spec of a model without weights, template and context window."""
     return ModelSpec(
         word=word,
@@ -74,4 +77,5 @@ def describe(*, word: str, backend: str, name: str, fingerprint: str) -> ModelSp
         template="raw",
         context_length=None,
         parent=None,
+        thinking=thinking,
     )

@@ -14,10 +14,12 @@ from typing import TypeAlias
 
 from xlingual.errors import DataError, UsageError
 from xlingual.files import parse_object
+from xlingual.identity import content_hash
 from xlingual.languages import LANGUAGES
 from xlingual.plugin import Model, ModelOptions
 from xlingual.records import Example, Failure
 from xlingual.registry import register_model
+from xlingual.thinking import KNOWN_MARKERS, markers_ending
 
 from ._examples import ExampleModel, describe
 
@@ -36,19 +38,27 @@ class Line:
 
 
 @register_model("scripted")
-def open_scripted(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
-    """Read the answers of the file `name`; UsageError if there is none, DataError naming a wrong line."""
+def open_scripted(name: str, options: ModelOptions) -> Model:
+    """Read the answers of the file `name`; UsageError if there is none, DataError naming a wrong line.
+
+    Of the options only the end of the thinking matters: answers of another system may hold any.
+    """
     path = Path(name).expanduser()
     if not name or not path.is_file():
         hint = "scripted:PATH names a JSONL file of answers"
         raise UsageError(f"no such file: {name!r}", where="scripted", hint=hint)
     content = path.read_bytes()
     script = _read(content, str(path))
+    fingerprint = hashlib.sha256(content).hexdigest()
+    thinking = None if options.thinking_end is None else markers_ending(options.thinking_end)
+    if thinking is not None and thinking not in KNOWN_MARKERS:  # the known ones are looked for anyway
+        fingerprint = content_hash([fingerprint, thinking.end])
     spec = describe(
         word=f"scripted:{name}",
         backend="scripted",
         name=f"scripted-{path.stem}",
-        fingerprint=hashlib.sha256(content).hexdigest(),
+        fingerprint=fingerprint,
+        thinking=thinking,
     )
     return ExampleModel(spec=spec, reply=lambda example: _reply(script, example))
 

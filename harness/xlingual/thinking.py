@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from .errors import UsageError
 from .text import is_blank
 
 
@@ -75,6 +76,17 @@ class SplitAnswer:
 def find_markers(chat_template: str) -> ThinkingMarkers | None:
     """Return the known markers that a chat template mentions, None where it mentions none."""
     return next((each for each in KNOWN_MARKERS if each.end in chat_template), None)
+
+
+def markers_ending(end: str) -> ThinkingMarkers:
+    """Return the markers of which a user has said the end: the known ones, or with a start that is called likewise.
+
+    Raises UsageError for a blank end.
+    """
+    if not end.strip():
+        raise UsageError("the text that ends the thinking is blank", where="--think-end", hint="leave it out")
+    start = end.replace("</", "<").replace("[/", "[").replace("END", "START")
+    return next((each for each in KNOWN_MARKERS if each.end == end), ThinkingMarkers(start=start, end=end))
 
 
 def opens_thinking(prompt: str, markers: Sequence[ThinkingMarkers] = KNOWN_MARKERS) -> ThinkingMarkers | None:

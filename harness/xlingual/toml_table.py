@@ -119,7 +119,7 @@ class TomlTable:
         if not least <= value <= most or (above and value == least):
             limit = f"above {least:g}" if above else f"at least {least:g}"
             raise self.fault(key, f"{key!r} must be {limit} and at most {most:g}, got {value:g}")
-        return value
+        return value + 0.0  # -0.0 is 0.0, and so has its hash
 
     def count(self, key: str, *, least: int = 1) -> int:
         """Return the whole number of `key`, at least `least`."""

@@ -8,7 +8,7 @@ from xlingual.plugin import Model, ModelOptions
 from xlingual.records import ModelSpec, Request, Response
 from xlingual.registry import register_model
 
-from .arguments import Arguments, describe, read_arguments
+from .arguments import OPTIONS, Arguments, describe, read_arguments
 from .asking import ask
 from .loading import LanguageModel, load, require_room
 
@@ -40,9 +40,7 @@ class LmEvalModel:
         self.loaded = None
 
 
-@register_model(
-    "lm_eval", uses=("revision", "dtype", "device", "batch_size", "trust_remote_code", "sampling", "thinking")
-)
+@register_model("lm_eval", uses=("revision", "trust_remote_code", "thinking_end", "sampling", "thinking", *OPTIONS))
 def open_lm_eval(name: str, options: ModelOptions) -> Model:
     """Open any backend of lm-eval: lm-eval:hf,pretrained=NAME or lm-eval:local-completions,model=NAME,base_url=URL.
 

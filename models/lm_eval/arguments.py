@@ -13,7 +13,7 @@ from xlingual.identity import Json, content_hash
 from xlingual.plugin import ModelOptions
 from xlingual.records import ModelSpec
 from xlingual.text import did_you_mean
-from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers
+from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, markers_ending
 
 VERSION = 1
 """Of how requests are put and answers are read; goes up when an answer may change."""
@@ -77,8 +77,9 @@ def read_arguments(name: str, options: ModelOptions) -> Arguments:
     from lm_eval.models import MODEL_MAPPING  # noqa: PLC0415 - optional, and heavy
     from lm_eval.utils import simple_parse_args_string  # noqa: PLC0415 - optional, and heavy
 
-    if options.revision is not None:  # what comes after the last "@" of a name arrives as one
-        name = f"{name}@{options.revision}"
+    revision = options.revision
+    if revision is not None and not _is_revision(name, revision):
+        name, revision = f"{name}@{revision}", None
     backend, _, rest = name.partition(",")
     if backend not in MODEL_MAPPING:
         hint = did_you_mean(backend, MODEL_MAPPING) if backend else "lm-eval:hf,pretrained=org/name"
@@ -89,16 +90,29 @@ def read_arguments(name: str, options: ModelOptions) -> Arguments:
     named: dict[str, Value] = dict(simple_parse_args_string(",".join(parts)))
     for key, value in _taken_options(backend, options).items():
         named.setdefault(key, value)
+    if revision is not None:
+        named.setdefault("revision", revision)
     if options.trust_remote_code:
         named.setdefault("trust_remote_code", True)
-    return Arguments(backend=backend, named=named, thinking=_markers(options.thinking_end))
+    thinking = None if options.thinking_end is None else markers_ending(options.thinking_end)
+    return Arguments(backend=backend, named=named, thinking=thinking)
 
 
-def _markers(end: str | None) -> ThinkingMarkers | None:
-    if end is None:
-        return None
-    known = (each for each in KNOWN_MARKERS if each.end == end)
-    return next(known, ThinkingMarkers(start=end.replace("/", "", 1), end=end))
+def _is_revision(name: str, revision: str) -> bool:
+    """Whether what came as a revision is one: what stands behind the last "@" of any argument arrives as one, too."""
+    if re.search("[,=]", revision) or Path(f"{name.rpartition('=')[2]}@{revision}").exists():
+        return False
+    return ",pretrained=" in name and "revision" in _parameters(name.partition(",")[0])
+
+
+def _parameters(backend: str) -> frozenset[str]:
+    """Return the arguments of a backend; none where it is unknown, or its own package is missing."""
+    from lm_eval.api.registry import get_model  # noqa: PLC0415 - optional, and heavy
+
+    try:
+        return parameters_of(get_model(backend))
+    except (ImportError, ValueError, KeyError):
+        return frozenset()
 
 
 def parameters_of(made: object) -> frozenset[str]:
@@ -124,11 +138,8 @@ def _taken_options(backend: str, options: ModelOptions) -> dict[str, Value]:
         raise UsageError(f"lm-eval's backends take one device, not {device!r}", where=where, hint=hint)
     if not given:
         return {}
-    from lm_eval.api.registry import get_model  # noqa: PLC0415 - optional, and heavy
-
-    try:
-        known = parameters_of(get_model(backend))
-    except (ImportError, ValueError):
+    known = _parameters(backend)
+    if not known:
         return {OPTIONS[name]: value for name, value in given.items()}
     for name in given:
         if OPTIONS[name] not in known and name not in ALWAYS_FINE:
@@ -139,6 +150,12 @@ def _taken_options(backend: str, options: ModelOptions) -> dict[str, Value]:
 def _option(name: str) -> str:
     """Return an option as it is typed."""
     return "--" + {"server_args": "server-arg", "headers": "header"}.get(name, name.replace("_", "-"))
+
+
+def _own_end(arguments: Arguments) -> list[Json]:
+    """Return the end of thinking that the user has named, where scoring would not know it without."""
+    thinking = arguments.thinking
+    return [] if thinking is None or thinking in KNOWN_MARKERS else [thinking.end]
 
 
 def describe(arguments: Arguments) -> ModelSpec:
@@ -152,7 +169,7 @@ def describe(arguments: Arguments) -> ModelSpec:
         backend="lm-eval",
         name=f"{Path(label).name if Path(label).exists() else label} (lm-eval {arguments.backend})",
         revision=str(shown["revision"]) if "revision" in shown else None,
-        fingerprint=content_hash(["lm-eval", VERSION, arguments.backend, _identity(shown)]),
+        fingerprint=content_hash(["lm-eval", VERSION, arguments.backend, _identity(shown), *_own_end(arguments)]),
         dtype=str(shown["dtype"]) if "dtype" in shown else None,
         template="chat" if "chat" in arguments.backend else "raw",
         context_length=context if isinstance(context, int) and not isinstance(context, bool) else None,

@@ -67,7 +67,8 @@ def test_scores_stay_within_their_bounds(score: Callable[..., float | None]) -> 
         for name in NAMES:
             low, high = find_metric(name).bounds
             value = score(name, language, golds, answer)
-            assert value is None or low <= value <= (np.inf if high is None else high + 1e-9), (name, language, golds)
+            least, most = (np.inf if bound is None else bound for bound in (low, high))
+            assert value is None or least <= value <= most + 1e-9, (name, language, golds, answer)
             seen += value is not None
     assert seen > 1000
 

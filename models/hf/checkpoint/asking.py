@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlingual.errors import UsageError
 from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.sampling import Sampling
-from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, find_markers
+from xlingual.thinking import ThinkingMarkers, find_markers, markers_ending
 
 from ..encoder_decoder.description import EncoderDecoder, describe_encoder_decoder
 from ..tokens.chat_template import ChosenTemplate, choose_template
@@ -101,11 +100,4 @@ def _markers_of(chat: ChosenTemplate) -> ThinkingMarkers | None:
 
 def _thinking(chat: ChosenTemplate, end: str | None) -> ThinkingMarkers | None:
     """Return what thinking begins and ends with: the text `end` where the user says so, else what the template has."""
-    if end is not None and not end.strip():
-        raise UsageError("the text that ends the thinking is blank", where="--think-end", hint="leave it out")
-    found = _markers_of(chat)
-    if end is None or (found is not None and found.end == end):
-        return found
-    known = [each for each in KNOWN_MARKERS if each.end == end]
-    start = known[0].start if known else end.replace("</", "<").replace("[/", "[").replace("END", "START")
-    return ThinkingMarkers(start=start, end=end)
+    return _markers_of(chat) if end is None else markers_ending(end)

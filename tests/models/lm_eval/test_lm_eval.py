@@ -348,7 +348,12 @@ def test_the_end_of_thinking_is_known_to_the_score() -> None:
     for end, start in (("</think>", "<think>"), ("[/THINK]", "[THINK]"), ("</my>", "<my>")):
         spec = MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions(thinking_end=end)).spec
         assert spec.thinking == ThinkingMarkers(start=start, end=end)
-    assert MODELS.get("lm_eval")("hf,pretrained=x", ModelOptions()).spec.thinking is None
+    unsaid, known, own = (
+        open_model("lm-eval:hf,pretrained=x", ModelOptions(thinking_end=end)).spec
+        for end in (None, "</think>", "</my>")
+    )
+    assert unsaid.thinking is None
+    assert unsaid.fingerprint == known.fingerprint != own.fingerprint, "what is scored otherwise is another model"
 
 
 def test_options_that_a_backend_takes_are_its_arguments() -> None:
