@@ -1,5 +1,8 @@
 """The mixture: draws computed by hand, water filling against a bisection, and properties of any mixture."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -141,6 +144,29 @@ def test_whole_parts_have_the_sum(parts: list[float]) -> None:
 def test_draws_of_rows_differ_by_one_at_most() -> None:
     assert draws_per_row(7, 3).tolist() == [3, 2, 2]
     assert draws_per_row(2, 3).tolist() == [1, 1, 0]
+
+
+@SETTINGS
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=30),
+    st.sampled_from([Unit.ROWS, Unit.TOKENS]),
+    st.lists(st.floats(0, 1), min_size=2, max_size=2),
+    st.sampled_from([1.0, 1.5, 3.0]),
+)
+def test_a_larger_amount_holds_a_smaller_one(
+    lengths: list[int], unit: Unit, parts: list[float], max_epochs: float
+) -> None:
+    """Each row of a source is drawn at least as often; rows lie in the order in which they are sampled."""
+    whole = replace(rows_of(unit, 1.0, 1, max_epochs=max_epochs), lengths=np.array(lengths, dtype=np.int64))
+    most = whole.max_draws if unit is Unit.ROWS else whole.max_tokens
+    found = []
+    for part in sorted(parts):
+        value = max(1.0, float(int(part * most)))
+        use = replace(whole.use, amount=Amount(unit=unit, value=value))
+        with suppress(DataError):  # so few tokens hold no row
+            [draws] = solve_mixture([replace(whole, use=use)], None)
+            found.append(draws_per_row(draws, len(lengths)))
+    assert len(found) < 2 or (found[1] >= found[0]).all()
 
 
 def test_sampling_order_depends_on_seed_and_name() -> None:
