@@ -41,6 +41,26 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     assert "xlingual" in imported
 
 
+HELP_OF_ALL = """
+import click
+from xlingual.cli import COMMAND
+def show(command, context):
+    print(command.get_help(context))
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        show(command.get_command(context, name), context)
+show(COMMAND, click.Context(COMMAND))
+"""
+
+
+def test_the_help_of_no_command_imports_anything_heavier_than_numpy() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", HELP_OF_ALL], capture_output=True, text=True, check=True, timeout=60
+    )
+    imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    assert imported.isdisjoint({*HEAVY, "scipy", "pyarrow", "openai"} - {"numpy"})
+    assert finished.stdout.count("Usage: ") > 30
+
+
 def test_public_names_are_those_of_their_modules() -> None:
     names = [name for names in xlingual._HOMES.values() for name in names]
     assert sorted(names) == sorted(xlingual.__all__)
