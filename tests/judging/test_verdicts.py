@@ -1,8 +1,10 @@
 """What is read of a judge's reply: a table of replies, friendly, sloppy and hostile, with the right reading."""
 
+import random
+
 import pytest
 
-from xlingual.judging.prompts import find_prompt
+from xlingual.judging.prompts import VALUES, find_prompt
 from xlingual.judging.records import JudgeKind, VerdictState
 from xlingual.judging.verdicts import holds_verdict, read_verdict
 
@@ -34,6 +36,11 @@ CORRECTNESS = [
     ("VERDICT: PARTLY CORRECT", UNREADABLE),
     ("VERDICT: CORRECT (or INCORRECT)", UNREADABLE),
     ("VERDICT: CORRECT\nVERDICT: INCORRECT", UNREADABLE),
+    ("VERDICT: CORRECT\nWait, VERDICT: INCORRECT", UNREADABLE),
+    ("VERDICT: CORRECT. No, that year is wrong, so VERDICT: INCORRECT because of it.", UNREADABLE),
+    ("VERDICT: CORRECT\nOn second thoughts the verdict is not correct.", UNREADABLE),
+    ("VERDICT: CORRECT\nINCORRECT", UNREADABLE),
+    ("VERDICT: CORRECT\nor INCORRECT", UNREADABLE),
     ("I would never write VERDICT: CORRECT here", UNREADABLE),
     ("The answer is correct.", UNREADABLE),
     ("VERDICT:", UNREADABLE),
@@ -60,6 +67,8 @@ PAIRWISE = [
     ("[[A]] [[TIE]]", UNREADABLE),
     ("A is a good answer.", UNREADABLE),
     ("VERDICT: A\nVERDICT: B", UNREADABLE),
+    ("VERDICT: A\nHm, VERDICT: B", UNREADABLE),
+    ("I think the verdict is a close one. VERDICT: B", "second"),
     ("VERDICT: AB", UNREADABLE),
     ("VERDICT: Α", UNREADABLE),  # a Greek letter
 ]
@@ -76,6 +85,8 @@ SCORES = [
     ("SCORE: -5", None),
     ("SCORE: 0 to 100", None),
     ("SCORE: 80\nSCORE: 20", None),
+    ("SCORE: 80. Wait, half of it is missing. So, all in all, SCORE: 20", None),
+    ("The form is SCORE: 0 to 100.\nSCORE: 80", 0.8),
     ("SCORE: 9/10", None),
     ("I give it 85 of 100.", None),
     ("SCORE: the number", None),
@@ -88,6 +99,7 @@ TWO_SCORES = [
     ("SCORE A: 8", UNREADABLE),
     ("SCORE A: 8\nSCORE B: 11", UNREADABLE),
     ("SCORE A: 8\nSCORE B: 6\nSCORE A: 1", UNREADABLE),
+    ("SCORE A: 8\nSCORE B: 6\nNo, rather SCORE A: 1", UNREADABLE),
     ("8 6", UNREADABLE),
 ]
 
@@ -97,6 +109,38 @@ def test_verdicts_on_answers(said: str, word: str) -> None:
     found = read_verdict(find_prompt(None, JudgeKind.CORRECTNESS), said)
     assert found.word.partition(":")[0] == word
     assert (found.value is None) == (found.state is not VerdictState.READ)
+
+
+LABELS = [
+    find_prompt(name, kind)
+    for kind in (JudgeKind.CORRECTNESS, JudgeKind.PAIRWISE)
+    for name in (kind.value, f"{kind.value}-brief")
+]
+MARKS = ("**{}**", "*{}*.", "_{}_", "`{}`", "### {}")
+
+
+def dressed(drawn: random.Random, text: str) -> str:
+    """Return a text in another case, in full width, between marks, or all of it."""
+    for _ in range(drawn.randint(0, 3)):
+        wide = "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in text)
+        text = drawn.choice([text.lower(), text.title(), wide, drawn.choice(MARKS).format(text)])
+    return text
+
+
+def test_a_verdict_is_read_however_it_is_dressed_and_one_that_is_taken_back_never() -> None:
+    drawn = random.Random(20261126)
+    for prompt in LABELS * 200:
+        name, other = drawn.sample(list(prompt.labels), 2)
+        said, later = (f"{prompt.cue}: {drawn.choice(prompt.labels[each])}" for each in (name, other))
+        reason = drawn.choice(
+            ["", "The year is wrong. ", "Год неверен.\n", "年份错误。", "السنة خاطئة. ", "He said no!\n"]
+        )
+        reply = f"{reason}{dressed(drawn, said)}"
+        expected = "cannot tell" if VALUES[prompt.kind][name] is None else name
+        assert read_verdict(prompt, reply).word == expected, reply
+        assert holds_verdict(prompt, reply), reply
+        back = reply + drawn.choice(["\n", " ", ". "]) + drawn.choice(["", "No, ", "Wait: ", "Actually "]) + later
+        assert read_verdict(prompt, back).state is VerdictState.UNREADABLE, back
 
 
 @pytest.mark.parametrize(("said", "word"), PAIRWISE)

@@ -72,6 +72,7 @@ def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         return _of_label(prompt, names[whole])
     pattern = re.compile(rf"{_BEFORE}{re.escape(_words(prompt.cue))}(?: is)?(?: (.*))?")
     said: list[str | None] = []
+    taken = -1
     lines = [each for each in _SEGMENT.split(text) if each.strip()]
     for place, line in enumerate(lines):
         if (found := pattern.fullmatch(_words(line))) is None:
@@ -79,13 +80,26 @@ def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         # A line that ends with the cue has its word on the next: "**Verdict**", "CORRECT".
         word = found[1] or (_words(lines[place + 1]) if place + 1 < len(lines) else "")
         said.append(names.get(word, names.get(_without_aside(line, pattern, names))))
+        taken = place
     if not said:
         return unreadable(f"no line {prompt.cue}: {_show(text)}")
     if None in said:
         return unreadable(f"a line {prompt.cue} without one of its words: {_show(text)}")
-    if len(set(said)) > 1:
+    alone = [names[words] for each in lines[taken + 1 :] if (words := _words(each).removeprefix("or ")) in names]
+    if len({*said, *alone, *_said_by_the_way(prompt, lines, names)}) > 1:
         return unreadable("verdicts that differ")
     return _of_label(prompt, str(said[0]))
+
+
+def _said_by_the_way(prompt: JudgePrompt, lines: Sequence[str], names: dict[str, str]) -> Iterator[str]:
+    """Yield the verdicts that stand within a line: "Wait, VERDICT: INCORRECT" takes back the one of its own line."""
+    words = "|".join(
+        re.escape(each) + ("$" if len(each) == 1 else r"\b") for each in sorted(names, key=len, reverse=True)
+    )
+    pattern = re.compile(rf"\b{re.escape(_words(prompt.cue))}(?: is)?( not)? ({words})")  # "is a tie" is not A
+    for line in lines:
+        for found in pattern.finditer(_words(line)):
+            yield f"not {found[2]}" if found[1] else names[found[2]]
 
 
 def _without_aside(line: str, pattern: re.Pattern[str], names: dict[str, str]) -> str:
@@ -132,12 +146,16 @@ def _read_two_scores(prompt: JudgePrompt, text: str) -> JudgeVerdict:
 
 
 def _numbers(text: str, cue: str, scale: float) -> Iterator[float]:
-    """Yield the number of every line or sentence that is the cue and a number, and nothing else."""
+    """Yield the number of every line or sentence that is the cue and a number, and nothing else.
+
+    Where there is one, those of lines that end so as well: "Wait, SCORE: 20" takes back what was said.
+    """
     before = _BEFORE.replace(" ", r"\W+")
-    pattern = re.compile(rf"\W*(?i:{before}{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(scale)}[^\w]*")
-    for line in _SEGMENT.split(text):
-        if (found := pattern.fullmatch(line)) is not None:
-            yield _number(found[1])
+    score = rf"(?i:{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(scale)}[^\w]*"
+    whole, end = re.compile(rf"\W*(?i:{before}){score}"), re.compile(rf"(?<!\w){score}$")
+    lines = _SEGMENT.split(text)
+    if any(whole.fullmatch(line) for line in lines):
+        yield from (_number(found[1]) for line in lines if (found := end.search(line)) is not None)
 
 
 def _of(scale: float) -> str:
