@@ -22,6 +22,8 @@ _SEGMENT = re.compile(r"[\r\n\u2028\u2029]+|(?<=[.!?।؟;])(?:\s+|$)|(?<=。)")
 """Where a line or a sentence ends: a verdict begins one."""
 _BEFORE = r"(?:(?:so|thus|therefore|the|my|final|overall) )*"
 _ASIDE = re.compile(r"\([^()]*\)\s*[.!。]?\s*$")
+_ASKED = re.compile(r"[?؟~¬≠]")
+"""Of a question, and of what is struck out or negated: such a line says nothing."""
 _NUMBER = r"(\d{1,3}(?:[.,]\d{1,2})?)"
 _LONGEST_SHOWN = 60
 
@@ -33,11 +35,46 @@ def read_verdict(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         return unreadable("an empty reply")
     if prompt.form is VerdictForm.CHOICE:
         return unreadable("a text in the place of likelihoods")
+    if _takes_itself_back(prompt, plain):
+        return unreadable("verdicts that differ")
     if prompt.form is VerdictForm.LABEL:
         return _read_label(prompt, plain)
     if prompt.form is VerdictForm.SCORE:
         return _read_score(prompt, plain)
     return _read_two_scores(prompt, plain)
+
+
+def _takes_itself_back(prompt: JudgePrompt, text: str) -> bool:
+    """Return whether a reply says two things, be it within a line: "Wait, VERDICT: INCORRECT"; questions aside."""
+    if not prompt.cue:
+        return False
+    lines = [each for each in _SEGMENT.split(text) if not _ASKED.search(each)]
+    if prompt.form is VerdictForm.LABEL:
+        return len(set(_labels(prompt, lines))) > 1
+    cues = [prompt.cue] if prompt.form is VerdictForm.SCORE else [f"{prompt.cue} {name}" for name in "AB"]
+    for words in cues:
+        cue = r"\W+".join(map(re.escape, words.split()))
+        last = re.compile(rf"(?<!\w)(?i:{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(prompt.scale)}[^\w]*$")
+        if len({_number(found[1]) for each in lines if (found := last.search(each))}) > 1:
+            return True
+    return False
+
+
+def _labels(prompt: JudgePrompt, lines: Sequence[str]) -> Iterator[str]:
+    """Yield the verdicts that stand behind the cue anywhere in a line, or below it on a line of their own."""
+    names = {_words(word): name for name, words in prompt.labels.items() for word in words}
+    words = "|".join(
+        re.escape(each) + ("$" if len(each) == 1 else r"\b") for each in sorted(names, key=len, reverse=True)
+    )
+    cue = re.compile(rf"\b{re.escape(_words(prompt.cue))}\b")
+    behind = re.compile(rf"{cue.pattern}(?: is)?( not)? ({words})")  # "the verdict is a tie" does not say A
+    below = False
+    for line in map(_words, lines):
+        for found in behind.finditer(line):
+            yield f"not {found[2]}" if found[1] else names[found[2]]
+        below = below or cue.search(line) is not None
+        if below and (alone := line.removeprefix("or ")) in names:
+            yield names[alone]
 
 
 def read_choice(prompt: JudgePrompt, likelihoods: Sequence[Likelihood]) -> JudgeVerdict:
@@ -72,7 +109,6 @@ def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         return _of_label(prompt, names[whole])
     pattern = re.compile(rf"{_BEFORE}{re.escape(_words(prompt.cue))}(?: is)?(?: (.*))?")
     said: list[str | None] = []
-    taken = -1
     lines = [each for each in _SEGMENT.split(text) if each.strip()]
     for place, line in enumerate(lines):
         if (found := pattern.fullmatch(_words(line))) is None:
@@ -80,26 +116,13 @@ def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         # A line that ends with the cue has its word on the next: "**Verdict**", "CORRECT".
         word = found[1] or (_words(lines[place + 1]) if place + 1 < len(lines) else "")
         said.append(names.get(word, names.get(_without_aside(line, pattern, names))))
-        taken = place
     if not said:
         return unreadable(f"no line {prompt.cue}: {_show(text)}")
     if None in said:
         return unreadable(f"a line {prompt.cue} without one of its words: {_show(text)}")
-    alone = [names[words] for each in lines[taken + 1 :] if (words := _words(each).removeprefix("or ")) in names]
-    if len({*said, *alone, *_said_by_the_way(prompt, lines, names)}) > 1:
+    if len(set(said)) > 1:
         return unreadable("verdicts that differ")
     return _of_label(prompt, str(said[0]))
-
-
-def _said_by_the_way(prompt: JudgePrompt, lines: Sequence[str], names: dict[str, str]) -> Iterator[str]:
-    """Yield the verdicts that stand within a line: "Wait, VERDICT: INCORRECT" takes back the one of its own line."""
-    words = "|".join(
-        re.escape(each) + ("$" if len(each) == 1 else r"\b") for each in sorted(names, key=len, reverse=True)
-    )
-    pattern = re.compile(rf"\b{re.escape(_words(prompt.cue))}(?: is)?( not)? ({words})")  # "is a tie" is not A
-    for line in lines:
-        for found in pattern.finditer(_words(line)):
-            yield f"not {found[2]}" if found[1] else names[found[2]]
 
 
 def _without_aside(line: str, pattern: re.Pattern[str], names: dict[str, str]) -> str:
@@ -146,16 +169,12 @@ def _read_two_scores(prompt: JudgePrompt, text: str) -> JudgeVerdict:
 
 
 def _numbers(text: str, cue: str, scale: float) -> Iterator[float]:
-    """Yield the number of every line or sentence that is the cue and a number, and nothing else.
-
-    Where there is one, those of lines that end so as well: "Wait, SCORE: 20" takes back what was said.
-    """
+    """Yield the number of every line or sentence that is the cue and a number, and nothing else."""
     before = _BEFORE.replace(" ", r"\W+")
-    score = rf"(?i:{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(scale)}[^\w]*"
-    whole, end = re.compile(rf"\W*(?i:{before}){score}"), re.compile(rf"(?<!\w){score}$")
-    lines = _SEGMENT.split(text)
-    if any(whole.fullmatch(line) for line in lines):
-        yield from (_number(found[1]) for line in lines if (found := end.search(line)) is not None)
+    pattern = re.compile(rf"\W*(?i:{before}{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(scale)}[^\w]*")
+    for line in _SEGMENT.split(text):
+        if (found := pattern.fullmatch(line)) is not None:
+            yield _number(found[1])
 
 
 def _of(scale: float) -> str:
