@@ -22,10 +22,10 @@ _SEGMENT = re.compile(r"[\r\n\u2028\u2029]+|(?<=[.!?।؟;])(?:\s+|$)|(?<=。)")
 """Where a line or a sentence ends: a verdict begins one."""
 _BEFORE = r"(?:(?:so|thus|therefore|the|my|final|overall) )*"
 _ASIDE = re.compile(r"\([^()]*\)\s*[.!。]?\s*$")
-_ASKED = re.compile(r"[?؟~¬≠]")
-"""Of a question, and of what is struck out or negated: such a line says nothing."""
 _NUMBER = r"(\d{1,3}(?:[.,]\d{1,2})?)"
 _LONGEST_SHOWN = 60
+_ASKED = re.compile(r"[?؟~¬≠]")
+"""Of a question, and of what is struck out or negated: such a line says nothing."""
 
 
 def read_verdict(prompt: JudgePrompt, text: str) -> JudgeVerdict:
