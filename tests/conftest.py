@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what collection has made: objects of 9,000 tests, which live until the end."""
+    """Spare the garbage collector what collection has made: objects of thousands of tests, which live until the end."""
     gc.collect()
     gc.freeze()
 

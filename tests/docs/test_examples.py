@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from xlingual import plugins
+from xlingual.languages import LANGUAGES
 from xlingual.registry import TASKS
+from xlingual.selection import select_tasks
 
 from .conftest import PLUGINS, Xlingual
 
@@ -145,3 +147,15 @@ def test_the_check_of_a_task(xlingual: Xlingual, data: Path) -> None:
     refused = xlingual("tasks", "--check", path, "--data", str(data))
     assert refused.code == 3
     assert "task capitals/en: example 'pe': targets holds '\\u200b': a blank text is found in every" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "tasks"),
+    [("xquad", 12), ("mlqa/??", 7), ("mlqa/*-*", 49), ("mgsm/*", 11), ("xcopa/*", 9), ("belebele/*", 92)],
+)
+def test_the_page_counts_the_languages_of_its_tasks(words: str, tasks: int) -> None:
+    """And Flores-101: 101 languages, one of them in two scripts, in all directions."""
+    assert len(select_tasks([words], [])) == tasks
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").partition("A bare family")[0]
+    assert str(tasks) in page
+    assert len(LANGUAGES) - 1 == int(re.search(r"between (\d+) languages", page)[1])  # type: ignore[index]
