@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from .extraction import extract_answer
 from .plugin import ExtractingTask, Task
 from .records import Example, Finish, ModelSpec, Response
+from .text import is_blank
 from .thinking import (
     KNOWN_MARKERS,
     SplitAnswer,
@@ -90,10 +91,10 @@ def _split(response: Response, example: Example, reading: AnswerReading) -> Spli
     if response.thinking is None:
         # What is left of the budget after the thinking was nothing; a server may count thoughts that it does not show.
         thought = parts.thinking is not None or bool(response.thinking_tokens)
-        starved = thought and not parts.text.strip() and response.finish is Finish.LENGTH
+        starved = thought and is_blank(parts.text) and response.finish is Finish.LENGTH
         return replace(parts, finished=parts.finished and not starved)
     thinking = "\n".join(filter(None, (response.thinking.strip(), parts.thinking)))
-    return SplitAnswer(thinking=thinking, text=parts.text, finished=parts.finished and bool(parts.text.strip()))
+    return SplitAnswer(thinking=thinking, text=parts.text, finished=parts.finished and not is_blank(parts.text))
 
 
 def _ends_without_start(response: Response, parts: SplitAnswer, reading: AnswerReading) -> bool:

@@ -188,7 +188,7 @@ METRICS: Sequence[tuple[str, Sequence[Change], str]] = (
         for name, value in (
             ("number-in-a-text", '"0.5"'), ("bytes", 'b"1"'), ("list", "[1]"), ("generator", "(1 for _ in text)"),
             ("complex", "1j"), ("infinity", 'float("inf")'), ("huge", "10**400"), ("mapping", "{}"),
-            ("array", '__import__("numpy").array([0.5])'), ("masked", '__import__("numpy").ma.masked'),
+            ("array", '__import__("numpy").array([0.5])'),
         )
     ),
     ("out-of-bounds", [("bounds=(0.0, None)", "bounds=(0.0, 0.5)")],
