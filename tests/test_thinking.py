@@ -1,5 +1,7 @@
 """What of an answer is thinking: by hand."""
 
+import time
+
 import pytest
 
 from xlingual.thinking import (
@@ -181,3 +183,11 @@ def test_stop_strings_count_from_behind_the_last_thought_and_not_from_a_marker_i
     start = answer_start(framed)
     assert start is not None
     assert framed[start:].startswith("Paris")
+
+
+def test_a_model_that_loops_over_markers_takes_no_time() -> None:
+    start = time.perf_counter()
+    for loop in ("</think>", "<think>", "a</think>b<think>", "a `</think>` ", "a <thought> b", "</think></thought>"):
+        split_thinking(loop * 3_000)
+        answer_start(loop * 3_000)
+    assert time.perf_counter() - start < 10

@@ -142,41 +142,58 @@ def split_first_thought(text: str, markers: Sequence[ThinkingMarkers] = KNOWN_MA
 
 def _take_apart(text: str, markers: Sequence[ThinkingMarkers], *, opened: bool) -> tuple[SplitAnswer, int]:
     """Return the parts of an answer, and where in `text` its last thought ends."""
+    if not opened and _CUT_HARMONY.match(text.lstrip()) and _thought_in_words(text) is None:
+        return _join([text.lstrip().removeprefix("analysis")], [], finished=False), len(text)
     spoken = None if opened else _thought_in_words(text)
     thoughts: list[str] = [] if spoken is None else [text[spoken[0] : spoken[1]]]
     visible: list[str] = []
-    rest, inside, known = text[spoken[2] :] if spoken else text, list(markers) if opened else None, list(markers)
-    thought_end = len(text) - len(rest)
-    if not opened and spoken is None and _CUT_HARMONY.match(text.lstrip()):
-        return _join([text.lstrip().removeprefix("analysis")], [], finished=False), len(text)
+    inside, known = list(markers) if opened else None, list(markers)
+    place = thought_end = 0 if spoken is None else spoken[2]
+    find = _Finder(text)
     while True:
-        start, end = (
-            _first(rest, [each.start for each in markers]),
-            _first(rest, [each.end for each in inside or known]),
-        )
+        start = find.first([each.start for each in markers], place)
+        end = find.first([each.end for each in inside or known], place)
         if inside is not None or (end is not None and (start is None or end.start() <= start.start())):
             if end is None:
-                thoughts.append(rest)
+                thoughts.append(text[place:])
                 return _join(thoughts, visible, finished=False), thought_end
-            thoughts.append("".join([*visible, rest[: end.start()]]) if inside is None else rest[: end.start()])
+            thought = text[place : end.start()]
+            thoughts.append("".join([*visible, thought]) if inside is None else thought)
             visible = [] if inside is None else visible
             known = [each for each in markers if _is_at(end, each.end)]
-            rest, inside = rest[end.end() :], None
-            thought_end = len(text) - len(rest)
+            place = thought_end = end.end()
+            inside = None
         elif start is not None:
             family = [each for each in markers if _is_at(start, each.start)]
-            closed = _first(rest[start.end() :], [each.end for each in family]) is not None
-            before = rest[: start.start()]
+            closed = find.first([each.end for each in family], start.end()) is not None
+            before = text[place : start.start()]
             again = bool(thoughts) and any(each in known for each in family)
             if closed or again or is_blank(before) or is_blank(before.rpartition("\n")[2]):
                 visible.append("" if is_blank(before) else before)
                 inside = family
             else:
-                visible.append(rest[: start.end()])
-            rest = rest[start.end() :]
+                visible.append(text[place : start.end()])
+            place = start.end()
         else:
-            visible.append(rest)
+            visible.append(text[place:])
             return _join(thoughts, visible, finished=True), thought_end
+
+
+class _Finder:
+    """Finds words in a text from a place on, and searches no part of it twice for the same: a model may loop."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.found: dict[tuple[str, ...], tuple[int, re.Match[str] | None]] = {}
+
+    def first(self, words: Sequence[str], place: int) -> re.Match[str] | None:
+        """Return where the first of `words` is from `place` on, as `_first` does."""
+        key = tuple(words)
+        since, found = self.found.get(key, (place + 1, None))
+        if since > place or (found is not None and found.start() < place):
+            found = _first(self.text, words, place)
+            self.found[key] = place, found
+        return found
 
 
 def _thought_in_words(text: str) -> tuple[int, int, int] | None:
@@ -199,11 +216,11 @@ def find_end(text: str, markers: Sequence[ThinkingMarkers] = KNOWN_MARKERS) -> b
     return _first(text, [each.end for each in markers]) is not None
 
 
-def _first(text: str, words: Sequence[str]) -> re.Match[str] | None:
-    """Return where the first of the `words` is that is not in quotation marks."""
+def _first(text: str, words: Sequence[str], place: int = 0) -> re.Match[str] | None:
+    """Return where the first of the `words` is from `place` on that is not in quotation marks."""
     if not words:
         return None
-    return next((each for each in _pattern(tuple(words)).finditer(text) if not _is_quoted(text, each)), None)
+    return next((each for each in _pattern(tuple(words)).finditer(text, place) if not _is_quoted(text, each)), None)
 
 
 def _is_quoted(text: str, found: re.Match[str]) -> bool:
@@ -211,8 +228,8 @@ def _is_quoted(text: str, found: re.Match[str]) -> bool:
     if not before or _QUOTES.get(before) != after:
         return False
     # Not between the quoted words of a thought and a quoted answer: 'it says "Paris"</think>"Paris"'.
-    line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-    return before != after or line.count(before) % 2 == 1
+    line = text.rfind("\n", 0, found.start()) + 1
+    return before != after or text.count(before, line, found.start()) % 2 == 1
 
 
 def _is_at(found: re.Match[str], word: str) -> bool:

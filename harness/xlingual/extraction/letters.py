@@ -16,6 +16,7 @@ label; "A because it barks." and "The answer is A." have.
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,7 +144,7 @@ def find_choice_letter(text: str, language: str, labels: Sequence[str]) -> str |
         return spelled
     lines = [each for each in found if _begins_line(text, each)]
     bracketed = [each for each in found if each.bracketed]
-    edges = [each for each in found if _is_edge(text, each)]
+    edges = [each for each in found if words and _is_edge(text, each, words.span())]
     label = _only(lines)
     begins = label is not None and not text[: lines[0].start].strip(_LINE_MARKS)
     if (cued := _after_cue(text, found, language, mentions=not begins)) is not None:
@@ -261,11 +262,10 @@ def _begins_line(text: str, found: _Found) -> bool:
     return found.bracketed or _LINE_LABEL.match(text, found.end) is not None or text[found.end - 1] in ")]"
 
 
-def _is_edge(text: str, found: _Found) -> bool:
+def _is_edge(text: str, found: _Found, words: tuple[int, int]) -> bool:
+    """Whether a label stands first or last of all words, which begin and end at `words`."""
     glued = _GLUED_BEHIND.match(text, found.end)
-    return not re.search(r"\w", text[: found.start]) or not re.search(
-        r"\w", text[glued.end() if glued else found.end :]
-    )
+    return found.start <= words[0] or words[1] <= (glued.end() if glued else found.end)
 
 
 def _is_one_of_several(text: str, cued: _Found, found: Sequence[_Found]) -> bool:
@@ -278,12 +278,13 @@ def _after_cue(text: str, found: Sequence[_Found], language: str, *, mentions: b
     """Return the label behind the last answer word; `mentions`: words that any choice is called by count, too."""
     known = sorted({*ANSWER_WORDS.get(language, ()), *ANSWER_WORDS["en"]}, key=len, reverse=True)
     words = "|".join(map(re.escape, known))
+    starts = [each.start for each in found]
     for cue in reversed(list(re.finditer(rf"(?:{words})", text, re.IGNORECASE))):
         if not mentions and cue[0].casefold() in _MENTIONS:
             continue
-        for each in found:
+        for each in found[bisect_left(starts, cue.end()) : bisect_right(starts, cue.end() + _CUE_REACH)]:
             between = text[cue.end() : each.start]
-            if each.start >= cue.end() and len(between) <= _CUE_REACH and "\n" not in between.strip(" \t:\n"):
+            if "\n" not in between.strip(" \t:\n"):
                 if re.search(r"[.。!?！？]\s", between):
                     break
                 return each
