@@ -78,6 +78,14 @@ def test_languages(language: str, text: str, letter: str | None) -> None:
         ("ja", "答えはAではありません。Cです。", "C"),
         ("vi", "Đáp án không phải là A mà là C", "C"), ("zh", "并非A，应选C", "C"), ("th", "ไม่ใช่ ก แต่เป็น ข", "B"),
         ("ar", "الإجابة الصحيحة ليست أ بل ب", "B"), ("sw", "Jibu ni C", "C"),
+        # "A" before a word of another script, or in a language that has no such word, is as much a label as "B".
+        ("zh", "答案：A 巴黎", "A"), ("hi", "उत्तर: A पेरिस", "A"), ("ar", "الإجابة: A باريس", "A"),
+        ("ru", "Ответ: A Париж", "A"),
+        ("el", "Απάντηση: A Παρίσι", "A"), ("th", "คำตอบ A ถูกต้อง", "A"), ("ja", "答え：A パリ", "A"),
+        ("tr", "Doğru cevap: A şıkkı", "A"), ("vi", "Đáp án A phù hợp nhất", "A"),
+        ("de", "Antwort A passt am besten.", "A"),
+        ("tr", "A dog is here", None), ("hi", "A dog is an animal", None), ("ru", "Ответ: А Париж", None),
+        ("es", "Respuesta: A París", None), ("de", "Answer: A dog", None),
         # Letters of other alphabets, stretched ones, and those that no space sets off.
         ("en", "𝐁", "B"), ("en", "🅱", "B"), ("en", "ⓑ", "B"), ("ar", "بـ", "B"), ("th", "คำตอบคือข", "B"),
         ("th", "ข้อค", "C"), ("th", "คำตอบคือของเก่า", None), ("ko", "정답은 나입니다", "B"),

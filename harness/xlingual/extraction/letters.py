@@ -80,6 +80,8 @@ OWN_LETTERS: Mapping[str, str] = {
 
 _SAME = {"ا": "أ", "إ": "أ", "آ": "أ", "ھ": "ه", "هـ": "ه"}
 _ONE_LETTER_WORDS = frozenset("aeiouy" + "авикосуя" + "αηοω" + "و")
+_WITHOUT_ARTICLE = frozenset({"de", "et", "fi", "id", "nl", "sv", "tr", "vi"})
+"""Languages of Latin letters in which neither "a" nor "e" is a word: "Cevap: A şıkkı" has a label."""
 _FOLLOWERS = frozenset(
     word
     for words in (
@@ -207,9 +209,9 @@ def _find_labels(text: str, language: str, labels: tuple[str, ...]) -> list[_Fou
         lower = match[2] != match[2].upper()
         if not match[3] and lower and not _is_marked_off(text, match.end()):
             continue
-        if not match[3] and _fold(match[2]) in _ONE_LETTER_WORDS and _is_word(text, match.end()):
-            continue
         before = text[max(0, match.start() - _CUE_REACH) : match.start()]
+        if not match[3] and _is_word(text, match, before, language):
+            continue
         if _not(language).search(before) or _IS_NOT.match(text, match.end()):
             continue
         found.append(_Found(label, match.start(), match.end(), bracketed))
@@ -249,10 +251,17 @@ def _is_marked_off(text: str, end: int) -> bool:
     return re.match(r"\s*(?:$|\n|[.,:;)\]!?。，：；、！？」）।،؛؟])", text[end:]) is not None
 
 
-def _is_word(text: str, end: int) -> bool:
-    """Whether a letter goes on to be a word of a sentence: another word follows that does not go on from a label."""
-    follows = re.match(r"[ \t]+([^\W\d_]+)", text[end:])
-    return follows is not None and follows[1].casefold() not in _FOLLOWERS
+def _is_word(text: str, found: re.Match[str], before: str, language: str) -> bool:
+    """Whether a letter is a word of a sentence: another word of its script follows that does not go on from a label."""
+    letter = _fold(found[2])
+    follows = re.match(r"[ \t]+([^\W\d_]+)", text[found.end() : found.end() + _CUE_REACH])
+    if letter not in _ONE_LETTER_WORDS or follows is None or follows[1].casefold() in _FOLLOWERS:
+        return False
+    if _script(follows[1][0]) != _script(found[2][0]):
+        return False  # "答案：A 巴黎": no article of any language
+    own = "|".join(map(re.escape, ANSWER_WORDS.get(language, ())))
+    cued = language in _WITHOUT_ARTICLE and re.search(rf"(?:{own})[\s:]*$", before, re.IGNORECASE) is not None
+    return not (cued and letter in "ae")
 
 
 def _begins_line(text: str, found: _Found) -> bool:
