@@ -186,8 +186,8 @@ def test_stop_strings_count_from_behind_the_last_thought_and_not_from_a_marker_i
 
 
 def test_a_model_that_loops_over_markers_takes_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for loop in ("</think>", "<think>", "a</think>b<think>", "a `</think>` ", "a <thought> b", "</think></thought>"):
         split_thinking(loop * 3_000)
         answer_start(loop * 3_000)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

@@ -84,7 +84,7 @@ def test_languages(language: str, text: str, letter: str | None) -> None:
         ("el", "Απάντηση: A Παρίσι", "A"), ("th", "คำตอบ A ถูกต้อง", "A"), ("ja", "答え：A パリ", "A"),
         ("tr", "Doğru cevap: A şıkkı", "A"), ("vi", "Đáp án A phù hợp nhất", "A"),
         ("de", "Antwort A passt am besten.", "A"),
-        ("tr", "A dog is here", None), ("hi", "A dog is an animal", None), ("ru", "Ответ: А Париж", None),
+        ("tr", "A dog is here", None), ("hi", "A dog is an animal", None), ("ru", "Ответ: А Париж", "A"),
         ("es", "Respuesta: A París", None), ("de", "Answer: A dog", None),
         # Letters of other alphabets, stretched ones, and those that no space sets off.
         ("en", "𝐁", "B"), ("en", "🅱", "B"), ("en", "ⓑ", "B"), ("ar", "بـ", "B"), ("th", "คำตอบคือข", "B"),

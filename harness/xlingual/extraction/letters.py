@@ -80,8 +80,8 @@ OWN_LETTERS: Mapping[str, str] = {
 
 _SAME = {"ا": "أ", "إ": "أ", "آ": "أ", "ھ": "ه", "هـ": "ه"}
 _ONE_LETTER_WORDS = frozenset("aeiouy" + "авикосуя" + "αηοω" + "و")
-_WITHOUT_ARTICLE = frozenset({"de", "et", "fi", "id", "nl", "sv", "tr", "vi"})
-"""Languages of Latin letters in which neither "a" nor "e" is a word: "Cevap: A şıkkı" has a label."""
+_NO_WORDS = {**dict.fromkeys(("de", "et", "fi", "id", "nl", "sv", "tr", "vi"), "ae"), "el": "α", "ru": "а", "uk": "а"}
+"""By language, letters that are no word of it behind an answer word: "Cevap: A şıkkı" has a label."""
 _FOLLOWERS = frozenset(
     word
     for words in (
@@ -260,8 +260,8 @@ def _is_word(text: str, found: re.Match[str], before: str, language: str) -> boo
     if _script(follows[1][0]) != _script(found[2][0]):
         return False  # "答案：A 巴黎": no article of any language
     own = "|".join(map(re.escape, ANSWER_WORDS.get(language, ())))
-    cued = language in _WITHOUT_ARTICLE and re.search(rf"(?:{own})[\s:]*$", before, re.IGNORECASE) is not None
-    return not (cued and letter in "ae")
+    cued = letter in _NO_WORDS.get(language, "") and re.search(rf"(?:{own})[\s:]*$", before, re.IGNORECASE) is not None
+    return not cued
 
 
 def _begins_line(text: str, found: _Found) -> bool:
