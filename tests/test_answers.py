@@ -67,6 +67,22 @@ def test_where_one_answer_shows_that_the_prompt_opens_the_thinking_what_was_cut_
     assert _read(cut, whole)[0] == ("THE PASSAGE", None, True)
 
 
+@pytest.mark.parametrize(
+    ("gold", "said", "text"),
+    [
+        ("</think>", "</think>", "</think>"),
+        ("the tag <think>", "It is the tag <think>", "It is the tag <think>"),
+        ("</think>", "<think>Which tag?</think>It is </think>.", "It is </think>."),
+        ("Paris", "The tag </think> closes it.", "closes it."),
+    ],
+)
+def test_a_marker_that_the_gold_answer_holds_is_part_of_the_answer(gold: str, said: str, text: str) -> None:
+    example = replace(EXAMPLE, targets=(gold,))
+    [found] = read_answers(TASK, [example], [_response(said)], AnswerReading())
+    assert found is not None
+    assert (found.response.text, found.finished) == (text, True)
+
+
 @dataclass
 class Thinker:
     """A model that answers each question by a function of its example, its number and its repeat."""

@@ -11,7 +11,7 @@ from xlingual.estimate import FEWEST_JUDGED, estimate, paired_difference
 from xlingual.metrics import find_metric
 from xlingual.metrics.mean import MeanMetric
 from xlingual.plugin import FloatArray, Metric
-from xlingual.records import Statistics
+from xlingual.records import Example, Response, Statistics
 
 MEAN = MeanMetric(
     name="rate",
@@ -214,3 +214,17 @@ def test_false_alarms_of_the_paired_test_are_rare() -> None:
         assert result is not None
         alarms += result.p <= 0.05
     assert alarms <= 13
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("chrf++", "a cat sat"), ("bleu", "the cat sat on a mat"), ("chrf++", "zz")]
+)
+def test_translations_that_are_all_alike_have_no_interval_of_no_width(name: str, said: str) -> None:
+    """S4: 24 copies of the reference are no proof that the 25th is one."""
+    metric = find_metric(name)
+    reference = "zz" if said == "a cat sat" else "the cat sat on a mat"
+    example = Example(id="1", language="en", group="g", cluster="c", fields={}, targets=(reference,))
+    response = Response(key="k", text=said, failure=None, finish=None, prompt_tokens=None, tokens=None)
+    result = estimate(metric, "en", [metric.measure(example, response)] * 24, [str(index) for index in range(24)])
+    assert (result.low, result.high) == (None, None)
+    assert result.interval == "none: all resamples have the same score"

@@ -1,8 +1,18 @@
 """What of an answer is thinking: by hand."""
 
+import time
+
 import pytest
 
-from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, answer_start, find_markers, opens_thinking, split_thinking
+from xlingual.thinking import (
+    KNOWN_MARKERS,
+    ThinkingMarkers,
+    answer_start,
+    find_markers,
+    opens_thinking,
+    split_first_thought,
+    split_thinking,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,40 @@ from xlingual.thinking import KNOWN_MARKERS, ThinkingMarkers, answer_start, find
         ("<think>a</think>no <think>THE PASSAGE", "a\nTHE PASSAGE", "no", True),
         ("<think>a</think>no <thought> is a tag", "a", "no <thought> is a tag", True),
         ("The tags <think> and <thought> open it.", None, "The tags <think> and <thought> open it.", True),
+        # Families with words of their own.
+        ("<longcat_think>THE PASSAGE</longcat_think>\n巴黎", "THE PASSAGE", "巴黎", True),
+        ("<|think|>a<|end|><|begin|>assistant<|content|>Paris<|end|>", "a<|end|><|begin|>assistant", "Paris", True),
+        ("[unused16]THE PASSAGE[unused17]Paris[unused10]", "THE PASSAGE", "Paris", True),
+        ("<thoughts>THE PASSAGE</thoughts>Paris", "THE PASSAGE", "Paris", True),
+        ("Here are my reasoning steps:\nTHE PASSAGE\n[BEGIN FINAL RESPONSE]\nParis\n[END FINAL RESPONSE]\n<|end|>",
+         "THE PASSAGE", "Paris", True),
+        ("THE PASSAGE\n[BEGIN FINAL RESPONSE]\nParis", "THE PASSAGE", "Paris", True),
+        ("Here is my thought process:\nTHE PASSAGE\n\nHere is my response:\nParis", "THE PASSAGE", "Paris", True),
+        ("Here's my thought process: THE PASSAGE Here's my response: Paris", "THE PASSAGE", "Paris", True),
+        ("Here is my thought process: it is Paris.", None, "Here is my thought process: it is Paris.", True),
+        ("Here is my response: Paris", None, "Here is my response: Paris", True),
+        # gpt-oss: every channel, a message that names its format, and an answer without its special tokens.
+        ("<|start|>assistant<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Paris",
+         "a<|end|><|start|>assistant", "Paris", True),
+        ("<|channel|>commentary<|message|>THE PASSAGE", "THE PASSAGE", "", False),
+        ("<|channel|>commentary to=functions.find <|constrain|>json<|message|>{}", "{}", "", False),
+        ("<|channel|>analysis<|message|>a<|channel|>final <|constrain|>json<|message|>Paris", "a", "Paris", True),
+        ("analysisThe user asks THE PASSAGE.assistantfinalParis", "The user asks THE PASSAGE.", "Paris", True),
+        ("analysisThe user asks THE PASSAGE", "The user asks THE PASSAGE", "", False),
+        ("analysis of variance", None, "analysis of variance", True),
+        # However the tags are written; the frames and ends of other families, one in the other.
+        ("< think >THE PASSAGE</ think >no", "THE PASSAGE", "no", True),
+        ("<think/>\nParis", "", "Paris", True),
+        ("<think>a</think>\n<response>\nParis\n</response>", "a", "Paris", True),
+        ("<Thought>a</Thought>\n<Output>\nParis\n</Output>", "a", "Paris", True),
+        ("<REASONING>a</REASONING><SOLUTION>Paris</SOLUTION>", "a", "Paris", True),
+        ("<think>a</think><answer><|begin_of_box|>Paris<|end_of_box|></answer>", "a", "Paris", True),
+        ("<think>a</think><answer>Paris</answer><|im_end|>\n<|endoftext|>", "a", "Paris", True),
+        # A marker in quotation marks is a word of the text.
+        ("`<think>` opens it and `</think>` closes it.", None, "`<think>` opens it and `</think>` closes it.", True),
+        ("<think>I close with `</think>`. THE PASSAGE", "I close with `</think>`. THE PASSAGE", "", False),
+        ("<think>Then “</think>”. THE PASSAGE</think>no", "Then “</think>”. THE PASSAGE", "no", True),
+        ('<think>It says "Paris"</think>"Paris"', 'It says "Paris"', '"Paris"', True),
     ],
 )  # fmt: skip
 def test_answers_are_taken_apart(raw: str, thinking: str | None, text: str, finished: bool) -> None:
@@ -95,6 +139,20 @@ def test_a_marker_of_a_model_s_own_may_share_its_start_with_another() -> None:
     assert split_thinking("<think>THE PASSAGE</think>no", markers).text == "no"
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("</think>", "</think>"),
+        ("<think>", "<think>"),
+        ("The tag </think> closes it.", "The tag </think> closes it."),
+        ("<think>Which tag?</think></think>", "</think>"),
+        ("<think></think>", "<think></think>"),
+    ],
+)
+def test_an_answer_about_markers_has_one_thought_at_most(raw: str, text: str) -> None:
+    assert split_first_thought(raw).text == text
+
+
 @pytest.mark.parametrize("each", KNOWN_MARKERS, ids=lambda each: each.end)
 def test_every_family_in_every_form(each: ThinkingMarkers) -> None:
     closed, cut, opened = f"{each.start}a{each.end}b", f"{each.start}a", f"a{each.end}b"
@@ -115,3 +173,21 @@ def test_stop_strings_count_from_the_answer_in_its_frame() -> None:
     start = answer_start(text)
     assert start is not None
     assert text[start:] == "\nParis\n</answer>"
+
+
+def test_stop_strings_count_from_behind_the_last_thought_and_not_from_a_marker_in_the_text() -> None:
+    text = "<think>a</think>The tag </thought> ends it.\nQuestion:"
+    assert answer_start(text) == len("<think>a</think>")
+    assert answer_start("Use `</think>`.\nQuestion:") == 0
+    framed = "<think>a</think>\n<answer><|begin_of_box|>Paris<|end_of_box|></answer>"
+    start = answer_start(framed)
+    assert start is not None
+    assert framed[start:].startswith("Paris")
+
+
+def test_a_model_that_loops_over_markers_takes_no_time() -> None:
+    start = time.process_time()
+    for loop in ("</think>", "<think>", "a</think>b<think>", "a `</think>` ", "a <thought> b", "</think></thought>"):
+        split_thinking(loop * 3_000)
+        answer_start(loop * 3_000)
+    assert time.process_time() - start < 10

@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from .extraction import extract_answer
 from .plugin import ExtractingTask, Task
 from .records import Example, Finish, ModelSpec, Response
-from .thinking import KNOWN_MARKERS, SplitAnswer, ThinkingMarkers, find_start, split_thinking
+from .text import is_blank
+from .thinking import (
+    KNOWN_MARKERS,
+    SplitAnswer,
+    ThinkingMarkers,
+    find_end,
+    find_start,
+    split_first_thought,
+    split_thinking,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +62,10 @@ def read_answers(
     A chat template may open the thinking, so that an answer holds its end only. Where any answer shows that, one of the
     same run that was cut off and holds no marker at all is unfinished thinking.
     """
-    split = [None if each is None or each.text is None else _split(each, reading) for each in responses]
+    split = [
+        None if each is None or each.text is None else _split(each, example, reading)
+        for example, each in zip(examples, responses, strict=True)
+    ]
     opened = any(
         each is not None and response is not None and _ends_without_start(response, each, reading)
         for each, response in zip(split, responses, strict=True)
@@ -71,16 +83,18 @@ def read_answers(
     return found
 
 
-def _split(response: Response, reading: AnswerReading) -> SplitAnswer:
-    text = response.text or ""
-    parts = split_thinking(text, reading.markers)
+def _split(response: Response, example: Example, reading: AnswerReading) -> SplitAnswer:
+    text, markers = response.text or "", reading.markers
+    # Where the gold answer is "</think>" or holds it, a marker behind the first thought is part of the answer.
+    asked_for = any(find_start(gold, markers) or find_end(gold, markers) for gold in example.targets)
+    parts = split_first_thought(text, markers) if asked_for else split_thinking(text, markers)
     if response.thinking is None:
         # What is left of the budget after the thinking was nothing; a server may count thoughts that it does not show.
         thought = parts.thinking is not None or bool(response.thinking_tokens)
-        starved = thought and not parts.text.strip() and response.finish is Finish.LENGTH
+        starved = thought and is_blank(parts.text) and response.finish is Finish.LENGTH
         return replace(parts, finished=parts.finished and not starved)
     thinking = "\n".join(filter(None, (response.thinking.strip(), parts.thinking)))
-    return SplitAnswer(thinking=thinking, text=parts.text, finished=parts.finished and bool(parts.text.strip()))
+    return SplitAnswer(thinking=thinking, text=parts.text, finished=parts.finished and not is_blank(parts.text))
 
 
 def _ends_without_start(response: Response, parts: SplitAnswer, reading: AnswerReading) -> bool:

@@ -24,6 +24,8 @@ __all__ = ["FEWEST_JUDGED", "LEVEL", "Difference", "estimate", "paired_differenc
 
 FEWEST_JUDGED = 10
 """A metric that judges fewer examples than this, and fewer than half of them, is not computed."""
+_NO_WIDTH = 1e-9
+"""Of an interval: where all translations are perfect, or none has a word right, resamples tell nothing of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def _with_interval(found: Estimate, metric: Metric, scored: _Scored, seed: int) 
     ends = expanded_interval(resample(metric, [sums], seed)[0], clusters)
     if ends is None:
         return replace(found, interval=f"{NO_INTERVAL}a resample has no score")
+    if ends[1] - ends[0] < _NO_WIDTH:
+        return replace(found, interval=f"{NO_INTERVAL}all resamples have the same score")
     return replace(found, low=ends[0], high=ends[1], interval=f"bootstrap, {RESAMPLES:,} resamples{note}")
 
 

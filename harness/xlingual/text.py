@@ -24,8 +24,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 BOM = "\ufeff"
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+"""Categories of controls, zero-width signs among them, and of halves of characters."""
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f")
+"""Letters and signs that show nothing: Hangul fillers, the empty Braille pattern, variation selectors."""
 _INVISIBLE = dict.fromkeys(
-    map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069" + BOM)
+    map(ord, "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069" + BOM)
 )
 
 
@@ -40,6 +44,13 @@ def for_scoring(text: str) -> str:
 def is_blank(text: str) -> bool:
     """Return whether scoring would leave nothing of `text`: it is white space and invisible marks alone."""
     return not for_scoring(text).strip()
+
+
+def shows_nothing(text: str) -> bool:
+    """Return whether a text shows nothing at all; stricter than `is_blank`, which goes by what scoring leaves."""
+    return all(
+        each.isspace() or each in _FILLERS or unicodedata.category(each) in _UNSEEN for each in for_scoring(text)
+    )
 
 
 def single_line(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xlingual.identity import Json, repair_surrogates
 from xlingual.records import Failure, Finish, Form, Request, Response
 from xlingual.text import find_stop
-from xlingual.thinking import KNOWN_MARKERS, answer_start, split_thinking
+from xlingual.thinking import KNOWN_MARKERS, answer_start, find_end, split_thinking
 
 from .bodies import describe, read_json
 from .message import read_content
@@ -144,13 +144,13 @@ def is_cut_in_thinking(completion: Completion, *, opened: bool) -> bool:
 
 def closes_thinking(text: str) -> bool:
     """Whether a text holds the end of some thinking."""
-    return any(each.end in text for each in KNOWN_MARKERS)
+    return find_end(text)
 
 
 def opening_of(completion: Completion) -> str | None:
     """Return the marker that the prompt must have opened the thinking with: the text ends it and never began it."""
     text = completion.text
-    ends = [each for each in KNOWN_MARKERS if each.end in text]
+    ends = [each for each in KNOWN_MARKERS if find_end(text, [each])]
     return next((each.start for each in ends if each.start not in text.partition(each.end)[0]), None)
 
 

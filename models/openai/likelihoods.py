@@ -7,6 +7,7 @@ server has neither, that is said at the first choice, before anything else is as
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from xlingual.errors import ModelError
 from xlingual.identity import Json, repair_surrogates
@@ -136,7 +137,9 @@ def _same_length(values: Json, texts: Sequence[Json]) -> Sequence[Json]:
 
 
 def _number(value: Json) -> float | None:
-    return min(float(value), 0.0) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return a logarithm, None for all else: Python's JSON has NaN and infinities, and servers say null."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return min(float(value), 0.0) if is_one and isinstance(value, int | float) else None
 
 
 def _is_best(value: float | None, top: Json) -> bool | None:
@@ -188,7 +191,7 @@ def likelihood_of(tokens: Sequence[ServedToken], prompt: str, boundary: int) -> 
         for token, start, end in zip(tokens, starts, ends, strict=True)
         if (end > boundary or start >= boundary) and start < len(prompt)
     ]
-    return _sum(chosen)
+    return _sum(chosen, tokens)
 
 
 def last_likelihood(tokens: Sequence[ServedToken], choice: str) -> Likelihood | None:
@@ -202,13 +205,18 @@ def last_likelihood(tokens: Sequence[ServedToken], choice: str) -> Likelihood | 
         return None
     while first > 0 and not tokens[first - 1].text.strip():
         first -= 1
-    return _sum(tokens[first:])
+    return _sum(tokens[first:], tokens)
 
 
-def _sum(tokens: Sequence[ServedToken]) -> Likelihood | None:
-    values = [token.logarithm for token in tokens if token.logarithm is not None]
-    if not values or len(tokens) - len(values) > 1:
+def _sum(chosen: Sequence[ServedToken], tokens: Sequence[ServedToken]) -> Likelihood | None:
+    """Return the likelihood of the `chosen` of all `tokens`, None where one lacks its logarithm.
+
+    Without it, a choice would look likelier than it is. The first token of a prompt has none.
+    """
+    counted = [token for token in chosen if token.logarithm is not None or token is not tokens[0]]
+    values = [token.logarithm for token in counted if token.logarithm is not None]
+    if not values or len(values) < len(counted):
         return None
-    greedy = [token.is_greedy for token in tokens if token.logarithm is not None]
+    greedy = [token.is_greedy for token in counted]
     unknown = any(each is None for each in greedy)
     return Likelihood(logarithm=sum(values), is_greedy=None if unknown else all(greedy), tokens=len(values))

@@ -38,7 +38,7 @@ def read_content(choice: Mapping[str, Json], form: Form) -> Content:
         return Content(text=None, thinking=None)
     thinking = next((said for name in REASONING if (said := _all_of(message.get(name)))), None)
     content = message.get("content")
-    if content is None:
+    if not content and message.get("refusal"):
         content = message.get("refusal")  # in the model's words: it is an answer
     if isinstance(content, str):
         return Content(text=content, thinking=thinking)

@@ -57,6 +57,47 @@ def test_languages(language: str, text: str, letter: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("language", "text", "letter"),
+    [
+        # An answer that begins with its label goes on to speak of the others.
+        ("en", "B\n\nExplanation: A is wrong because C.", "B"), ("en", "(B)\n\nOption A: no. Option C: no.", "B"),
+        ("en", "B. Paris\n\nExplanation: option A is a village, and option C is in Spain.", "B"),
+        ("zh", "B\n解析：选项A错误，选项C错误。", "B"), ("zh", "C．巴黎\n选项A是村庄", "C"),
+        ("ar", "ج\nالشرح: الخيار أ خطأ", "C"), ("hi", "(ग) पेरिस\nविकल्प (क) गलत है", "C"),
+        ("el", "Β\n\nΕξήγηση: η επιλογή Α είναι λάθος.", "B"),
+        ("en", "A. no\nB. yes\nC. no\nOption B", "B"), ("en", "A\nB", None),
+        ("en", "I thought of A.\nThe answer: B", "B"),
+        # What the answer is not, in many languages.
+        ("en", "The answer is neither A nor B.", None), ("en", "The right choice is C; the answer isn't A", "C"),
+        ("en", "The answer can’t be A. It's B.", "B"), ("en", "The answer is not option A, it is D.", "D"),
+        ("de", "Weder A noch C, sondern B.", "B"), ("fr", "Ce n'est pas la A, c'est la B.", "B"),
+        ("fr", "Ni A ni B : C.", "C"), ("es", "La respuesta no es la opción A, sino la C.", "C"),
+        ("it", "Non è A, è B.", "B"), ("pl", "Nie A, tylko B.", "B"), ("ru", "Ни A, ни B, а D.", "D"),
+        ("el", "Η απάντηση δεν είναι το Α αλλά το Γ.", "C"), ("tr", "Cevap A değil, C.", "C"),
+        ("hi", "उत्तर A नहीं बल्कि B है", "B"), ("ko", "A가 아니라 B입니다.", "B"),
+        ("ja", "答えはAではありません。Cです。", "C"),
+        ("vi", "Đáp án không phải là A mà là C", "C"), ("zh", "并非A，应选C", "C"), ("th", "ไม่ใช่ ก แต่เป็น ข", "B"),
+        ("ar", "الإجابة الصحيحة ليست أ بل ب", "B"), ("sw", "Jibu ni C", "C"),
+        # "A" before a word of another script, or in a language that has no such word, is as much a label as "B".
+        ("zh", "答案：A 巴黎", "A"), ("hi", "उत्तर: A पेरिस", "A"), ("ar", "الإجابة: A باريس", "A"),
+        ("ru", "Ответ: A Париж", "A"),
+        ("el", "Απάντηση: A Παρίσι", "A"), ("th", "คำตอบ A ถูกต้อง", "A"), ("ja", "答え：A パリ", "A"),
+        ("tr", "Doğru cevap: A şıkkı", "A"), ("vi", "Đáp án A phù hợp nhất", "A"),
+        ("de", "Antwort A passt am besten.", "A"),
+        ("tr", "A dog is here", None), ("hi", "A dog is an animal", None), ("ru", "Ответ: А Париж", "A"),
+        ("es", "Respuesta: A París", None), ("de", "Answer: A dog", None),
+        # Letters of other alphabets, stretched ones, and those that no space sets off.
+        ("en", "𝐁", "B"), ("en", "🅱", "B"), ("en", "ⓑ", "B"), ("ar", "بـ", "B"), ("th", "คำตอบคือข", "B"),
+        ("th", "ข้อค", "C"), ("th", "คำตอบคือของเก่า", None), ("ko", "정답은 나입니다", "B"),
+        ("ko", "나는 모릅니다", None),
+        ("de", "A ist richtig.", "A"), ("vi", "A là đúng.", "A"),
+    ],
+)  # fmt: skip
+def test_what_is_said_beside_the_label(language: str, text: str, letter: str | None) -> None:
+    assert extract_answer("choice_letter", language, text) == letter
+
+
+@pytest.mark.parametrize(
     ("labels", "language", "text", "label"),
     [
         ("甲乙丙丁", "zh", "答案是丙。", "丙"),
@@ -69,6 +110,7 @@ def test_languages(language: str, text: str, letter: str | None) -> None:
         ("ABCDEFGHIJ", "en", "The answer is (I).", "I"),
         ("ABCDEFGHIJ", "en", "I think so", None),
         ("CDAB", "en", "Answer: D", "D"),
+        ("1234", "ko", "정답: ②", "2"),
     ],
 )
 def test_labels_of_the_task(labels: str, language: str, text: str, label: str | None) -> None:

@@ -74,5 +74,5 @@ def test_a_pattern_without_an_end_is_an_error_and_no_score(monkeypatch: pytest.M
 def test_signatures_name_the_marks() -> None:
     assert signature("last_number", "de") == "extract:last_number|marks:decimal-comma|version:1"
     assert signature("boxed > first_number", "en") == "extract:boxed > first_number|marks:decimal-point|version:1"
-    assert signature("choice_letter:ABCD", "de") == "extract:choice_letter:ABCD|version:1"
+    assert signature("choice_letter:ABCD", "de") == "extract:choice_letter:ABCD|version:2"
     assert [extracts_number(each) for each in (None, "last_number", "last_number > first_line")] == [False, True, False]

@@ -22,7 +22,7 @@ ResponseMaker = Callable[..., Response]
 ANSWER_METRICS = [name for name in METRIC_NAMES if name.startswith("containment") or name.endswith(("_em", "_f1"))]
 GOLDEN_METRICS = ("containment", "containment_first", "squad_em", "squad_f1", "mlqa_em", "mlqa_f1")
 LANGUAGES = ("ar", "en", "hi", "tr", "zh")
-BOM, RLM, LINE_SEPARATOR = "\ufeff", "\u200f", "\u2028"
+BOM, RLM, LETTER_MARK, LINE_SEPARATOR = "\ufeff", "\u200f", "\u061c", "\u2028"
 
 
 def _score(name: str, example: Example, response: Response) -> float:
@@ -250,7 +250,14 @@ def test_spelling_of_unicode_does_not_matter(
     gold = {"en": "Café Noël", "vi": "Việt Nam", "zh": "北京 Café", "ar": "أنثى آخر"}[language]
     decomposed = unicodedata.normalize("NFD", gold)
     assert decomposed != gold
-    for first, second in ((gold, decomposed), (decomposed, gold), (BOM + gold, gold), (gold, RLM + decomposed)):
+    pairs = [
+        (gold, decomposed),
+        (decomposed, gold),
+        (BOM + gold, gold),
+        (gold, RLM + decomposed),
+        (gold, LETTER_MARK + gold),
+    ]
+    for first, second in pairs:
         assert _score(name, make_example(language, first), make_response(second)) == 1.0
 
 

@@ -42,7 +42,9 @@ def test_the_best_choice(logarithms: tuple[float, ...], accuracy: str, norm: str
 
 @pytest.mark.parametrize("name", ["accuracy", "accuracy_norm"])
 def test_words_and_what_cannot_be_judged(name: str) -> None:
-    assert measure(name, ("Rome",), None, text=" Rome\n") == (1.0, 1.0)
+    for text in (" Rome\n", "Rome\u200b", "\ufeffRome", "Rome\u00a0"):
+        assert measure(name, ("Rome",), None, text=text) == (1.0, 1.0)
+    assert measure(name, ("Αθήνα",), None, text="Αθη\u0301να") == (1.0, 1.0)
     assert measure(name, ("Rome",), None, text="") == (0.0, 1.0)
     assert measure(name, ("Rome",), (-1.0,)) is None
     metric = find_metric(name)

@@ -32,6 +32,10 @@ TRADITIONAL = "北京是中華人民共和國的首都和政治中心。"
         ("empty", "", 1.0),
         ("empty", " \n\t\u2028", 1.0),
         ("empty", "\ufeff\u200b", 1.0),
+        *(
+            ("empty", each, 1.0)
+            for each in ("\u061c", "\u00ad", "\u200c\u200d", "\x00", "\ufe0f", "\u2800", "\u3164", "\ud800")
+        ),
         ("empty", ".", 0.0),
         ("source_copy", "The  CAT\nsat. ", 1.0),
         ("source_copy", "\ufeffthe cat sat.", 1.0),

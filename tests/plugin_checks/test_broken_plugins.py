@@ -182,6 +182,15 @@ METRICS: Sequence[tuple[str, Sequence[Change], str]] = (
      r"words.py:19: metric words, example '[^']+': must measure a tuple of finite numbers"),
     ("judge-text", [("return len(text.split())", "return text")],
      r"words.py.*metric words, example '[^']+': ValueError"),
+    *(
+        (f"judge-{name}", [("return len(text.split())", f"return {value}")],
+         r"words.py:19: metric words, example '[^']+': (ValueError|TypeError|OverflowError|must measure)")
+        for name, value in (
+            ("number-in-a-text", '"0.5"'), ("bytes", 'b"1"'), ("list", "[1]"), ("generator", "(1 for _ in text)"),
+            ("complex", "1j"), ("infinity", 'float("inf")'), ("huge", "10**400"), ("mapping", "{}"),
+            ("array", '__import__("numpy").array([0.5])'),
+        )
+    ),
     ("out-of-bounds", [("bounds=(0.0, None)", "bounds=(0.0, 0.5)")],
      r"the score 1 is outside of its bounds \(0.0, 0.5\)"),
     ("percent", [("        scale=1.0,\n        bounds=(0.0, None),\n", ""), ("len(text.split())", "len(text)")],

@@ -114,7 +114,8 @@ def _average_interval(metric: Metric, entry: _Entry) -> tuple[float, float] | No
         return 100 * float(found.low), 100 * float(found.high)
     if units.count < FEWEST_RESAMPLED:
         return None
-    return expanded_interval(np.mean(resample(metric, sums, _SEED), axis=0), units.count)
+    ends = expanded_interval(np.mean(resample(metric, sums, _SEED), axis=0), units.count)
+    return None if ends is None or ends[1] - ends[0] < _ROUNDING else ends
 
 
 def _are_shares(metric: Metric, models: Sequence[Sequence[Scored]]) -> bool:

@@ -41,7 +41,8 @@ REGEX_SECONDS = 10.0
 """A pattern that takes longer on one answer would take longer on others: it is refused, and no score depends on it."""
 JOINT = " > "
 """Between words of which each looks in what the one before has found."""
-VERSION = "1"
+VERSIONS = {"choice_letter": "2"}
+"""Of the rules of words that have changed; "1" of all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ def extracts_number(word: str | None) -> bool:
 def signature(word: str, language: str) -> str:
     """Name every choice of an extraction that changes a score: the word, the language's marks, our version of it."""
     marks = f"|marks:{describe_numbers(language)}" if extracts_number(word) else ""
-    return f"extract:{word}{marks}|version:{VERSION}"
+    version = max(VERSIONS.get(step.name, "1") for step in _steps(word))
+    return f"extract:{word}{marks}|version:{version}"
 
 
 @lru_cache(maxsize=256)

@@ -1,10 +1,11 @@
 """Metrics of choices, lm-eval's `acc` and `acc_norm`: whether the choice with the best score is an accepted one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Likelihood, Response, Statistics
+from ..text import single_line
 from .mean import accepted_answers, combine_means
 
 
@@ -39,7 +40,7 @@ class ChoiceMetric:
         if not accepted:
             return None
         if response.likelihoods is None:
-            return None if response.text is None else (float(response.text.strip() in accepted), 1.0)
+            return None if response.text is None else (float(_is_one_of(response.text, accepted)), 1.0)
         if len(response.likelihoods) != len(example.choices):
             return None
         scores = [self.score(*each) for each in zip(example.choices, response.likelihoods, strict=True)]
@@ -49,6 +50,11 @@ class ChoiceMetric:
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn (hits, examples), shape (..., 2), into percentages."""
         return combine_means(sums)
+
+
+def _is_one_of(text: str, accepted: Sequence[str]) -> bool:
+    """Return whether an answer in words is an accepted one: to the eye, so that a decomposed "é" is one letter."""
+    return single_line(text) in map(single_line, accepted)
 
 
 def log_likelihood(_choice: str, likelihood: Likelihood) -> float:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from ..plugin import SHARE
 from ..records import Example, Finish, Response
-from ..text import for_scoring
+from ..text import for_scoring, shows_nothing
 from .mean import MeanMetric, accepted_answers, in_every_language
 
 PASSAGE = "context"
@@ -18,7 +18,7 @@ _PIECE = 5
 
 def is_empty(_example: Example, text: str, _response: Response) -> float:
     """Return 1.0 for an answer without any visible character, else 0.0."""
-    return float(for_scoring(text).strip() == "")
+    return float(shows_nothing(text))
 
 
 def copies_source(example: Example, text: str, _response: Response) -> float:

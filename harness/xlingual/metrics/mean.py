@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from ..plugin import SHARE, Bounds, FloatArray
 from ..records import Example, Response, Statistics
@@ -65,8 +66,10 @@ class MeanMetric:
         """Return (score, 1.0), or None where the answer cannot be judged."""
         if response.text is None:
             return None
-        score = self.judge(example, response.text, response)
-        return None if score is None else (float(score), 1.0)
+        score: object = self.judge(example, response.text, response)
+        if isinstance(score, str | bytes | bytearray):  # float() would read it
+            raise ValueError(f"a judgement is a number or None, got the text {score!r}")
+        return None if score is None else (float(cast(float, score)), 1.0)
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn (sum of scores, count), shape (..., 2), into means; NaN where nothing was counted."""

@@ -1,16 +1,9 @@
 """What a plugin breaks of its protocol, as a record; the checks of one thing yield these, and the first is told."""
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..plugin_code import PluginCode
-from ..text import for_scoring
-
-_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
-"""Categories of controls, zero-width signs among them, and of halves of characters."""
-_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f")
-"""Letters and signs that show nothing: Hangul fillers, the empty Braille pattern, variation selectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +19,6 @@ def require(checks: Iterator[Broken], code: PluginCode, doing: str, function: ob
     first = next(checks, None)
     if first is not None:
         raise code.fault(first.what, doing=doing, function=function, hint=first.hint)
-
-
-def shows_nothing(text: str) -> bool:
-    """Return whether a text shows nothing at all; stricter than `is_blank`, which goes by what scoring leaves."""
-    return all(
-        each.isspace() or each in _FILLERS or unicodedata.category(each) in _UNSEEN for each in for_scoring(text)
-    )
 
 
 def comma_hint(record: object) -> str:

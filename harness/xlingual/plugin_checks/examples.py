@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from ..metrics import CHOICE_METRICS, GOLD_FREE_METRICS, METRIC_NAMES
 from ..records import Example, Examples, Prompt, TaskSpec
-from .contract import Broken, comma_hint, shows_nothing
+from ..text import shows_nothing
+from .contract import Broken, comma_hint
 from .record_types import describe_value, record_fault
 from .specs import language_faults
 

@@ -24,7 +24,7 @@ from ..plugin import (
 )
 from ..plugin_code import PluginCode, code_of
 from ..records import Example, Failure, ModelSpec, Request, Response
-from .contract import shows_nothing
+from ..text import shows_nothing
 from .hidden_states import states_fault
 from .record_types import describe_value, record_fault
 

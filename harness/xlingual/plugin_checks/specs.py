@@ -10,8 +10,8 @@ from ..metrics import METRIC_NAMES, find_metric
 from ..metrics.repeats import NAME as REPEAT_METRIC
 from ..records import TaskSpec
 from ..sampling import Sampling
-from ..text import close_words, did_you_mean
-from .contract import Broken, comma_hint, shows_nothing
+from ..text import close_words, did_you_mean, shows_nothing
+from .contract import Broken, comma_hint
 from .record_types import record_fault
 
 MOST_TOKENS = 2**31

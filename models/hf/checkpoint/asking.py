@@ -11,7 +11,7 @@ from xlingual.thinking import ThinkingMarkers, find_markers, markers_ending
 
 from ..encoder_decoder.description import EncoderDecoder, describe_encoder_decoder
 from ..tokens.chat_template import ChosenTemplate, choose_template
-from ..tokens.rendering import Tokenizer, turn_end
+from ..tokens.rendering import Tokenizer, answer_cue, turn_end
 from .generation_config import constraints, dropped_fields, end_tokens, read_generation_config, recommended_sampling
 from .window import ContextWindow, context_window
 
@@ -27,6 +27,8 @@ class Asking:
     """The token that ends a turn, for chats to learn; None: the tokenizer's end token."""
     window: ContextWindow
     thinking: ThinkingMarkers | None
+    cue: str
+    """What is put behind every chat, as the template has no generation prompt; mostly ""."""
     sampling: Sampling | None
     """What the model recommends."""
     constraints: Mapping[str, Json]
@@ -51,6 +53,7 @@ class Asking:
             "window": None if self.window.note is None else self.window.tokens,
             "thinking_end": None if self.thinking in (None, _markers_of(self.chat)) else self.thinking.end,
             "constraints": dict(self.constraints),
+            "cue": self.cue,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -63,6 +66,7 @@ class Asking:
             "chat template": self.chat.name,
             "date in the chat template": self.chat.date,
             "window": self.window.note,
+            "put behind every chat": self.cue.strip() or None,
             "generation_config not followed": self.dropped,
         }
         return {name: value for name, value in found.items() if value}
@@ -87,6 +91,7 @@ def read_asking(folder: Path, config: object, tokenizer: Tokenizer, vocabulary: 
         learnt_end=turn.token if turn and not turn.opens_next else None,
         window=context_window(text, tokenizer.model_max_length, options.max_model_len),
         thinking=_thinking(chat, options.thinking_end),
+        cue=answer_cue(tokenizer),
         sampling=recommended_sampling(generation),
         constraints=constraints(generation, vocabulary),
         encoder_decoder=describe_encoder_decoder(config, generation, tokenizer),

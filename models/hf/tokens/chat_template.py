@@ -17,6 +17,7 @@ from datetime import datetime
 from xlingual.errors import ModelError, UsageError
 from xlingual.records import Failure, Message, Role
 from xlingual.text import did_you_mean
+from xlingual.thinking import split_thinking
 
 DEFAULT = "default"
 """The name of the template that is meant where none is named; so it is in transformers."""
@@ -163,6 +164,18 @@ def _lost(chat: str, messages: Sequence[Message]) -> list[Message]:
     questions = [each for each in messages if each.role is Role.USER][-1:]
     systems = [each for each in messages if each.role is Role.SYSTEM]
     return [each for each in (*systems, *questions) if not holds(chat, each.text.strip())]
+
+
+def shows(chat: str, message: Message) -> bool:
+    """Return whether a chat has a message, without its thinking, which a template may leave out of earlier turns."""
+    return holds(chat, visible_text(message))
+
+
+def visible_text(message: Message) -> str:
+    """Return a message without its thinking."""
+    found = split_thinking(message.text) if message.role is Role.ASSISTANT else None
+    is_thought = found is not None and found.thinking is not None and found.finished
+    return (found.text if found is not None and is_thought else message.text).strip()
 
 
 def holds(chat: str, text: str) -> bool:

@@ -24,7 +24,7 @@ from xlingual.records import Failure, Form, Message, Request, Role
 from xlingual.text import is_blank
 from xlingual.thinking import ThinkingMode, answer_start, split_thinking
 
-from .chat_template import PROBE, LeftOutError, Render, holds, render_messages
+from .chat_template import PROBE, LeftOutError, Render, holds, render_messages, shows
 from .rendering import Tokenizer, apply_template, render_text, tokenize, turn_end
 from .turn_end import LAST_TURN, QUESTION
 
@@ -111,7 +111,7 @@ def _find_answer(tokenizer: Tokenizer, request: Request, answer: str, end: TurnE
         return Failure(kind=KIND, message=error.what)
     if isinstance(prompt, Failure):
         return prompt
-    if lost := next((each for each in request.messages if not holds(prompt, _visible(each))), None):
+    if lost := next((each for each in request.messages if not shows(prompt, each)), None):
         return Failure(kind=KIND, message=f"the rendered chat lacks the message {lost.text[:60]!r}")
     found = _answer_behind(tokenizer, request, prompt, (answer, end))
     if isinstance(found, Failure) and len(request.messages) > 1:
@@ -167,13 +167,6 @@ def _answer_alone(
     if isinstance(found, Failure) or not text or not prompt.endswith(text + cue):
         return None
     return _Answered(prompt, prompt + found.text[len(short) :], found.start - len(short) + len(prompt))
-
-
-def _visible(message: Message) -> str:
-    """Return a message without its thinking, which a template may leave out of earlier turns."""
-    found = split_thinking(message.text) if message.role is Role.ASSISTANT else None
-    is_thought = found is not None and found.thinking is not None and found.finished
-    return (found.text if found is not None and is_thought else message.text).strip()
 
 
 def _render_answered(render: Render, messages: Sequence[Message], answer: str) -> str | Failure:

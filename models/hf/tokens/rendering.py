@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 from xlingual.decoder.thinking_switch import thinking_variables
@@ -11,7 +11,8 @@ from xlingual.records import Failure, Form, Request
 from xlingual.thinking import ThinkingMode
 
 from ..limits import attempt
-from .chat_template import render_messages, require_one
+from .answer_cue import find_answer_cue
+from .chat_template import render_messages, require_one, shows
 from .turn_end import TurnEnd, find_turn_end
 
 
@@ -154,9 +155,29 @@ def _check(request: Request, ids: list[int], vocabulary: int) -> Rendered | Fail
 def _render_chats(tokenizer: Tokenizer, requests: Sequence[Request]) -> list[list[int] | Failure]:
     if not requests:
         return []
-    texts = [render_text(tokenizer, request) for request in requests]
+    texts = [_with_all_turns(render_text(tokenizer, request), request) for request in requests]
     ids = iter(tokenize(tokenizer, [text for text in texts if isinstance(text, str)], special=False))
     return [text if isinstance(text, Failure) else next(ids) for text in texts]
+
+
+def _with_all_turns(text: str | Failure, request: Request) -> str | Failure:
+    """Return the text of a chat, or a Failure where the template leaves an earlier turn out: a demonstration."""
+    lost = (
+        None if isinstance(text, Failure) else next((each for each in request.messages if not shows(text, each)), None)
+    )
+    if lost is None:
+        return text
+    return Failure(kind="chat template", message=f"the rendered chat lacks the message {lost.text[:60]!r}")
+
+
+def answer_cue(tokenizer: Tokenizer) -> str:
+    """Return what is put behind every chat for want of a generation prompt in the template; mostly ""."""
+    return _answer_cue(tokenizer, tokenizer.chat_template) if isinstance(tokenizer.chat_template, str) else ""
+
+
+@lru_cache(maxsize=16)
+def _answer_cue(tokenizer: Tokenizer, template: str) -> str:
+    return find_answer_cue(template, partial(apply_template, tokenizer, cue=True, variables={}))
 
 
 def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
@@ -177,7 +198,8 @@ def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
 
 def _render_with(tokenizer: Tokenizer, request: Request, thinking: ThinkingMode | None) -> str | Failure:
     variables = thinking_variables(tokenizer.chat_template, thinking)
-    return render_messages(partial(apply_template, tokenizer, cue=True, variables=variables), request.messages)
+    found = render_messages(partial(apply_template, tokenizer, cue=True, variables=variables), request.messages)
+    return found + answer_cue(tokenizer) if isinstance(found, str) else found
 
 
 def apply_template(

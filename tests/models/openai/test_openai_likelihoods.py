@@ -97,6 +97,17 @@ def test_tokens_without_texts_have_the_servers_offsets() -> None:
     assert part("likelihoods").likelihood_of(tokens, "A中", 1).logarithm == -3.0
 
 
+@pytest.mark.parametrize("lacking", [None, float("nan"), float("-inf"), "-2.0", True])
+def test_a_token_without_a_likelihood_makes_no_choice_likelier(lacking: object) -> None:
+    tokens = ["A", " b", " c"]
+    echo = {"choices": [{"logprobs": {"tokens": tokens, "token_logprobs": [None, -1.0, lacking]}}]}
+    rows = [None, *({"1": {"logprob": each, "decoded_token": " b"}} for each in (-1.0, lacking))]
+    module = part("likelihoods")
+    assert module.likelihood_of(module.read_echo(echo), "A b c", 1) is None
+    assert module.likelihood_of(module.read_echo(echo), "A b", 1).logarithm == -1.0
+    assert module.last_likelihood(module.read_prompt_logprobs({"prompt_logprobs": rows}), "b b") is None
+
+
 def part(name: str) -> Any:  # noqa: ANN401 - a module of the plugin, which is none of the public names
     return importlib.import_module(f"xlingual.plugins.models.openai.{name}")
 

@@ -89,7 +89,10 @@ def test_a_content_of_parts_is_its_texts(parts: list[object], text: str, thinkin
 
 
 def test_a_refusal_in_the_models_words_is_its_answer() -> None:
-    assert one(message(content=None, refusal="I will not say.")).text == "I will not say."
+    contents: tuple[object, ...] = (None, "", [])
+    for content in contents:
+        assert one(message(content=content, refusal="I will not say.")).text == "I will not say."
+    assert one(message(content="", refusal=None)).text == ""
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,44 @@ def test_a_system_message_is_not_dropped_in_silence(copy: Path) -> None:
         open_with(copy, template).count_tokens([request])
 
 
+@pytest.mark.parametrize("kept", ["loop.last", "m.role == 'user'", "m.role != 'user' or loop.last"])
+def test_a_demonstration_is_not_dropped_in_silence(copy: Path, kept: str) -> None:
+    """A model asked with five demonstrations would have been asked with none."""
+    template = f"{{% for m in messages %}}{{% if {kept} %}}{{{{ m.content }}}}<|eot|>{{% endif %}}{{% endfor %}}"
+    texts = ((Role.USER, "Where is the fox?"), (Role.ASSISTANT, "In the wood."), (Role.USER, "Where is the dog?"))
+    messages = tuple(Message(role=role, text=text) for role, text in texts)
+    request = Request(key="", form=Form.CHAT, messages=messages, stop=(), max_new_tokens=1)
+    with pytest.raises(ModelError, match="the rendered chat lacks the message"):
+        open_with(copy, template).count_tokens([request])
+
+
+UPPER = "{% for m in messages %}{{ m.role | upper }}: {{ m.content }}\n{% endfor %}"
+TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|eot|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "behind"),
+    [
+        (TURNS, "<|assistant|>"),
+        (UPPER, "ASSISTANT:"),
+        (TURNS + "{% if add_generation_prompt %}<|assistant|>{% endif %}", "<|assistant|>"),
+        (TURNS + "<|assistant|>", "<|assistant|>"),
+        ("{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content }}</s>"
+         "{% endif %}{% endfor %}", "[/INST]"),
+        (TURNS.replace("|>{{", "|>{{ '<think></think>' if m.role == 'assistant' }}{{"), "<|eot|>"),
+    ],
+)  # fmt: skip
+def test_a_template_without_a_generation_prompt_gets_the_beginning_of_its_answers(
+    copy: Path, text_request: MakeRequest, template: str, behind: str
+) -> None:
+    model = open_with(copy, template)
+    text = model.text_of(model.prompt_ids([text_request("a fox", form=Form.CHAT)])[0])
+    assert text.endswith(behind)
+    assert text.count(behind) == 1
+    said = (model.spec.details or {}).get("put behind every chat")
+    assert said == (behind if template in (TURNS, UPPER) else None)
+
+
 def test_a_question_that_a_template_alters_fails_alone(copy: Path, text_request: MakeRequest) -> None:
     template = "{% for m in messages %}{{ m.content | replace('secret', '') }}{% endfor %}"
     odd, fine = text_request("the secret fox", form=Form.CHAT), text_request("the fox", form=Form.CHAT)
