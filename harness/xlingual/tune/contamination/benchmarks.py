@@ -9,7 +9,8 @@ hold (`index`, `words`):
 
     exact      a text is a field of the row, or all its words stand in the row
     near       70% of its words do
-    partial    a run of 6 words does; from 8 words on the row is left out, below it is counted and shown
+    partial    a run of 6 words does; from 8 words on the row is left out, below it is counted and shown, but where rows
+               one behind the other hold 70% of a text together, they are left out
 
 Of question answering, texts are passages, and questions with their passage; of translation, the sentences of both
 sides; of any other benchmark its fields, and all of them together. An answer ("1823") is no evidence, nor is a question
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
+from operator import itemgetter
 
 from ...data import PINS
 from ...errors import DataError, EnvironmentFault, PluginError, UsageError
@@ -36,13 +38,11 @@ from ...selection import listed_tasks
 from ...text import for_scoring
 from ...toml_table import read_toml
 from ..records import BenchmarkCheck, RepeatedText, Repetition
-from .index import NEAR, ShingleIndex, TextMatch
-from .words import PER_WORD
+from .index import ShingleIndex
+from .runs import NEAR, PARTIAL, TextMatch, rows_together
 
 PIVOT = "en"
 """The language on the other side of parallel benchmarks."""
-PARTIAL = 8 * PER_WORD
-"""What a run of words counts from which on a row that repeats it is left out (8 words, as Chowdhery et al. 2022)."""
 ATTEMPTS = 3
 """Tasks of a language that the mixture does not have that are tried until one can be read."""
 
@@ -105,11 +105,14 @@ class HeldOut:
         found: list[RepeatedText | None] = [self._whole_field(row) for row in rows]
         open_rows = [place for place, each in enumerate(found) if each is None]
         texts = ["\n".join(rows[place].texts) for place in open_rows]
-        for number, match in self.index.match(texts):
-            place = open_rows[number]
+        matches = sorted(((open_rows[number], match) for number, match in self.index.match(texts)), key=itemgetter(0))
+        for place, match in matches:
             candidate, best = self._judged(match), found[place]
             if best is None or (candidate.is_left_out, candidate.share) > (best.is_left_out, best.share):
                 found[place] = candidate
+        for place, match in rows_together(matches, self.index.weights).items():
+            if not (best := found[place]) or not best.is_left_out:
+                found[place] = replace(self._judged(match), is_left_out=True)
         for each in found:
             if each is not None and each.is_left_out:
                 self.found[each.check] = self.found.get(each.check, 0) + 1
