@@ -87,7 +87,7 @@ class HeldOut:
     """Digest of a normalised text -> where it comes from."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of known test files -> their name."""
-    index: ShingleIndex = field(default_factory=ShingleIndex)
+    index: ShingleIndex = field(default_factory=lambda: ShingleIndex(by_letters=True))
     names: list[TestText] = field(default_factory=list)
     """Of each text of the index."""
     found: dict[int, int] = field(default_factory=dict)
@@ -133,12 +133,12 @@ class HeldOut:
 
     def _judged(self, match: TextMatch) -> RepeatedText:
         text = self.names[match.text]
-        kind = Repetition.NEAR if match.share >= NEAR else Repetition.PARTIAL
+        kind = Repetition.NEAR if match.in_order >= NEAR else Repetition.PARTIAL
         return RepeatedText(
             check=text.check,
             kind=Repetition.EXACT if match.share >= 1.0 else kind,
             text=text.name,
-            share=match.share,
+            share=match.in_order,
             is_left_out=kind is Repetition.NEAR or match.longest >= PARTIAL,
         )
 

@@ -42,6 +42,8 @@ class _Sorted:
 class ShingleIndex:
     """Texts that are added one by one, and then looked up in rows."""
 
+    by_letters: bool = False
+    """Whether rows are looked up once more where they may have spaces elsewhere than a text has."""
     weights: list[int] = field(default_factory=list)
     """What each text counts."""
     _vocabulary: dict[str, int] = field(default_factory=dict)
@@ -86,6 +88,15 @@ class ShingleIndex:
             found = measure(compared, numbers[row], shingles, firsts)
             if self._is_enough(found):
                 yield row, found
+        if self.by_letters:
+            yield from self._match_letters(words, numbers)
+
+    def _match_letters(
+        self, words: Sequence[Sequence[str]], numbers: "Sequence[NDArray[np.int32]]"
+    ) -> Iterator[tuple[int, TextMatch]]:
+        """Yield (row, match) as `match`, of rows that may have spaces elsewhere than a text has."""
+        import numpy as np  # noqa: PLC0415 - the command line stays light
+
         otherwise = [
             row
             for row, (each, own) in enumerate(zip(words, numbers, strict=True))
@@ -100,7 +111,7 @@ class ShingleIndex:
                 yield otherwise[place], found
 
     def _is_enough(self, found: TextMatch) -> bool:
-        return found.longest >= LEAST or (found.share >= NEAR and found.share * self.weights[found.text] >= LEAST)
+        return found.longest >= LEAST or (found.in_order >= NEAR and found.in_order * self.weights[found.text] >= LEAST)
 
     def _sort(self) -> _Sorted:
         import numpy as np  # noqa: PLC0415 - the command line stays light

@@ -33,10 +33,13 @@ class TextMatch:
     text: int
     """Index of the text."""
     share: float
-    """Of the text's words, by what they count, 0 to 1."""
+    """Of the text's words, by what they count, those in runs of the row, 0 to 1."""
+    in_order: float
+    """As `share`, with the words near a run that stand in the order of the text between others; or `share`, where these
+    are too few."""
     longest: int
     """What the longest run of words counts that stands in both."""
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[tuple[int, int], ...]
     """What of the text stands in the row, in order: from and to what its words count up to there."""
 
 
@@ -76,11 +79,13 @@ def measure(
             end += 1  # noqa: PLW2901 - the run goes on
         covered[begin:end] = True
         longest = max(longest, int(sums[end] - sums[begin]))
-    if longest < PARTIAL and (counted := int(text.counts[covered].sum())) < NEAR * sums[-1]:
+    share = in_order = float(text.counts[covered].sum()) / int(sums[-1])
+    if longest < PARTIAL and share < NEAR:
         spread = _spread(words, row, covered, np.unique(diagonal).tolist())
-        if max(NEAR_LEAST, NEAR * sums[-1]) <= text.counts[spread].sum() > counted:
-            covered = spread
-    return TextMatch(text.text, float(text.counts[covered].sum()) / int(sums[-1]), longest, _spans(covered, sums))
+        counted = int(text.counts[spread].sum())
+        if counted >= max(NEAR_LEAST, NEAR * sums[-1]):
+            covered, in_order = spread, counted / int(sums[-1])
+    return TextMatch(text.text, share, in_order, longest, _spans(covered, sums))
 
 
 def _spread(
