@@ -103,6 +103,10 @@ ESCAPED: dict[str, Callable[[str], str]] = {
     "Greek letters": lambda text: text.translate(GREEK_LOOK_ALIKES),
     "some Cyrillic letters": lambda text: every(4, text, lambda word: word.translate(LOOK_ALIKES)),
     "traditional characters": lambda text: text.translate(TRADITIONAL),
+    "doubled and no-break spaces": lambda text: text.replace(" ", " \u00a0"),
+    "no punctuation, other case": lambda text: (
+        re.sub(r"[^\w\s]", "", text).swapcase() if text.isascii() else text.upper()
+    ),
     "other digits": lambda text: re.sub(r"\d", lambda digit: chr(0x966 + int(digit[0])), text),
 }
 SPACED: dict[str, Callable[[str], str]] = {

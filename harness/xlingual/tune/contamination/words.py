@@ -1,8 +1,8 @@
 """Texts as words for comparison: folded, so that the disguises of one text give the same words.
 
 "Việt–Nam, 1990" and "VIET NAM １９９０" are both viet, nam, 1990. Folded are Unicode form and compatibility characters,
-case, diacritics and vowel points, digits of other scripts, HTML tags and entities, JSON escapes, addresses of Markdown
-links, words cut at the end of a line, punctuation and white space. In scripts that do not separate words by spaces
+case, diacritics and vowel points, digits of other scripts, letters of other scripts that look alike, traditional Han
+characters, punctuation and white space; `markup` has taken out tags and escapes before. In scripts that do not separate words by spaces
 every character is a word.
 
 A word counts by its letters, four at most; a Han character counts two, a kana or a letter of Thai, Lao, Khmer, Burmese
@@ -39,7 +39,8 @@ _LETTERS = {
     **dict(zip("αβεζηικμνορτυχ", "abezhikmvoptux", strict=True)),
     "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ۀ": "ه", "ہ": "ه", "ھ": "ه",
 }  # fmt: skip
-"""Letters that no Unicode form folds and that keyboards of other countries, or none, replace."""
+"""Letters that no Unicode form folds: those that keyboards of other countries, or none, replace, and those that look
+like a Latin one, in small letters or in capitals."""
 
 
 class _Folding(dict[int, str]):
