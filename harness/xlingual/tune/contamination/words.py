@@ -2,8 +2,8 @@
 
 "Việt–Nam, 1990" and "VIET NAM １９９０" are both viet, nam, 1990. Folded are Unicode form and compatibility characters,
 case, diacritics and vowel points, digits of other scripts, letters of other scripts that look alike, traditional Han
-characters, punctuation and white space; `markup` has taken out tags and escapes before. In scripts that do not separate words by spaces
-every character is a word.
+characters, punctuation and white space; `markup` has taken out tags and escapes before. In scripts that do not
+separate words by spaces every character is a word.
 
 A word counts by its letters, four at most; a Han character counts two, a kana or a letter of Thai, Lao, Khmer, Burmese
 or Tibetan one. So "8 words" below are 8 words of four letters or more, or 16 Han characters.
