@@ -9,6 +9,7 @@ import quopri
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -16,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from xlingual.plugin import DataSource
-from xlingual.records import Example
+from xlingual.records import Example, Role, Turn
 from xlingual.tune.contamination import benchmarks
 from xlingual.tune.contamination.benchmarks import HeldOut, gather_held_out
 from xlingual.tune.contamination.han import SIMPLIFIED
@@ -179,6 +180,26 @@ def test_a_text_that_is_cut_into_rows(held_out: HeldOut, code: str) -> None:
             each is not None and each.is_left_out for half in (halves[0], row_of("a", "b"), halves[1])
             for each in held_out.compare([half])
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.ASSISTANT])
+@pytest.mark.parametrize("code", FILES)
+def test_a_text_in_pieces_over_the_turns_of_one_side(held_out: HeldOut, code: str, role: Role) -> None:
+    """Three words a turn, and what the other side says between them."""
+    other = Role.ASSISTANT if role is Role.USER else Role.USER
+    rows = []
+    for text in (*passages(code), *sentences(code)):
+        space = " " if " " in text else ""
+        parts = text.split() if space else list(text)
+        said = [space.join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
+        turns = [
+            Turn(role=each, text=text, is_learnt=each is Role.ASSISTANT)
+            for piece in said
+            for each, text in ((role, piece), (other, "Tiếp đi!"))
+        ]
+        row = row_of(*[turn.text for turn in turns])
+        rows.append(replace(row, turns=tuple(turns), targets=tuple(turn.text for turn in turns if turn.is_learnt)))
+    assert all(each is not None and each.is_left_out for each in held_out.compare(rows))
 
 
 WORDS = [f"{letter * 3}{number:02}" for number in range(2) for letter in "abcdefghij"]

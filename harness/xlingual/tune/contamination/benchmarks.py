@@ -32,7 +32,7 @@ from ...languages import LANGUAGES
 from ...plugin import DataSource, Task
 from ...plugin_checks import checked_task
 from ...plugin_files import plugin_folders
-from ...records import DataFile, Example, Examples, Origin
+from ...records import DataFile, Example, Examples, Origin, Role
 from ...registry import TASKS, Family, Registered
 from ...selection import listed_tasks
 from ...text import for_scoring
@@ -104,8 +104,9 @@ class HeldOut:
         """Return what each row repeats of the test data, the worst of it, and count the rows to be left out."""
         found: list[RepeatedText | None] = [self._whole_field(row) for row in rows]
         open_rows = [place for place, each in enumerate(found) if each is None]
-        texts = ["\n".join(rows[place].texts) for place in open_rows]
-        matches = sorted(((open_rows[number], match) for number, match in self.index.match(texts)), key=itemgetter(0))
+        texts = [(place, text) for place in open_rows for text in _texts_of(rows[place])]
+        found_texts = self.index.match([text for _, text in texts])
+        matches = sorted(((texts[number][0], match) for number, match in found_texts), key=itemgetter(0))
         for place, match in matches:
             candidate, best = self._judged(match), found[place]
             if best is None or (candidate.is_left_out, candidate.share) > (best.is_left_out, best.share):
@@ -145,6 +146,15 @@ class HeldOut:
     def report(self) -> tuple[BenchmarkCheck, ...]:
         """Return the checks with what they found."""
         return tuple(replace(check, rows=self.found.get(index, 0)) for index, check in enumerate(self.checks))
+
+
+def _texts_of(row: Example) -> Iterator[str]:
+    """Yield a row as one text; of a conversation also what one side says in several turns."""
+    yield "\n".join(row.texts)
+    for role in (Role.USER, Role.ASSISTANT):
+        own = [turn.text for turn in row.turns or () if turn.role is role]
+        if len(own) > 1:
+            yield "\n".join(own)
 
 
 def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOut:
