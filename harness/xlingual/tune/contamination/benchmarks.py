@@ -9,7 +9,8 @@ hold (`index`, `words`):
 
     exact      a text is a field of the row, or all its words stand in the row
     near       70% of its words do
-    partial    a run of 6 words does; from 8 words on the row is left out, below it is counted and shown
+    partial    a run of 6 words does; from 8 words on the row is left out, below it is counted and shown, but where rows
+               one behind the other hold 70% of a text together, they are left out
 
 Of question answering, texts are passages, and questions with their passage; of translation, the sentences of both
 sides; of any other benchmark its fields, and all of them together. An answer ("1823") is no evidence, nor is a question
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
+from operator import itemgetter
 
 from ...data import PINS
 from ...errors import DataError, EnvironmentFault, PluginError, UsageError
@@ -30,19 +32,17 @@ from ...languages import LANGUAGES
 from ...plugin import DataSource, Task
 from ...plugin_checks import checked_task
 from ...plugin_files import plugin_folders
-from ...records import DataFile, Example, Examples, Origin
+from ...records import DataFile, Example, Examples, Origin, Role
 from ...registry import TASKS, Family, Registered
 from ...selection import listed_tasks
 from ...text import for_scoring
 from ...toml_table import read_toml
 from ..records import BenchmarkCheck, RepeatedText, Repetition
-from .index import NEAR, ShingleIndex, TextMatch
-from .words import PER_WORD
+from .index import ShingleIndex
+from .runs import NEAR, PARTIAL, TextMatch, rows_together
 
 PIVOT = "en"
 """The language on the other side of parallel benchmarks."""
-PARTIAL = 8 * PER_WORD
-"""What a run of words counts from which on a row that repeats it is left out (8 words, as Chowdhery et al. 2022)."""
 ATTEMPTS = 3
 """Tasks of a language that the mixture does not have that are tried until one can be read."""
 
@@ -87,7 +87,7 @@ class HeldOut:
     """Digest of a normalised text -> where it comes from."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of known test files -> their name."""
-    index: ShingleIndex = field(default_factory=ShingleIndex)
+    index: ShingleIndex = field(default_factory=lambda: ShingleIndex(by_letters=True))
     names: list[TestText] = field(default_factory=list)
     """Of each text of the index."""
     found: dict[int, int] = field(default_factory=dict)
@@ -104,12 +104,16 @@ class HeldOut:
         """Return what each row repeats of the test data, the worst of it, and count the rows to be left out."""
         found: list[RepeatedText | None] = [self._whole_field(row) for row in rows]
         open_rows = [place for place, each in enumerate(found) if each is None]
-        texts = ["\n".join(rows[place].texts) for place in open_rows]
-        for number, match in self.index.match(texts):
-            place = open_rows[number]
+        texts = [(place, text) for place in open_rows for text in _texts_of(rows[place])]
+        found_texts = self.index.match([text for _, text in texts])
+        matches = sorted(((texts[number][0], match) for number, match in found_texts), key=itemgetter(0))
+        for place, match in matches:
             candidate, best = self._judged(match), found[place]
             if best is None or (candidate.is_left_out, candidate.share) > (best.is_left_out, best.share):
                 found[place] = candidate
+        for place, match in rows_together(matches, self.index.weights).items():
+            if not (best := found[place]) or not best.is_left_out:
+                found[place] = replace(self._judged(match), is_left_out=True)
         for each in found:
             if each is not None and each.is_left_out:
                 self.found[each.check] = self.found.get(each.check, 0) + 1
@@ -130,18 +134,27 @@ class HeldOut:
 
     def _judged(self, match: TextMatch) -> RepeatedText:
         text = self.names[match.text]
-        kind = Repetition.NEAR if match.share >= NEAR else Repetition.PARTIAL
+        kind = Repetition.NEAR if match.in_order >= NEAR else Repetition.PARTIAL
         return RepeatedText(
             check=text.check,
             kind=Repetition.EXACT if match.share >= 1.0 else kind,
             text=text.name,
-            share=match.share,
+            share=match.in_order,
             is_left_out=kind is Repetition.NEAR or match.longest >= PARTIAL,
         )
 
     def report(self) -> tuple[BenchmarkCheck, ...]:
         """Return the checks with what they found."""
         return tuple(replace(check, rows=self.found.get(index, 0)) for index, check in enumerate(self.checks))
+
+
+def _texts_of(row: Example) -> Iterator[str]:
+    """Yield a row as one text; of a conversation also what one side says in several turns."""
+    yield "\n".join(row.texts)
+    for role in (Role.USER, Role.ASSISTANT):
+        own = [turn.text for turn in row.turns or () if turn.role is role]
+        if len(own) > 1:
+            yield "\n".join(own)
 
 
 def gather_held_out(languages: Iterable[str], data_source: DataSource) -> HeldOut:

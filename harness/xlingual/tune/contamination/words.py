@@ -1,17 +1,19 @@
 """Texts as words for comparison: folded, so that the disguises of one text give the same words.
 
 "Việt–Nam, 1990" and "VIET NAM １９９０" are both viet, nam, 1990. Folded are Unicode form and compatibility characters,
-case, diacritics and vowel points, digits of other scripts, HTML tags and entities, JSON escapes, addresses of Markdown
-links, words cut at the end of a line, punctuation and white space. In scripts that do not separate words by spaces
-every character is a word.
+case, diacritics and vowel points, digits of other scripts, letters of other scripts that look alike, traditional Han
+characters, punctuation and white space; `markup` has taken out tags and escapes before. In scripts that do not
+separate words by spaces every character is a word.
 
 A word counts by its letters, four at most; a Han character counts two, a kana or a letter of Thai, Lao, Khmer, Burmese
 or Tibetan one. So "8 words" below are 8 words of four letters or more, or 16 Han characters.
 """
 
-import re
 import unicodedata
-from html import unescape
+from functools import cache
+
+from .han import SIMPLIFIED
+from .markup import plain_text
 
 PER_WORD = 4
 """What a word counts at most."""
@@ -32,9 +34,13 @@ _RANGES_UNSPACED = (
 _TATWEEL = "\u0640"
 _LETTERS = {
     "ı": "i", "đ": "d", "ð": "d", "ħ": "h", "ł": "l", "ø": "o", "ŧ": "t", "æ": "ae", "œ": "oe", "þ": "th",
+    "ɑ": "a", "ɡ": "g", "ɩ": "i", "ⅼ": "l",
+    **dict(zip("авеһіјкмноԛрсѕтуүхԁԝӏ", "abehijkmhoqpcstyyxdwl", strict=True)),
+    **dict(zip("αβεζηικμνορτυχ", "abezhikmvoptux", strict=True)),
     "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ۀ": "ه", "ہ": "ه", "ھ": "ه",
 }  # fmt: skip
-"""Letters that no Unicode form folds and that keyboards of other countries, or none, replace."""
+"""Letters that no Unicode form folds: those that keyboards of other countries, or none, replace, and those that look
+like a Latin one, in small letters or in capitals."""
 
 
 class _Folding(dict[int, str]):
@@ -58,9 +64,10 @@ def _fold_character(code: int) -> str:
         return str(unicodedata.decimal(character))
     if kind[0] in "PZCS":
         return " "
-    return f" {character} " if _unspaced_weight(code) else character
+    return f" {SIMPLIFIED.get(character, character)} " if _unspaced_weight(code) else character
 
 
+@cache
 def _unspaced_weight(code: int) -> int:
     """Return what a character of a script without spaces counts; 0 for one of another script."""
     return next((weight for first, last, weight in _RANGES_UNSPACED if first <= code <= last), 0)
@@ -69,33 +76,15 @@ def _unspaced_weight(code: int) -> int:
 _FOLDING = _Folding()
 
 
-_ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|[nrt])")
-"""What JSON writes for a character, or for a line break or a tab; JSON within JSON doubles the backslash."""
-_INLINE = (
-    "a|abbr|b|bdi|bdo|big|cite|code|em|font|i|ins|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr"  # not br
-)
-_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,400}})?/?>", re.IGNORECASE)
-"""A tag that stands within a line, and maybe within a word."""
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,400}>")
-_LINK = re.compile(r"\]\([^()\s]{1,400}\)")
-"""The address of a link of Markdown, behind its words."""
-_CUT = re.compile(r"(?<=\S)[-\u00ad\u2010][ \t]*\r?\n[ \t>]*(?=[^\s-])")
-"""Where a word is cut at the end of a line."""
-
-
 def words_of(text: str) -> list[str]:
     """Return the folded words of `text`, in order."""
-    if "\\" in text:
-        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
-    if "&" in text:
-        text = unescape(unescape(text))  # pages that were escaped twice are common
-    if "<" in text:
-        text = _TAG.sub(" ", _INLINE_TAG.sub("", text))
-    if "](" in text:
-        text = _LINK.sub("]", text)
-    if "\n" in text:
-        text = _CUT.sub("", text)
+    text = plain_text(text)
     return unicodedata.normalize("NFKD", text).casefold().translate(_FOLDING).split()
+
+
+def is_unspaced(word: str) -> bool:
+    """Return whether a word is a character of a script that has no spaces."""
+    return len(word) == 1 and _unspaced_weight(ord(word)) > 0
 
 
 def weight_of(word: str) -> int:

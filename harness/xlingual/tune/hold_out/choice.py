@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from ...errors import DataError
 from ...records import Example
-from ..contamination.index import BATCH, NEAR, ShingleIndex
+from ..contamination.index import BATCH, ShingleIndex
+from ..contamination.runs import NEAR
 from .groups import group_rows, hash_row, keys_of, members_of, telling_texts, texts_of
 from .records import HoldOut
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from ...records import Example
-from ..contamination.index import LEAST
+from ..contamination.runs import LEAST
 from ..contamination.words import weight_of, words_of
 
 _INPUT = "input"
