@@ -124,6 +124,11 @@ def redact_message(text: str) -> str:
     return redact_settings(text, environment_secrets())
 
 
+def redact_name(name: str) -> str:
+    """Return the name of a model as tables and folders have it: the same on every machine, whatever is set there."""
+    return redact(name) if "://" in name else redact_document(name)
+
+
 def redact_command(words: Sequence[str]) -> str:
     """Return the words of a command as one line for a shell, without keys, passwords and the values of headers."""
     secrets = environment_secrets()
