@@ -8,7 +8,6 @@ from xlingual.data import hash_once
 from xlingual.decoder.loading import quiet_loading
 from xlingual.errors import EnvironmentFault, ModelError, UsageError
 from xlingual.files import read_json_object
-from xlingual.files.folders import real_path
 from xlingual.identity import Json
 from xlingual.plugin import ModelOptions
 from xlingual.text import did_you_mean
@@ -78,7 +77,7 @@ def _locate_local(name: str, path: Path, options: ModelOptions) -> Checkpoint:
         near = [str(each) for each in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(str(path), near) if near else "a model is a folder, a .gguf file, or org/name[@revision]"
         raise UsageError(f"no such model: {name!r}", hint=hint)
-    path = real_path(path)
+    path = path.resolve()
     if path.is_file():
         if path.suffix != ".gguf":
             hint = "name the folder that the file lies in"
