@@ -27,6 +27,7 @@ from .records import (
     Translation,
     label_task,
 )
+from .redaction import redact_name
 from .registry import SAMPLING, THINKING, used_options
 from .sampling import sample_sampling
 from .serial import to_json
@@ -392,4 +393,4 @@ def _slice(total: int, limit: Limit | None, name: str) -> Limit:
 def run_folder(out: Path, model: ModelSpec, protocol: Protocol, template: str) -> Path:
     """Return the run folder: another for anything that changes an answer or a score, the same for any limit."""
     identity = content_hash([model.fingerprint, template, to_json(identifying_part(protocol))])
-    return out / slug(model.name, model.fingerprint) / slug(protocol.task, identity)
+    return out / slug(redact_name(model.name), model.fingerprint) / slug(protocol.task, identity)

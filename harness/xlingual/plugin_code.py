@@ -23,6 +23,7 @@ from types import TracebackType
 
 from . import plugins
 from .errors import Interrupted, PluginError, XlingualError
+from .redaction import redact_message
 
 LONGEST_MESSAGE = 400
 """Characters of an exception's own words that are shown."""
@@ -165,6 +166,7 @@ def describe_error(error: BaseException) -> str:
         words = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
     except BaseException:  # noqa: BLE001 (the words are the plugin's code, too)
         words = "(its words cannot be shown)"
+    words = redact_message(words)  # before it is cut: half of a password has no mark behind it
     words = words if len(words) <= LONGEST_MESSAGE else f"{words[:LONGEST_MESSAGE]}..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 

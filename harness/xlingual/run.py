@@ -362,7 +362,7 @@ def record_run(
     """
     plan, journal = opened.plan, opened.journal
     known = {**(plan.model.details or {}), **_details_before(plan), **(details or {})}
-    model = replace(shown_model(plan.model), details=known or None)
+    model = shown_model(replace(plan.model, details=known or None))
     journal.close()
     responses = [journal.responses.get(fitted.request.key) for fitted in plan.fitted]
     reading = reading_of(plan.model, plan.protocol.extract, plan.protocol.repeats)

@@ -9,7 +9,7 @@ from .identity import Json, canonical_json
 from .planning import TaskPlan
 from .prompt import FittedRequest
 from .records import Counts, FailureCount, ModelSpec, Response
-from .redaction import redact_message
+from .redaction import redact_message, redact_name
 from .scoring import Scores
 from .serial import to_json
 
@@ -128,5 +128,8 @@ def without_secrets(response: Response) -> Response:
 
 
 def shown_model(model: ModelSpec) -> ModelSpec:
-    """Return a model as it is written down: the word that a user typed may hold a key."""
-    return replace(model, word=redact_message(model.word))
+    """Return a model as it is written down: what a user typed, and what a backend tells of it, may hold a key."""
+    details = {name: redact_message(said) for name, said in (model.details or {}).items()}
+    return replace(
+        model, word=redact_message(model.word), name=redact_name(model.name), details=details or model.details
+    )

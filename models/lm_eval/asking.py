@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from xlingual.errors import XlingualError
 from xlingual.records import Failure, Finish, Form, Likelihood, Request, Response, failed_response
+from xlingual.redaction import redact_message
 from xlingual.sampling import Sampling
 from xlingual.text import find_stop
 from xlingual.thinking import ThinkingMode
@@ -200,7 +201,7 @@ def _call(lm: LanguageModel, batch: Sequence[Job], settings: Settings) -> list[o
     except XlingualError:
         raise
     except Exception as error:  # noqa: BLE001 - the model call: any error is the failure of these samples
-        return Failure(kind=type(error).__name__, message=str(error)[:300])
+        return Failure(kind=type(error).__name__, message=redact_message(str(error))[:300])
 
 
 def _respond(request: Request, values: Sequence[object]) -> Response:

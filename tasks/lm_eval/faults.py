@@ -14,6 +14,7 @@ from pathlib import Path
 
 import xlingual
 from xlingual.errors import DataError, EnvironmentFault, XlingualError
+from xlingual.redaction import redact_message
 
 _LENGTH = 200
 _NOT_THEIRS = (
@@ -92,7 +93,7 @@ def require_readable(name: str, folders: Sequence[str]) -> None:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says."""
-    return (str(error).strip().splitlines() or [""])[0][:_LENGTH]
+    return redact_message((str(error).strip().splitlines() or [""])[0])[:_LENGTH]
 
 
 def _fault(error: BaseException, what: str, message: str, hint: str) -> DataError:

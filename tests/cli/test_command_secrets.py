@@ -12,6 +12,7 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.cli.make import main as make_main
+from xlingual.plugin_code import describe_error
 from xlingual.records import Failure, Response
 from xlingual.redaction import redact_command
 from xlingual.run_summary import without_secrets
@@ -160,3 +161,71 @@ def test_a_failure_of_a_model_is_stored_without_secrets(monkeypatch: pytest.Monk
     found = without_secrets(Response(key="k", text=None, failure=failure, finish=None, prompt_tokens=None, tokens=None))
     assert found.failure is not None
     assert found.failure.message == "GET http://***@127.0.0.1:9/v1?*** with *** failed"
+
+
+SAID = f"no way to http://user:{CANARY}1@host/x?k={CANARY}2 with ghp_{CANARY}3 and Authorization: Bearer {CANARY}4"
+TALKER = '''
+"""A model that tells its address in every way that Python has."""
+import logging, threading, warnings
+from dataclasses import replace
+from xlingual.identity import content_hash
+from xlingual.plugins.models._examples import ExampleModel, describe
+from xlingual.registry import register_model
+
+SAID = {said!r}
+
+def reply(example):
+    warnings.warn(SAID)
+    logging.getLogger("xlingual").warning(SAID)
+    logging.getLogger("of.a.library").error("said: %s", SAID)
+    thread = threading.Thread(target=lambda: [][SAID])
+    thread.start()
+    thread.join()
+    return "x"
+
+@register_model("talker")
+def open_talker(name, options):
+    """Open it."""
+    spec = describe(word=SAID, backend="talker", name=SAID, fingerprint=content_hash(["talker", 1]))
+    return ExampleModel(spec=replace(spec, details={{"server": SAID}}), reply=reply)
+'''
+
+
+@pytest.mark.parametrize("words", [("tasks",), ("metrics",), ("models",), ("models", "--json"), ("tasks", "--check")])
+def test_a_list_of_what_is_broken_holds_no_secret(words: tuple[str, ...], tmp_path: Path) -> None:
+    for folder in ("tasks", "metrics", "models"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "broken_one.py").write_text(f"raise RuntimeError({SAID!r})\n", encoding="utf-8")
+    file = [str(tmp_path / "tasks" / "broken_one.py")] if "--check" in words else []
+    found = subprocess.run(
+        [sys.executable, "-m", "xlingual", *words, *file], capture_output=True, text=True, check=False,
+        env={**os.environ, "XLINGUAL_PLUGINS": str(tmp_path)},
+    )  # fmt: skip
+    assert found.returncode in (1, 3)
+    assert "RuntimeError: no way to http://***@host/x" in found.stdout + found.stderr
+    assert CANARY not in found.stdout + found.stderr
+
+
+def test_what_a_plugin_logs_warns_of_and_calls_itself_holds_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "plugins" / "models").mkdir(parents=True)
+    (tmp_path / "plugins" / "models" / "talker.py").write_text(TALKER.format(said=SAID), encoding="utf-8")
+    words = ["-m", "talker", "-t", "xquad/zh", "--data", "sample", "--limit", "2", "-o", "out", "--progress", "plain"]
+    for command in (["eval", *words], ["board", "out", "--include-limited"], ["view", "out"]):
+        found = subprocess.run(
+            [sys.executable, "-m", "xlingual", *command], capture_output=True, text=True, check=False, cwd=tmp_path,
+            env={**os.environ, "XLINGUAL_PLUGINS": str(tmp_path / "plugins")},
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        assert CANARY not in found.stdout + found.stderr
+        if command[0] == "eval":
+            assert found.stderr.count("no way to http://***@host/x") >= 4
+    files = [path for path in tmp_path.rglob("*") if "plugins" not in path.parts]
+    written = [*map(str, files), *(path.read_text(errors="replace") for path in files if path.is_file())]
+    assert len(files) > 5
+    assert not [text for text in written if CANARY in text]
+
+
+def test_half_a_password_is_not_shown_where_a_message_is_cut() -> None:
+    for length in range(100, 300, 7):
+        error = ValueError(f"{'x' * length} http://user:{CANARY}@host/")
+        assert CANARY[:6] not in describe_error(error)

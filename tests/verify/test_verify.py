@@ -81,6 +81,9 @@ def test_runs_that_nobody_touched_are_verified(runs: Path, capsys: pytest.Captur
         ["-m", "echo", "-t", "flores101/en-zh,mlqa/zh-en,instructions/en"],
         ["-m", "echo", "-t", "xquad/en", "--shots", "3", "--max-new-tokens", "9"],
         ["-m", "oracle", "-t", "xquad/zh", "--limit", "5-9", "--repeats", "2", "--temperature", "0.5"],
+        ["-m", "echo", "-t", "xquad/zh", "--prompt-language", "en", "--shots", "2", "--system", "Be brief."],
+        ["-m", "echo", "-t", "xquad/zh", "--template", "chat", "--stop", "x", "--shots", "2", "--seed", "3"],
+        ["-m", "echo", "-t", "flores101/en-zh", "--template", "alpaca", "--shots", "1", "--on-overflow", "skip"],
     ],
 )
 def test_runs_of_every_kind_are_verified(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,9 +280,10 @@ def test_what_fresh_moved_aside_is_not_walked(runs: Path, capsys: pytest.Capture
 
 
 def test_boards_mark_what_the_samples_cannot_show(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """R10: the name of the model, with no samples to read."""
+    """R10: the name of the model, with no samples and no plan to read."""
     path = results_of(runs)
     path.with_name("samples.jsonl").unlink()
+    path.with_name("run.json").unlink()
     edit_results(path, lambda record: record["model"].update(name="gpt-9"))
     capsys.readouterr()
     assert run_command(["board", str(runs), "--json", "--board", "sample"]) == 0

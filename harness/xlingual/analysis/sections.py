@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault
+from ..files.folders import real_path
 from ..judging import reports, section
 from ..store import walk_runs
 from . import content, space
@@ -86,6 +87,6 @@ def _files(roots: Sequence[Path], prefix: str) -> Iterator[tuple[str, Path]]:
     seen: set[Path] = set()
     for root in roots:
         for path in sorted(walk_runs(root)) if root.is_dir() else ():
-            if path.name.startswith(prefix) and path.suffix == ".json" and path.resolve() not in seen:
-                seen.add(path.resolve())
+            if path.name.startswith(prefix) and path.suffix == ".json" and real_path(path) not in seen:
+                seen.add(real_path(path))
                 yield (Path(root.resolve().name) / path.relative_to(root)).as_posix(), path

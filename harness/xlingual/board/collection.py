@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..files import read_json
+from ..files.folders import real_path
 from ..groups import StoredGroup, aggregate, is_group_file, read_group
 from ..identity import Json, canonical_json
 from ..metrics import LM_EVAL_PREFIX
@@ -73,7 +74,7 @@ def collect_runs(roots: Sequence[Path], *, include_limited: bool = False) -> Col
         if not root.exists():
             raise UsageError("no such folder of runs", where=str(root), hint="name the folder that holds runs")
         for path in _results_files(root, left_out, include_limited=include_limited):
-            if (resolved := path.resolve()) in seen:
+            if (resolved := real_path(path)) in seen:
                 continue
             seen.add(resolved)
             where = _place(root, path)

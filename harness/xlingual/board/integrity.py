@@ -10,7 +10,7 @@ from ..identity import Json
 from ..metrics import find_metric
 from ..plugin import Metric
 from ..record_hash import NOT_ITS_HASH, hash_samples_in, was_edited
-from ..records import Estimate
+from ..records import Estimate, RunRecord
 from ..serial import to_json
 from ..statistics.parallel import ScoredExample
 from .collection import RESULTS_FILE, CollectedRun
@@ -19,7 +19,10 @@ from .samples import ROUNDING, SAMPLES_FILE, ScoreReader
 
 PLAN_FILE = "run.json"
 """Written before the first answer, with model and protocol."""
-_OF_THE_MODEL = ("fingerprint", "backend", "dtype")
+_OF_THE_MODEL = ("fingerprint", "backend", "dtype", "name", "template", "parent")
+"""What follows from the folder of the run. The rest may be another's, who asked for the same weights later."""
+_OF_THE_PART = {"n", "limit"}
+"""A plan does not say how many of the examples are asked."""
 EDITED = "edited"
 """Begins what is said of a run whose results and samples do not agree."""
 
@@ -124,13 +127,7 @@ def _has_another_interval(recorded: Estimate, metric: Metric, language: str, exa
 
 def differs_from_plan(run: CollectedRun) -> str | None:
     """Return a field in which a whole run is not what was planned; None without a plan that can be read."""
-    path = run.path.with_name(PLAN_FILE) if run.path is not None else None
-    try:
-        plan = read_json(path) if path is not None and path.is_file() else None
-    except DataError:
-        return None
-    if not isinstance(plan, Mapping):
-        return None
+    plan = read_plan(run)
     record = to_json(run.record)
     if not isinstance(record, Mapping):
         raise TypeError("a run is a record")
@@ -138,8 +135,33 @@ def differs_from_plan(run: CollectedRun) -> str | None:
         planned, said = plan.get(part), record[part]
         if not isinstance(planned, Mapping) or not isinstance(said, Mapping):
             continue
-        for name in names or planned:
-            # A record from before a field was written down has the field's None.
-            if name in planned and name in said and planned[name] != said[name]:
+        for name in names or sorted({*planned, *said} - _OF_THE_PART):
+            # What was not written down yet, or is not set, is a record's None.
+            if planned.get(name) != said.get(name):
                 return name
-    return None
+    return _other_task(run.record, plan)
+
+
+def _other_task(record: RunRecord, plan: Mapping[str, Json]) -> str | None:
+    """Return which of template, task and demonstrations is another in a plan, where the plan says so."""
+    task, protocol = plan.get("task"), record.protocol
+    pairs: list[tuple[str, Json, Json]] = [("template", plan.get("template", record.template), record.template)]
+    if "protocol" in plan and isinstance(task, Mapping):  # that of a judge holds a licence alone
+        shots = list(record.demonstrations)
+        pairs += [
+            ("task", task.get("name", protocol.task), protocol.task),
+            ("task_version", task.get("version", protocol.task_version), protocol.task_version),
+            ("language", task.get("language", record.language), record.language),
+            ("demonstrations", plan.get("demonstrations", shots), shots),
+        ]
+    return next((name for name, planned, said in pairs if planned != said), None)
+
+
+def read_plan(run: CollectedRun) -> Mapping[str, Json]:
+    """Return what `run.json` holds; {} where there is none that can be read."""
+    path = run.path.with_name(PLAN_FILE) if run.path is not None else None
+    try:
+        plan = read_json(path) if path is not None and path.is_file() else None
+    except DataError:
+        return {}
+    return plan if isinstance(plan, Mapping) else {}

@@ -18,6 +18,7 @@ from typing_extensions import Buffer
 
 from ..descriptors import open_closed_descriptors
 from ..errors import EnvironmentFault
+from ..redaction import redact_message
 
 WRITE_FOLDERS = ("eval", "tune run", "xllama", "scale sweep", "judge")
 """Commands whose results are in a folder, whatever becomes of what they print."""
@@ -74,6 +75,15 @@ class _Steadfast(io.RawIOBase):
         return size
 
 
+class _Redacting(io.TextIOWrapper):
+    """A text stream without secrets: what libraries, plugins and threads log, warn of and raise comes here, too."""
+
+    def write(self, text: str, /) -> int:
+        """Write `text` as `redact_message` has it, and return the length of what was given."""
+        super().write(redact_message(text))
+        return len(text)
+
+
 def open_streams() -> Streams:
     """Put streams that never fail in the place of sys.stdout and sys.stderr; closed ones are opened to nowhere."""
     open_closed_descriptors()
@@ -91,7 +101,8 @@ def _text_stream(raw: _Steadfast, before: object) -> io.TextIOWrapper:
         errors = "backslashreplace"
     buffered = io.BufferedWriter(raw, buffer_size=8192)
     interactive = raw.descriptor == 2 or raw.isatty()
-    return io.TextIOWrapper(buffered, encoding=encoding, errors=errors, line_buffering=interactive)
+    kind = _Redacting if raw.descriptor == 2 else io.TextIOWrapper
+    return kind(buffered, encoding=encoding, errors=errors, line_buffering=interactive)
 
 
 def _writes_folder(arguments: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
 from ..files import MAX_BYTES
-from ..files.folders import cache_folder
+from ..files.folders import cache_folder, real_path
 from ..files.network import hub_is_offline
 from ..plugin import DataSource
 from ..plugin_files import plugin_folders
@@ -88,7 +88,7 @@ def _find_local(ref: DatasetRef, folder: Path) -> DataFile:
     for path in paths:
         if path.is_file():
             _check_size(path)
-            inside_sample = any(path.resolve().is_relative_to(sample.resolve()) for sample in _sample_folders())
+            inside_sample = any(real_path(path).is_relative_to(real_path(sample)) for sample in _sample_folders())
             origin = Origin.SAMPLE if inside_sample else Origin.LOCAL
             return _data_file(ref, origin, (path, hash_file(path)), None)
     what = f"not in the data folder; looked for {_first_names(map(str, paths), ', ')}"

@@ -1,4 +1,4 @@
-"""The folder of everything that is downloaded or made once."""
+"""The folder of everything that is downloaded or made once; and where a path leads to."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,11 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "xlingual"
     except RuntimeError as error:
         raise EnvironmentFault("no home folder", where="cache", hint="set XLINGUAL_CACHE to a folder") from error
+
+
+def real_path(path: Path) -> Path:
+    """Return where `path` leads to; `Path.resolve` raises RuntimeError for a link to itself, which is read as no file.
+
+    Before Python 3.13, that is.
+    """
+    return Path(os.path.realpath(path))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import plugins
 from ..errors import DataError, EnvironmentFault, PluginError, UsageError, XlingualError
+from ..files.folders import real_path
 from ..metrics import METRIC_NAMES, find_metric
 from ..plugin import DataSource, ExtractingTask, RewordableTask, SelfScoredTask, Task
 from ..plugin_code import code_in, shown_path
@@ -42,10 +43,10 @@ def check_file(path: Path, data_source: DataSource | None) -> list[FileCheck]:
     """
     if not path.is_file():
         raise UsageError("no such file", where=str(path), hint="name one file: mine/tasks/NAME.py")
-    stem, kind = plugin_stem(path.stem), path.parent.resolve().name
+    stem, kind = plugin_stem(path.stem), real_path(path.parent).name
     if kind in ("models", "leaderboards"):
         raise UsageError(f"is in a folder of {kind}: only tasks and metrics are checked so", where=str(path))
-    with _imported(path.resolve(), "metrics" if kind == "metrics" else "tasks"):
+    with _imported(real_path(path), "metrics" if kind == "metrics" else "tasks"):
         if kind == "metrics":
             module, found = METRICS.find(stem).module, []
         else:

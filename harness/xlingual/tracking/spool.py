@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 
 from ..files import read_json_lines, write_atomically
 from ..identity import Json, canonical_json, slug
-from ..redaction import MASK, environment_secrets, is_secret, redact_document, redact_settings
+from ..redaction import MASK, environment_secrets, is_secret, redact_document, redact_name, redact_settings
 from .backends import BACKENDS, ONLINE, Backend, find_backend, replay
 from .writing import TrackedRun, Writer
 
@@ -72,7 +72,7 @@ def open_tracker(word: str, folder: Path, name: str, warn: Warn) -> Tracker:
     """
     backend = find_backend(word)
     is_online = word.endswith(ONLINE) and backend.is_reachable(warn)
-    stem = f"{slug(name)}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+    stem = f"{slug(redact_name(name))}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
     return Spool(path=folder / f"{stem}{SUFFIX}", name=name, warn=warn, backend=backend, is_online=is_online)
 
 

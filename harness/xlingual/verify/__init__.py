@@ -1,8 +1,9 @@
 """Whether the numbers of runs follow from their answers: `xlingual verify`.
 
     hashes         the record and samples.jsonl are those that were written
-    run.json       model and protocol are those that were planned
+    run.json       model and protocol are those that were planned, and those that name the folders
     journal        each answer in samples.jsonl is the one that the model gave; every line holds its checksum
+    prompts        those of the task; each key in the journal is that of model, messages and settings
     data           as many examples as the task has, each with its own targets; the hash of the data
     scores         computed again from the answers: values, intervals, counts, by the same signature
 
@@ -15,7 +16,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..board.collection import LIMITED_PREFIX, RESULTS_FILE, CollectedRun, read_run
-from ..board.integrity import PLAN_FILE, differs_from_plan
 from ..errors import EnvironmentFault, UsageError, XlingualError
 from ..files.text_file import read_fault
 from ..journal import JOURNAL
@@ -23,6 +23,7 @@ from ..plugin import DataSource
 from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
 from ..store import read_samples, walk_runs
 from .findings import RunFindings
+from .plan import check_plan
 from .sample_sums import check_sums
 from .scores import check_scores
 from .stored_answers import read_stored_answers
@@ -91,11 +92,7 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFinding
     suffix = path.stem.removeprefix("results")
     samples_path = path.with_name(f"samples{suffix}.jsonl")
     _check_results_hash(run, path, found)
-    plan = path.with_name(PLAN_FILE)
-    if not plan.is_file():
-        found.doubts.append(f"{PLAN_FILE} is not here")
-    elif (field := differs_from_plan(run)) is not None:
-        found.edits.append(f"{path.name}: {field} is not that of {PLAN_FILE}")
+    check_plan(run, path, found)
     if not samples_path.is_file():
         found.doubts.append(f"{samples_path.name} is not here")
         return found

@@ -16,16 +16,19 @@ from ..errors import UsageError, XlingualError
 from ..example_hash import hash_examples
 from ..identity import Json
 from ..planning import parse_limit
-from ..plugin import DataSource, Task
+from ..plugin import DataSource, RewordableTask
 from ..records import Estimate, Example, Protocol, Response, RunRecord
 from ..run_summary import recount
 from ..scoring import Scores, score_answers
 from ..selection import select_tasks
 from ..serial import to_json
 from .findings import RunFindings
+from .questions import AskedQuestions, check_questions
 from .sample_sums import check_sums
 
-_ESTIMATED = ("n", "unscored", "value", "interval", "low", "high", "clusters", "clustered_by")
+_ESTIMATED = ("n", "unscored", "value", "interval", "low", "high", "clusters", "clustered_by", "icc", "effective_n")
+_LATER = ("interval", "clusters", "clustered_by", "icc", "effective_n")
+"""An older record may lack them."""
 _COUNTED = (
     "answered",
     "failed",
@@ -41,7 +44,7 @@ _COUNTED = (
 class _Asked:
     """The examples of a run, as the data have them here."""
 
-    task: Task
+    questions: AskedQuestions
     examples: Sequence[Example]
     """By line of the samples: with repeats an example stands several times."""
 
@@ -67,12 +70,16 @@ def check_scores(
     if (edit := _other_lines(samples, asked.examples)) is not None:
         found.edits.append(f"{name}{edit}")
         return
+    task = asked.questions.task
+    check_questions(record, samples, asked.questions, name, found)
     reading = reading_of(record.model, record.protocol.extract, record.protocol.repeats)
-    extra = extra_metrics(asked.task.spec, record, samples)
-    scores = score_answers(asked.task, asked.examples, responses, reading, extra=extra)
+    extra = extra_metrics(task.spec, record, samples)
+    scores = score_answers(task, asked.examples, responses, reading, extra=extra)
     file = name.replace("samples", "results").replace(".jsonl", ".json")
-    if record.main_metric != asked.task.spec.metrics[0]:
-        found.notes.append(f"{file}: main_metric is not {asked.task.spec.metrics[0]}, as it is for the task today")
+    if record.language != task.spec.language:
+        found.edits.append(f"{file}: language is {record.language}, that of the task is {task.spec.language}")
+    if record.main_metric != task.spec.metrics[0]:
+        found.notes.append(f"{file}: main_metric is not {task.spec.metrics[0]}, as it is for the task today")
     _compare_estimates(record, scores, file, found)
     _compare_counts(record, samples, responses, scores, file, found)
     _compare_statistics(record, samples, scores, name, found)
@@ -84,9 +91,11 @@ def _find_examples(protocol: Protocol, lines: int, data_source: DataSource, foun
     None where the data here are others, which is a doubt, and where the protocol tells no or too many examples.
     """
     [task, *_] = select_tasks([protocol.task], [])
+    if (protocol.prompt_language or protocol.variant) and isinstance(task, RewordableTask):
+        task = task.reword(prompt_language=protocol.prompt_language, variant=protocol.variant)
     rows = task.examples(protocol.split, data_source).rows
     choice = DemonstrationChoice(shots=protocol.shots, seed=protocol.seed or 0, data_source=data_source)
-    _, evaluated = choose_demonstrations(task, rows, protocol.split, choice)
+    shots, evaluated = choose_demonstrations(task, rows, protocol.split, choice)
     if (data := hash_examples(evaluated)) != protocol.data:
         what = f"the examples here have the hash {data[:8]}, those of the run {protocol.data[:8]}"
         found.doubts.append(f"data not here: {what}; give the run's own --data")
@@ -105,7 +114,8 @@ def _find_examples(protocol: Protocol, lines: int, data_source: DataSource, foun
     if repeats < 1 or (part and repeats > lines):  # as many times are not to be written down
         found.edits.append(f"protocol.repeats is {repeats}, and the samples have {lines} lines")
         return None
-    return _Asked(task=task, examples=[each for each in part for _ in range(repeats)])
+    questions = AskedQuestions(task=task, evaluated=evaluated, shots=shots)
+    return _Asked(questions=questions, examples=[each for each in part for _ in range(repeats)])
 
 
 def _part_asked(examples: Sequence[Example], limit: str | None) -> Sequence[Example] | None:
@@ -127,6 +137,8 @@ def _other_lines(samples: Sequence[Mapping[str, Json]], examples: Sequence[Examp
         for field, value in (("id", example.id), ("targets", list(example.targets)), ("cluster", example.cluster)):
             if sample.get(field) != value:
                 return f":{number}: {field} is not that of the data"
+        if "group" in sample and sample["group"] != example.group:
+            return f":{number}: group is not that of the data"
     return None
 
 
@@ -149,12 +161,12 @@ def _compare_estimates(record: RunRecord, scores: Scores, file: str, found: RunF
 
 def _differences(said: Estimate, again: Estimate) -> list[str]:
     """Return the fields in which an estimate is not what the answers give; an older record may lack the later ones."""
-    found = []
+    found = [] if said.value is None or said.reason is None else [f"reason is {said.reason!r}, beside a value"]
     for name in _ESTIMATED:
         before, now = getattr(said, name), getattr(again, name)
         if name in ("low", "high") and said.interval != again.interval:
             continue
-        if before == now or (name in ("interval", "clusters", "clustered_by") and before is None):
+        if before == now or (name in _LATER and before is None):
             continue
         if isinstance(before, float) and isinstance(now, float) and abs(before - now) <= ROUNDING:
             continue

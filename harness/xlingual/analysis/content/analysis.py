@@ -17,6 +17,7 @@ from ...board.collection import CollectedRun
 from ...comparison import COMPARED
 from ...errors import DataError, UsageError
 from ...files import read_json
+from ...files.folders import real_path
 from ...judging.judged import JUDGED_PREFIX
 from ...provenance import installed_versions, timestamp
 from ...serial import from_json
@@ -97,7 +98,7 @@ def _in_order(runs: Sequence[CollectedRun], roots: Sequence[Path], baseline: str
     places = {root.resolve(): place for place, root in reversed(list(enumerate(roots)))}
 
     def folder(run: CollectedRun) -> int:
-        parents = [] if run.path is None else [run.path.resolve(), *run.path.resolve().parents]
+        parents = [] if run.path is None else [real_path(run.path), *real_path(run.path).parents]
         return min((places[each] for each in parents if each in places), default=len(places))
 
     def order(run: CollectedRun) -> tuple[str, bool, int, str]:
