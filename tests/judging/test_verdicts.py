@@ -36,6 +36,21 @@ CORRECTNESS = [
     ("VERDICT: CORRECT\nVERDICT: INCORRECT", UNREADABLE),
     ("I would never write VERDICT: CORRECT here", UNREADABLE),
     ("The answer is correct.", UNREADABLE),
+    # A question, a word that is struck out or negated is no verdict; a remark may ask.
+    ("VERDICT: CORRECT?", UNREADABLE),
+    ("VERDICT：CORRECT？", UNREADABLE),
+    ("VERDICT: CORRECT؟", UNREADABLE),
+    ("**VERDICT: CORRECT?**", UNREADABLE),
+    ("VERDICT\n\nCORRECT?", UNREADABLE),
+    ("CORRECT?", UNREADABLE),
+    ("VERDICT: CORRECT (?)", UNREADABLE),
+    ("VERDICT: ~~CORRECT~~", UNREADABLE),
+    ("VERDICT: ¬CORRECT", UNREADABLE),
+    ("VERDICT: ≠ CORRECT", UNREADABLE),
+    ("VERDICT: CORRECT? It is 1894.\nVERDICT: INCORRECT", "incorrect"),
+    ("~~VERDICT: CORRECT~~\nVERDICT: INCORRECT", "incorrect"),
+    ("VERDICT: INCORRECT (which Paris?)", "incorrect"),
+    ("Is it right? VERDICT: INCORRECT ❌", "incorrect"),
     ("VERDICT:", UNREADABLE),
     ("", UNREADABLE),
     (" \n\u200b", UNREADABLE),
@@ -62,6 +77,8 @@ PAIRWISE = [
     ("VERDICT: A\nVERDICT: B", UNREADABLE),
     ("VERDICT: AB", UNREADABLE),
     ("VERDICT: Α", UNREADABLE),  # a Greek letter
+    ("VERDICT: A?", UNREADABLE),
+    ("VERDICT: A? No.\nVERDICT: TIE", "tie"),
 ]
 SCORES = [
     ("SCORE: 85", 0.85),
@@ -77,6 +94,9 @@ SCORES = [
     ("SCORE: 0 to 100", None),
     ("SCORE: 80\nSCORE: 20", None),
     ("SCORE: 9/10", None),
+    ("SCORE: 80?", None),
+    ("SCORE: ~~80~~", None),
+    ("SCORE: 80? No.\nSCORE: 40", 0.4),
     ("I give it 85 of 100.", None),
     ("SCORE: the number", None),
     ("SCORE: 8500", None),
@@ -89,6 +109,7 @@ TWO_SCORES = [
     ("SCORE A: 8\nSCORE B: 11", UNREADABLE),
     ("SCORE A: 8\nSCORE B: 6\nSCORE A: 1", UNREADABLE),
     ("8 6", UNREADABLE),
+    ("SCORE A: 8?\nSCORE B: 6", UNREADABLE),
 ]
 
 
