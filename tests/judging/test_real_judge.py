@@ -101,9 +101,9 @@ def test_a_killed_judge_goes_on_asks_nothing_twice_and_shows_what_it_is_worth(
     assert (report.counts.judged, report.counts.failed, report.counts.unasked) == (QUESTIONS, 0, 0)
     assert report.spending.requests == asked
     if kind == "correctness":
-        assert [each.metric for each in report.gold] == ["containment", "exact_match"]
+        assert [each.metric for each in report.gold] == ["containment", "mlqa_em"]
         assert [each.n for each in report.gold] == [QUESTIONS] * 2
-        assert "exact_match" in shown.out
+        assert "mlqa_em" in shown.out
     else:
         assert report.orders is not None
         assert report.orders.consistency.n == QUESTIONS
