@@ -140,6 +140,8 @@ def main() -> None:
     if words.child:
         measure(words.child[0], Path(words.child[1]))
         return
+    if words.oracle is None or words.data is None:
+        parser.error("--oracle and --data are needed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = [Path(words.data) / "flores101" / "devtest" / f"{language}.devtest" for language in LANGUAGES]

@@ -73,6 +73,9 @@ def test_two_models_are_compared(base: Path, out: Path, tmp_path: Path, capsys: 
         (["echo", "--limit", "0"], 2, "--limit"),
         (["echo", "--split", "test"], 2, "no such split"),
         (["echo", "--pooling", "max"], 2, "--pooling"),
+        (["echo", "--page", "/"], 2, "--page /: is a folder"),
+        (["echo", "--page", "/dev/null/page.html"], 2, "--page /dev/null: is no folder"),
+        (["echo", "--plot", "/dev/null"], 2, "--plot /dev/null: is no folder"),
     ],
 )
 def test_what_is_wrong(
@@ -82,6 +85,14 @@ def test_what_is_wrong(
     error = capsys.readouterr().err.splitlines()[0]
     assert message in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_records_is_said_before_a_model_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    assert run_command(["analyze", "space", "echo", "--data", "sample", "-o", str(tmp_path / "out" / "in")]) == 2
+    assert f"--out {tmp_path / 'out'}: is no folder" in capsys.readouterr().err
 
 
 def test_runs_are_none_the_wiser(base: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from xlingual.cli.xllama import XllamaOptions, folder_name
 from xlingual.pipeline import SCALES
 from xlingual.tune.recipe import find_recipe, recipe_names, shipped_recipe
 
+from ..judging.runs import Judge, ids, read_one
 from ..small_base import make_small_base
 
 STAGES = 15
@@ -73,6 +74,23 @@ def test_the_pipeline_runs_once_and_is_free_afterwards(
     assert "training " not in again
     assert "4 points, 0 to measure" in again
     assert _scores(folder) == scores
+    _check_judged(base, tmp_path, scores)
+
+
+def _check_judged(base: Path, out: Path, scores: dict[str, object]) -> None:
+    """Once a judge was asked, the same command puts what it said on the page, and nothing else changes."""
+    folder = _folder(out)
+    [run] = (folder / "runs").glob("small-*/xquad-en-*")
+    judge = Judge(base.parent, dict.fromkeys(ids(read_one(run)), "VERDICT: CORRECT"), name="teacher")
+    assert judge.run(str(run), "--kind", "correctness") == 0
+    law = (folder / "fit.json").read_bytes()
+    assert run_command(_words(base, out)) == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    judged = page.index("Judges</h2>")
+    assert page.index("Content of answers</h2>") < judged
+    assert "scripted-teacher" in page[judged:]
+    assert {name: each for name, each in _scores(folder).items() if "judge_" not in name} == scores
+    assert (folder / "fit.json").read_bytes() == law
 
 
 @pytest.mark.slow

@@ -191,6 +191,19 @@ def test_a_broken_run_is_an_error_of_its_data(
     assert where in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lines", [slice(1), slice(-1)])
+def test_a_run_without_some_of_its_lines_or_with_one_twice_is_not_judged(
+    tmp_path: Path, names: list[str], capsys: pytest.CaptureFixture[str], lines: slice
+) -> None:
+    run = answer_questions(tmp_path, "model", dict.fromkeys(names, PARIS))
+    whole = (run / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in (whole[lines], [*whole[1:], whole[-1]], whole * 2):
+        (run / "samples.jsonl").write_bytes(b"".join(kept))
+        capsys.readouterr()
+        assert Judge(tmp_path, dict.fromkeys(names, "VERDICT: CORRECT")).run(str(run), "--kind", "correctness") == 3
+        assert "samples.jsonl" in capsys.readouterr().err
+
+
 def test_broken_reports_are_left_out_with_the_reason(tmp_path: Path) -> None:
     for number, text in enumerate(("", "[]", '{"schema": 2}', '{"schema": 1, "judge": 5}')):
         folder = tmp_path / "runs" / str(number)

@@ -38,6 +38,8 @@ def test_verdicts_become_a_score_with_counts_and_agreement(tmp_path: Path, oracl
     assert any("75.0 to 83.3" in note for note in report.notes)
     gold = report.gold[0]
     assert gold.metric == "containment"
+    # Every answer is its gold: exact match holds the same ones to be right, and is shown all the same.
+    assert [each.metric for each in report.gold] == ["containment", "mlqa_em"]
     assert (gold.both, gold.judge_only, gold.metric_only, gold.neither) == (18, 0, 4, 0)
     assert gold.agreement.value == pytest.approx(100 * 18 / 22)
     assert gold.kappa.value == pytest.approx(0.0)

@@ -43,6 +43,21 @@ CORRECTNESS = [
     ("VERDICT: CORRECT\nor INCORRECT", UNREADABLE),
     ("I would never write VERDICT: CORRECT here", UNREADABLE),
     ("The answer is correct.", UNREADABLE),
+    # A question, a word that is struck out or negated is no verdict; a remark may ask.
+    ("VERDICT: CORRECT?", UNREADABLE),
+    ("VERDICT：CORRECT？", UNREADABLE),
+    ("VERDICT: CORRECT؟", UNREADABLE),
+    ("**VERDICT: CORRECT?**", UNREADABLE),
+    ("VERDICT\n\nCORRECT?", UNREADABLE),
+    ("CORRECT?", UNREADABLE),
+    ("VERDICT: CORRECT (?)", UNREADABLE),
+    ("VERDICT: ~~CORRECT~~", UNREADABLE),
+    ("VERDICT: ¬CORRECT", UNREADABLE),
+    ("VERDICT: ≠ CORRECT", UNREADABLE),
+    ("VERDICT: CORRECT? It is 1894.\nVERDICT: INCORRECT", "incorrect"),
+    ("~~VERDICT: CORRECT~~\nVERDICT: INCORRECT", "incorrect"),
+    ("VERDICT: INCORRECT (which Paris?)", "incorrect"),
+    ("Is it right? VERDICT: INCORRECT ❌", "incorrect"),
     ("VERDICT:", UNREADABLE),
     ("", UNREADABLE),
     (" \n\u200b", UNREADABLE),
@@ -71,6 +86,8 @@ PAIRWISE = [
     ("I think the verdict is a close one. VERDICT: B", "second"),
     ("VERDICT: AB", UNREADABLE),
     ("VERDICT: Α", UNREADABLE),  # a Greek letter
+    ("VERDICT: A?", UNREADABLE),
+    ("VERDICT: A? No.\nVERDICT: TIE", "tie"),
 ]
 SCORES = [
     ("SCORE: 85", 0.85),
@@ -88,6 +105,9 @@ SCORES = [
     ("SCORE: 80. Wait, half of it is missing. So, all in all, SCORE: 20", None),
     ("The form is SCORE: 0 to 100.\nSCORE: 80", 0.8),
     ("SCORE: 9/10", None),
+    ("SCORE: 80?", None),
+    ("SCORE: ~~80~~", None),
+    ("SCORE: 80? No.\nSCORE: 40", 0.4),
     ("I give it 85 of 100.", None),
     ("SCORE: the number", None),
     ("SCORE: 8500", None),
@@ -101,6 +121,7 @@ TWO_SCORES = [
     ("SCORE A: 8\nSCORE B: 6\nSCORE A: 1", UNREADABLE),
     ("SCORE A: 8\nSCORE B: 6\nNo, rather SCORE A: 1", UNREADABLE),
     ("8 6", UNREADABLE),
+    ("SCORE A: 8?\nSCORE B: 6", UNREADABLE),
 ]
 
 

@@ -100,12 +100,15 @@ def _outcomes(judged: JudgedCase) -> tuple[float, float]:
 
 
 def gold_agreements(judged: Sequence[JudgedCase], language: str) -> tuple[GoldAgreement, ...]:
-    """Return how the judge agrees with each metric of the run that says right or wrong; equal ones once."""
+    """Return how the judge agrees with each metric of the run that says right or wrong; equal ones of a kind once.
+
+    Containment and exact match are both shown, also where they hold the same answers to be right.
+    """
     asked = [each for each in judged if each.by_judge]
     found, seen = [], set()
     for metric in _right_or_wrong([each.case.answer for each in asked]):
         pairs = [(each, row[0]) for each in asked if (row := each.case.answer.statistics.get(metric)) is not None]
-        table = tuple((each.case.answer.name, right) for each, right in pairs)
+        table = (_is_containment(metric), *((each.case.answer.name, right) for each, right in pairs))
         if pairs and table not in seen:
             seen.add(table)
             found.append(_gold_agreement(metric, pairs, language))
@@ -119,8 +122,12 @@ def _right_or_wrong(answers: Sequence[JudgedAnswer]) -> list[str]:
     return [name for name, found in rows.items() if _compares_with_gold(name) and found and all(map(_is_binary, found))]
 
 
+def _is_containment(name: str) -> bool:
+    return name.startswith("containment")
+
+
 def _compares_with_gold(name: str) -> bool:
-    if name.startswith("containment"):
+    if _is_containment(name):
         return True
     if is_own(name):
         return bool(getattr(find_metric(name), "exact", False))
@@ -179,7 +186,7 @@ def pair_gold_agreements(judged: Sequence[JudgedCase], language: str) -> tuple[P
                 continue
             answers.append(each.case.answer)
             rows.append((each.score if ours[0] > theirs[0] else 1 - each.score, 1.0))
-        key = tuple((answer.name, row) for answer, row in zip(answers, rows, strict=True))
+        key = (_is_containment(metric), *((answer.name, row) for answer, row in zip(answers, rows, strict=True)))
         if rows and key not in seen:
             seen.add(key)
             prefers = estimate_over(

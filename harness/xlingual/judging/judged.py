@@ -127,7 +127,10 @@ def read_run(path: Path, record: RunRecord) -> JudgedRun:
     for number, line in enumerate(lines, start=1):
         answer = _read_answer(line, f"{samples}:{number}", record.template, seen)
         answers.append(answer)
-    if len(answers) != record.protocol.n * (record.protocol.repeats or 1):
+    repeats = record.protocol.repeats or 1
+    if twice := next((each.id for each in answers if each.repeat >= repeats), None):
+        raise DataError(f"the example {twice!r} stands on too many lines", where=str(samples), hint=CHANGED)
+    if len(answers) != record.protocol.n * repeats:
         raise DataError(f"holds {len(answers)} samples of {record.protocol.n}", where=str(samples), hint=CHANGED)
     return JudgedRun(folder=path.parent, record=record, answers=tuple(answers), licence=_licence(path.parent))
 

@@ -4,6 +4,7 @@
     **Verdict:** CORRECT                       correct
     VERDICT: CORRECT, INCORRECT                unreadable: the form was repeated, nothing was chosen
     VERDICT: CORRECT ... VERDICT: INCORRECT    unreadable: two verdicts
+    VERDICT: CORRECT?                          unreadable: a question
     判断：不正确                              unreadable: not the form that was asked for; "正确" in it is no sign
 
 Letter case, marks around words and full-width forms do not matter. Thinking is taken out before (see `answers`).
@@ -22,6 +23,8 @@ _SEGMENT = re.compile(r"[\r\n\u2028\u2029]+|(?<=[.!?।؟;])(?:\s+|$)|(?<=。)")
 """Where a line or a sentence ends: a verdict begins one."""
 _BEFORE = r"(?:(?:so|thus|therefore|the|my|final|overall) )*"
 _ASIDE = re.compile(r"\([^()]*\)\s*[.!。]?\s*$")
+_DOUBT = re.compile(r"[?؟][^\w)]*$|\([?؟]+\)|[¬≠]|~~")
+"""What turns a verdict into a question, strikes it out or negates it: "VERDICT: CORRECT?" is none."""
 _NUMBER = r"(\d{1,3}(?:[.,]\d{1,2})?)"
 _LONGEST_SHOWN = 60
 _ASKED = re.compile(r"[?؟~¬≠]")
@@ -105,7 +108,7 @@ def _words(text: str) -> str:
 
 def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
     names = {_words(word): name for name, words in prompt.labels.items() for word in words}
-    if (whole := _words(text)) in names:
+    if (whole := _words(text)) in names and not _DOUBT.search(text):
         return _of_label(prompt, names[whole])
     pattern = re.compile(rf"{_BEFORE}{re.escape(_words(prompt.cue))}(?: is)?(?: (.*))?")
     said: list[str | None] = []
@@ -114,7 +117,10 @@ def _read_label(prompt: JudgePrompt, text: str) -> JudgeVerdict:
         if (found := pattern.fullmatch(_words(line))) is None:
             continue
         # A line that ends with the cue has its word on the next: "**Verdict**", "CORRECT".
-        word = found[1] or (_words(lines[place + 1]) if place + 1 < len(lines) else "")
+        shown = line if found[1] or place + 1 == len(lines) else lines[place + 1]
+        if _DOUBT.search(shown):
+            continue
+        word = found[1] or ("" if shown is line else _words(shown))
         said.append(names.get(word, names.get(_without_aside(line, pattern, names))))
     if not said:
         return unreadable(f"no line {prompt.cue}: {_show(text)}")
@@ -173,7 +179,7 @@ def _numbers(text: str, cue: str, scale: float) -> Iterator[float]:
     before = _BEFORE.replace(" ", r"\W+")
     pattern = re.compile(rf"\W*(?i:{before}{cue})(?:\W+is)?[^\w\-−]+{_NUMBER}{_of(scale)}[^\w]*")
     for line in _SEGMENT.split(text):
-        if (found := pattern.fullmatch(line)) is not None:
+        if (found := pattern.fullmatch(line)) is not None and not _DOUBT.search(line):
             yield _number(found[1])
 
 

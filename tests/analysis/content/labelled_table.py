@@ -1,7 +1,7 @@
 """Sentences in seven languages, labelled by hand: what each detector must find in them, and what not.
 
 The TOML files in `labelled/` hold, for a language: `plain` sentences, `near` ones that look like refusals and are none,
-and ten answers of each kind.
+and ten answers of each kind. `held-out.toml` has refusals and abstentions that nobody made the table of phrases by.
 """
 
 import tomllib
@@ -23,6 +23,12 @@ def sentences(language: str, kind: str) -> tuple[str, ...]:
     assert len(found) >= LEAST
     assert len(set(found)) == len(found)
     return tuple(found)
+
+
+def held_out(language: str, kind: str) -> tuple[str, ...]:
+    """Return refusals or abstentions that were written without the table of phrases."""
+    found: dict[str, list[str]] = tomllib.loads((FOLDER / "held-out.toml").read_text(encoding="utf-8"))[kind]
+    return tuple(found[language])
 
 
 def make_sample(answer: str, language: str = "en", **more: object) -> AnsweredSample:

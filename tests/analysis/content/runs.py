@@ -45,10 +45,11 @@ def put_answers(
 ) -> RunRecord:
     """Write a run folder of these rows; returns its record."""
     record = make_run(model, task, 50.0)
+    repeats = int(str(protocol.get("repeats", 1)))
     record = dataclasses.replace(
         record,
         template="chat",
-        protocol=dataclasses.replace(record.protocol, n=len(rows), **protocol),  # type: ignore[arg-type]  # as it fits
+        protocol=dataclasses.replace(record.protocol, n=len(rows) // repeats, **protocol),  # type: ignore[arg-type]  # as it fits
     )
     folder = root / f"{model}-1" / task.replace("/", "-")
     write_run(folder, record, f"results{suffix}.json")

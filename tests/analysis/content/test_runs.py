@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -260,6 +260,27 @@ def test_a_bad_field_is_named_with_file_and_line(field: str, value: object, what
     assert error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda _lines: [], "0 whole lines, and the run has 12"),
+        (lambda lines: lines[:-1], "11 whole lines"),
+        (lambda lines: [*lines[:-1], lines[-1][:20]], "11 whole lines"),
+        (lambda lines: lines * 2, "24 whole lines"),
+        (lambda lines: [*lines[1:], lines[-1]], "stands on 2 lines"),
+    ],
+)
+def test_samples_that_are_not_all_of_a_run_are_refused(
+    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], what: str
+) -> None:
+    put_answers(tmp_path, "m", "xquad/zh", make_rows("xquad/zh", list(ZH)))
+    [path] = tmp_path.rglob("samples.jsonl")
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(DataError, match=what) as caught:
+        analyse_runs([tmp_path])
+    assert str(path) in str(caught.value)
+
+
 def test_a_missing_field_and_a_missing_file(tmp_path: Path) -> None:
     rows = make_rows("xquad/zh", list(ZH))
     del rows[0]["id"]
@@ -268,7 +289,8 @@ def test_a_missing_field_and_a_missing_file(tmp_path: Path) -> None:
         analyse_runs([tmp_path])
     path = tmp_path / "m-1" / "xquad-zh" / "samples.jsonl"
     path.write_text("{", encoding="utf-8")
-    assert analyse_runs([tmp_path]).records[0].counts.answered == 0, "a torn last line is what a kill leaves"
+    with pytest.raises(DataError, match="0 whole lines, and the run has 12"):
+        analyse_runs([tmp_path])
     path.write_text("{\n", encoding="utf-8")
     with pytest.raises(DataError, match="not JSON"):
         analyse_runs([tmp_path])

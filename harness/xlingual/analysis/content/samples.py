@@ -7,6 +7,7 @@
 What was given to the model, its passage, question or source, is read back from the prompt: see `prompts.py`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,13 +68,29 @@ class StoredSample:
 
 
 def read_stored(path: Path, record: RunRecord) -> list[StoredSample]:
-    """Read the samples file of a run; DataError naming line and field of the first that is not as we write it."""
+    """Read the samples file of a run; DataError naming line and field of the first that is not as we write it.
+
+    So is a file that was cut, or has lines twice: rates of another number of answers would be those of another run.
+    """
     if not path.is_file():
         raise DataError("there are no samples", where=str(path), hint=ABSENT)
     markers = KNOWN_MARKERS if record.model.thinking is None else (record.model.thinking, *KNOWN_MARKERS)
     reader = PromptReader.of(record)
     lines = enumerate(read_json_lines(path), start=1)
-    return [_read(_Line(line, f"{path}:{number}"), record, markers, reader) for number, line in lines]
+    found = [_read(_Line(line, f"{path}:{number}"), record, markers, reader) for number, line in lines]
+    _check_whole(found, record, path)
+    return found
+
+
+def _check_whole(samples: Sequence[StoredSample], record: RunRecord, path: Path) -> None:
+    """Raise DataError where the file does not have every example of the run, each as often as it was asked."""
+    repeats = record.protocol.repeats or 1
+    expected = record.protocol.n * repeats
+    if len(samples) != expected:
+        raise DataError(f"{len(samples)} whole lines, and the run has {expected}", where=str(path), hint=CHANGED)
+    for name, count in Counter(each.id for each in samples).items():
+        if count > repeats:
+            raise DataError(f"the example {name!r} stands on {count} lines", where=str(path), hint=CHANGED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def run_space(command: SpaceCommand) -> int:
 
     if len(set(command.models)) < len(command.models):
         raise UsageError("a model is named twice", where=" ".join(command.models), hint="name each once: BASE TUNED")
+    _check_targets(command)
     source = read_data_source(command.data, offline=command.offline)
     text = read_sentences(split_words(command.langs), command.split, command.limit, source)
     poolings = ("mean", "last") if command.pooling == "both" else (command.pooling,)
@@ -73,6 +74,21 @@ def run_space(command: SpaceCommand) -> int:
         _draw(records, Path(command.plot).expanduser())
     _show(records, command)
     return 0
+
+
+def _check_targets(command: SpaceCommand) -> None:
+    """Raise UsageError for places that nothing can be written to, before a model has read for an hour."""
+    folders = {"--out": Path(command.out), "--plot": None if command.plot is None else Path(command.plot)}
+    if command.page is not None:
+        page = Path(command.page).expanduser()
+        if page.is_dir():
+            raise UsageError("is a folder", where=f"--page {page}", hint=f"name a file in it: {page / 'space.html'}")
+        folders["--page"] = page.parent
+    for option, folder in folders.items():
+        whole = () if folder is None else (folder.expanduser(), *folder.expanduser().parents)
+        nearest = next((each for each in whole if each.exists()), None)
+        if nearest is not None and not nearest.is_dir():
+            raise UsageError("is no folder", where=f"{option} {nearest}", hint="name another place")
 
 
 def _analyze(word: str, text: "ParallelText", settings: "SpaceSettings", command: SpaceCommand) -> "SpaceRecord":
