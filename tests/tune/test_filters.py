@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from xlingual.cli.tune.audit import audit_lines, truncation_lines
+from xlingual.cli.tune.audit import audit_lines, dropped_lines, truncation_lines
 from xlingual.errors import DataError
 from xlingual.serial import from_json, to_json
 from xlingual.tune.audit.records import AuditFinding, Filter
@@ -154,6 +154,9 @@ def test_duplicates_within_and_across_sources_and_truncated_rows(data_folder: Da
     assert 'on_long = "drop"' in line
     dropped = data_folder.plan(data_folder.recipe(tables, length=300, on_long="drop")).plan
     assert truncation_lines(dropped) == []
+    assert dropped_lines(plan) == []
+    [line] = dropped_lines(dropped)
+    assert line.startswith("WARNING: a: 50.0% of the rows (1 of 2) are left out: they do not fit into 300 tokens. ")
 
 
 def test_the_order_is_checked_before_the_filter(data_folder: DataFolder) -> None:

@@ -6,12 +6,13 @@ train = 2000                 # or so many, trained on the answers of the mix
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError, UsageError
 from ..files import read_text
 from ..plugin import DataSource
+from ..serial import LATER
 from ..toml_table import TomlTable
 
 KEYS = ("tokens", "train")
@@ -47,6 +48,8 @@ class VocabularyReport:
     added: int
     fertility: Mapping[str, FertilityChange]
     """By language, over the answers of the mix."""
+    revision: str | None = field(default=None, metadata=LATER)
+    """Commit of the base on the hub; None where it is of this machine, or the plan from before this was kept."""
 
 
 def read_vocabulary(table: TomlTable) -> Vocabulary:
