@@ -76,7 +76,8 @@ def adapter_targets(lm: nn.Module, method: Method, where: str) -> str | list[str
 
 def refuse_rank(lm: nn.Module, method: Method, where: str) -> None:
     """Raise ModelError for a rank above that of the weights of every linear layer: it adds memory, and nothing else."""
-    sizes = [min(each.weight.shape) for each in lm.modules() if _is_linear(each) and each.weight.dim() == 2]
+    weights = [each.weight for each in lm.modules() if _is_linear(each)]
+    sizes = [min(each.shape) for each in weights if isinstance(each, nn.Parameter) and each.dim() == 2]
     if sizes and method.rank > max(sizes):
         what = f"the rank {method.rank:,} is above that of the weights of every linear layer"
         raise ModelError(what, where=f"{where}: method.rank", hint=f"at most {max(sizes):,}; 8 to 64 are usual")
