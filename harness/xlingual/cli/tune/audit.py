@@ -115,7 +115,10 @@ def dropped_lines(plan: MixPlan) -> list[str]:
             held = source.held_out
             total = source.dropped + source.available + (0 if held is None else held.rows + held.twins)
             share = 100 * source.dropped / total
-            fits = "they" if plan.recipe.on_long is OnLong.DROP else "their prompt and the first token of an answer"
+            fits = "they"
+            if plan.recipe.on_long is OnLong.CUT:
+                is_chat = source.chats is not None
+                fits = "a question and its whole answer" if is_chat else "their prompt and a token of the answer"
             lines.append(
                 f"{'WARNING: ' if share > 1 else ''}{source.name}: {share:.1f}% of the rows ({source.dropped:,} of "
                 f"{total:,}) are left out: {fits} do not fit into {plan.recipe.length:,} tokens. Raise length to learn "
