@@ -70,22 +70,23 @@ class TomlTable:
         """Return whether `key` is there."""
         return key in self.values
 
-    def get(self, key: str, kind: type[Kind]) -> Kind:
-        """Return the value of `key`; a whole number counts as a number."""
+    def get(self, key: str, kind: type[Kind], *, hint: str = "") -> Kind:
+        """Return the value of `key`; a whole number counts as a number. `hint` is that of a value of another kind."""
         if key not in self.values:
             raise self.fault("", f"key {key!r} is missing", hint=f"it must be {_NAMES[kind]}")
         value = self.values[key]
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            raise self.fault(key, f"{key!r} must be {_NAMES[kind]}, got {value!r}")
+            got = str(value).lower() if isinstance(value, bool) else repr(value)
+            raise self.fault(key, f"{key!r} must be {_NAMES[kind]}, got {got}", hint=hint)
         return value
 
-    def text(self, key: str) -> str:
-        """Return the text of `key`, which must not be blank."""
-        value = self.get(key, str)
+    def text(self, key: str, *, hint: str = "") -> str:
+        """Return the text of `key`, which must not be blank; `hint` is that of what is no text."""
+        value = self.get(key, str, hint=hint)
         if not value.strip():
-            raise self.fault(key, f"{key!r} is empty")
+            raise self.fault(key, f"{key!r} is empty", hint=hint)
         return value
 
     def texts(self, key: str, *, least: int = 1) -> tuple[str, ...]:
@@ -101,9 +102,10 @@ class TomlTable:
 
     def choice(self, key: str, words: Sequence[str]) -> str:
         """Return the text of `key`, one of `words`."""
-        value = self.text(key)
+        hint = f"one of {', '.join(words)}"
+        value = self.text(key, hint=hint)
         if value not in words:
-            raise self.fault(key, f"{key!r} is {value!r}", hint=f"one of {', '.join(words)}")
+            raise self.fault(key, f"{key!r} is {value!r}", hint=hint)
         return value
 
     def language(self, key: str, word: str) -> str:
@@ -183,7 +185,8 @@ def refuse_large(top: TomlTable, value: object, place: tuple[str, ...]) -> None:
         for number, each in enumerate(value, start=1):
             refuse_large(top, each, (*place, str(number)))
     elif isinstance(value, int) and value not in _WHOLE:
-        raise replace(top, name=place).fault("", "a whole number over 64 bits", hint="from -2**63 to 2**63 - 1")
+        what = f"a whole number over 64 bits at {'.'.join(place)!r}"
+        raise replace(top, name=place).fault("", what, hint="from -2**63 to 2**63 - 1")
 
 
 def split_assignment(word: str) -> tuple[tuple[str, ...], str] | None:

@@ -91,6 +91,25 @@ def test_the_id_is_that_of_a_file_and_the_record_says_so(run: Run, tmp_path: Pat
     assert "error: --set: a stored plan is trained as it is" in said
 
 
+def test_a_stored_plan_is_not_what_another_contamination_would_be(run: Run, tmp_path: Path) -> None:
+    sample = Path(__file__).resolve().parents[2] / "tasks" / "sample"
+    text = json.loads((sample / "xquad" / "xquad.en.json").read_text(encoding="utf-8"))
+    passage = text["data"][0]["paragraphs"][0]["context"]
+    rows = [*ROWS, {"instruction": "Sum up.", "input": passage, "output": "A text."}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    code, said, _ = run(
+        "plan", "plain/mine.toml", "--out", str(tmp_path / "out"), "--contamination", "report", "--json"
+    )
+    assert code == 0
+    folder = json.loads(said)["folder"]
+    for command in ("plan", "preview", "run"):
+        for mode in ("refuse", "drop"):
+            code, _, said = run(command, folder, "--contamination", mode)
+            assert code == 2
+            assert f"error: --contamination: the stored plan was made with report, and {mode} would be another" in said
+    assert run("plan", folder)[0] == run("plan", folder, "--contamination", "report")[0] == 0
+
+
 def test_a_preview_and_errors(run: Run) -> None:
     code, said, _ = run("preview", "plain/mine.toml", "-n", "100", *_set("sources.rows.use=3 rows"))
     assert code == 0

@@ -25,6 +25,19 @@ def test_unknown_target_modules_are_refused(data_folder: Path, capsys: pytest.Ca
     assert "no linear layer is named 'k_prj'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rank", [33, 1_000_000_000, 2**63 - 1])
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_rank_above_all_weights_is_refused(
+    rank: int, command: str, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = str(data_folder / "lora" / "mine.toml")
+    words = ["tune", command, recipe, "--data", str(data_folder), "--offline", "--set", f"method.rank={rank}"]
+    assert run_command(words) == 3
+    error = capsys.readouterr().err
+    assert f"method.rank: the rank {rank:,} is above that of the weights of every linear layer" in error
+    assert "hint: at most 32" in error
+
+
 def test_a_running_training_is_locked(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(tune_run(data_folder, "full")) == 0
     folder = run_folder(data_folder)

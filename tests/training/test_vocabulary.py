@@ -152,6 +152,8 @@ def test_embeddings_beside_an_adapter_on_two_ranks(tied: bool, make_run: MakeRun
     ("overrides", "text", "code", "what"),
     [
         (("vocabulary.tokens=none.txt",), "", 3, "none.txt: there is no such list"),
+        (("vocabulary.tokens=../none.txt",), "", 3, "'../none.txt': the path leads out of its folder"),
+        ((f"vocabulary.tokens={'a' * 300}",), "", 3, "the path is too long for a file"),
         (LIST[1:], "好\n\n好\n", 3, "tokens.txt:3: '好' is in line 1 already"),
         (LIST[1:], "\n", 3, "tokens.txt: 0 tokens in the list"),
         (LIST[1:], "a\n好\n", 3, "tokens.txt: 'a' is one token already"),

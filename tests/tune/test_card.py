@@ -31,6 +31,7 @@ from xlingual.tune.records import (
     SourceReport,
     TuneRecord,
 )
+from xlingual.tune.vocabulary import VocabularyReport
 
 RECIPE = """
 name = "mine"
@@ -152,6 +153,22 @@ def test_a_base_without_a_name_on_the_hub_is_not_linked(record: TuneRecord) -> N
     assert "/srv" not in text
 
 
+@pytest.mark.parametrize(("revision", "expected"), [("c" * 40, "org/small"), (None, None)])
+def test_a_base_with_new_tokens_is_linked_to_the_one_that_got_them(
+    revision: str | None, expected: str | None, record: TuneRecord
+) -> None:
+    """The base with new tokens is a folder of this machine, which the adapter is to be loaded on."""
+    report = VocabularyReport(base="org/small", revision=revision, added=7, fertility={})
+    local = replace(record.plan.base, name="small-plus-7", revision=None, word="/srv/cache/small-plus-7")
+    plan = replace(record.plan, base=local, vocabulary=report)
+    for is_adapter, relation in ((True, "adapter"), (False, "finetune")):
+        text = model_card(CardFacts(record=replace(record, plan=plan), is_adapter=is_adapter))
+        found = fields(ModelCard(text))
+        assert found.get("base_model") == expected
+        assert found.get("base_model_relation") == (relation if expected else None)
+    assert "/srv" not in text
+
+
 def test_what_the_card_says(record: TuneRecord) -> None:
     text = card_of(record).text
     for words in (
@@ -208,6 +225,13 @@ def test_the_packaged_sample_is_not_the_benchmark(record: TuneRecord) -> None:
 def test_rows_that_were_trained_on_all_the_same_are_said(record: TuneRecord) -> None:
     reported = replace(record, plan=replace(record.plan, on_repetition=OnRepetition.REPORT))
     assert "**These rows were trained on**" in card_of(reported).text
+    assert not reported.plan.learns_all
+    assert "**These rows were trained on**, but for those that were held out or not drawn: " in card_of(reported).text
+    every = tuple(replace(each, distinct=each.available, held_out=None) for each in reported.plan.sources)
+    assert (
+        "**These rows were trained on**: "
+        in card_of(replace(reported, plan=replace(reported.plan, sources=every))).text
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)

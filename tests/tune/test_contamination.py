@@ -225,6 +225,28 @@ def test_report_trains_on_it_and_says_so(data_folder: DataFolder) -> None:
     assert plan.id != repeated(data_folder, OnRepetition.DROP).id
 
 
+def test_rows_that_are_held_out_are_not_said_to_be_trained_on(data_folder: DataFolder) -> None:
+    """They are screened like the others: left out with them, or kept, and then maybe held out."""
+    passage = lines("devtest/zho_simpl.devtest")[:8]
+    rows = [("写出来。", "", text) for text in passage] + [(f"说{word}。", "", word * 9) for word in "天地玄黄宇宙洪荒"]
+    data_folder.instructions("a.jsonl", rows)
+    recipe = data_folder.recipe(f'{ALPACA}hold_out = "50%"\n')
+    data_source = DataSource(folder=data_folder.path, sample=False, offline=True)
+    plans = {
+        each: plan_mix(recipe, data_folder.model, data_source, on_repetition=each).plan
+        for each in (OnRepetition.DROP, OnRepetition.REPORT)
+    }
+    counts = {
+        each: (plan.sources[0].available, plan.sources[0].held_out.rows, plan.sources[0].contaminated)
+        for each, plan in plans.items()
+        if plan.sources[0].held_out is not None
+    }
+    assert counts == {OnRepetition.DROP: (4, 4, 8), OnRepetition.REPORT: (8, 8, 0)}
+    said = "\n".join(contamination_lines(plans[OnRepetition.REPORT]))
+    assert "8 rows REPEAT THEM AND ARE TRAINED ON, but for those held out or not drawn" in said
+    assert "8 of them trained on, but for those held out or not drawn" in said
+
+
 def test_refuse_makes_no_plan(data_folder: DataFolder) -> None:
     with pytest.raises(DataError, match="1 row repeats test data, such as flores101/") as caught:
         repeated(data_folder, OnRepetition.REFUSE)

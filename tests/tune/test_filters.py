@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from xlingual.cli.tune.audit import audit_lines, truncation_lines
+from xlingual.cli.tune.audit import audit_lines, dropped_lines, truncation_lines
 from xlingual.errors import DataError
 from xlingual.serial import from_json, to_json
 from xlingual.tune.audit.records import AuditFinding, Filter
+from xlingual.tune.chats import ChatCounts
+from xlingual.tune.hold_out.records import HeldOutReport
 from xlingual.tune.prepare import load_plan, store_plan
 from xlingual.tune.recipe_records import Recipe
 from xlingual.tune.records import MixPlan
@@ -154,6 +156,9 @@ def test_duplicates_within_and_across_sources_and_truncated_rows(data_folder: Da
     assert 'on_long = "drop"' in line
     dropped = data_folder.plan(data_folder.recipe(tables, length=300, on_long="drop")).plan
     assert truncation_lines(dropped) == []
+    assert dropped_lines(plan) == []
+    [line] = dropped_lines(dropped)
+    assert line.startswith("WARNING: a: 50.0% of the rows (1 of 2) are left out: they do not fit into 300 tokens. ")
 
 
 def test_the_order_is_checked_before_the_filter(data_folder: DataFolder) -> None:
@@ -170,3 +175,18 @@ def test_the_order_is_checked_before_the_filter(data_folder: DataFolder) -> None
     assert audit.alignment is not None
     assert audit.alignment.wrong == audit.alignment.rows == 400 > audit.rows
     assert any("the two sides are not in the same order" in line for line in audit_lines(plan))
+
+
+def test_rows_that_are_dropped_although_long_ones_are_cut(data_folder: DataFolder) -> None:
+    data_folder.instructions("a.jsonl", [("Say it.", "", "It."), ("Say. " * 90, "", "So.")])
+    table = '[sources.a]\nreader = "alpaca"\npath = "a.jsonl"\nlanguage = "en"\n'
+    plan = data_folder.plan(data_folder.recipe(table, length=300)).plan
+    [line] = dropped_lines(plan)
+    assert "(1 of 2) are left out: their prompt and a token of the answer do not fit into 300 tokens" in line
+    [source] = plan.sources
+    chats = replace(plan, sources=(replace(source, chats=ChatCounts(conversations=1, answers=1, rows=1)),))
+    assert "(1 of 2) are left out: a question and its whole answer do not fit" in dropped_lines(chats)[0]
+    held = replace(source, dropped=1, available=150, held_out=HeldOutReport(rows=40, tokens=0, supervised=0, twins=9))
+    [line] = dropped_lines(replace(plan, sources=(held,)))
+    assert line.startswith("a: 0.5% of the rows (1 of 200) are left out")
+    assert dropped_lines(replace(plan, sources=(replace(source, dropped=0),))) == []

@@ -82,6 +82,17 @@ def test_draws_by_hand(sources: list[AvailableRows], budget: Budget | None, draw
         ([rows_of(Unit.SHARE, 50, 7)], rows_budget(10), "the sources make 5 of 10 rows"),
         ([rows_of(Unit.SHARE, 50, 7)], rows_budget(100), "50 rows are asked for, and it has 7"),
         ([rows_of(Unit.REST, 1, 7, max_epochs=2)], rows_budget(15), "15 rows are left for s7, which have 14"),
+        (
+            [replace(rows_of(Unit.REST, 1, 7), held_out=2)],
+            rows_budget(8),
+            "8 rows are left for s7, which have 7 without 2 held out",
+        ),
+        ([replace(rows_of(Unit.ALL, None, 7), held_out=2)], rows_budget(9), "make 7 of 9 rows without 2 held out"),
+        (
+            [replace(rows_of(Unit.ALL, None, 0), held_out=2)],
+            None,
+            "no row is left to learn from: 2 are held out, or say the same",
+        ),
     ],
 )
 def test_amounts_that_cannot_be_met(sources: list[AvailableRows], budget: Budget | None, error: str) -> None:

@@ -174,3 +174,9 @@ def test_a_data_folder_is_required(data_folder: DataFolder, recipe: Recipe) -> N
     with pytest.raises(DataError, match="no such file of training text") as caught:
         data_folder.plan(recipe)
     assert "did you mean b.zho" in caught.value.hint
+    (data_folder.path / "b.zh").mkdir()
+    (data_folder.path / "b.zh" / "part.txt").touch()
+    with pytest.raises(DataError, match="no such file of training text") as caught:
+        data_folder.plan(recipe)
+    assert "it is a folder" in caught.value.hint
+    assert "known: part.txt" in caught.value.hint

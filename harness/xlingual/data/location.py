@@ -61,6 +61,9 @@ def locate_text(path: str, data_source: DataSource) -> DataFile:
 
 def _near(wanted: Path, folder: Path) -> str:
     """Return a hint for a file that is not there: the nearest folder that is, and what it holds that looks like it."""
+    if wanted.is_dir():
+        held = did_you_mean("", sorted(each.name for each in wanted.iterdir())) or "nothing"
+        return f"it is a folder, and a path is that of a file; in it: {held}"
     present = next(parent for parent in wanted.parents if parent.is_dir())
     missing = wanted.relative_to(present).parts[0]
     near = did_you_mean(missing, sorted(each.name for each in present.iterdir()))

@@ -74,6 +74,15 @@ def adapter_targets(lm: nn.Module, method: Method, where: str) -> str | list[str
     return [name for name in names if name.rpartition(".")[2] in method.targets]
 
 
+def refuse_rank(lm: nn.Module, method: Method, where: str) -> None:
+    """Raise ModelError for a rank above that of the weights of every linear layer: it adds memory, and nothing else."""
+    weights = [each.weight for each in lm.modules() if _is_linear(each)]
+    sizes = [min(each.shape) for each in weights if isinstance(each, nn.Parameter) and each.dim() == 2]
+    if sizes and method.rank > max(sizes):
+        what = f"the rank {method.rank:,} is above that of the weights of every linear layer"
+        raise ModelError(what, where=f"{where}: method.rank", hint=f"at most {max(sizes):,}; 8 to 64 are usual")
+
+
 def _is_linear(module: nn.Module) -> bool:
     """Return whether a module is a linear layer, also as GPT-2 writes it."""
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"

@@ -18,7 +18,7 @@ from ..decoder.architecture import length_dependent_ropes, text_config
 from ..decoder.loading import auto_class, loading_errors, quiet_loading
 from ..errors import ModelError
 from ..tune.recipe_records import Recipe, Tuning
-from .adapters import adapter_targets, add_adapter
+from .adapters import adapter_targets, add_adapter, refuse_rank
 from .structure import decoder_of, head_of, layers_of
 
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
@@ -48,6 +48,7 @@ def refuse_base(folder: Path, recipe: Recipe, where: str) -> None:
     refuse_structure(lm, where)
     if recipe.method.kind is not Tuning.FULL:
         adapter_targets(lm, recipe.method, where)
+        refuse_rank(lm, recipe.method, where)
         if find_spec("peft") is not None:
             add_adapter(lm, recipe.method, where)
 

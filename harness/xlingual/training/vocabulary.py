@@ -67,6 +67,7 @@ def report_vocabulary(before: Prepared, base: Model, after: Prepared, model: Mod
     )
     return VocabularyReport(
         base=base.spec.name,
+        revision=base.spec.revision,
         added=added,
         fertility={code: FertilityChange(before=old[code], after=new[code]) for code in old if code in new},
     )

@@ -61,7 +61,9 @@ def solve_mixture(sources: Sequence[AvailableRows], budget: Budget | None) -> li
     """Return the draws of each source in one epoch; DataError where a source or the budget cannot be met."""
     for source in sources:
         if source.rows == 0:
-            raise DataError("no row is left to learn from", where=f"source {source.use.name}")
+            held = f": {source.held_out:,} are held out, or say the same" if source.held_out else ""
+            hint = "hold out less, here or in the other sources" if held else ""
+            raise DataError(f"no row is left to learn from{held}", where=f"source {source.use.name}", hint=hint)
     draws = {index: _fixed_draws(source) for index, source in enumerate(sources) if source.use.amount.unit in _FIXED}
     if budget is not None:
         size = budget.rows if budget.rows is not None else budget.tokens or 0
@@ -148,7 +150,7 @@ def _add_rest(sources: Sequence[AvailableRows], draws: dict[int, int], size: int
         )
     if not chosen:
         if left > tolerance:
-            what = f"the sources make {taken:,} of {size:,} {unit}"
+            what = f"the sources make {taken:,} of {size:,} {unit}{_held_words(sources)}"
             raise DataError(what, where="budget", hint='let a source use "rest", or lower the budget')
         return
     rest = [sources[index] for index in chosen]
@@ -156,13 +158,19 @@ def _add_rest(sources: Sequence[AvailableRows], draws: dict[int, int], size: int
     weights = [float(source.rows) ** (source.use.amount.value or 0) for source in rest]
     if sum(caps) < left:
         names = ", ".join(source.use.name for source in rest)
-        what = f"{left:,} {unit} are left for {names}, which have {sum(caps):,.0f}"
+        what = f"{left:,} {unit} are left for {names}, which have {sum(caps):,.0f}{_held_words(rest)}"
         raise DataError(what, where="budget", hint="lower the budget, or raise max_epochs")
     parts = water_fill(float(left), weights, caps)
     whole = [float(each) for each in round_parts(parts, caps)] if not in_tokens else parts
     for index, part in zip(chosen, whole, strict=True):
         source = sources[index]
         draws[index] = _checked(source, source.draws_within(part + _EPSILON) if in_tokens else int(part))
+
+
+def _held_words(sources: Sequence[AvailableRows]) -> str:
+    """Return how many rows of the sources are held out, for whoever counts the rows of the files."""
+    held = sum(source.held_out for source in sources)
+    return f" without {held:,} held out" if held else ""
 
 
 def _rounding_tolerance(sources: Sequence[AvailableRows], draws: dict[int, int]) -> int:

@@ -93,11 +93,12 @@ def _nothing_left(source: SourceRows, recipe: Recipe) -> DataError:
     )
     if excluded.filtered:
         reasons += "".join(f", {count:,} filtered by {key}" for key, count in excluded.filtered.items())
-    return DataError(
-        f"no row is left to learn from: {reasons}",
-        where=f"source {source.use.name}",
-        hint=f"a row has room for {recipe.length:,} tokens: raise length" if excluded.dropped else "",
-    )
+    hint = ""
+    if excluded.duplicates:
+        hint = "earlier rows say the same; of one file for two languages, filter = { language = true } keeps each apart"
+    if excluded.dropped:
+        hint = f"a row has room for {recipe.length:,} tokens: raise length"
+    return DataError(f"no row is left to learn from: {reasons}", where=f"source {source.use.name}", hint=hint)
 
 
 def _sampling_order(source: SourceRows, seed: int) -> IntArray:

@@ -190,7 +190,7 @@ def _read_source(reader: Source, use: SourceUse, data_source: DataSource) -> Exa
     except UsageError as error:
         if error.where != use.name:  # --data is a word of the command line
             raise
-        raise DataError(error.what, where=error.where, hint=error.hint) from error
+        raise DataError(error.what, where=f"source {use.name}", hint=error.hint) from error
 
 
 def plan_encoded(recipe: Recipe, encoded: Encoded, layout: PackLayout = ONE_PROCESS) -> Prepared:

@@ -238,7 +238,7 @@ def _read_filter(source: TomlTable) -> Filter | None:
 
 
 def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
-    word = table.text("use")
+    word = table.text("use", hint=f"use is {USES}")
     found = _USE.fullmatch(word.strip())
     if found is None:
         raise table.fault("use", f"{word!r} is no amount", hint=f"use is {USES}")
@@ -246,9 +246,9 @@ def _read_amount(table: TomlTable, budgeted: bool) -> Amount:
     if found["number"]:
         unit, value = Unit(found["unit"]), float(found["number"].replace("_", "")) * _SCALES[found["scale"]]
         if value > _MOST:
-            raise table.fault("use", f"{unit.value} are at most {_MOST:,.0f}")
+            raise table.fault("use", f"{unit.value} are at most {_MOST:,.0f}", hint=f"use is {USES}")
         if value < 1 or value != int(value):
-            raise table.fault("use", f"{word!r} is no whole number of {unit.value}")
+            raise table.fault("use", f"{word!r} is no whole number of {unit.value}", hint=f"use is {USES}")
     elif found["percent"]:
         unit, value = Unit.SHARE, float(found["percent"])
         if not 0 < value <= 100:

@@ -231,6 +231,13 @@ class MixPlan:
     """What new tokens have changed; None: the base got none."""
 
     @property
+    def learns_all(self) -> bool:
+        """Whether every row that could be trained on is: none is held out, and none is beyond the amounts."""
+        held_out = [source.held_out for source in self.sources if source.held_out is not None]
+        is_drawn = all(source.distinct == source.available for source in self.sources)
+        return is_drawn and not any(each.rows + each.twins for each in held_out)
+
+    @property
     def is_by_turn(self) -> bool:
         """Whether the chat template says what is learnt of some rows: of conversations, and where thinking is set."""
         return self.recipe.thinking is not None or any(source.chats is not None for source in self.sources)

@@ -6,12 +6,14 @@ train = 2000                 # or so many, trained on the answers of the mix
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.cache import safe_path
 from ..errors import DataError, UsageError
 from ..files import read_text
 from ..plugin import DataSource
+from ..serial import LATER
 from ..toml_table import TomlTable
 
 KEYS = ("tokens", "train")
@@ -47,6 +49,8 @@ class VocabularyReport:
     added: int
     fertility: Mapping[str, FertilityChange]
     """By language, over the answers of the mix."""
+    revision: str | None = field(default=None, metadata=LATER)
+    """Commit of the base on the hub; None where it is of this machine, or the plan from before this was kept."""
 
 
 def read_vocabulary(table: TomlTable) -> Vocabulary:
@@ -64,11 +68,11 @@ def read_token_list(word: str, data_source: DataSource) -> tuple[str, ...]:
     """Return the tokens of a list, one a line; blank lines mean nothing.
 
     Raises UsageError where there is no data folder or no such file, DataError naming the line of a token that is there
-    twice, or where there is none.
+    twice, or where there is none, and for a path that leads out of the data folder.
     """
     if data_source.folder is None:
         raise UsageError("the list of new tokens is in the data folder", where="--data", hint="--data DIR")
-    path = data_source.folder / word
+    path = safe_path(data_source.folder, word)
     if not path.is_file():
         raise DataError("there is no such list", where=str(path), hint="vocabulary.tokens names a file below --data")
     found: dict[str, int] = {}

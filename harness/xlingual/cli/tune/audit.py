@@ -6,6 +6,7 @@ from ...languages import LANGUAGES
 from ...tune.audit.raised import raised_findings
 from ...tune.audit.records import AuditFinding, FindingCount, SourceAudit
 from ...tune.audit.wording import describe_finding, describe_order
+from ...tune.recipe_records import OnLong
 from ...tune.records import MixPlan, SourceReport
 from ..display import show_table
 
@@ -98,5 +99,29 @@ def truncation_lines(plan: MixPlan) -> list[str]:
                 f"WARNING: {source.name}: {share:.1f}% of the rows ({source.truncated:,} of {source.distinct:,}) are "
                 f"longer than {plan.recipe.length:,} tokens and lose their end token: an answer without an end is "
                 'learnt. Raise length, or leave them out with on_long = "drop"'
+            )
+    return lines
+
+
+def dropped_lines(plan: MixPlan) -> list[str]:
+    """Return a line for each source with rows that are too long to be learnt, a warning where they are over 1% of it.
+
+    With `on_long = "cut"` these are rows whose prompt alone fills the length, or conversations whose first answer does
+    not fit: whoever sees them only as a number in a table learns from half of the file without knowing.
+    """
+    lines = []
+    for source in plan.sources:
+        if source.dropped:
+            held = source.held_out
+            total = source.dropped + source.available + (0 if held is None else held.rows + held.twins)
+            share = 100 * source.dropped / total
+            fits = "they"
+            if plan.recipe.on_long is OnLong.CUT:
+                is_chat = source.chats is not None
+                fits = "a question and its whole answer" if is_chat else "their prompt and a token of the answer"
+            lines.append(
+                f"{'WARNING: ' if share > 1 else ''}{source.name}: {share:.1f}% of the rows ({source.dropped:,} of "
+                f"{total:,}) are left out: {fits} do not fit into {plan.recipe.length:,} tokens. Raise length to learn "
+                "them"
             )
     return lines

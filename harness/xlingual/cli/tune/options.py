@@ -27,7 +27,8 @@ class MixOptions:
     base: str | None
     data: str | None
     offline: bool
-    contamination: str = OnRepetition.DROP.value
+    contamination: str | None = None
+    """None: drop, or of a stored plan what was done when it was made."""
     overrides: tuple[str, ...] = ()
     """What is set in the recipe's file, each KEY=VALUE."""
 
@@ -45,8 +46,8 @@ def mix_parameters() -> list[click.Parameter]:
         click.Option(
             ["--contamination"],
             type=click.Choice([each.value for each in OnRepetition]),
-            default=OnRepetition.DROP.value,
-            show_default=True,
+            default=None,
+            show_default=OnRepetition.DROP.value,
             help="Rows that repeat test data of a leaderboard: drop, report (and train on them), refuse.",
         ),
     ]
@@ -75,6 +76,7 @@ def make_or_load_plan(
             what = "a stored plan is trained as it is"
             raise UsageError(what, where="--set", hint="name the recipe that it was made of instead of its folder")
         prepared, model = _load_plan(folder, options)
+        _refuse_other_repetition(prepared, options.contamination)
         refuse(prepared.plan.recipe)
         plan = prepared.plan if layout is None else repack(prepared.plan, prepared.rows, layout)
         return replace(prepared, plan=plan), model
@@ -91,7 +93,7 @@ def make_or_load_plan(
         plan_mix,
         data_source=data_source,
         layout=layout or ONE_PROCESS,
-        on_repetition=OnRepetition(options.contamination),
+        on_repetition=OnRepetition(options.contamination or OnRepetition.DROP),
         note=lambda line: click.echo(printable(line), err=True),
     )
     prepared = make(recipe, model)
@@ -136,6 +138,16 @@ def _load_plan(folder: Path, options: MixOptions) -> tuple[Prepared, Model]:
         raise ModelError(what, where=str(folder), hint="--base names the model that it was planned with")
     refuse_untunable(prepared.plan.recipe, model)
     return prepared, model
+
+
+def _refuse_other_repetition(prepared: Prepared, wanted: str | None) -> None:
+    """Raise UsageError where a stored plan has rows that repeat test data, and did with them not what is `wanted`."""
+    plan = prepared.plan
+    if wanted is None or wanted == plan.on_repetition or not any(check.rows for check in plan.checks):
+        return
+    what = f"the stored plan was made with {plan.on_repetition.value}, and {wanted} would be another"
+    hint = "name the recipe that it was made of instead of its folder"
+    raise UsageError(what, where="--contamination", hint=hint)
 
 
 def refuse_untunable(recipe: Recipe, model: Model) -> None:

@@ -16,7 +16,7 @@ from ...tune.records import BenchmarkCheck, MixPlan, OnRepetition, SourceReport
 from .. import printable
 from ..display import show_table
 from ..options import FolderName, json_option, takes
-from .audit import audit_lines, show_audit, truncation_lines
+from .audit import audit_lines, dropped_lines, show_audit, truncation_lines
 from .chats import chat_lines
 from .held_out import held_out_lines, show_held_out
 from .options import MixOptions, make_or_load_plan, mix_parameters
@@ -27,6 +27,11 @@ DEFAULT_GPU = "H100"
 _HEADER = (
     *("source", "language", "available", "used", "epochs", "tokens", "supervised", "share", "cut"),
     *("dropped", "skipped", "duplicates", "contaminated", "chars/token"),
+)
+_LEGEND = (
+    "available: rows that can be trained on; used: rows of an epoch, repeats included; supervised: tokens of answers, "
+    "which alone are learnt; cut: used rows that lose their end; left out are rows that are dropped (too long), "
+    "skipped (without a question or an answer), duplicates of earlier rows, contaminated (they repeat test data)"
 )
 
 
@@ -39,7 +44,7 @@ class PlanOptions:
     base: str | None
     data: str | None
     offline: bool
-    contamination: str
+    contamination: str | None
     out: str | None
     gpu: str | None
     pack_length: int | None
@@ -89,10 +94,12 @@ def _estimate(plan: MixPlan, model: Model, gpu: str, savers: MemorySavers) -> Co
 def _show(plan: MixPlan, cost: Cost | None, gpu: str) -> None:
     rows = [_source_row(source, plan) for source in plan.sources]
     show_table(f"{plan.recipe.name}: one epoch of the mix", _HEADER, [*rows, _total_row(plan)])
+    click.echo(_LEGEND)
     show_audit(plan)
     show_held_out(plan)
     click.echo("")
-    for line in (*chat_lines(plan), *audit_lines(plan), *truncation_lines(plan), *held_out_lines(plan)):
+    too_long = (*truncation_lines(plan), *dropped_lines(plan))
+    for line in (*chat_lines(plan), *audit_lines(plan), *too_long, *held_out_lines(plan)):
         click.echo(printable(line))
     for line in (*_size_lines(plan), *_cost_lines(cost, gpu), "", *contamination_lines(plan)):
         click.echo(printable(line))
@@ -191,14 +198,15 @@ def contamination_lines(plan: MixPlan) -> list[str]:
         if check.origins:
             more = f" and {len(check.others)} more languages" if check.others else ""
             where = f"{languages}{more}".removeprefix(" and ")
-            found = _found_words(check, plan.on_repetition)
+            found = _found_words(check, plan)
             lines.append(f"  {check.family} ({', '.join(check.origins)}): {check.texts:,} texts in {where}: {found}")
         else:
             beyond = " beyond the packaged sample" if check.family in sampled else ""
             why = "no test data here, or none that can be read"
             lines.append(f"  {check.family}: NOT compared in {languages}{beyond}: {why}")
     for count in plan.repetitions:
-        kept = "" if count.left_out == count.rows else f", {count.rows - count.left_out:,} of them trained on"
+        is_kept = count.left_out < count.rows
+        kept = f", {count.rows - count.left_out:,} of them trained on{_but(plan)}" if is_kept else ""
         lines.append(f"  {count.source}: {count.rows:,} {count.kind.value} of {count.family}{kept}")
         for row in count.examples:
             lines.append(f"    {row.row}: {row.excerpt}")
@@ -206,11 +214,16 @@ def contamination_lines(plan: MixPlan) -> list[str]:
     return lines
 
 
-def _found_words(check: BenchmarkCheck, on_repetition: OnRepetition) -> str:
+def _but(plan: MixPlan) -> str:
+    """Return which of the rows that are not left out are not trained on either."""
+    return "" if plan.learns_all else ", but for those held out or not drawn"
+
+
+def _found_words(check: BenchmarkCheck, plan: MixPlan) -> str:
     if not check.rows:
         return "nothing found"
-    if on_repetition is OnRepetition.REPORT:
-        return f"{check.rows:,} rows REPEAT THEM AND ARE TRAINED ON"
+    if plan.on_repetition is OnRepetition.REPORT:
+        return f"{check.rows:,} rows REPEAT THEM AND ARE TRAINED ON{_but(plan)}"
     return f"{check.rows:,} rows left out"
 
 

@@ -1,7 +1,7 @@
 """`xlingual tune preview`: rows as the model is trained on them, the supervised part marked."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
@@ -23,6 +23,8 @@ MARKS = ("⟦", "⟧")
 """Around supervised tokens, where there is no colour."""
 BORDER = "·"
 """Between tokens that are shown one by one."""
+_PART_OF_CHARACTER = "\ufffd"
+"""What tokenizers decode bytes to that are no character yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class PreviewOptions:
     base: str | None
     data: str | None
     offline: bool
-    contamination: str
+    contamination: str | None
     number: int
     source: str | None
     tokens: bool
@@ -47,6 +49,7 @@ class Part:
 
     learnt: bool
     tokens: tuple[str, ...]
+    """What each adds to the text: "" for one that is the beginning of a character."""
     text: str
 
 
@@ -109,8 +112,7 @@ def _decode(base: Trainable, source: str, ids: list[int], learnt: list[bool]) ->
     parts = []
     for is_learnt, group in groupby(zip(ids, learnt, strict=True), key=itemgetter(1)):
         tokens = [token for token, _ in group]
-        words = tuple(base.text_of([token]) for token in tokens)
-        parts.append(Part(learnt=is_learnt, tokens=words, text=base.text_of(tokens)))
+        parts.append(Part(learnt=is_learnt, tokens=_pieces(base, tokens), text=base.text_of(tokens)))
     return Shown(
         source=source,
         tokens=len(ids),
@@ -119,6 +121,26 @@ def _decode(base: Trainable, source: str, ids: list[int], learnt: list[bool]) ->
         answer=base.text_of(ids[first:]),
         parts=tuple(parts),
     )
+
+
+def _pieces(base: Trainable, ids: Sequence[int]) -> tuple[str, ...]:
+    """Return what each token adds to the text, so that together they are the text of all of them.
+
+    A character of several tokens is what the last of them adds, and the others add nothing. Each is decoded behind the
+    last whole characters before it: alone, a part of a character is none, and some tokenizers drop a space in front.
+    """
+    pieces: list[str] = []
+    start, done, shown = 0, 0, ""
+    for place in range(len(ids)):
+        text = base.text_of(ids[start : place + 1])
+        is_last = place + 1 == len(ids)
+        if text.startswith(shown) and (is_last or not text.endswith(_PART_OF_CHARACTER)):
+            pieces.append(text[len(shown) :])
+            start, done = done, place + 1
+            shown = base.text_of(ids[start:done])
+        else:
+            pieces.append("")
+    return tuple(pieces)
 
 
 def _show(row: Shown, *, by_token: bool) -> None:
@@ -137,7 +159,11 @@ COMMAND = click.Command(
         *mix_parameters(),
         click.Option(["-n", "--number"], type=click.IntRange(1), default=3, show_default=True, help="Rows to show."),
         click.Option(["--source"], default=None, metavar="NAME", help="Only rows of this source."),
-        click.Option(["--tokens"], is_flag=True, help="Show where each token ends: between two of them is a ·."),
+        click.Option(
+            ["--tokens"],
+            is_flag=True,
+            help="Show where each token ends: between two of them is a ·. A character of several stands in the last.",
+        ),
         json_option(),
     ],
     callback=takes(PreviewOptions, run_preview),

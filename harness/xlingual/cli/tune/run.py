@@ -27,7 +27,7 @@ from .. import HELP_OPTIONS, printable
 from ..options import FolderName, json_option, takes
 from ..progress import MODES
 from ..signals import noted_signals, orderly_signals
-from .audit import truncation_lines
+from .audit import dropped_lines, truncation_lines
 from .curve import CurveWriter
 from .held_out import evaluation_lines
 from .options import MixOptions, make_or_load_plan, mix_parameters
@@ -47,7 +47,7 @@ class RunOptions:
     base: str | None
     data: str | None
     offline: bool
-    contamination: str
+    contamination: str | None
     out: str
     pack_length: int | None
     checkpoint_every: int
@@ -159,7 +159,7 @@ def _prepare(options: RunOptions, world: "World", observer: TrainingObserver) ->
     prepared, model = make_or_load_plan(mix, layout, lambda recipe: _refuse_here(recipe, options, world))
     if prepared.folder is None:
         prepared = store_plan(prepared, Path(options.out).expanduser())
-    for line in truncation_lines(prepared.plan):
+    for line in (*truncation_lines(prepared.plan), *dropped_lines(prepared.plan)):
         observer.note(line)
     steps = limit_steps(prepared.plan, options.max_steps)
     every, samples = options.checkpoint_every, options.samples

@@ -20,7 +20,7 @@ def front_matter(plan: MixPlan, *, is_adapter: bool) -> str:
     from huggingface_hub import ModelCardData  # noqa: PLC0415 - slow to import
 
     tuning = plan.recipe.method.kind
-    base = hub_name(plan)
+    base = hub_name(plan) or _origin(plan)
     data = ModelCardData(
         language=hub_languages(plan),
         base_model=base,
@@ -40,6 +40,13 @@ def hub_name(plan: MixPlan) -> str | None:
     """Return the base's repository on the hub; None for a folder or file of this machine, whatever it is called."""
     base = plan.base
     return base.name if base.revision is not None and _REPOSITORY.fullmatch(base.name) else None
+
+
+def _origin(plan: MixPlan) -> str | None:
+    """Return the repository of the base that got new tokens: the base with them is a folder of this machine."""
+    report = plan.vocabulary
+    is_of_hub = report is not None and report.revision is not None and _REPOSITORY.fullmatch(report.base)
+    return report.base if report is not None and is_of_hub else None
 
 
 def hub_languages(plan: MixPlan) -> list[str]:

@@ -153,7 +153,8 @@ def contamination_section(plan: MixPlan) -> str:
             "its languages. Translations and paraphrases of one's own are not found."
         )
     if plan.on_repetition is OnRepetition.REPORT and any(each.rows for each in compared):
-        lines.append("**These rows were trained on**: scores on these benchmarks say little.")
+        but = "" if plan.learns_all else ", but for those that were held out or not drawn"
+        lines.append(f"**These rows were trained on**{but}: scores on these benchmarks say little.")
     if missing:
         names = "; ".join(_family(each) for each in missing)
         lines.append(f"**Not compared**, as their test data were not there: {names}.")

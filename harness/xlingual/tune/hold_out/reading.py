@@ -16,7 +16,7 @@ def read_hold_out(source: TomlTable) -> HoldOut | None:
     """Return what a source holds out; None where it has no key `hold_out`, so that its recipe keeps its id."""
     if not source.has("hold_out"):
         return None
-    word = source.text("hold_out")
+    word = source.text("hold_out", hint=_HINT)
     found = _AMOUNT.fullmatch(word.strip())
     if found is None:
         raise source.fault("hold_out", f"{word!r} is no amount", hint=_HINT)
