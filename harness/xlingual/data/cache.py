@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, EnvironmentFault
-from ..files import replace_whole
+from ..files import hash_file, replace_whole
 
 _LOG = logging.getLogger("xlingual")
-_BLOCK = 2**20
 _MAX_NAME, _MAX_PATH = 255, 4095
 """Bytes of a file's name and of a path that Linux and macOS take."""
 
@@ -28,18 +27,6 @@ def safe_path(folder: Path, name: str) -> Path:
     if max(len(os.fsencode(part)) for part in parts) > _MAX_NAME or len(os.fsencode(path)) > _MAX_PATH:
         raise DataError("the path is too long for a file", where=f"{name[:40]!r}...")
     return path
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hex digits."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-    return digest.hexdigest()
 
 
 def sidecar(path: Path) -> Path:
