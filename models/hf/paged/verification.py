@@ -19,7 +19,7 @@ from ..rounding import tolerance
 from ..tokens.rendering import Rendered
 from .engine import PagedEngine, PagedOptions, open_engine
 from .forward import paged_attention
-from .generation import new_scheduler
+from .recovery import new_scheduler
 from .sequences import PagedSequence, new_sequence
 
 if TYPE_CHECKING:
