@@ -99,7 +99,7 @@ def free_port() -> int:
 def start_server(name: str, port: int, command: Sequence[str], environment: Mapping[str, str]) -> Server:
     """Start `command`, which is to listen on `port`, and return at once.
 
-    The server does not get the keys in our environment.
+    The server does not get the keys in our environment. EnvironmentFault where it cannot be started.
     """
     descriptor, log = tempfile.mkstemp(prefix=f"xlingual-{name}-", suffix=".log")
     os.close(descriptor)

@@ -372,7 +372,11 @@ ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit],
 
 @register_model("hf", uses=(*LOCAL_OPTIONS, *REQUEST_FEATURES))
 def open_hf(name: str, options: ModelOptions) -> Model:
-    """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
+    """Open the model `name`; configuration and tokenizer are read now, weights at the first answer.
+
+    UsageError without a name, for an unknown engine and for a batch size below 1; else what reading the files
+    raises.
+    """
     if not name:
         raise UsageError("no model is named", where="hf", hint="hf:FOLDER, hf:FILE.gguf or hf:org/name[@revision]")
     if options.batch_size is not None and options.batch_size < 1:

@@ -35,7 +35,10 @@ def sidecar(path: Path) -> Path:
 
 
 def stored_hash(path: Path) -> str | None:
-    """Return what the sidecar of `path` says, or None where there is none."""
+    """Return what the sidecar of `path` says, or None where there is none.
+
+    EnvironmentFault where the sidecar cannot be read.
+    """
     try:
         return sidecar(path).read_text(encoding="ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -48,7 +51,7 @@ def find(path: Path, pinned: str | None) -> str | None:
     """Return the SHA-256 of the cached file at `path`, or None where there is none that can be trusted.
 
     A file must have the `pinned` hash, or without a pin that of its sidecar; one that has not is renamed, with a
-    warning, so that it is fetched anew and can be looked at.
+    warning, so that it is fetched anew and can be looked at. EnvironmentFault where it cannot be read or renamed.
     """
     if not path.is_file():
         return None

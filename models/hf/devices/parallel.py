@@ -205,7 +205,10 @@ def _more_tokens(tokenized: Tokenized) -> int:
 
 
 def devices_of(word: str | None) -> tuple[str, ...]:
-    """Return the devices that `--device` names: "cuda:0,cuda:1", "cuda:all", "cpu"; none for None."""
+    """Return the devices that `--device` names: "cuda:0,cuda:1", "cuda:all", "cpu"; none for None.
+
+    UsageError for devices of two kinds or one named twice, EnvironmentFault for "cuda:all" without any.
+    """
     if word is None:
         return ()
     if word == "cuda:all":

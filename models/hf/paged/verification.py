@@ -100,7 +100,10 @@ def _reference_logits(loaded: LoadedModel, text: Sequence[int]) -> "torch.Tensor
 
 
 def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tuple[int, ...]]) -> "list[torch.Tensor]":
-    """Return the same logits by the engine: the first of each text from prefill, the others from decode steps."""
+    """Return the same logits by the engine: the first of each text from prefill, the others from decode steps.
+
+    ValueError where the pages do not hold the texts.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     request = Request(key="", form=Form.TEXT, messages=(), stop=(), max_new_tokens=DECODED + 2)
