@@ -220,7 +220,12 @@ def _take(path: Path, note: Callable[[str], None], made: list[Lease]) -> Lease:
         lease = Lease(path, _TOKEN, taken, head)
         is_whole = False
         try:
-            _write_whole(descriptor, head)
+            try:
+                left = memoryview(head)
+                while left:  # a disk that is nearly full takes a part
+                    left = left[os.pwrite(descriptor, left, len(head) - len(left)) :]
+            finally:
+                os.close(descriptor)
             lease.beat(0)
             made.append(lease)
             is_whole = True
@@ -232,16 +237,6 @@ def _take(path: Path, note: Callable[[str], None], made: list[Lease]) -> Lease:
         _heartbeat.join(lease)
         return lease
     raise EnvironmentFault("another run keeps taking the lock", where=str(path), hint="wait for it to end")
-
-
-def _write_whole(descriptor: int, content: bytes) -> None:
-    """Write `content` from the start of a file, and close it."""
-    try:
-        left = memoryview(content)
-        while left:  # a disk that is nearly full takes a part
-            left = left[os.pwrite(descriptor, left, len(content) - len(left)) :]
-    finally:
-        os.close(descriptor)
 
 
 def _evict(path: Path, note: Callable[[str], None]) -> str | None:
