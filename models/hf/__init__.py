@@ -31,7 +31,7 @@ from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import LOCAL_OPTIONS, LearntTurn, LogitLens, Model, ModelOptions, TextStates
-from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
+from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import REQUEST_FEATURES, register_model
 from xlingual.text import did_you_mean
 from xlingual.thinking import KNOWN_MARKERS
@@ -131,12 +131,7 @@ class HfModel:
         """Answer every request, each response as soon as it is known."""
         for note in self.description.notes:
             self._note_once(note)
-        tokenized: list[Tokenized] = []
-        for request, each in zip(requests, self.tokens.take(requests), strict=True):
-            if isinstance(each, Failure):
-                yield failed_response(request, each)
-            else:
-                tokenized.append(each)
+        tokenized = yield from self.tokens.take_tokenized(requests)
         yield from self.answer_tokenized(tokenized)
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
