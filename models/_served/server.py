@@ -20,7 +20,9 @@ START_SECONDS = 1800.0
 START_VARIABLE = "XLINGUAL_SERVER_START_SECONDS"
 POLL_SECONDS = 0.2
 TAIL_LINES = 12
+"""Last lines of the log that an error shows."""
 MAX_LINE = 300
+"""Characters of each of them."""
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 

@@ -38,7 +38,7 @@ _UNSAID = frozenset({"task", "data", "prompts", "n", "limit"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewRow:
-    """A model, asked in one way."""
+    """A row of a table: a model, asked in one way."""
 
     model: str
     fingerprint: str
@@ -54,7 +54,7 @@ class ViewRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewColumn:
-    """One task."""
+    """A column of a table: a task."""
 
     task: str
     variant: str

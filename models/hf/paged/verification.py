@@ -32,6 +32,7 @@ PAGE = 256
 LONGEST_TRIAL = 4608
 """Tokens of a text, on a GPU: beyond the windows of most models."""
 LONGEST_TRIAL_CPU = 1200
+"""The same on a CPU."""
 
 
 def try_paged(loaded: LoadedModel, options: PagedOptions | None = None) -> LoadedModel:
