@@ -26,10 +26,9 @@ from .run import VERSIONED
 from .run_summary import ANSWER_PARTS, parts_of_answer, recount
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
-from .store import read_samples
+from .store import LIMITED_PREFIX, RESULTS_FILE, read_samples
 
-RESULTS = "results.json"
-LIMITED = "results-limit-*.json"
+LIMITED = f"{LIMITED_PREFIX}*.json"
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language": str}
 
 
@@ -140,7 +139,7 @@ def rescore_run(
     task: Task,
     data_source: DataSource,
     metrics: Sequence[str] = (),
-    results: str = RESULTS,
+    results: str = RESULTS_FILE,
     note: Callable[[str], None] = lambda _: None,
 ) -> RunRecord:
     """Score the stored answers of a run folder again, with today's metrics, and replace its summary files.
@@ -220,7 +219,7 @@ def _require_fit(task: Task, metrics: Sequence[str]) -> None:
 
 def results_of(folder: Path) -> list[Path]:
     """Return the results in a run folder: of the whole run, else those of runs with a limit; UsageError for none."""
-    whole = folder / RESULTS
+    whole = folder / RESULTS_FILE
     is_there = whole.exists() or whole.is_symlink()  # what is no file is named where it is read
     found = [whole] if is_there else sorted(folder.glob(LIMITED))
     if not found:
