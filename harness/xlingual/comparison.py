@@ -19,7 +19,7 @@ from .serial import from_json
 from .statistics.multiple import holm
 from .statistics.paired import Difference, paired_difference
 from .statistics.signflip import ALPHA
-from .store import RESULTS_FILE, read_samples, walk_runs
+from .store import read_samples, walk_runs
 
 _RESULTS = re.compile(r"results(-limit-[0-9-]+)?\.json")
 COMPARED = tuple(each.name for each in fields(Protocol) if each.name not in ("template",))
@@ -157,8 +157,8 @@ def _results_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     found = sorted(path for path in walk_runs(root) if _RESULTS.fullmatch(path.name))
-    whole = {path.parent for path in found if path.name == RESULTS_FILE}
-    return [path for path in found if path.name == RESULTS_FILE or path.parent not in whole]
+    whole = {path.parent for path in found if path.name == "results.json"}
+    return [path for path in found if path.name == "results.json" or path.parent not in whole]
 
 
 def _load(path: Path) -> SavedRun:

@@ -26,9 +26,10 @@ from .run import VERSIONED
 from .run_summary import ANSWER_PARTS, parts_of_answer, recount
 from .scoring import Scores, score_answers
 from .serial import from_json, to_json
-from .store import LIMITED_PREFIX, RESULTS_FILE, read_samples
+from .store import read_samples
 
-LIMITED = f"{LIMITED_PREFIX}*.json"
+RESULTS = "results.json"
+LIMITED = "results-limit-*.json"
 PREDICTION_FIELDS: Mapping[str, type] = {"id": str, "prediction": str, "language": str}
 
 
@@ -139,7 +140,7 @@ def rescore_run(
     task: Task,
     data_source: DataSource,
     metrics: Sequence[str] = (),
-    results: str = RESULTS_FILE,
+    results: str = RESULTS,
     note: Callable[[str], None] = lambda _: None,
 ) -> RunRecord:
     """Score the stored answers of a run folder again, with today's metrics, and replace its summary files.
@@ -219,7 +220,7 @@ def _require_fit(task: Task, metrics: Sequence[str]) -> None:
 
 def results_of(folder: Path) -> list[Path]:
     """Return the results in a run folder: of the whole run, else those of runs with a limit; UsageError for none."""
-    whole = folder / RESULTS_FILE
+    whole = folder / RESULTS
     is_there = whole.exists() or whole.is_symlink()  # what is no file is named where it is read
     found = [whole] if is_there else sorted(folder.glob(LIMITED))
     if not found:

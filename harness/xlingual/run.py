@@ -25,12 +25,13 @@ from .rendered_prompts import Rendering, prove_prompts, render_prompts
 from .run_summary import count_answers, sample_lines, shown_model, without_secrets
 from .scoring import score_answers
 from .serial import from_json, to_json
-from .store import RUN_FILE, is_half_moved, move_aside, prepare_folder
+from .store import is_half_moved, move_aside, prepare_folder
 
 SCHEMA = 1
 """Of `run.json`, `results.json` and `samples.jsonl`; goes up when a field changes its meaning."""
 OVERFLOW = "overflow"
 """Kind of the failure that stands for a request which is never asked, since it does not fit the context window."""
+RUN = "run.json"
 NOTES = "notes.log"
 """Notes of a model while it answered, a line each."""
 VERSIONED = (
@@ -184,12 +185,12 @@ def _discard(plan: TaskPlan) -> None:
 
 def _describe(opened: OpenPlan) -> None:
     """Write `run.json`."""
-    write_atomically(opened.plan.folder / RUN_FILE, pretty_json(describe_plan(opened.plan, opened.versions)))
+    write_atomically(opened.plan.folder / RUN, pretty_json(describe_plan(opened.plan, opened.versions)))
 
 
 def _answered_with(folder: Path) -> dict[str, str]:
     """Return the versions that the answers in `folder` were given with: those of `run.json`, or of older results."""
-    for path in (folder / RUN_FILE, *sorted(folder.glob("results*.json"))):
+    for path in (folder / RUN, *sorted(folder.glob("results*.json"))):
         try:
             data = read_json(path) if path.is_file() else None
         except DataError:  # it is written anew

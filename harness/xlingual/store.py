@@ -24,11 +24,6 @@ from .files import disk_fault, read_json_lines, remove_file
 from .files.json_file import CHANGED
 from .identity import Json
 
-RUN_FILE = "run.json"
-SAMPLES_FILE = "samples.jsonl"
-RESULTS_FILE = "results.json"
-LIMITED_PREFIX = "results-limit-"
-"""What the file of results of a limited run begins with."""
 TRACKING = "tracking"
 """Folder beside the runs for what a tracker keeps offline."""
 TRACKED_COPIES = ("wandb", ".wandb", "mlruns")
@@ -63,7 +58,7 @@ def prepare_folder(folder: Path) -> None:
         )
 
 
-def read_samples(folder: Path, name: str = SAMPLES_FILE, *, expected: int | None = None) -> list[Mapping[str, Json]]:
+def read_samples(folder: Path, name: str = "samples.jsonl", *, expected: int | None = None) -> list[Mapping[str, Json]]:
     """Return the lines of a run's samples file, as many as are `expected`, where that is known.
 
     Raises DataError naming the first without id, cluster and statistics, and for a file that has been cut.

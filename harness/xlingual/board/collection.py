@@ -13,10 +13,12 @@ from ..identity import Json, canonical_json
 from ..metrics import LM_EVAL_PREFIX
 from ..records import Estimate, Origin, RunRecord
 from ..serial import from_json, to_json
-from ..store import LIMITED_PREFIX, RESULTS_FILE, walk_runs
+from ..store import walk_runs
 from .rows import LeftOut
 
+RESULTS_FILE = "results.json"
 RESULTS_SCHEMA = 1
+LIMITED_PREFIX = "results-limit-"
 MAX_RESULTS_BYTES = 16 * 1024 * 1024
 """A results file is some kilobytes; what is larger than this is something else."""
 

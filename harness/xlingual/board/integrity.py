@@ -13,11 +13,11 @@ from ..record_hash import NOT_ITS_HASH, hash_samples_in, was_edited
 from ..records import Estimate
 from ..serial import to_json
 from ..statistics.parallel import ScoredExample
-from ..store import RESULTS_FILE, RUN_FILE, SAMPLES_FILE
-from .collection import CollectedRun
+from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
-from .samples import ROUNDING, ScoreReader
+from .samples import ROUNDING, SAMPLES_FILE, ScoreReader
 
+PLAN_FILE = "run.json"
 """Written before the first answer, with model and protocol."""
 _OF_THE_MODEL = ("fingerprint", "backend", "dtype")
 EDITED = "edited"
@@ -82,8 +82,8 @@ def _check_scores(
     if run.path is None or run.is_group or run.path.name != RESULTS_FILE or recorded is None or recorded.value is None:
         return IntegrityFinding()
     if (field := differs_from_plan(run)) is not None:
-        return IntegrityFinding(fault=f"{EDITED}: {field} is not that of {RUN_FILE}")
-    no_plan = None if (run.path.parent / RUN_FILE).is_file() else f"{RUN_FILE} missing"
+        return IntegrityFinding(fault=f"{EDITED}: {field} is not that of {PLAN_FILE}")
+    no_plan = None if (run.path.parent / PLAN_FILE).is_file() else f"{PLAN_FILE} missing"
     if not (run.path.parent / SAMPLES_FILE).is_file():
         return IntegrityFinding(note="samples missing" if no_plan is None else f"samples and {no_plan}")
     try:
@@ -124,7 +124,7 @@ def _has_another_interval(recorded: Estimate, metric: Metric, language: str, exa
 
 def differs_from_plan(run: CollectedRun) -> str | None:
     """Return a field in which a whole run is not what was planned; None without a plan that can be read."""
-    path = run.path.with_name(RUN_FILE) if run.path is not None else None
+    path = run.path.with_name(PLAN_FILE) if run.path is not None else None
     try:
         plan = read_json(path) if path is not None and path.is_file() else None
     except DataError:

@@ -12,10 +12,11 @@ from ..records import Statistics
 from ..scoring import mean_statistics
 from ..statistics.clusters import read_values
 from ..statistics.parallel import Scored, ScoredExample
-from ..store import RESULTS_FILE, read_samples
-from .collection import CollectedRun
+from ..store import read_samples
+from .collection import RESULTS_FILE, CollectedRun
 from .comparison import find_estimate
 
+SAMPLES_FILE = "samples.jsonl"
 ROUNDING = 1e-6
 """How far a score or an interval may be from the recorded one, in the units of the metric."""
 

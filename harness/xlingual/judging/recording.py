@@ -10,9 +10,8 @@ from ..identity import Json, canonical_json
 from ..provenance import installed_versions, timestamp
 from ..record_hash import with_hashes
 from ..records import Counts, Estimate, FailureCount, RunRecord, no_interval
-from ..run import SCHEMA, VERSIONED, OpenPlan
+from ..run import RUN, SCHEMA, VERSIONED, OpenPlan
 from ..serial import to_json
-from ..store import RUN_FILE
 from .agreement import gold_agreements, order_agreement, pair_gold_agreements
 from .asking import METRICS, JudgeSettings, hash_identity, spending
 from .calibration import LabelledSet, calibrate, correct_rate
@@ -88,7 +87,7 @@ def _write_plan(outcome: Outcome) -> None:
         "against": None if outcome.other is None else f"{outcome.other.folder.parent.name}/{outcome.other.folder.name}",
         "task": {"licence": outcome.run.licence or ""},
     }
-    write_atomically(outcome.folder / RUN_FILE, pretty_json(content))
+    write_atomically(outcome.folder / RUN, pretty_json(content))
 
 
 def _report(outcome: Outcome, judged: tuple[JudgedCase, ...]) -> JudgeReport:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from ..board.collection import CollectedRun, read_run
-from ..board.integrity import differs_from_plan
+from ..board.collection import LIMITED_PREFIX, RESULTS_FILE, CollectedRun, read_run
+from ..board.integrity import PLAN_FILE, differs_from_plan
 from ..errors import EnvironmentFault, UsageError, XlingualError
 from ..files.text_file import read_fault
 from ..journal import JOURNAL
 from ..plugin import DataSource
 from ..record_hash import NOT_ITS_HASH, hash_samples, was_edited
-from ..store import LIMITED_PREFIX, RESULTS_FILE, RUN_FILE, read_samples, walk_runs
+from ..store import read_samples, walk_runs
 from .findings import RunFindings
 from .sample_sums import check_sums
 from .scores import check_scores
@@ -91,11 +91,11 @@ def _check(run: CollectedRun, path: Path, data_source: DataSource) -> RunFinding
     suffix = path.stem.removeprefix("results")
     samples_path = path.with_name(f"samples{suffix}.jsonl")
     _check_results_hash(run, path, found)
-    plan = path.with_name(RUN_FILE)
+    plan = path.with_name(PLAN_FILE)
     if not plan.is_file():
-        found.doubts.append(f"{RUN_FILE} is not here")
+        found.doubts.append(f"{PLAN_FILE} is not here")
     elif (field := differs_from_plan(run)) is not None:
-        found.edits.append(f"{path.name}: {field} is not that of {RUN_FILE}")
+        found.edits.append(f"{path.name}: {field} is not that of {PLAN_FILE}")
     if not samples_path.is_file():
         found.doubts.append(f"{samples_path.name} is not here")
         return found

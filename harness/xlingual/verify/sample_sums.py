@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..board.collection import CollectedRun
+from ..board.collection import RESULTS_FILE, CollectedRun
 from ..board.integrity import EDITED
 from ..board.integrity import check_scores as check_samples
 from ..board.samples import ScoreReader
 from ..identity import Json
-from ..store import RESULTS_FILE
 from .findings import RunFindings
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...board.collection import CollectedRun
+from ...board.collection import RESULTS_FILE, CollectedRun
 from ...errors import DataError
 from ...estimate import estimate
 from ...records import Estimate, RunRecord, Statistics
 from ...scoring import mean_statistics
 from ...statistics.paired import paired_difference
-from ...store import RESULTS_FILE
 from .excerpts import find_examples
 from .findings import ContentFindings, find_all
 from .measures import FEWEST_JUDGED, MEASURES, MEASURES_BY_NAME, ContentMeasure
