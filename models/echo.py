@@ -11,7 +11,7 @@ from ._examples import ExampleModel, describe
 
 @register_model("echo")
 def open_echo(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
-    """Open the model that repeats what it is asked."""
+    """Open the model that repeats what it is asked; UsageError for a name."""
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="echo")
     spec = describe(word="echo", backend="echo", name="echo", fingerprint=content_hash(["echo", 1]))

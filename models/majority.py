@@ -19,7 +19,7 @@ from ._examples import describe, respond
 
 @register_model("majority")
 def open_majority(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
-    """Open the model that always gives the most frequent answer."""
+    """Open the model that always gives the most frequent answer; UsageError for a name."""
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="majority")
     spec = describe(word="majority", backend="majority", name="majority", fingerprint=content_hash(["majority", 1]))

@@ -11,7 +11,7 @@ from ._examples import ExampleModel, describe
 
 @register_model("oracle")
 def open_oracle(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
-    """Open the model that knows the targets."""
+    """Open the model that knows the targets; UsageError for a name."""
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="oracle")
     spec = describe(word="oracle", backend="oracle", name="oracle", fingerprint=content_hash(["oracle", 1]))

@@ -14,7 +14,7 @@ from ._examples import ExampleModel, describe
 
 @register_model("passage")
 def open_passage(name: str, options: ModelOptions) -> Model:  # noqa: ARG001 - nothing is loaded
-    """Open the model that answers with the passage."""
+    """Open the model that answers with the passage; UsageError for a name."""
     if name:
         raise UsageError(f"takes no name, got {name!r}", where="passage")
     spec = describe(word="passage", backend="passage", name="passage", fingerprint=content_hash(["passage", 1]))

@@ -12,6 +12,7 @@ from xlingual.answers import AnswerReading, read_answers
 from xlingual.board import collect_runs
 from xlingual.board.integrity import IntegrityFinding, check_run
 from xlingual.board.samples import ScoreReader
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.comparison import compare_runs
 from xlingual.errors import DataError, UsageError
 from xlingual.metrics.repeats import majority, pass_at
@@ -111,20 +112,11 @@ def _model(say: Callable[[Example, Request], Response], name: str = "thinker") -
     return Thinker(replace(open_model("echo", ModelOptions()).spec, name=name, fingerprint=name), say)
 
 
-class Watch:
-    """An observer that keeps notes."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-    def answered(self, task: str, response: Response) -> None: ...
-    def note(self, message: str) -> None: ...
-    def end(self) -> None: ...
-
-
 def _evaluate(
     model: Thinker, out: Path, question: QuestionSettings | None = None, task: Task = TASK
 ) -> tuple[RunRecord, list[dict[str, object]]]:
     settings = RunSettings(data_source=SAMPLE, out=out, question=question or QuestionSettings())
-    [record] = evaluate(model, [task], settings, Watch())
+    [record] = evaluate(model, [task], settings, SilentRunObserver())
     [path] = out.rglob(f"{model.spec.name}*/**/samples.jsonl")
     return record, [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -322,7 +314,7 @@ def test_a_demonstration_may_show_more_than_the_gold_answer(tmp_path: Path) -> N
     task = replace(TASK.task, read=read)
     settings = RunSettings(data_source=SAMPLE, out=tmp_path, shots=2)
     model = _model(lambda example, _request: _response(example.targets[0]))
-    [record] = evaluate(model, [task], settings, Watch())
+    [record] = evaluate(model, [task], settings, SilentRunObserver())
     [path] = tmp_path.rglob("samples.jsonl")
     text = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["messages"][0]["text"]
     assert text.count("Because: ") == 2

@@ -1,12 +1,13 @@
 """Tasks of choices from plan to record: keys, hashes, failures, resume, scores again, predictions."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import DataError
 from xlingual.example_hash import hash_examples
 from xlingual.planning import RunSettings, plan_task
@@ -93,25 +94,13 @@ MODEL = ModelSpec(
 )  # fmt: skip
 
 
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
     return RunSettings(data_source=PLACE, out=tmp_path / "out", max_new_tokens=32, stop=("\n",))
 
 
 def run(model: Model, settings: RunSettings) -> RunRecord:
-    [record] = evaluate(model, [TASK], settings, Silent())
+    [record] = evaluate(model, [TASK], settings, SilentRunObserver())
     return record
 
 

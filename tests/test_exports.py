@@ -17,9 +17,7 @@ def _isort_order(name: str) -> tuple[bool, bool, str]:
 
 def test_public_names_are_few_sorted_and_there() -> None:
     assert len(xlingual.__all__) <= 30
-    assert list(xlingual.__all__) == sorted(
-        xlingual.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
-    )
+    assert list(xlingual.__all__) == sorted(xlingual.__all__, key=_isort_order)
     assert all(hasattr(xlingual, name) for name in xlingual.__all__)
 
 

@@ -1,9 +1,9 @@
 """Models that look at the examples: two tasks may ask them the same of unlike ones."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.declared import read_family
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, ModelOptions
@@ -29,23 +29,14 @@ rows = [
 """
 
 
-class Silent:
+class Counter(SilentRunObserver):
     """An observer that counts answers."""
 
     def __init__(self) -> None:
         self.answers = 0
 
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None:
-        """Nothing to show."""
-
     def answered(self, task: str, response: Response) -> None:
         self.answers += 1
-
-    def note(self, message: str) -> None:
-        """Nothing to show."""
-
-    def end(self) -> None:
-        """Nothing to take down."""
 
 
 def _score(record: RunRecord) -> float | None:
@@ -59,7 +50,7 @@ def test_tasks_that_ask_the_same_of_unlike_examples_each_get_their_own_answer(tm
     tasks = list(read_family(path).tasks())
     source = DataSource(folder=None, sample=False, offline=True)
     settings = RunSettings(data_source=source, out=tmp_path / "out")
-    oracle, watch = open_model("oracle", ModelOptions()), Silent()
+    oracle, watch = open_model("oracle", ModelOptions()), Counter()
     first = evaluate(oracle, tasks[:1], settings, watch)
     both = evaluate(oracle, tasks, settings, watch)  # the answers of the one are not taken over by the other
     assert watch.answers == 4

@@ -42,11 +42,6 @@ class Trace:
         """Of all prompts, what no prompt before has: the nodes of their prefix tree."""
         return sum(length - shared for shared, length in self.prompts)
 
-    @property
-    def mean_answer(self) -> float:
-        """Tokens."""
-        return sum(self.answers) / len(self.answers)
-
 
 def read_traces(path: Path = FILE) -> tuple[Trace, ...]:
     """Return the traces of a file."""

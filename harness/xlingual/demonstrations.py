@@ -29,7 +29,8 @@ def choose_demonstrations(
     """Return `shots` demonstrations and the examples to evaluate, which share nothing with them.
 
     Where demonstrations come from the evaluated split itself, the groups (articles) they are drawn from are left out of
-    the evaluation; the choice goes by position and seed, so it is the same in every language of parallel data.
+    the evaluation; the choice goes by position and seed, so it is the same in every language of parallel data. Raises
+    UsageError for a task without a few-shot form, and where there are fewer examples than `shots`.
     """
     if choice.shots == 0:
         return (), tuple(rows)

@@ -12,7 +12,7 @@ from .text import close_words
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language as the house knows it."""
+    """A language: its codes, its name, its script, and how it is identified."""
 
     code: str
     """The code in task names."""

@@ -108,7 +108,10 @@ class Registry(Generic[Item]):
         return self.find(name).item
 
     def find(self, name: str) -> Registered[Item]:
-        """Return what `get` returns, with the module that it is from."""
+        """Return what `get` returns, with the module that it is from.
+
+        UsageError for a name that nothing has, or that two plugins have.
+        """
         name = plugin_stem(name)
         offers = find_plugins(self.kind).get(name, [])
         places = [offer.place for offer in offers]

@@ -38,7 +38,10 @@ NEEDED_BYTES = 16 * 2**20
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make `folder`, and find out before any model is loaded whether it can be written and has room."""
+    """Make `folder`, and find out before any model is loaded whether it can be written and has room.
+
+    EnvironmentFault where it cannot be written or is too full.
+    """
     probe = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

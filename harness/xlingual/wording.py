@@ -52,7 +52,10 @@ _PROTOCOL_NAMES = {"el": "Modern Greek (1453-)"}
 
 
 def ask_question(language: str, *, context: str, question: str) -> Prompt:
-    """Return the reading-comprehension prompt, worded in `language`; only the passage may be cut."""
+    """Return the reading-comprehension prompt, worded in `language`; only the passage may be cut.
+
+    DataError for a language without wording.
+    """
     words = QUESTION_WORDS.get(language)
     if words is None:
         raise DataError("no words to ask a question in this language", where=language, hint="add a row to wording.py")
@@ -150,7 +153,10 @@ def ask_labelled(source: str, target: str, sentence: str) -> Prompt:
 
 
 def ask_pair(corpus: Corpus, example: Example, number: int) -> Prompt:
-    """Return the prompt for a sentence pair of a parallel corpus, whose examples have the field "source"."""
+    """Return the prompt for a sentence pair of a parallel corpus, whose examples have the field "source".
+
+    DataError for a corpus without a direction.
+    """
     if corpus.direction is None:
         raise DataError("has no direction", where=corpus.name, hint='parallel text needs direction = "en-zh"')
     return ask_translation(*corpus.direction, example.fields["source"], number)

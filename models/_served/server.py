@@ -20,7 +20,9 @@ START_SECONDS = 1800.0
 START_VARIABLE = "XLINGUAL_SERVER_START_SECONDS"
 POLL_SECONDS = 0.2
 TAIL_LINES = 12
+"""Last lines of the log that an error shows."""
 MAX_LINE = 300
+"""Characters of each of them."""
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
@@ -99,7 +101,7 @@ def free_port() -> int:
 def start_server(name: str, port: int, command: Sequence[str], environment: Mapping[str, str]) -> Server:
     """Start `command`, which is to listen on `port`, and return at once.
 
-    The server does not get the keys in our environment.
+    The server does not get the keys in our environment. EnvironmentFault where it cannot be started.
     """
     descriptor, log = tempfile.mkstemp(prefix=f"xlingual-{name}-", suffix=".log")
     os.close(descriptor)

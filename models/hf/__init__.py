@@ -31,7 +31,7 @@ from typing import TypeVar
 
 from xlingual.errors import ModelError, UsageError
 from xlingual.plugin import LOCAL_OPTIONS, LearntTurn, LogitLens, Model, ModelOptions, TextStates
-from xlingual.records import Failure, ModelSpec, Request, Response, failed_response
+from xlingual.records import Failure, ModelSpec, Request, Response
 from xlingual.registry import REQUEST_FEATURES, register_model
 from xlingual.text import did_you_mean
 from xlingual.thinking import KNOWN_MARKERS
@@ -131,12 +131,7 @@ class HfModel:
         """Answer every request, each response as soon as it is known."""
         for note in self.description.notes:
             self._note_once(note)
-        tokenized: list[Tokenized] = []
-        for request, each in zip(requests, self.tokens.take(requests), strict=True):
-            if isinstance(each, Failure):
-                yield failed_response(request, each)
-            else:
-                tokenized.append(each)
+        tokenized = yield from self.tokens.take_tokenized(requests)
         yield from self.answer_tokenized(tokenized)
 
     def answer_tokenized(self, tokenized: Sequence[Tokenized]) -> Iterator[Response]:
@@ -372,7 +367,11 @@ ENGINES_BY_NAME: dict[str, Callable[[LoadedModel, Sequence[Rendered], RowLimit],
 
 @register_model("hf", uses=(*LOCAL_OPTIONS, *REQUEST_FEATURES))
 def open_hf(name: str, options: ModelOptions) -> Model:
-    """Open the model `name`; configuration and tokenizer are read now, weights at the first answer."""
+    """Open the model `name`; configuration and tokenizer are read now, weights at the first answer.
+
+    UsageError without a name, for an unknown engine and for a batch size below 1; else what reading the files
+    raises.
+    """
     if not name:
         raise UsageError("no model is named", where="hf", hint="hf:FOLDER, hf:FILE.gguf or hf:org/name[@revision]")
     if options.batch_size is not None and options.batch_size < 1:

@@ -71,7 +71,11 @@ class Arguments:
 
 
 def read_arguments(name: str, options: ModelOptions) -> Arguments:
-    """Return the arguments in `name`, which comes after `lm-eval:`, with those of the command line."""
+    """Return the arguments in `name`, which comes after `lm-eval:`, with those of the command line.
+
+    EnvironmentFault where lm-eval is not installed, UsageError for an unknown backend or a word that is no
+    key=value.
+    """
     if importlib.util.find_spec("lm_eval") is None:
         raise EnvironmentFault("lm-eval is not installed", where="lm-eval", hint="pip install 'xlingual[lm-eval]'")
     from lm_eval.models import MODEL_MAPPING  # noqa: PLC0415 - optional, and heavy

@@ -61,14 +61,14 @@ class Handshake:
         """
         if self.address.openai:
             return ServerFacts()
-        status, body = await self._patiently("models")
+        status, body = await self._get_when_up("models")
         return None if status is None else await self._read(status, body)
 
     async def run_patiently(self) -> ServerFacts:
         """Return the facts of a server that may just be starting; EnvironmentFault where nothing listens."""
         why = ""
         for attempt in range(1, self.limits.first_attempts + 1):
-            status, why = await self._patiently("models")
+            status, why = await self._get_when_up("models")
             if status is not None:
                 return await self._read(status, why)
             if attempt < self.limits.first_attempts:
@@ -94,8 +94,8 @@ class Handshake:
         is_known = bool(facts.identity) and (facts.listed or facts.names is None)
         return facts if is_known else await self._ask_a_token(facts)
 
-    async def _patiently(self, path: str) -> tuple[int | None, str]:
-        """Return status and body, when a server that is still loading has come up."""
+    async def _get_when_up(self, path: str) -> tuple[int | None, str]:
+        """Return status and body; a server that is still loading a model is asked again until it has come up."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 status, body = await self._get(path)

@@ -21,13 +21,14 @@ LEAST_ROUND = 0.8
 LEAST_GAIN = 0.25
 """Twice as many at once must bring 2 ** 0.25 times as many answers a second, 19% more."""
 FIRST_REST = 4
-LONGEST_REST = 32
 """Rounds without growth after growth brought nothing; twice as many each time."""
+LONGEST_REST = 32
+"""Rounds: the most of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """Of one model on one server."""
+    """How much is asked of one server at once, how long it is waited for, and how often it is asked again."""
 
     initial_concurrency: int = 8
     """Requests at once, after the first has been answered."""

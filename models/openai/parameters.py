@@ -17,7 +17,6 @@ BUDGET = "thinking_token_budget"
 """vLLM's limit of thinking alone."""
 TEMPLATE = "chat_template_kwargs"
 EFFORT = "reasoning_effort"
-THINKING_FIELDS = (TEMPLATE, EFFORT)
 RESERVED = frozenset({"model", "messages", "prompt", "stream", "n", "best_of"})
 """What `--extra-body` may not set: answers could not be read, or would not belong to their questions."""
 EFFORTS = {ThinkingMode.ON: ("medium",), ThinkingMode.OFF: ("none", "minimal")}

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 """For one count."""
 AT_ONCE = 16
+"""Requests that are counted at the same time."""
 PROGRAMS = ("vllm", "llama.cpp")
 """Server programs that count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCounts:
-    """Counts tokens by one server."""
+    """Counts the tokens of requests by the tokenizer of a server."""
 
     client: "AsyncOpenAI"
     address: Address

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 from xlingual.records import Failure, Request
 
-MIN_CHUNK = 32
-MAX_CHUNK = 1024
+MIN_CHUNK, MAX_CHUNK = 32, 1024
 """Requests of a chunk, unless there are fewer for each worker. Large chunks cost less: their requests share the forward
 passes of a model, so that 20 questions alone take about as long as 40. Towards the end chunks get smaller, so that
 workers finish together."""
@@ -29,7 +28,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Queue:
-    """The requests that no worker has."""
+    """The requests that no worker is answering, given out in chunks."""
 
     workers: int
     waiting: deque[Request]

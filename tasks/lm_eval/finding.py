@@ -130,7 +130,7 @@ class HarnessGroup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a name stands for."""
+    """The tasks that a name stands for in lm-eval, and the groups that they are of."""
 
     tasks: Sequence[HarnessTask]
     groups: Sequence[HarnessGroup]

@@ -40,7 +40,7 @@ class LmEvalTask:
     """The instances of each example."""
 
     def examples(self, split: str, _data_source: DataSource) -> Examples:
-        """Return the documents of the split that lm-eval evaluates."""
+        """Return the documents of the split that lm-eval evaluates; UsageError for any other split."""
         if split != self.spec.split:
             hint = f"leave --split out: lm-eval evaluates its {self.spec.split!r} documents"
             raise UsageError(f"lm-eval chooses the split of its tasks, not {split!r}", where="--split", hint=hint)
@@ -63,7 +63,10 @@ class LmEvalTask:
         return Prompt(instruction=words, before="", passage="", after="")
 
     def request(self, example: Example) -> Request:
-        """Return what lm-eval would ask of a document, as one request."""
+        """Return what lm-eval would ask of a document, as one request.
+
+        UsageError for choices after texts of their own that are to be put as a chat.
+        """
         instances = self.asked[example.id]
         first = instances[0]
         if first.request_type == "generate_until":

@@ -26,7 +26,8 @@ HISTORY = "history"
 def read(corpus: Corpus, data_source: DataSource) -> Examples:
     """Read one file; rows without an instruction or an output are counted and left out.
 
-    An input, a system prompt or a history that is missing, null or empty is none.
+    An input, a system prompt or a history that is missing, null or empty is none. UsageError for columns that are not
+    the three of an instruction, DataError for a row without its fields.
     """
     columns = corpus.columns or COLUMNS
     if len(columns) != len(COLUMNS):

@@ -49,7 +49,10 @@ REFUSED = {
 
 @register_source("messages", ask=ask_conversation)
 def read(corpus: Corpus, data_source: DataSource) -> Examples:
-    """Read one file; conversations with an empty message, or no answer to learn, are counted and left out."""
+    """Read one file; conversations with an empty message, or no answer to learn, are counted and left out.
+
+    UsageError for several columns.
+    """
     if len(corpus.columns) > 1:
         raise UsageError("columns must name the one field of the conversation", where=corpus.name)
     file = locate_text(fill_path(corpus, corpus.language), data_source)

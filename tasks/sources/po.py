@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|%%|\{\w*\
 
 @register_source("po", ask=ask_pair)
 def read(corpus: Corpus, data_source: DataSource) -> Examples:
-    """Read the catalogue of the side that is not English."""
+    """Read the catalogue of the side that is not English; UsageError for a direction without English."""
     direction = required_direction(corpus)
     if MESSAGES not in direction:
         raise UsageError("the messages of a catalogue are English", where=corpus.name, hint='direction = "en-zh"')

@@ -81,7 +81,7 @@ def test_prompts_have_the_shape_of_the_trace() -> None:
     assert made[3][:6] == made[2]
     assert made[2][:3] == made[1][:3]
     assert made[0][:1] == made[1][:1]
-    assert (TRACE.prompt_tokens, TRACE.own_tokens, TRACE.mean_answer) == (24, 14, 1.5)
+    assert (TRACE.prompt_tokens, TRACE.own_tokens) == (24, 14)
 
 
 def test_traces_are_those_of_real_runs() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,9 @@ from xlingual.data import PINS, flores101_sources, mlqa_sources, xquad_sources
 from xlingual.errors import UsageError
 from xlingual.records import HubSource, UrlSource
 
+from ..real_data import real_file
+
 XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
-REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def test_every_pin_fixes_its_bytes_and_says_how_it_is_known() -> None:
@@ -48,9 +48,7 @@ def test_xquad_in_another_language_says_which_there_are() -> None:
 
 @pytest.mark.parametrize("code", ["ar", "de", "el", "en", "es", "hi", "tr", "vi", "zh"])
 def test_xquad_hashes_are_those_of_the_real_files(code: str) -> None:
-    path = REAL / "xquad" / f"xquad.{code}.json"
-    if not path.exists():
-        pytest.skip("the real data are not beside this checkout")
+    path = real_file("xquad", f"xquad.{code}.json")
     github = xquad_sources(code)[0]
     assert isinstance(github, UrlSource)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == github.sha256

@@ -11,19 +11,13 @@ from xlingual.data import check_offsets, read_parallel, read_squad
 from xlingual.files.text_file import decode, split_lines
 from xlingual.records import DataFile, Origin
 
-REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from ..real_data import real_file
+
 LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0")))
 
 
 def data_file(path: Path) -> DataFile:
     return DataFile(name=path.name, origin=Origin.LOCAL, path=str(path), revision=None, sha256="0" * 64)
-
-
-def real_file(*parts: str) -> Path:
-    path = REAL.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"the real data are not beside this checkout ({'/'.join(parts)})")
-    return path
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -24,7 +24,8 @@ from xlingual.example_hash import hash_examples
 from xlingual.records import DataFile, Example, Origin
 from xlingual.text import BOM, is_blank
 
-from .test_readers import REAL, data_file, real_file
+from ..real_data import REAL, real_file
+from .test_readers import data_file
 
 Rows = list[dict[str, object]]
 NO_BREAK = "\u00a0"

@@ -11,8 +11,10 @@ from xlingual.plugin import DataSource, ModelOptions, RewordableTask, Task
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
+from ..real_data import REAL
+
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data" / "more"
+DATA = REAL / "more"
 PLACE = DataSource(folder=DATA, sample=False, offline=True)
 FILES = sorted((ROOT / "tasks").glob("*.toml"))
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real benchmark files are not beside the project")

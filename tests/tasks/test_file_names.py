@@ -14,19 +14,13 @@ from xlingual.plugin import DataSource
 from xlingual.records import Example
 from xlingual.selection import select_tasks
 
-REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from ..real_data import real_file
+
 ROW = {"id": "1", "context": "In Rome.", "question": "?", "answers": {"text": ["Rome"], "answer_start": [3]}}
 
 
 def place(folder: Path) -> DataSource:
     return DataSource(folder=folder, sample=False, offline=True)
-
-
-def real_file(*parts: str) -> Path:
-    path = REAL.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"the real data are not beside this checkout ({'/'.join(parts)})")
-    return path
 
 
 def read(task: str, folder: Path, split: str = "test") -> tuple[Example, ...]:

@@ -7,16 +7,17 @@ import pytest
 
 from xlingual.cli import run_command
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from ..real_data import REAL
+
 METRICS = ("containment", "squad_em", "squad_f1", "mlqa_em", "mlqa_f1")
-pytestmark = pytest.mark.skipif(not (DATA / "goldens").is_dir(), reason="the golden scores are not beside the project")
+pytestmark = pytest.mark.skipif(not (REAL / "goldens").is_dir(), reason="the golden scores are not beside the project")
 
 
 @pytest.mark.parametrize("language", ["ar", "en", "hi", "tr", "zh"])
 def test_items_and_means_equal_the_official_ones(
     language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (DATA / "goldens" / f"qa_scores.{language}.jsonl").read_text(encoding="utf-8")
+    text = (REAL / "goldens" / f"qa_scores.{language}.jsonl").read_text(encoding="utf-8")
     goldens = [json.loads(line) for line in text.split("\n") if line]
     predictions, items = tmp_path / "predictions.jsonl", tmp_path / "items.jsonl"
     lines = [json.dumps({"id": each["id"], "prediction": each["prediction"]}) + "\n" for each in goldens]
@@ -27,7 +28,7 @@ def test_items_and_means_equal_the_official_ones(
         "--task",
         f"xquad/{language}",
         "--data",
-        str(DATA),
+        str(REAL),
         "--items",
         str(items),
         "--partial",
@@ -50,10 +51,10 @@ def test_items_and_means_equal_the_official_ones(
 
 
 def test_absent_predictions_count_as_wrong_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    golden = json.loads((DATA / "goldens" / "qa_scores.zh.jsonl").read_text(encoding="utf-8").split("\n")[1])
+    golden = json.loads((REAL / "goldens" / "qa_scores.zh.jsonl").read_text(encoding="utf-8").split("\n")[1])
     predictions = tmp_path / "predictions.jsonl"
     predictions.write_text(json.dumps({"id": golden["id"], "prediction": golden["gold"]}) + "\n", encoding="utf-8")
-    command = ["score", str(predictions), "--task", "xquad/zh", "--data", str(DATA), "--missing", "zero", "--json"]
+    command = ["score", str(predictions), "--task", "xquad/zh", "--data", str(REAL), "--missing", "zero", "--json"]
     assert run_command(command) == 0
     report = json.loads(capsys.readouterr().out)
     values = {each["metric"]: each["value"] for each in report["scores"]}

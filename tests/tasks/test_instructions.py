@@ -12,8 +12,10 @@ from xlingual.plugin import DataSource
 from xlingual.records import Examples
 from xlingual.selection import select_tasks
 
+from ..real_data import REAL
+
 SEVEN = ("ar", "el", "en", "hi", "tr", "vi", "zh")
-PROMPTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "more" / "instruction-prompts"
+PROMPTS = REAL / "more" / "instruction-prompts"
 needs_prompts = pytest.mark.skipif(not PROMPTS.is_dir(), reason="needs ../shared/data/more/instruction-prompts")
 
 

@@ -10,10 +10,11 @@ from xlingual.plugin import DataSource, ModelOptions
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-PLACE = DataSource(folder=DATA, sample=False, offline=True)
+from ..real_data import REAL
+
+PLACE = DataSource(folder=REAL, sample=False, offline=True)
 XQUAD = ("ar", "de", "el", "en", "es", "hi", "tr", "vi", "zh")
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real benchmark files are not beside the project")
+pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the real benchmark files are not beside the project")
 
 
 def _oracle(tasks: list[str], out: Path) -> list[dict[str, float | None]]:

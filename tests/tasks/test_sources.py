@@ -12,8 +12,9 @@ from xlingual.plugin import DataSource
 from xlingual.records import Corpus, Examples, HubSource
 from xlingual.registry import SOURCES
 
+from ..real_data import REAL
+
 Read = Callable[..., Examples]
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -17,7 +17,8 @@ from xlingual.tune.audit.records import AuditFinding, SourceAudit
 from xlingual.tune.audit.source import Auditor
 from xlingual.tune.audit.texts import count_letters, is_url
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+from ..real_data import REAL
+
 PARALLEL = REAL / "parallel"
 CODES = {
     "eng": "en", "hin": "hi", "zho": "zh", "cmn_Hans": "zh", "tur": "tr", "spa": "es", "ara": "ar",

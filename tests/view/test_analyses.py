@@ -1,7 +1,5 @@
 """Analyses in the pages of `xlingual view` and `xlingual report`: where they lie beside runs, and only there."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from xlingual.cli import run_command
 
 from ..analysis.beside_runs import HOSTILE, content_of, put_everything
-from .browser import BrowserGoneError, Page, browse, find_chromium
+from .browser import Page, find_chromium
 from .runs import read_page
 
 CHROMIUM = find_chromium()
@@ -19,17 +17,6 @@ HEADINGS = ("Representation space", "Content of answers", "Judges")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return put_everything(tmp_path_factory.mktemp("everything"))
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with ExitStack() as stack:
-        try:
-            opened = stack.enter_context(browse(str(CHROMIUM), tmp_path_factory.mktemp("profile")))
-        except BrowserGoneError:
-            pytest.skip(f"{CHROMIUM} does not start here")
-        opened.size(1280, 860)
-        yield opened
 
 
 def test_the_view_holds_them_below_the_table(runs: Path, tmp_path: Path) -> None:

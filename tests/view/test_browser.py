@@ -4,14 +4,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from ..board.factory import make_estimate, make_run, write_run
-from .browser import BrowserGoneError, Page, browse, find_chromium
+from .browser import Page, find_chromium
 from .runs import Row, make_rows, put_run, put_runs, view_runs
 
 CHROMIUM = find_chromium()
@@ -19,17 +18,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian
 HOSTILE = "\u202eabc\u2066 </script><!--<script>alert(1)</script> <img src=x onerror=alert(1)> \u2028 \x1b[31m"
 CELLS = "[...document.querySelectorAll('#table td button')]"
 ROWS = "[...document.querySelectorAll('#table tbody th[scope=row] .model')].map(e => e.textContent)"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with ExitStack() as stack:
-        try:
-            opened = stack.enter_context(browse(str(CHROMIUM), tmp_path_factory.mktemp("profile")))
-        except BrowserGoneError:
-            pytest.skip(f"{CHROMIUM} does not start here")
-        opened.size(1280, 860)
-        yield opened
 
 
 CHOICES = {

@@ -1,11 +1,12 @@
 """A leaderboard as a page of GitHub Markdown; the same board gives the same bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..escape import LINE_LENGTH, escape_markdown
 from ..metrics import decimals
 from ..sampling import show_sampling
 from .comparison import HASH_DIGITS
+from .printing import best_average, best_values, show_rank
 from .rows import Board, BoardRow, BoardTable, Cell, CellState, Gain, RateTable
 from .table_notes import DECIMALS, NOTHING, explain_tests, show_value, state_protocol, table_notes, warn_of_weak
 
@@ -50,7 +51,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text
 def _render_table(table: BoardTable) -> list[str]:
     direction = "" if table.higher_is_better else " (lower is better)"
     digits = decimals(table.metric)
-    best = _best_values(table, digits)
+    best, best_mean = best_values(table, digits), best_average(table, digits)
     gains = table.baseline is not None
     header = ["Rank", "Model", *(escape_markdown(column.variant) for column in table.columns), "Average"]
     if table.baseline is not None:
@@ -60,13 +61,13 @@ def _render_table(table: BoardTable) -> list[str]:
         header.append(NOTES)
     rows = [
         [
-            _show_rank(row),
+            show_rank(row, NOTHING),
             escape_markdown(row.model),
             *(
                 _show_cell(cell, None if row.control else top, digits)
-                for cell, top in zip(row.cells, best[:-1], strict=True)
+                for cell, top in zip(row.cells, best, strict=True)
             ),
-            _show_average(row, best[-1], digits),
+            _show_average(row, best_mean, digits),
             *(_show_gains(row, table, digits) if gains else []),
             *([escape_markdown("; ".join(row.notes)) if row.notes else NOTHING] if noted else []),
         ]
@@ -84,10 +85,10 @@ def _render_headline(table: BoardTable) -> list[str]:
     gains = [f"vs {name}, points", f"vs {name}, mean of ratios", f"vs {name}, ratio of means"]
     header = ["Rank", "Model", "Average", *gains]
     digits = decimals(table.metric)
-    best = _best_values(table, digits)[-1]
+    best = best_average(table, digits)
     rows = [
         [
-            _show_rank(row),
+            show_rank(row, NOTHING),
             escape_markdown(row.model),
             _show_average(row, best, digits),
             *_show_gains(row, table, digits),
@@ -99,22 +100,6 @@ def _render_headline(table: BoardTable) -> list[str]:
     weight = f"- Columns, each with equal weight: {escape_markdown(tasks, LINE_LENGTH)}"
     notes = [*explain_tests(table), *warn_of_weak(table), weight]
     return [heading, markdown_table(header, rows, texts=2), "\n".join(notes)]
-
-
-def _best_values(table: BoardTable, digits: int) -> list[float | None]:
-    """Return the best value of each column and of the average, as rounded for show; None where nothing competes."""
-    pick: Callable[[list[float]], float] = max if table.higher_is_better else min
-    models = [row for row in table.rows if row.control is None]
-    columns: list[list[float]] = [
-        [
-            row.cells[place].value or 0.0
-            for row in models
-            if row.cells[place].state is CellState.COMPLETE and row.cells[place].value is not None
-        ]
-        for place in range(len(table.columns))
-    ]
-    columns.append([row.average for row in models if row.average is not None])
-    return [round(pick(values), digits) if len(values) > 1 else None for values in columns]
 
 
 def _embolden(value: float | None, best: float | None, digits: int) -> str:
@@ -151,16 +136,6 @@ def _show_average(row: BoardRow, best: float | None, digits: int) -> str:
     elif row.rank_low == 1 and best is not None:
         text = f"**{text}**"
     return text + _show_interval(row.average_low, row.average_high, digits)
-
-
-def _show_rank(row: BoardRow) -> str:
-    if row.control is not None:
-        return row.control
-    if row.rank is None:
-        return NOTHING
-    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
-        return str(row.rank)
-    return f"{row.rank_low}–{row.rank_high}"
 
 
 def _show_gains(row: BoardRow, table: BoardTable, digits: int) -> tuple[str, str, str]:

@@ -112,27 +112,16 @@ def find_gain(cells: Sequence[Cell], baseline: Sequence[Cell], least: float = LE
     of_means = 100 * (math.fsum(scores) / math.fsum(base) - 1) if math.fsum(base) else None
     weak = tuple(each.task for _, each in pairs if is_near_zero(each.value or 0.0, each.low, each.high, least))
     points, weak_mean = math.fsum(scores) / len(scores) - mean, abs(mean) < least
-    if zero := [theirs.task for _, theirs in pairs if not theirs.value]:
-        reason = f"the baseline scores 0 in {', '.join(zero)}"
-        return Gain(
-            value=None,
-            columns=tasks,
-            reason=reason,
-            of_means=of_means,
-            weak=weak,
-            undefined=tuple(zero),
-            points=points,
-            weak_mean=weak_mean,
-        )
-    shares = [100 * (mine - theirs) / theirs for mine, theirs in zip(scores, base, strict=True)]
+    zero = [theirs.task for _, theirs in pairs if not theirs.value]
+    shares = [] if zero else [100 * (mine - theirs) / theirs for mine, theirs in zip(scores, base, strict=True)]
     doubts = {theirs.task: weakness(theirs.value or 0.0, theirs.low, theirs.high) for _, theirs in pairs}
     return Gain(
-        value=math.fsum(shares) / len(shares),
+        value=math.fsum(shares) / len(shares) if shares else None,
         columns=tasks,
-        reason=None,
+        reason=f"the baseline scores 0 in {', '.join(zero)}" if zero else None,
         of_means=of_means,
         weak=weak,
-        undefined=tuple(task for task, doubt in doubts.items() if doubt >= NO_BASELINE),
+        undefined=tuple(zero or [task for task, doubt in doubts.items() if doubt >= NO_BASELINE]),
         points=points,
         weak_mean=weak_mean,
     )

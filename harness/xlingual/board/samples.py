@@ -18,6 +18,7 @@ from .comparison import find_estimate
 
 SAMPLES_FILE = "samples.jsonl"
 ROUNDING = 1e-6
+"""How far a score or an interval may be from the recorded one, in the units of the metric."""
 
 
 @dataclass(frozen=True, slots=True)

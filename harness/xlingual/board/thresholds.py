@@ -7,7 +7,7 @@ MOST_CUT = 5.0
 MOST_SHOTS_DROPPED = 5.0
 """Per cent of prompts that lost demonstrations: the protocol says more shots than were shown."""
 MOST_COPIED = 30.0
-"""Mean per cent of the passage that answers repeat; where the metric is a containment, which a parrot wins."""
+"""Mean per cent of the passage that answers repeat, where the metric is a containment: a whole copy would win."""
 MARKED_COPIED = 15.0
 """Per cent of the passage repeated from which a row is marked."""
 MARKED_LENGTH = 500.0

@@ -3,6 +3,7 @@
 import click
 
 from ..board import Board
+from ..board.printing import show_rank
 from ..board.rows import BoardRow, BoardTable, Cell, CellState
 from ..escape import show_hidden
 from ..metrics import decimals
@@ -46,23 +47,14 @@ def _show_table(table: BoardTable, *, is_headline: bool) -> None:
     for row in table.rows:
         cells = [] if is_headline else [_show_cell(cell, digits) for cell in row.cells]
         cells += [_show_interval(row.average, row.average_low, row.average_high, digits)] if averaged else []
-        rows.append([_show_rank(row), show_hidden(row.model, 60), *cells, *(_show_gains(row, digits) if gains else ())])
+        rows.append([show_rank(row, _NOTHING), show_hidden(row.model, 60), *cells])
+        rows[-1] += _show_gains(row, digits) if gains else ()
     direction = "" if table.higher_is_better else ", lower is better"
     against = f", gains over {table.baseline}" if table.baseline is not None else ""
     draw_table(show_hidden(f"{table.family}: {table.metric}{direction}, with 95% intervals{against}"), header, rows)
     for row in table.rows:
         if row.unranked is not None:
             click.echo(show_hidden(f"not ranked, {row.model}: {row.unranked}"))
-
-
-def _show_rank(row: BoardRow) -> str:
-    if row.control is not None:
-        return row.control
-    if row.rank is None:
-        return _NOTHING
-    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high:
-        return str(row.rank)
-    return f"{row.rank_low}-{row.rank_high}"
 
 
 def _show_cell(cell: Cell, digits: int) -> str:

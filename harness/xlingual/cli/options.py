@@ -62,6 +62,11 @@ def data_option(text: str = _DATA_HELP) -> click.Option:
     return click.Option(["--data"], metavar="DIR|sample", help=text)
 
 
+def out_option(text: str = "Folder of all runs.") -> click.Option:
+    """`--out DIR`, "runs" unless given, with the help `text`."""
+    return click.Option(["--out", "-o"], type=FolderName(), default="runs", show_default=True, metavar="DIR", help=text)
+
+
 def metrics_option() -> click.Option:
     """`--metrics`."""
     return click.Option(

@@ -198,6 +198,11 @@ def loading(observer: RunObserver, what: str) -> Iterator[RunObserver]:
             live.end()
 
 
+def progress_option(text: str = "How to show progress.") -> click.Option:
+    """`--progress`, one of MODES, with the help `text`."""
+    return click.Option(["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help=text)
+
+
 def choose_observer(mode: str) -> RunObserver:
     """Return the observer for `--progress MODE`: with "auto", live on a terminal and plain elsewhere."""
     if mode not in MODES:

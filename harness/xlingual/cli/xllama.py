@@ -14,8 +14,8 @@ from ..pipeline import ALPACA, M_MODEL, SCALES, X_MODEL, Pipeline, PipelineSetti
 from ..tune.overrides import SOURCES_KEY, read_override
 from ..tune.recipe import find_recipe
 from . import printable, run_command
-from .options import FolderName, data_option, offline_option, takes
-from .progress import MODES
+from .options import data_option, offline_option, out_option, takes
+from .progress import progress_option
 from .signals import orderly_signals
 from .tune.options import override_option
 from .tune.trainer import Trainer, count_processes, processes_option
@@ -137,22 +137,13 @@ COMMAND = click.Command(
         ),
         data_option("Folder that the recipes' paths are below and that holds the benchmarks, or 'sample'."),
         offline_option(),
-        click.Option(
-            ["--out", "-o"],
-            type=FolderName(),
-            default="runs",
-            show_default=True,
-            metavar="DIR",
-            help="Folder of all runs.",
-        ),
+        out_option(),
         click.Option(
             ["--limit"], default=None, metavar="N|A-B", help="Only these examples of each test set; unranked."
         ),
         processes_option(),
         click.Option(["--device"], default=None, help="Of the evaluation: cpu, cuda, cuda:all."),
-        click.Option(
-            ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show it."
-        ),
+        progress_option("How to show it."),
     ],
     callback=takes(XllamaOptions, run_xllama),
     help="Run the whole pipeline: evaluate the base; tune it on English instructions, to x-models and to an m-model, "

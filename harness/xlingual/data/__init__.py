@@ -1,9 +1,8 @@
 """Data sets to rows: DatasetRef -> locate -> DataFile -> read_squad, read_parallel or a reader of training text."""
 
-from ..files import Problem, data_error, read_json, read_text, split_lines
+from ..files import Problem, data_error, hash_file, read_json, read_text, split_lines
 from ..files.folders import cache_folder
 from ..files.network import hub_is_offline
-from .cache import hash_file
 from .corpus import (
     column_pair,
     conversation_examples,

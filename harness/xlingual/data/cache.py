@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, EnvironmentFault
-from ..files import replace_whole
+from ..files import hash_file, replace_whole
 
 _LOG = logging.getLogger("xlingual")
-_BLOCK = 2**20
 _MAX_NAME, _MAX_PATH = 255, 4095
 """Bytes of a file's name and of a path that Linux and macOS take."""
 
@@ -30,25 +29,16 @@ def safe_path(folder: Path, name: str) -> Path:
     return path
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hex digits."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-    return digest.hexdigest()
-
-
 def sidecar(path: Path) -> Path:
     """Return the path of the file that keeps the SHA-256 of the file at `path`."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def stored_hash(path: Path) -> str | None:
-    """Return what the sidecar of `path` says, or None where there is none."""
+    """Return what the sidecar of `path` says, or None where there is none.
+
+    EnvironmentFault where the sidecar cannot be read.
+    """
     try:
         return sidecar(path).read_text(encoding="ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -61,7 +51,7 @@ def find(path: Path, pinned: str | None) -> str | None:
     """Return the SHA-256 of the cached file at `path`, or None where there is none that can be trusted.
 
     A file must have the `pinned` hash, or without a pin that of its sidecar; one that has not is renamed, with a
-    warning, so that it is fetched anew and can be looked at.
+    warning, so that it is fetched anew and can be looked at. EnvironmentFault where it cannot be read or renamed.
     """
     if not path.is_file():
         return None

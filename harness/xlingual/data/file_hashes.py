@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import hash_file
+from ..files import hash_file
 
 FRESH_NS = 2 * 10**9
 """A file that was changed less than so many nanoseconds ago may change again without a trace: clocks of file systems

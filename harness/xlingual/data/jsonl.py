@@ -147,18 +147,26 @@ def _read_row(line: str, number: int, wanted: _Fields, *, ends_file: bool) -> tu
         return JsonRow(number, {}), problems
     values: dict[str, Json] = {}
     for name, kind in wanted.fields.items():
-        value: Json = record
-        for part in name.split("."):
-            if not isinstance(value, dict) or part not in value:
-                if name not in wanted.optional:
-                    has = ", ".join(cast(dict[str, Json], record))
-                    problems.append(Problem(f":{number}", f"field {name!r} is missing (has: {has})"))
-                break
-            value = value[part]
-        else:
-            if value is None and name in wanted.nullable:
-                continue
-            values[name] = value
-            if wrong := type_problem(value, kind):
-                problems.append(Problem(f":{number}", f"field {name!r} {wrong}"))
+        try:
+            value = _value_at(record, name)
+        except KeyError:
+            if name not in wanted.optional:
+                has = ", ".join(cast(dict[str, Json], record))
+                problems.append(Problem(f":{number}", f"field {name!r} is missing (has: {has})"))
+            continue
+        if value is None and name in wanted.nullable:
+            continue
+        values[name] = value
+        if wrong := type_problem(value, kind):
+            problems.append(Problem(f":{number}", f"field {name!r} {wrong}"))
     return JsonRow(number, values), problems
+
+
+def _value_at(record: Json, path: str) -> Json:
+    """Return the value at a path such as "answers.text"; KeyError where there is none."""
+    value = record
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            raise KeyError(part)
+        value = value[part]
+    return value

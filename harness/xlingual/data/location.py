@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, EnvironmentFault, UsageError
-from ..files import MAX_BYTES
+from ..files import MAX_BYTES, hash_file
 from ..files.folders import cache_folder, real_path
 from ..files.network import hub_is_offline
 from ..plugin import DataSource
 from ..plugin_files import plugin_folders
 from ..records import DataFile, DatasetRef, HubSource, Origin, UrlSource
 from ..text import did_you_mean
-from .cache import hash_file, safe_path
+from .cache import safe_path
 from .download import cached_url, download_hash, download_url
 from .hub import cached_hub, download_hub
 from .pins import find_pin

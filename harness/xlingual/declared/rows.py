@@ -230,14 +230,9 @@ class _ExampleMaker:
             raise RowError(f"the answer in {column!r} is empty")
         if rule.kind == "number":
             number = canonical_number(text, rule.numbers)
-            if number is None:
-                raise RowError(f"the answer in {column!r} is no number: {text[:40]!r}")
-            return number
+            return _required(number, f"the answer in {column!r} is no number: {text[:40]!r}")
         if rule.kind == "rationale":
-            number = extract_answer("last_number", self.language, text)
-            if number is None:
-                raise RowError(f"there is no number in {column!r}")
-            return number
+            return _required(extract_answer("last_number", self.language, text), f"there is no number in {column!r}")
         if rule.kind == "index":
             place = int(text) - rule.first if text.strip().isdecimal() else -1
             if choices is None or not 0 <= place < len(choices):
@@ -250,9 +245,7 @@ class _ExampleMaker:
             return (choices or ())[rule.values.index(text)]
         if rule.kind == "letter":
             label = next((each for each in choices or () if each.casefold() == text.strip().casefold()), None)
-            if label is None:
-                raise RowError(f"{column!r} must be one of {', '.join(choices or ())}, got {text!r}")
-            return label
+            return _required(label, f"{column!r} must be one of {', '.join(choices or ())}, got {text!r}")
         return self._worded(text, rule.field, column)
 
     def _worded(self, text: str, rule: FieldRule, column: str) -> str:
@@ -261,6 +254,13 @@ class _ExampleMaker:
         if text not in rule.words:
             raise RowError(f"{column!r} is {text!r}, none of {', '.join(rule.words)}")
         return rule.words[text].fill(self.words.__getitem__)
+
+
+def _required(found: str | None, what: str) -> str:
+    """Return what was found; RowError that says `what` is wrong where nothing was."""
+    if found is None:
+        raise RowError(what)
+    return found
 
 
 def _reach(row: Row, column: str) -> Json:

@@ -1,4 +1,4 @@
-"""The architecture gate: which decoders can be computed as packed sequences, as far as their configuration tells.
+"""Which decoders can be computed as packed sequences, as far as their configuration tells.
 
 Generation and tuning both read it. What a configuration does not tell shows when the first packed forward pass is
 compared with transformers' own.

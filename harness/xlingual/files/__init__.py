@@ -1,10 +1,12 @@
 """Files: read strictly, written whole or not at all.
 
 Read in this order: `writing` (a file is the old one or the new one, never a mix), `text_file` (bytes to text),
-`json_file` (text to JSON), `problems` (one error that names everything wrong with a file), `network` (what is fetched).
+`json_file` (text to JSON), `problems` (one error that names everything wrong with a file), `hashing` (the SHA-256 of a
+file), `network` (what is fetched).
 Every JSON file is read by `read_json`, `read_json_object`, `read_json_lines` or, a line at a time, `parse_object`.
 """
 
+from .hashing import hash_file
 from .json_file import (
     MAX_DEPTH,
     MAX_JSON_BYTES,
@@ -36,6 +38,7 @@ __all__ = [
     "Problem",
     "data_error",
     "disk_fault",
+    "hash_file",
     "open_to_read",
     "parse_object",
     "pretty_json",

@@ -7,7 +7,10 @@ from ..errors import EnvironmentFault
 
 
 def cache_folder() -> Path:
-    """Return `$XLINGUAL_CACHE`, else `$XDG_CACHE_HOME/xlingual`, else `~/.cache/xlingual`."""
+    """Return `$XLINGUAL_CACHE`, else `$XDG_CACHE_HOME/xlingual`, else `~/.cache/xlingual`.
+
+    EnvironmentFault where there is no home folder.
+    """
     if word := os.environ.get("XLINGUAL_CACHE"):
         return Path(word).expanduser()
     if word := os.environ.get("XDG_CACHE_HOME"):

@@ -55,7 +55,7 @@ def explain_failure(error: Exception) -> str:
 
 
 def hub_is_offline() -> bool:
-    """Return whether `$HF_HUB_OFFLINE` forbids the network; the house then forbids it for all downloads."""
+    """Return whether `$HF_HUB_OFFLINE` forbids the network: then nothing is downloaded, from whatever host."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 

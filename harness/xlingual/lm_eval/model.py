@@ -98,7 +98,10 @@ class XlingualLM(LM):  # type: ignore[misc]  # lm-eval carries no types; its reg
         }
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Return the string that stands for a chat, for the model to render with its own template."""
+        """Return the string that stands for a chat, for the model to render with its own template.
+
+        UsageError for an answer that is begun for the model.
+        """
         if not add_generation_prompt:
             raise UsageError(
                 "an answer that is begun for the model cannot be put as a chat",

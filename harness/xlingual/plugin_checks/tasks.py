@@ -39,7 +39,7 @@ class CheckedTask:
         return self.task.spec
 
     def examples(self, split: str, data_source: DataSource) -> Examples:
-        """Read a split, in the order of its files."""
+        """Read a split, in the order of its files; UsageError for a split that the task does not have."""
         spec, doing = self.spec, f"task {self.spec.name}"
         if (broken := split_fault(split)) is not None:
             raise UsageError(broken.what, where="--split", hint=broken.hint)

@@ -1,4 +1,4 @@
-"""The frozen records that flow through the house, in the order of their flow.
+"""The frozen records of an evaluation, in the order in which one is made of another.
 
 data        DatasetRef -> DataFile
 requests    Request -> Response

@@ -98,7 +98,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likelihood:
-    """What a model thinks of a choice."""
+    """How likely a choice is to a model, after what stands before it."""
 
     logarithm: float
     """Natural logarithm of its probability: the sum over its tokens."""

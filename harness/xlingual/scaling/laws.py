@@ -39,7 +39,7 @@ def log_offset(log_alpha: FloatArray, beta: FloatArray, ceiling: FloatArray, flo
 
 
 class Ties(StrEnum):
-    """Whose a parameter is."""
+    """Whether a parameter of the laws is given, one for all languages, or one of each language."""
 
     FIXED = "fixed"
     SHARED = "shared"

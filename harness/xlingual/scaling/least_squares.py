@@ -17,7 +17,9 @@ from ..plugin import FloatArray
 SOFTNESS = 2.5
 """c, in standard deviations of the noise: near 1 it ignores much, and far above 3 it protects from nothing."""
 _ROUNDS = 8
+"""Fits, at most, until the softness settles."""
 _SETTLED = 0.05
+"""Share of the softness: when a fit changes it by less, it has settled."""
 _STEPS = 60
 _STEP = 1e-5
 """Of a parameter, all of them logarithms: when a refit moves less it is done, far below what any interval shows."""
@@ -49,7 +51,7 @@ class Curve(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
-    """The careful fit of one curve."""
+    """The robust fit of a curve."""
 
     parameters: FloatArray
     """Shape (k,)."""

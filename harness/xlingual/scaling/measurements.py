@@ -70,7 +70,10 @@ class Measurements:
 
 
 def gather(points: Sequence[Point], unit: SizeUnit, metric: str | None) -> Measurements:
-    """Return the points of `metric` as arrays; those of size 0, of the untuned model, are the floors of the laws."""
+    """Return the points of `metric` as arrays; those of size 0, of the untuned model, are the floors of the laws.
+
+    DataError where none has translation data, or a language has fewer than FEWEST_SIZES sizes.
+    """
     metric = _one_metric(points, metric)
     chosen = [point for point in points if point.metric == metric]
     notes = []

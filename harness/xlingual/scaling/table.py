@@ -74,7 +74,7 @@ def language_code(cell: str) -> str:
 
 
 def whole_number(cell: str) -> int:
-    """Return a whole number that is not negative."""
+    """Return a whole number that is not negative; ValueError for any other text."""
     if not (cell.isascii() and cell.isdigit()):
         raise ValueError(f"{cell!r} is not a whole number")
     if len(cell) > _DIGITS:
@@ -83,7 +83,7 @@ def whole_number(cell: str) -> int:
 
 
 def number(cell: str) -> float:
-    """Return a finite number."""
+    """Return a finite number; ValueError for any other text."""
     try:
         value = float(cell)
     except ValueError:

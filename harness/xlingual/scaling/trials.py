@@ -52,7 +52,8 @@ class Trials:
     def check(self, points: Sequence[SweepPoint]) -> list[MixPlan]:
         """Return the plan of every point; nothing is written.
 
-        So it is known before hours of training that all recipes, amounts, tasks and metrics hold.
+        So it is known before hours of training that all recipes, amounts, tasks and metrics hold. DataError for a
+        metric that the task does not have, and what planning raises.
         """
         for point in points:
             task = self._task(point)

@@ -39,7 +39,7 @@ _CODES = {"zho": "cmn"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typology:
-    """One language beside English."""
+    """How alike a language and English are, by the features that URIEL knows of both."""
 
     language: str
     similarity: float

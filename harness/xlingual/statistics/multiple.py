@@ -1,6 +1,6 @@
 """Many tests at once: corrected p-values, ranks that are sure, and what a set of examples can show at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,10 @@ POWER = 0.8
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's p-values: the chance of any false alarm among all of them stays below what is compared with."""
-    return _step(p_values, lambda place, count: count - place, rising=True)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that bound the share of false alarms among the alarms: where to look, not what is proven."""
-    return _step(p_values, lambda place, count: count / (place + 1), rising=False)
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    scaled = [min(1.0, (len(order) - place) * p_values[index]) for place, index in enumerate(order)]
+    found = dict(zip(order, map(float, np.maximum.accumulate(scaled)), strict=True))
+    return [found[index] for index in range(len(p_values))]
 
 
 def rank_limits(ahead: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -31,11 +29,3 @@ def detectable_difference(standard_error: float, clusters: int) -> float:
     """Return the smallest true difference that a test at 5% finds with a chance of POWER."""
     freedom = clusters - 1
     return (t_quantile(1 - TAIL, freedom) + t_quantile(POWER, freedom)) * standard_error
-
-
-def _step(p_values: Sequence[float], factor: Callable[[int, int], float], *, rising: bool) -> list[float]:
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    scaled = [min(1.0, factor(place, len(order)) * p_values[index]) for place, index in enumerate(order)]
-    steps = np.maximum.accumulate(scaled) if rising else np.minimum.accumulate(scaled[::-1])[::-1]
-    found = dict(zip(order, map(float, steps), strict=True))
-    return [found[index] for index in range(len(p_values))]

@@ -86,7 +86,7 @@ def paired_difference(
     """Return how far `first` is ahead of `second` on the same examples, or None where no example has both.
 
     `groups` are the articles of the examples, where they are known. `margin` is how many points `first` may be behind
-    (below 0: ahead, for rates of failure).
+    (below 0: ahead, for rates of failure). XlingualError where there are not as many clusters as examples.
     """
     if len(clusters) != len(first):
         raise XlingualError(f"{len(first)} examples but {len(clusters)} clusters", where=metric.name)

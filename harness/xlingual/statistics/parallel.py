@@ -12,7 +12,6 @@ import numpy as np
 from ..plugin import FloatArray
 from ..records import Statistics
 from .clusters import FEWEST_CLUSTERS, choose_units, sum_units
-from .quantiles import TAIL, t_quantile
 from .rates import RateInterval, rate_interval
 
 WEAK_BASELINE = 0.2
@@ -105,40 +104,6 @@ def average_of_rates(sums: Sequence[FloatArray], squares: Sequence[float]) -> Ra
     return rate_interval(filled[:, 0], filled[:, 1], np.array(total))
 
 
-def joint_error(residuals: Sequence[FloatArray]) -> float:
-    """Return the standard error of the mean over languages, from each one's cluster residuals, shape (clusters,)."""
-    together = np.mean(residuals, axis=0)
-    clusters = len(together)
-    return float(np.sqrt(clusters / (clusters - 1) * (together**2).sum()))
-
-
-@dataclass(frozen=True, slots=True)
-class Fieller:
-    """How unsure a denominator is (g: below 1, it is surely not zero), and the interval of the ratio."""
-
-    g: float
-    low: float | None
-    high: float | None
-
-
-def fieller(ratio: tuple[float, float], variances: tuple[float, float], covariance: float, quantile: float) -> Fieller:
-    """Return g and, where it is below 1, the interval of a ratio of two means (Fieller 1954).
-
-    `ratio` are numerator and denominator, `variances` theirs.
-    """
-    above, below = ratio
-    g = quantile**2 * variances[1] / below**2 if below else float("inf")
-    if g >= NO_BASELINE:
-        return Fieller(g, None, None)
-    value = above / below
-    centre = value - g * covariance / variances[1] if variances[1] else value
-    inside = variances[0] - 2 * value * covariance + value**2 * variances[1]
-    if variances[1]:
-        inside -= g * (variances[0] - covariance**2 / variances[1])
-    half = quantile / abs(below) * float(np.sqrt(max(inside, 0.0)))
-    return Fieller(g, (centre - half) / (1 - g), (centre + half) / (1 - g))
-
-
 def weakness(value: float, low: float | None, high: float | None) -> float:
     """Return Fieller's g of a baseline by its own interval; 0 where it has none."""
     if low is None or high is None:
@@ -161,8 +126,3 @@ def ratio_of_means(scores: FloatArray, baseline: FloatArray) -> FloatArray:
     """Return the gain of the average over the baseline's average, in per cent; languages are the last axis."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(100 * (scores.mean(axis=-1) / baseline.mean(axis=-1) - 1), dtype=np.float64)
-
-
-def t_of(clusters: int) -> float:
-    """Return the quantile that a 95% interval by so many clusters takes."""
-    return t_quantile(1 - TAIL, clusters - 1)

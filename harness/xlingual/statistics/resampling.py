@@ -21,7 +21,7 @@ _CELLS = 4_000_000
 
 
 class Combines(Protocol):
-    """What of a metric is needed here."""
+    """A metric, of which only its formula over summed statistics is used."""
 
     def combine(self, sums: FloatArray) -> FloatArray:
         """Turn summed statistics, shape (..., k), into scores, shape (...)."""

@@ -116,8 +116,3 @@ def refused_beyond(differences: FloatArray, sizes: FloatArray, seed: int = 0) ->
     place = int(np.floor(ALPHA * len(sums)))
     low, high = float(lower[place]), float(upper[-1 - place])
     return (low, high) if np.isfinite(low) and np.isfinite(high) else None
-
-
-def shifted_p(differences: FloatArray, sizes: FloatArray, mean: float, seed: int = 0) -> float:
-    """Return the p-value of a true mean difference of `mean` instead of zero."""
-    return sign_flip(differences - mean * sizes, seed)[0]

@@ -26,7 +26,7 @@ class MakeOffline(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One tracker."""
+    """A tracker: its package, and how runs of it are made."""
 
     word: str
     """Of `--track`."""

@@ -9,17 +9,16 @@ import io
 import logging
 import os
 import shutil
-import socket
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ..errors import AuthError, EnvironmentFault
 from ..identity import Json
+from .connection import connection_fault
 from .writing import PROJECT, TrackedRun, Warn, Writer, csv_text
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "COMET_API_KEY"
 SERVER = "https://www.comet.com"
-CONNECT_SECONDS = 4.0
-"""The client itself retries for half a minute where there is no network; we ask first."""
 SHORTEST_ARCHIVE = 23
 """Bytes: an empty zip, which a kill leaves behind, has 22."""
 
@@ -96,7 +93,7 @@ def archive_fault(path: Path) -> str | None:
 
 
 def is_reachable(warn: Warn) -> bool:
-    """Return whether the server answers the door, and say so where it does not; AuthError without a key."""
+    """Return whether the server accepts connections, and warn where it does not; AuthError without a key."""
     require_key()
     if fault := server_fault():
         warn(f"tracking: {fault}; an offline archive is made instead")
@@ -121,14 +118,8 @@ def require_key() -> str:
 
 
 def server_fault() -> str | None:
-    """Return why the server cannot be reached, None where it answers the door; takes a few seconds at most."""
-    parts = urlsplit(os.environ.get("COMET_URL_OVERRIDE", "").strip() or SERVER)
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        return f"{parts.hostname} cannot be reached ({error.strerror or error})"
-    return None
+    """Return why the server cannot be reached, None where it accepts connections; takes a few seconds at most."""
+    return connection_fault(os.environ.get("COMET_URL_OVERRIDE", "").strip() or SERVER)
 
 
 def send(path: Path, key: str) -> None:

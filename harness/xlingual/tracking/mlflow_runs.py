@@ -6,7 +6,6 @@ off. It is imported when a run is made or opened, never while a run is at work o
 
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..errors import UsageError
 from ..identity import Json
+from .connection import connection_fault
 from .writing import PROJECT, TrackedRun, Warn, csv_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 STORE = "mlruns"
 """Folder of the runs that are kept offline."""
 ID_TAG = "xlingual.run"
-CONNECT_SECONDS = 4.0
 _UNNAMEABLE = re.compile(r"[^\w. -]+")
 LONGEST_NAME = 250
 """Characters: MLflow's own limit."""
@@ -119,19 +118,14 @@ def make_offline(folder: Path, run: TrackedRun, fill: "Callable[[Writer], None]"
 
 
 def is_reachable(warn: Warn) -> bool:
-    """Return whether the server answers the door, and say so where it does not; UsageError where none is named."""
+    """Return whether the server accepts connections, and warn where it does not; UsageError where none is named."""
     uri = os.environ.get(URI_VARIABLE, "").strip()
     if not uri:
         hint = f"set the environment variable {URI_VARIABLE}, or use --track mlflow"
         raise UsageError("which server?", where="--track mlflow:online", hint=hint)
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
+    if urlsplit(uri).scheme not in ("http", "https"):
         return True
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        fault = f"{parts.hostname} cannot be reached ({error.strerror or error})"
+    if fault := connection_fault(uri):
         warn(f"tracking: {fault}; a run in a folder is made instead")
         return False
     return True

@@ -29,7 +29,10 @@ def upload(path: Path, warn: Callable[[str], None]) -> list[Path]:
 
 
 def find_archives(path: Path, warn: Callable[[str], None]) -> list[Path]:
-    """Return the archives at or below `path`, all of them whole."""
+    """Return the archives at or below `path`, all of them whole.
+
+    UsageError where there are none, DataError for a damaged one.
+    """
     if not path.exists():
         raise UsageError("no such file or folder", where=str(path), hint="name an archive, or the --out of a run")
     if path.is_dir():

@@ -6,15 +6,14 @@ What the client would gather by itself is switched off: code, git state, host, u
 
 import os
 import shutil
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ..errors import AuthError
 from ..identity import Json
+from .connection import connection_fault
 from .writing import PROJECT, TrackedRun, Warn, csv_text
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "WANDB_API_KEY"
 SERVER = "https://api.wandb.ai"
-CONNECT_SECONDS = 4.0
-"""The client itself retries for minutes where there is no network; we ask first."""
 LONGEST_WAIT = 60
 """Seconds for the start of a run, and for what is left to be sent at its end."""
 
@@ -91,19 +88,14 @@ def _folders_of(folder: Path, run: TrackedRun) -> list[Path]:
 
 
 def is_reachable(warn: Warn) -> bool:
-    """Return whether the server answers the door, and say so where it does not; AuthError without a key."""
+    """Return whether the server accepts connections, and warn where it does not; AuthError without a key."""
     _prepare_client()
     import wandb  # noqa: PLC0415 - optional, and it takes a second
 
     key = os.environ.get(KEY_VARIABLE, "").strip() or wandb.api.api_key
     if not key:
         raise AuthError("needs a key", where="wandb", hint=f"set the environment variable {KEY_VARIABLE}")
-    parts = urlsplit(os.environ.get("WANDB_BASE_URL", "").strip() or SERVER)
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        fault = f"{parts.hostname} cannot be reached ({error.strerror or error})"
+    if fault := connection_fault(os.environ.get("WANDB_BASE_URL", "").strip() or SERVER):
         warn(f"tracking: {fault}; an offline run is made instead")
         return False
     return True

@@ -15,7 +15,7 @@ Warn: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """Which run."""
+    """The name and the id under which a tracker keeps a run."""
 
     name: str
     stem: str

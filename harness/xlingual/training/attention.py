@@ -96,7 +96,7 @@ def attend(  # noqa: PLR0913 - transformers' signature
     """Return the attention output of `query`, (1, heads, tokens, head size), as (1, tokens, heads, head size).
 
     On a GPU in half precision it is one variable-length kernel over the whole pack, where this torch has one; else, and
-    with soft-capped scores or dropout, one call for each document.
+    with soft-capped scores or dropout, one call for each document. ModelError for attention with sinks or biases.
     """
     documents = documents or _current()
     if s_aux is not None or others.get("position_bias") is not None:

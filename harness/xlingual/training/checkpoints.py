@@ -222,7 +222,10 @@ def problem_of(folder: Path) -> str | None:
 
 
 def restore(folder: Path, trained: ModelAndOptimizer, world: World) -> None:
-    """Load the state dicts of model and optimizer, resharded to this world size; a collective."""
+    """Load the state dicts of model and optimizer, resharded to this world size; a collective.
+
+    DataError where the checkpoint cannot be read.
+    """
     states = _state_dicts(trained)
     try:
         with _without_warnings():

@@ -26,7 +26,7 @@ NOT_OF_A_REPORT = ("useful_tokens_per_second", "mfu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One mean loss."""
+    """A mean loss at a step: of all rows, of a source or of a language."""
 
     step: int
     rows: str

@@ -110,7 +110,10 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def prepare(job: TrainingJob, world: World, observer: TrainingObserver) -> Training:
-    """Load and shard the model, make the optimizer, restore the newest checkpoint; a collective."""
+    """Load and shard the model, make the optimizer, restore the newest checkpoint; a collective.
+
+    ModelError where the documents of a pack do not get the loss that the model gives them alone.
+    """
     torch.manual_seed(job.plan.recipe.seed)  # adapters are initialised alike on every rank and in every run
     loaded = load(job, world.dtype)
     flops = step_flops(loaded.model, job.plan.recipe.method.kind)

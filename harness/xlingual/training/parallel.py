@@ -93,7 +93,8 @@ def _host_group() -> distributed.ProcessGroup | None:
 def init_distributed(device: str | None, dtype: str | None) -> Iterator[World]:
     """Join the process group of torchrun, where there is one, and leave it in the end.
 
-    A single process has a group of its own where FSDP is needed: on a GPU, or for half precision.
+    A single process has a group of its own where FSDP is needed: on a GPU, or for half precision. UsageError for an
+    unknown `--dtype`.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     chosen = _device(device)

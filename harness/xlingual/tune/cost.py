@@ -59,9 +59,10 @@ NO_SAVERS = MemorySavers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """The estimate."""
+    """What a training is estimated to take on some GPUs."""
 
     gpus: str
+    """Count and kind: "8 x H100"."""
     tokens_per_second: float
     """Of all GPUs together."""
     hours: float
@@ -69,6 +70,7 @@ class Cost:
     """Bytes on each GPU at the peak."""
     fits: bool
     utilization: float
+    """Share of the peak that was assumed, see `Gpu`."""
     host_memory: float | None = field(default=None, metadata=LATER)
     """Bytes of optimizer state in the memory of the machine, for each GPU; None: none."""
 

@@ -161,8 +161,9 @@ def _add_rest(sources: Sequence[AvailableRows], draws: dict[int, int], size: int
         what = f"{left:,} {unit} are left for {names}, which have {sum(caps):,.0f}{_held_words(rest)}"
         raise DataError(what, where="budget", hint="lower the budget, or raise max_epochs")
     parts = water_fill(float(left), weights, caps)
-    whole = [float(each) for each in round_parts(parts, caps)] if not in_tokens else parts
-    for index, part in zip(chosen, whole, strict=True):
+    if not in_tokens:
+        parts = [float(each) for each in round_parts(parts, caps)]
+    for index, part in zip(chosen, parts, strict=True):
         source = sources[index]
         draws[index] = _checked(source, source.draws_within(part + _EPSILON) if in_tokens else int(part))
 

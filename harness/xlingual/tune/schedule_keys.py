@@ -45,7 +45,7 @@ def read_method(table: TomlTable | None) -> Method:
 
 
 def read_schedule(table: TomlTable) -> Schedule:
-    """Return the schedule."""
+    """Return the schedule that `[schedule]` of a recipe says; DataError for a value that is none."""
     table.allow(SCHEDULE_KEYS)
     if table.has("rows_per_step") == table.has("tokens_per_step"):
         raise table.fault("", "a step is of rows_per_step or of tokens_per_step", hint="rows_per_step = 128")

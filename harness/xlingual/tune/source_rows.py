@@ -71,7 +71,7 @@ class SourceRows:
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """One row."""
+    """An example as tokens, and which of them are learnt."""
 
     index: int
     """Of the example in its source."""
@@ -87,7 +87,7 @@ class EncodedRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowBatch:
-    """Some rows of a source."""
+    """Rows of a source that were encoded together, as arrays."""
 
     tokens: "NDArray[np.int32]"
     table: IntArray
@@ -148,7 +148,7 @@ def concatenate_learnt(
 def concatenate_batches(
     use: SourceUse, found: Examples, batches: Sequence[RowBatch], excluded: ExcludedRows
 ) -> SourceRows:
-    """Return the rows of a source."""
+    """Return the rows of a source, put together from its batches in their order."""
     import numpy as np  # noqa: PLC0415 - the command line stays light
 
     indices, lengths, starts, cut, characters, answers = np.concatenate([batch.table for batch in batches], axis=1)

@@ -38,7 +38,7 @@ _UNSAID = frozenset({"task", "data", "prompts", "n", "limit"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewRow:
-    """A model, asked in one way."""
+    """A row of a table: a model, asked in one way."""
 
     model: str
     fingerprint: str
@@ -54,7 +54,7 @@ class ViewRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewColumn:
-    """One task."""
+    """A column of a table: a task."""
 
     task: str
     variant: str
@@ -116,17 +116,7 @@ def _build(
     tasks: dict[str, list[int]] = {}
     for index in sorted(indexes, key=lambda index: (runs[index].record.protocol.task, runs[index].where)):
         tasks.setdefault(runs[index].record.protocol.task, []).append(index)
-    cells: dict[tuple[str, tuple[str, ...]], dict[str, int]] = {}
     references = {task: choose_reference([runs[index] for index in found], main) for task, found in tasks.items()}
-    for task, found in tasks.items():
-        for index in sorted(found, key=lambda index: (-runs[index].finished.timestamp(), runs[index].where)):
-            record = runs[index].record
-            notes = _notes(record, references[task].record, main)
-            row, number = (record.model.fingerprint, notes), 1
-            while task in cells.get(row, {}):
-                number += 1
-                row = (record.model.fingerprint, (*notes, f"another run ({number})"))
-            cells.setdefault(row, {})[task] = index
     rows = [
         ViewRow(
             model=clean_text(labels[fingerprint]) or "(no name)",
@@ -136,7 +126,7 @@ def _build(
             notes=notes,
             runs=tuple(found.get(task) for task in tasks),
         )
-        for (fingerprint, notes), found in cells.items()
+        for (fingerprint, notes), found in _group_rows(runs, tasks, references, main).items()
     ]
     return ViewTable(
         family=family,
@@ -147,6 +137,29 @@ def _build(
         ),
         rows=tuple(sorted(rows, key=_place)),
     )
+
+
+def _group_rows(
+    runs: Sequence[CollectedRun],
+    tasks: Mapping[str, Sequence[int]],
+    references: Mapping[str, CollectedRun],
+    metric: str,
+) -> dict[tuple[str, tuple[str, ...]], dict[str, int]]:
+    """Return the run of each task, by row: the fingerprint of a model, and how it was asked unlike the reference.
+
+    Of several runs of one model that were asked alike the newest comes first; the others have rows of their own.
+    """
+    cells: dict[tuple[str, tuple[str, ...]], dict[str, int]] = {}
+    for task, found in tasks.items():
+        for index in sorted(found, key=lambda index: (-runs[index].finished.timestamp(), runs[index].where)):
+            record = runs[index].record
+            notes = _notes(record, references[task].record, metric)
+            row, number = (record.model.fingerprint, notes), 1
+            while task in cells.get(row, {}):
+                number += 1
+                row = (record.model.fingerprint, (*notes, f"another run ({number})"))
+            cells.setdefault(row, {})[task] = index
+    return cells
 
 
 def _place(row: ViewRow) -> tuple[int, int, str, str, tuple[str, ...]]:

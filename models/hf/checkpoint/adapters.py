@@ -54,7 +54,8 @@ class Adapter:
 def split_adapter(name: str, options: ModelOptions) -> tuple[str, str, ModelOptions] | None:
     """Split `BASE[@REVISION]+ADAPTER[@REVISION]`; None for the name of a model without an adapter.
 
-    The options returned are those of the base; a revision after the whole name is the adapter's.
+    The options returned are those of the base; a revision after the whole name is the adapter's. UsageError where one
+    of the two is missing.
     """
     if options.revision is not None and ("+" in name or "+" in options.revision):
         name, options = f"{name}@{options.revision}", replace(options, revision=None)

@@ -107,7 +107,10 @@ def _no_such(repository: str) -> UsageError:
 
 @contextmanager
 def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
-    """Turn the errors of the hub's library into ours."""
+    """Turn the errors of the hub's library into ours.
+
+    UsageError for a name or revision that is none, AuthError, EnvironmentFault.
+    """
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - slow to import
 
     # OSError, and the network errors of whichever HTTP client this version of the library uses.

@@ -79,12 +79,7 @@ class ParallelModel:
         """Answer every request, each response as soon as a worker sends it."""
         for note in () if self.workers else self.description.notes:
             self.note(note)
-        tokenized: list[Tokenized] = []
-        for request, each in zip(requests, self.tokens.take(requests), strict=True):
-            if isinstance(each, Failure):
-                yield failed_response(request, each)
-            else:
-                tokenized.append(each)
+        tokenized = yield from self.tokens.take_tokenized(requests)
         # A stack: a share that has to be asked again goes next, to the first free worker.
         shares = split(tokenized, len(self.devices))[::-1]
         crashes = 0
@@ -205,7 +200,10 @@ def _more_tokens(tokenized: Tokenized) -> int:
 
 
 def devices_of(word: str | None) -> tuple[str, ...]:
-    """Return the devices that `--device` names: "cuda:0,cuda:1", "cuda:all", "cpu"; none for None."""
+    """Return the devices that `--device` names: "cuda:0,cuda:1", "cuda:all", "cpu"; none for None.
+
+    UsageError for devices of two kinds or one named twice, EnvironmentFault for "cuda:all" without any.
+    """
     if word is None:
         return ()
     if word == "cuda:all":

@@ -95,7 +95,10 @@ def start_worker(name: str, options: ModelOptions, threads: int, fingerprint: st
 
 
 def run_worker(setup: WorkerSetup, pipe: Connection) -> None:
-    """Answer shares until the parent is gone; the main function of a worker."""
+    """Answer shares until the parent is gone; the main function of a worker.
+
+    A model that cannot be opened, or has changed since, is sent to the parent as the error that says so.
+    """
     # A terminal sends its signal to every process; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - heavy

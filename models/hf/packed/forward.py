@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xlingual.decoder.protocols import CausalLMOutput
+
 from ..loaded_model import LoadedModel, takes_logits_to_keep
 from ..sampling import draw_tokens
 from .attention import attention_step
@@ -132,22 +134,8 @@ def forward(
     with torch.inference_mode():
         if loaded.fused is not None:
             return loaded.fused.logits(ids, positions, keep, metadata)
-        decoder = loaded.model
-        kept: dict[str, Any] = {} if keep is None else {"logits_to_keep": torch.tensor(keep, device=loaded.device)}
-        places = torch.tensor(positions, device=loaded.device)
-        with attention_step(metadata, places) as step:
-            output = decoder(
-                input_ids=torch.tensor([ids], device=loaded.device),
-                position_ids=places[None],
-                attention_mask=mask_of(decoder, loaded.device),
-                use_cache=False,
-                **(kept if takes_logits_to_keep(decoder) else {}),
-            )
-    # A layer that is computed without our attention would see its neighbours in the pass.
-    if loaded.calls is not None and step.count != len(loaded.calls):
-        raise RuntimeError(f"a forward pass called attention {step.count} times, not {len(loaded.calls)}")
-    logits = output.logits[0]
-    return logits if keep is None or len(logits) == len(keep) else logits[kept["logits_to_keep"]]
+        logits = _run_modules(loaded, ids, positions, keep, metadata).logits[0]
+    return logits if keep is None or len(logits) == len(keep) else logits[torch.tensor(keep, device=loaded.device)]
 
 
 def forward_states(
@@ -157,15 +145,34 @@ def forward_states(
 
     As transformers counts them: the embedding first, the last layer after the final norm. To be read in inference mode.
     """
-    import torch  # noqa: PLC0415 - heavy
-
     if loaded.fused is not None:
         depth = len(loaded.fused.layers)
         for index, hidden in enumerate(loaded.fused.residuals(ids, positions, metadata)):
             yield hidden if index < depth else loaded.fused.normed(hidden)
         return
+    output = _run_modules(loaded, ids, positions, [0], metadata, with_states=True)
+    yield from (each[0] for each in output.hidden_states or ())
+
+
+def _run_modules(
+    loaded: LoadedModel,
+    ids: Sequence[int],
+    positions: Sequence[int],
+    keep: Sequence[int] | None,
+    metadata: PrefillMetadata | DecodeMetadata,
+    *,
+    with_states: bool = False,
+) -> CausalLMOutput:
+    """Compute a forward pass by transformers' modules; logits are those at `keep`, else all of them.
+
+    RuntimeError where a layer computes attention by itself: its tokens would see those of other texts in the pass.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
     decoder = loaded.model
-    kept: dict[str, Any] = {"logits_to_keep": torch.tensor([0], device=loaded.device)}
+    options: dict[str, Any] = {"output_hidden_states": True} if with_states else {}
+    if keep is not None and takes_logits_to_keep(decoder):
+        options["logits_to_keep"] = torch.tensor(keep, device=loaded.device)
     places = torch.tensor(positions, device=loaded.device)
     with attention_step(metadata, places) as step:
         output = decoder(
@@ -173,9 +180,8 @@ def forward_states(
             position_ids=places[None],
             attention_mask=mask_of(decoder, loaded.device),
             use_cache=False,
-            output_hidden_states=True,
-            **(kept if takes_logits_to_keep(decoder) else {}),
+            **options,
         )
     if loaded.calls is not None and step.count != len(loaded.calls):
         raise RuntimeError(f"a forward pass called attention {step.count} times, not {len(loaded.calls)}")
-    yield from (each[0] for each in output.hidden_states or ())
+    return output

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TRIAL_TOKENS = 32
 """Tokens of the products that are timed: a decode step has about so many."""
 TRIALS = 5
+"""Measurements of a product, of which the shortest counts."""
 EXACTNESS_ROWS = 64
 """Of a weight that is prepacked and unpacked again, to see that no bit is lost."""
 MARGIN = 0.95

@@ -7,14 +7,13 @@ A row that stopped in step 6 is in step 7 already; what that computes for it is 
 lookup proposes drafts, for which the host must know the newest tokens: then a step is read before the next is planned.
 """
 
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from xlingual.records import Failure, Response, failed_response
 
-from ..limits import OUT_OF_MEMORY, RowLimit, attempt
+from ..limits import RowLimit, attempt
 from ..loaded_model import LoadedModel
 from ..packed.prompt_lookup import PromptLookup
 from ..responses import Thought, respond
@@ -24,6 +23,7 @@ from ..tokens.stops import is_stopped
 from ..tokens.thoughts import MARKER_TOKENS, opening_of
 from .engine import LaunchedStep, PagedEngine
 from .forward import paged_attention
+from .recovery import StepFailure, Unfinished, new_scheduler, run_sequences, too_long
 from .scheduler import Scheduler
 from .sequences import PagedSequence, StepPlan, new_sequence
 
@@ -32,8 +32,6 @@ MAX_DRAFTING_ROWS = 8
 """Drafts are proposed for no more rows: beyond, a step over their tokens costs more than it saves."""
 STEPS_WITHOUT_DRAFTS = 8
 """So many steps are launched ahead again after one for which prompt lookup proposed nothing: to draft is to wait."""
-MIN_STEP_TOKENS = 64
-"""Where the memory does not hold a step of so few tokens, fewer rows run together."""
 
 
 @dataclass(slots=True)
@@ -84,20 +82,12 @@ class PagedSession:
     loaded: LoadedModel
     engine: PagedEngine
     scheduler: Scheduler
-    unfinished: dict[PagedSequence, None]
+    unfinished: Unfinished
     lookup: PromptLookup
     endings: StopEndings
     in_flight: LaunchedStep | None = field(default=None)
     steps_until_drafts: int = 0
     """Steps to launch ahead before prompt lookup is asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepFailure:
-    """A step that failed, and the sequences that it was for."""
-
-    failure: Failure
-    sequences: list[PagedSequence]
 
 
 def generate_paged(
@@ -112,61 +102,26 @@ def generate_paged(
     if engine is None:
         raise ValueError("the model has no paged engine")
     ordered = sorted(prompts, key=lambda prompt: prompt.ids)
-    queue = [[new_sequence(prompt, order) for order, prompt in enumerate(ordered)]]
+    sequences = [new_sequence(prompt, order) for order, prompt in enumerate(ordered)]
     lookup = PromptLookup(enabled=speculate)
     longest = max((len(each.ids) + each.max_new_tokens for each in prompts), default=1)
+
+    def run(unfinished: Unfinished, rows: int) -> Generator[Response | Thought, None, StepFailure | None]:
+        scheduler = new_scheduler(engine, unfinished, rows)
+        return _run(PagedSession(loaded, engine, scheduler, unfinished, lookup, StopEndings(loaded)))
+
     with paged_attention(loaded.model):
-        while queue:
-            if not (sequences := queue.pop()):
-                continue
-            rows = min(limit.rows, len(sequences))
-            made = attempt(partial(engine.prepare, rows, longest))
-            _tell(engine, limit)
-            if isinstance(made, Failure):
-                found, rest = StepFailure(made, sequences[:rows]), sequences
-            else:
-                session = _open_session(loaded, engine, sequences, rows, lookup)
-                try:
-                    failed = yield from _run(session)
-                finally:
-                    if session.unfinished:
-                        abandon(engine, session.unfinished)
-                if failed is None:
-                    continue
-                found, rest = failed, list(session.unfinished)
-            for sequence in narrow_down(engine, found, rest, queue, limit):
-                yield _failed(sequence, found.failure)
+        yield from run_sequences(engine, sequences, limit, partial(_prepare, engine, limit, longest), run, _fail)
 
 
-def _tell(engine: PagedEngine, limit: RowLimit) -> None:
-    for note in engine.notes:
-        limit.note(note)
-    engine.notes.clear()
-
-
-def new_scheduler(engine: PagedEngine, sequences: Iterable[PagedSequence], rows: int) -> Scheduler:
-    """Return the scheduler of sequences that wait, at most `rows` of which run together."""
-    return Scheduler(
-        cache=engine.cache,
-        max_tokens=engine.max_tokens,
-        waiting=deque(sequences),
-        free_rows=list(range(rows))[::-1],
-        step=engine.cache.allocator.finished + 1,
-    )
-
-
-def _open_session(
-    loaded: LoadedModel, engine: PagedEngine, sequences: Sequence[PagedSequence], rows: int, lookup: PromptLookup
-) -> PagedSession:
-    scheduler = new_scheduler(engine, sequences, rows)
-    return PagedSession(loaded, engine, scheduler, dict.fromkeys(sequences), lookup, StopEndings(loaded))
-
-
-def abandon(engine: PagedEngine, unfinished: Iterable[PagedSequence]) -> None:
-    """Forget what the device has of unfinished sequences; their tokens stay."""
-    engine.reset()
-    for sequence in unfinished:
-        sequence.row, sequence.pages, sequence.computed, sequence.pending, sequence.planned = None, [], 0, 0, -1
+def _prepare(engine: PagedEngine, limit: RowLimit, longest: int, rows: int) -> None:
+    """Make the engine ready, and pass on what it notes, whether or not it succeeds."""
+    try:
+        engine.prepare(rows, longest)
+    finally:
+        for note in engine.notes:
+            limit.note(note)
+        engine.notes.clear()
 
 
 def _run(session: PagedSession) -> Generator[Response | Thought, None, StepFailure | None]:
@@ -217,19 +172,12 @@ def _propose(session: PagedSession) -> dict[PagedSequence, list[int]]:
 def _refuse(session: PagedSession) -> list[Response]:
     """Return the failures of the sequences that all pages together cannot hold."""
     scheduler, engine = session.scheduler, session.engine
-    found = []
+    found: list[Response] = []
     for sequence in scheduler.refused:
         _leave(session, sequence)
-        found.append(_failed(sequence, too_long(engine, sequence)))
+        found += _fail(sequence, too_long(engine, sequence))
     scheduler.refused.clear()
     return found
-
-
-def too_long(engine: PagedEngine, sequence: PagedSequence) -> Failure:
-    """Return the failure of a sequence that all pages together cannot hold."""
-    pages = f"the {engine.cache.allocator.total} pages of {engine.pool.page_size} tokens hold no more"
-    message = f"prompt and answer have {sequence.known} tokens, and {pages}"
-    return Failure(kind=OUT_OF_MEMORY, message=message)
 
 
 def _read(session: PagedSession, step: LaunchedStep) -> Generator[Response | Thought, None, StepFailure | None]:
@@ -289,30 +237,5 @@ def _leave(session: PagedSession, sequence: PagedSequence) -> None:
     del session.unfinished[sequence]
 
 
-def _failed(sequence: PagedSequence, failure: Failure) -> Response:
-    return failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.question_ids))
-
-
-def narrow_down(
-    engine: PagedEngine,
-    found: StepFailure,
-    rest: list[PagedSequence],
-    queue: list[list[PagedSequence]],
-    limit: RowLimit,
-) -> list[PagedSequence]:
-    """Put `rest` back into `queue` so that it gets on: in smaller steps, or in fewer rows; returns who is at fault."""
-    sequences, failure = found.sequences, found.failure
-    half = len(sequences) // 2
-    if failure.kind == OUT_OF_MEMORY and engine.max_tokens > MIN_STEP_TOKENS:
-        engine.max_tokens = max(MIN_STEP_TOKENS, engine.max_tokens // 2)
-        queue.append(rest)
-    elif half == 0:
-        queue.append([each for each in rest if each not in sequences])
-        return sequences
-    elif failure.kind == OUT_OF_MEMORY:
-        limit.lower(half)
-        queue.append(rest)
-    else:
-        others = [each for each in rest if each not in sequences]
-        queue += [others, sequences[half:], sequences[:half]]
-    return []
+def _fail(sequence: PagedSequence, failure: Failure) -> list[Response]:
+    return [failed_response(sequence.prompt.request, failure, prompt_tokens=len(sequence.prompt.question_ids))]

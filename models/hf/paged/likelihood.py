@@ -27,7 +27,7 @@ from ..tokens.choices import TokenizedChoices
 from ..tokens.rendering import Rendered
 from .engine import LaunchedStep, PagedEngine
 from .forward import paged_attention
-from .generation import StepFailure, abandon, narrow_down, new_scheduler, too_long
+from .recovery import StepFailure, Unfinished, new_scheduler, run_sequences, too_long
 from .scheduler import Scheduler
 from .sequences import PagedSequence, StepPlan, new_sequence
 
@@ -39,7 +39,7 @@ class PagedScoring:
     engine: PagedEngine
     scheduler: Scheduler
     windows: WindowsByText
-    unfinished: dict[PagedSequence, None]
+    unfinished: Unfinished
 
 
 def score_paged(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices], limit: RowLimit) -> Iterator[Response]:
@@ -48,29 +48,21 @@ def score_paged(loaded: LoadedModel, tokenized: Sequence[TokenizedChoices], limi
     if engine is None:
         raise ValueError("the model has no paged engine")
     windows = open_scoring_requests(tokenized)
-    queue = [[_new_text(windows, ids, order) for order, ids in enumerate(sorted(windows))]]
+    sequences = [_new_text(windows, ids, order) for order, ids in enumerate(sorted(windows))]
+    longest = max(map(len, windows), default=0)
+
+    def run(unfinished: Unfinished, rows: int) -> Generator[Response, None, StepFailure | None]:
+        scheduler = new_scheduler(engine, unfinished, rows)
+        scheduler.max_kept = max_scored_positions(loaded)
+        return _run(PagedScoring(engine, scheduler, windows, unfinished))
+
+    def fail(sequence: PagedSequence, failure: Failure) -> Iterator[Response]:
+        return finish_windows(windows[sequence.prompt.ids], failure)
+
     with paged_attention(loaded.model):
-        while queue:
-            if not (sequences := queue.pop()):
-                continue
-            rows = min(limit.rows, len(sequences))
-            made = attempt(partial(engine.prepare, rows, max(map(len, windows)), graphs=False))
-            if isinstance(made, Failure):
-                found, rest = StepFailure(made, sequences[:rows]), sequences
-            else:
-                scheduler = new_scheduler(engine, sequences, rows)
-                scheduler.max_kept = max_scored_positions(loaded)
-                scoring = PagedScoring(engine, scheduler, windows, dict.fromkeys(sequences))
-                try:
-                    failed = yield from _run(scoring)
-                finally:
-                    if scoring.unfinished:
-                        abandon(engine, scoring.unfinished)
-                if failed is None:
-                    continue
-                found, rest = failed, list(scoring.unfinished)
-            for sequence in narrow_down(engine, found, rest, queue, limit):
-                yield from finish_windows(windows[sequence.prompt.ids], found.failure)
+        yield from run_sequences(
+            engine, sequences, limit, partial(engine.prepare, longest=longest, graphs=False), run, fail
+        )
 
 
 def _new_text(windows: WindowsByText, ids: tuple[int, ...], order: int) -> PagedSequence:

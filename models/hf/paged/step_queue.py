@@ -18,7 +18,7 @@ Tensors = tuple["torch.Tensor", ...]
 
 
 class StepMark(Protocol):
-    """A point in the queue."""
+    """A point in the queue behind the work submitted so far, as a CUDA event is."""
 
     def wait(self) -> None:
         """Return when all that was submitted before it is done."""
@@ -26,7 +26,7 @@ class StepMark(Protocol):
 
 
 class Graph(Protocol):
-    """Recorded work."""
+    """Work whose operations are recorded, as a CUDA graph is."""
 
     @property
     def outputs(self) -> Tensors:
@@ -39,7 +39,7 @@ class Graph(Protocol):
 
 
 class StepQueue(Protocol):
-    """See the module."""
+    """Where steps are launched: the stream of a GPU, or a CPU; see the module."""
 
     def submit(self, work: Callable[[], None]) -> None:
         """Launch work behind what was submitted before."""
@@ -185,7 +185,7 @@ class CudaQueue:
 
 @dataclass(frozen=True, slots=True)
 class CudaMark:
-    """An event."""
+    """A CUDA event."""
 
     event: "torch.cuda.Event"
 
@@ -207,7 +207,7 @@ class CapturedGraph:
 
 
 def queue_for(device: str) -> StepQueue:
-    """Return the queue of a device."""
+    """Return the queue of a device, "cuda:0" or "cpu": its stream, or the double on a CPU."""
     import torch  # noqa: PLC0415 - heavy
 
     found = torch.device(device)

@@ -19,7 +19,7 @@ from ..rounding import tolerance
 from ..tokens.rendering import Rendered
 from .engine import PagedEngine, PagedOptions, open_engine
 from .forward import paged_attention
-from .generation import new_scheduler
+from .recovery import new_scheduler
 from .sequences import PagedSequence, new_sequence
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ PAGE = 256
 LONGEST_TRIAL = 4608
 """Tokens of a text, on a GPU: beyond the windows of most models."""
 LONGEST_TRIAL_CPU = 1200
+"""The same on a CPU."""
 
 
 def try_paged(loaded: LoadedModel, options: PagedOptions | None = None) -> LoadedModel:
@@ -100,7 +101,10 @@ def _reference_logits(loaded: LoadedModel, text: Sequence[int]) -> "torch.Tensor
 
 
 def engine_logits(loaded: LoadedModel, engine: PagedEngine, texts: Sequence[tuple[int, ...]]) -> "list[torch.Tensor]":
-    """Return the same logits by the engine: the first of each text from prefill, the others from decode steps."""
+    """Return the same logits by the engine: the first of each text from prefill, the others from decode steps.
+
+    ValueError where the pages do not hold the texts.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     request = Request(key="", form=Form.TEXT, messages=(), stop=(), max_new_tokens=DECODED + 2)

@@ -7,12 +7,12 @@ answered.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias
 
-from xlingual.records import Failure, Request
+from xlingual.records import Failure, Request, Response, failed_response
 
 from ..encoder_decoder.tokens import tokenize_each
 from .choices import ScoringWindow, TokenizedChoices, TokenizerContext, tokenize_choices
@@ -79,6 +79,16 @@ class TokenCache:
         for request in requests:
             self._remove(_digest(request))
         return found
+
+    def take_tokenized(self, requests: Sequence[Request]) -> Generator[Response, None, list[Tokenized]]:
+        """Take the requests: yield the responses to those that have no tokens, and return the others."""
+        tokenized: list[Tokenized] = []
+        for request, found in zip(requests, self.take(requests), strict=True):
+            if isinstance(found, Failure):
+                yield failed_response(request, found)
+            else:
+                tokenized.append(found)
+        return tokenized
 
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized | Failure]:
         """Return each request as the model sees it, in order, or why it cannot; only what is not cached is tokenized.

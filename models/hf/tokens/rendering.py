@@ -181,7 +181,10 @@ def _answer_cue(tokenizer: Tokenizer, template: str) -> str:
 
 
 def render_text(tokenizer: Tokenizer, request: Request) -> str | Failure:
-    """Return the text of a request as the tokenizer gets it: the chat template's, or the messages as they stand."""
+    """Return the text of a request as the tokenizer gets it: the chat template's, or the messages as they stand.
+
+    ModelError for a chat without a template, and where --thinking changes nothing in this chat.
+    """
     if request.form is Form.TEXT:
         thinking_variables(None, request.thinking)
         return "".join(message.text for message in request.messages)

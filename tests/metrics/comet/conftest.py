@@ -1,6 +1,5 @@
 """The tiny checkpoints, converted once a session."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +45,3 @@ def models(converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the metrics find the tiny models."""
     monkeypatch.setenv("XLINGUAL_COMET_DIR", str(converted))
     return converted
-
-
-Converter = Callable[..., Path]

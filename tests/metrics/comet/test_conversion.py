@@ -15,9 +15,8 @@ import sentencepiece
 import torch
 
 from xlingual.errors import DataError, EnvironmentFault, ModelError, XlingualError
-from xlingual.files import read_json
+from xlingual.files import hash_file, read_json
 from xlingual.metrics.comet.conversion import Conversion, convert
-from xlingual.metrics.comet.location import hash_file
 from xlingual.metrics.comet.model_record import RECORD, TOKENIZER, WEIGHTS, CometRecord
 from xlingual.metrics.comet.published import PUBLISHED
 from xlingual.serial import from_json

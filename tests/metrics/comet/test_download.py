@@ -12,8 +12,8 @@ import pytest
 
 from xlingual.cli import run_command
 from xlingual.errors import AuthError, EnvironmentFault, ModelError
+from xlingual.files import hash_file
 from xlingual.metrics.comet.download import fetch
-from xlingual.metrics.comet.location import hash_file
 from xlingual.metrics.comet.published import PUBLISHED, HubFile
 
 from .test_scorer import GOLDENS, ROWS, open_scorer

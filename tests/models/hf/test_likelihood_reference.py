@@ -7,7 +7,6 @@ is lost makes every token likelier: 3e-6 a token, 3e-4 over a hundred. `logsumex
 import importlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -19,7 +18,9 @@ from xlingual.plugin import ModelOptions
 from xlingual.records import Choice, Form, Message, Request, Role
 from xlingual.registry import MODELS
 
-XCOPA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "more" / "xcopa" / "data"
+from ...real_data import REAL
+
+XCOPA = REAL / "more" / "xcopa" / "data"
 TOLERANCE = 1e-4
 
 

@@ -2,18 +2,19 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import DataError, UsageError
 from xlingual.metrics import find_metric
 from xlingual.planning import RunSettings, plan_task
 from xlingual.plugin import DataSource, ModelOptions
-from xlingual.records import Response, RunRecord
+from xlingual.records import RunRecord
 from xlingual.rescore import rescore_run
 from xlingual.run import evaluate
 from xlingual.sampling import Sampling
@@ -75,18 +76,6 @@ GENERATIONS = {
 LONG = "the quick brown fox jumps over the lazy dog " * 20
 
 
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of tasks for lm-eval's include path, on a local file."""
@@ -112,10 +101,8 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def cached(tasks: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(tasks))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
+def environment(tasks: Path, search_only: Callable[[Path], None]) -> None:
+    search_only(tasks)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +126,7 @@ def lm_eval_says(tasks: Path, names: list[str], model: str, arguments: dict[str,
 def run(word: str, task: str, out: Path) -> RunRecord:
     settings = RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=out)
     model = open_model(word, ModelOptions(device="cpu"))
-    [record] = evaluate(model, select_tasks([task], []), settings, Silent())
+    [record] = evaluate(model, select_tasks([task], []), settings, SilentRunObserver())
     return record
 
 
@@ -273,9 +260,9 @@ def test_what_is_too_long_loses_its_beginning_and_is_counted(greedy_llama: Path,
         tasks = select_tasks(["lm-eval:tiny_long"], [])
         if policy == "error":
             with pytest.raises(DataError, match="longer than 244 tokens"):
-                evaluate(model, tasks, settings, Silent())
+                evaluate(model, tasks, settings, SilentRunObserver())
         else:
-            [skipped] = evaluate(model, tasks, settings, Silent())
+            [skipped] = evaluate(model, tasks, settings, SilentRunObserver())
             assert skipped.counts.failed == 4
 
 
@@ -302,7 +289,12 @@ def test_a_limit_that_fills_the_window_is_refused_as_lm_eval_does(
 def test_settings_that_would_change_the_words_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
     settings = RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path, **change)
     with pytest.raises(UsageError, match="words its own requests"):
-        evaluate(open_model("oracle", ModelOptions()), select_tasks(["lm-eval:tiny_answer"], []), settings, Silent())
+        evaluate(
+            open_model("oracle", ModelOptions()),
+            select_tasks(["lm-eval:tiny_answer"], []),
+            settings,
+            SilentRunObserver(),
+        )
 
 
 @pytest.mark.parametrize("name", ["lm-eval:acc", "lm-eval::mean", "lm-eval:acc:mean:higher"])

@@ -15,6 +15,7 @@ import pytest
 
 from xlingual import plugins
 from xlingual.cli import run_command
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import DataError, ModelError, UsageError, XlingualError
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import ChoiceTask, DataSource, ModelOptions, Task
@@ -35,18 +36,6 @@ SAMPLE = DataSource(folder=None, sample=True, offline=True)
 
 def part(name: str) -> Any:  # noqa: ANN401 - modules that need the extra
     return importlib.import_module(f"xlingual.lm_eval.{name}")
-
-
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +98,7 @@ def theirs(task: str, word: str, **options: Any) -> dict[str, float]:  # noqa: A
 
 
 def ours(task: str, word: str, settings: RunSettings) -> RunRecord:
-    [record] = evaluate(open_model(word, ModelOptions()), select_tasks([task], []), settings, Silent())
+    [record] = evaluate(open_model(word, ModelOptions()), select_tasks([task], []), settings, SilentRunObserver())
     return record
 
 

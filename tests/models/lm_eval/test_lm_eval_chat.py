@@ -2,17 +2,18 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
 
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import UsageError
 from xlingual.planning import RunSettings, TaskPlan, plan_task
 from xlingual.plugin import ChatTask, DataSource, ModelOptions, SelfScoredTask, Task, Trainable
 from xlingual.question_settings import QuestionSettings
-from xlingual.records import Form, Response, Role
+from xlingual.records import Form, Role
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 from xlingual.thinking import ThinkingMode
@@ -73,18 +74,6 @@ TURNS = (True, False)
 SOURCE = DataSource(folder=None, sample=True, offline=True)
 
 
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("chats")
@@ -96,10 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def environment(folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
+def environment(folder: Path, search_only: Callable[[Path], None]) -> None:
+    search_only(folder)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +153,9 @@ def test_scores_are_lm_evals(
     )["results"][name]  # fmt: skip
     task = ours(name, template=template, as_turns=template, system=system)
     settings = RunSettings(data_source=SOURCE, out=tmp_path)
-    [record] = evaluate(open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu")), [task], settings, Silent())
+    [record] = evaluate(
+        open_model(f"hf:{greedy_llama}", ModelOptions(device="cpu")), [task], settings, SilentRunObserver()
+    )
     assert record.complete
     for estimate in record.estimates:
         _, label, aggregation, *_ = estimate.metric.split(":")

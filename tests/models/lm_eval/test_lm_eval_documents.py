@@ -1,16 +1,16 @@
 """Tasks of lm-eval's that make their own documents, as RULER's do, and those whose documents cannot be had."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.errors import DataError, EnvironmentFault, UsageError
 from xlingual.metrics import find_metric
 from xlingual.planning import RunSettings
 from xlingual.plugin import DataSource, ModelOptions
-from xlingual.records import Response
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
@@ -54,25 +54,12 @@ def aggregate(values):
 FOREIGN = "task: elsewhere\ndataset_path: nobody/nothing-like-it\noutput_type: generate_until\ntest_split: test\n"
 
 
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
 @pytest.fixture(autouse=True)
-def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tasks(tmp_path: Path, search_only: Callable[[Path], None]) -> None:
     (tmp_path / "made.yaml").write_text(MADE, encoding="utf-8")
     (tmp_path / "common_utils.py").write_text(FUNCTIONS, encoding="utf-8")
     (tmp_path / "elsewhere.yaml").write_text(f"{FOREIGN}doc_to_text: a\ndoc_to_target: b\n", encoding="utf-8")
-    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    search_only(tmp_path)
 
 
 def test_what_is_not_known_is_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +67,7 @@ def test_what_is_not_known_is_no_score(tmp_path: Path, monkeypatch: pytest.Monke
     settings = RunSettings(data_source=DataSource(folder=None, sample=True, offline=True), out=tmp_path / "out")
     [task] = select_tasks(["lm-eval:made"], [])
     assert {row.targets for row in task.examples("test", settings.data_source).rows} == {("mine",)}
-    [record] = evaluate(open_model("echo", ModelOptions()), [task], settings, Silent())
+    [record] = evaluate(open_model("echo", ModelOptions()), [task], settings, SilentRunObserver())
     found = {find_metric(each.metric).name.split(":")[1]: (each.value, each.n) for each in record.estimates}
     assert found["10"] == (75.0, 2)
     assert found["20"][0] is None  # known of one document in three, which is too few for a score

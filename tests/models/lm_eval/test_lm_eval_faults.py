@@ -1,6 +1,7 @@
 """Tasks of lm-eval's that are wrong: one line that says what and where, exit code 3, and never "a bug"."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,13 +112,10 @@ def test_a_fault_is_one_line_with_the_place(
     name: str,
     folder: Path,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    search_only: Callable[[Path], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
+    search_only(folder)
     words = ["eval", "-m", "oracle", "-t", f"lm-eval:{name}", "-o", str(tmp_path), "--progress", "none"]
     assert run_command(words) == 3
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error: ", "hint: "))]

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 
 from xlingual.board import build_board, collect_runs, find_board
 from xlingual.cli import run_command
+from xlingual.cli.progress import SilentRunObserver
 from xlingual.groups import aggregate, groups_of
 from xlingual.planning import Limit, RunSettings
 from xlingual.plugin import DataSource, ModelOptions
-from xlingual.records import Response, RunRecord
+from xlingual.records import RunRecord
 from xlingual.run import evaluate
 from xlingual.selection import open_model, select_tasks
 
@@ -59,18 +60,6 @@ SETTINGS = DataSource(folder=None, sample=True, offline=True)
 OWN_SCALE = ("weighted_perplexity", "bits_per_byte")
 
 
-class Silent:
-    """An observer that hears nothing."""
-
-    def begin(self, totals: Mapping[str, int], finished: Mapping[str, int]) -> None: ...
-
-    def answered(self, task: str, response: Response) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("groups")
@@ -86,10 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def environment(folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XLINGUAL_LM_EVAL_PATH", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
+def environment(folder: Path, search_only: Callable[[Path], None]) -> None:
+    search_only(folder)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +98,7 @@ def run(word: str, names: list[str], out: Path, limit: Limit | None = None) -> t
     """Return the records of tasks and those of their groups."""
     tasks = select_tasks([f"lm-eval:{name}" for name in names], [])
     settings = RunSettings(data_source=SETTINGS, out=out, limit=limit)
-    records = evaluate(open_model(word, ModelOptions(device="cpu")), tasks, settings, Silent())
+    records = evaluate(open_model(word, ModelOptions(device="cpu")), tasks, settings, SilentRunObserver())
     return records, aggregate(groups_of(tasks), records)
 
 

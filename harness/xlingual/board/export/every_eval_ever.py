@@ -17,10 +17,9 @@ from ..collection import Collection, estimate_bounds
 from ..comparison import find_estimate
 from ..rows import Board
 from .entries import Entry, board_entries
-from .instances import InstanceSource, instance_lines
+from .instances import SCHEMA_VERSION, InstanceSource, instance_lines
 from .model_index import dataset_name, hub_dataset
 
-SCHEMA_VERSION = "0.3.0"
 _CONFIDENCE = 0.95
 _ANYWHERE = frozenset({"openai", "lm-eval"})
 """Backends that may ask a server which somebody else runs."""

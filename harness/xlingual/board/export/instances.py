@@ -16,6 +16,7 @@ from ..collection import RESULTS_FILE
 from .entries import Entry
 
 SCHEMA_VERSION = "0.3.0"
+"""Of Every Eval Ever: of its records, and of its instance records."""
 CORRECT_FROM = 50.0
 """Points from which on a sample is called correct, which the schema wants to know of graded scores, too."""
 

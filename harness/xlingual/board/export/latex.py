@@ -1,11 +1,12 @@
 """A leaderboard as LaTeX tables for a paper: booktabs, best in bold, intervals small behind the values."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ...escape import CELL_LENGTH, LINE_LENGTH, show_hidden
 from ...metrics import decimals
 from ..comparison import HASH_DIGITS
+from ..printing import best_values
 from ..rows import Board, BoardRow, BoardTable, Cell, CellState
 from ..spec import BoardOrigin
 
@@ -57,7 +58,7 @@ def _one_line(text: str) -> str:
 
 def _table_lines(table: BoardTable, *, sample: bool) -> Iterator[str]:
     digits = decimals(table.metric)
-    best = _best_values(table, digits)
+    best = best_values(table, digits)
     averaged = len(table.columns) > 1
     header = ["Model", *(escape_latex(column.variant) for column in table.columns), *["Average"] * averaged]
     yield "\\begin{table}"
@@ -104,16 +105,6 @@ def _caption(table: BoardTable, *, sample: bool) -> str:
         "Below the second rule: controls." if any(row.control is not None for row in table.rows) else "",
     ]
     return escape_latex(" ".join(word for word in words if word), LINE_LENGTH)
-
-
-def _best_values(table: BoardTable, digits: int) -> list[float | None]:
-    """Return the best complete value of each column as it is shown; None where nothing competes."""
-    pick: Callable[[list[float]], float] = max if table.higher_is_better else min
-    models = [row for row in table.rows if row.control is None]
-    columns = [[row.cells[place] for row in models] for place in range(len(table.columns))]
-    values = [[cell.value for cell in cells if cell.state is CellState.COMPLETE] for cells in columns]
-    known = [[value for value in found if value is not None] for found in values]
-    return [round(pick(found), digits) if len(found) > 1 else None for found in known]
 
 
 def _cell(cell: Cell, best: float | None, digits: int) -> str:

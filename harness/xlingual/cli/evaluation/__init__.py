@@ -74,9 +74,7 @@ def run_evaluation(options: EvalOptions) -> int:
     _show_results(options, records, groups)
     show_bill(records, prices)
     if not options.as_json:
-        for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
-            if parent is not None:
-                click.echo(printable(f"{name}: tuned from {parent}"), err=True)
+        _show_origins(records)
         click.echo(f"runs: {settings.out}", err=True)
         if _is_short(options):
             show_next(records, options.out, limited=options.limit is not None)
@@ -101,6 +99,13 @@ def _show_results(options: EvalOptions, records: list[RunRecord], groups: list[R
     else:
         show_records([*records, *groups])
         show_spread(records)
+
+
+def _show_origins(records: list[RunRecord]) -> None:
+    """Say of each model that was tuned here what it was tuned from."""
+    for name, parent in dict.fromkeys((each.model.name, each.model.parent) for each in records):
+        if parent is not None:
+            click.echo(printable(f"{name}: tuned from {parent}"), err=True)
 
 
 def _include(folders: Sequence[str]) -> None:

@@ -17,14 +17,14 @@ from ..options import (
     MOST,
     MOST_REPEATS,
     FiniteRange,
-    FolderName,
     data_option,
     json_option,
     metrics_option,
     offline_option,
+    out_option,
     read_data_source,
 )
-from ..progress import MODES
+from ..progress import progress_option
 
 DEFAULT_TASKS = "xquad,mlqa,flores101"
 ENGINES = ("packed", "static", "paged")
@@ -196,7 +196,7 @@ OPTIONS: list[click.Parameter] = [
         ["--include-path"], multiple=True, metavar="DIR", help="Folder of lm-eval tasks of your own. Repeatable."
     ),
     data_option(),
-    click.Option(["--out", "-o"], type=FolderName(), default="runs", show_default=True, help="Folder of all runs."),
+    out_option(),
     click.Option(["--split"], default=None, help="Split to evaluate instead of each task's own: dev."),
     click.Option(["--limit"], default=None, metavar="N|A-B", help="Only these examples; such a run is never ranked."),
     click.Option(
@@ -326,9 +326,7 @@ OPTIONS: list[click.Parameter] = [
         ["--all", "show_all"], is_flag=True, help="End with all metrics and warnings on a terminal too, as in a pipe."
     ),
     json_option(),
-    click.Option(
-        ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
-    ),
+    progress_option(),
     click.Option(
         ["--server-python", "--vllm-python"],
         default=None,

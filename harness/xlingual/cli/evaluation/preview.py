@@ -23,32 +23,34 @@ def show_plans(
     if as_json:
         return documents
     for plan, document in zip(plans, documents, strict=True):
-        tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
-        click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
-        most = plan.protocol.max_new_tokens
-        asked = f"up to {most} new tokens each" if most else "choices are scored"
-        click.echo(f"{asked}, template {plan.template}, data {plan.origin}")
-        click.echo(
-            f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut"
-        )
-        click.echo(f"  files: {', '.join(file.path for file in plan.files)}")
-        if isinstance(bill := document["cost"], dict):
-            about = "" if bill["counted"] else "about "
-            words = f"{about}{format_money(bill['least'])} to {format_money(bill['most'])}"
-            click.echo(f"  costs {words}, by the prices of {prices.where if prices else ''}")
-        for note in plan.notes:
-            click.echo(f"  note: {printable(note)}")
-        for name, value in (plan.model.details or {}).items():
-            click.echo(printable(f"  {name}: {value}"))
-        click.echo(f"  goes to: {plan.folder}")
-        for message in plan.fitted[0].request.messages:
-            click.echo(printable(f"  [{message.role}]\n{message.text}"))
-        for choice in plan.fitted[0].request.choices or ():
-            click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
-        if document["rendered_prompt"] is not None:
-            click.echo(printable(f"  [what the model reads, special tokens shown]\n{document['rendered_prompt']}"))
-        click.echo()
+        _show_plan(plan, document, prices)
     return documents
+
+
+def _show_plan(plan: TaskPlan, document: dict[str, object], prices: PriceTable | None) -> None:
+    tokens = "unknown" if document["prompt_tokens"] is None else document["prompt_tokens"]
+    click.echo(f"{plan.name}: {document['samples']} samples, {tokens} prompt tokens, ", nl=False)
+    most = plan.protocol.max_new_tokens
+    asked = f"up to {most} new tokens each" if most else "choices are scored"
+    click.echo(f"{asked}, template {plan.template}, data {plan.origin}")
+    click.echo(f"  {document['shots_dropped']} lose demonstrations, {document['passages_cut']} have their passage cut")
+    click.echo(f"  files: {', '.join(file.path for file in plan.files)}")
+    if isinstance(bill := document["cost"], dict):
+        about = "" if bill["counted"] else "about "
+        words = f"{about}{format_money(bill['least'])} to {format_money(bill['most'])}"
+        click.echo(f"  costs {words}, by the prices of {prices.where if prices else ''}")
+    for note in plan.notes:
+        click.echo(f"  note: {printable(note)}")
+    for name, value in (plan.model.details or {}).items():
+        click.echo(printable(f"  {name}: {value}"))
+    click.echo(f"  goes to: {plan.folder}")
+    for message in plan.fitted[0].request.messages:
+        click.echo(printable(f"  [{message.role}]\n{message.text}"))
+    for choice in plan.fitted[0].request.choices or ():
+        click.echo(printable(f"  [choice] {choice.before}{choice.text}"))
+    if document["rendered_prompt"] is not None:
+        click.echo(printable(f"  [what the model reads, special tokens shown]\n{document['rendered_prompt']}"))
+    click.echo()
 
 
 def _cost(plan: TaskPlan, prices: PriceTable | None, prompt_tokens: int | None) -> dict[str, object] | None:

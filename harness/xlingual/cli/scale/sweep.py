@@ -18,8 +18,8 @@ from ...serial import to_json
 from ...tune.records import MixPlan
 from .. import printable
 from ..display import show_table
-from ..options import FolderName, data_option, json_option, offline_option, read_data_source, takes
-from ..progress import MODES, choose_observer
+from ..options import data_option, json_option, offline_option, out_option, read_data_source, takes
+from ..progress import choose_observer, progress_option
 from ..signals import orderly_signals
 from ..tune.options import override_option
 from ..tune.trainer import Trainer, count_processes, processes_option
@@ -132,22 +132,13 @@ COMMAND = click.Command(
         click.Option(["--base"], default=None, help="Model word of the base, instead of the recipe's."),
         data_option("Folder that the recipe's paths are below and that holds Flores-101 dev, or 'sample'."),
         offline_option(),
-        click.Option(
-            ["--out", "-o"],
-            type=FolderName(),
-            default="runs",
-            show_default=True,
-            metavar="DIR",
-            help="DIR/SWEEP holds it all.",
-        ),
+        out_option("DIR/SWEEP holds it all."),
         processes_option(),
         click.Option(["--device"], default=None, help="Of the evaluation: cpu, cuda, cuda:all."),
         click.Option(["--keep-models"], is_flag=True, help="Keep the weights of models that have been scored."),
         click.Option(["--dry-run"], is_flag=True, help="Check everything and list the points; train nothing."),
         json_option(),
-        click.Option(
-            ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show it."
-        ),
+        progress_option("How to show it."),
     ],
     callback=takes(SweepCommand, run_points),
     short_help="Train and score the points of a law.",

@@ -9,8 +9,8 @@ from ...files import disk_fault, replace_whole
 from ...report.loss_curve import draw_losses
 from ...training.curve import NAME, PICTURE, CurvePoint, points_of, read_curve, write_curve
 from ...training.observing import SilentTrainingObserver, StepReport, Throughput, TrainingObserver, TrainingSetup
+from ...training.steplog import NAME as STEP_LOG
 
-LOG = "steps.jsonl"
 SECONDS = 60.0
 """Between two writings of the files, at least: a plot takes half a second."""
 
@@ -31,7 +31,7 @@ class CurveWriter(SilentTrainingObserver):
         if not setup.start:
             return
         try:
-            self.points = read_curve(self.folder / LOG)
+            self.points = read_curve(self.folder / STEP_LOG)
         except XlingualError as error:
             self.shown.note(f"the curve begins at step {setup.start + 1:,}: {error}")
 

@@ -24,8 +24,8 @@ from ...tune.prepare import HELD_OUT, PLAN, ROWS, load_plan, open_base, store_pl
 from ...tune.recipe_records import Recipe, Tuning
 from ...tune.records import MixPlan, TuneRecord
 from .. import HELP_OPTIONS, printable
-from ..options import FolderName, json_option, takes
-from ..progress import MODES
+from ..options import json_option, out_option, takes
+from ..progress import progress_option
 from ..signals import noted_signals, orderly_signals
 from .audit import dropped_lines, truncation_lines
 from .curve import CurveWriter
@@ -308,9 +308,7 @@ def _show(job: TrainingJob, record: TuneRecord, options: RunOptions) -> None:
 
 _OPTIONS: list[click.Parameter] = [
     *mix_parameters(),
-    click.Option(
-        ["--out", "-o"], type=FolderName(), default="runs", show_default=True, metavar="DIR", help="Folder of all runs."
-    ),
+    out_option(),
     click.Option(
         ["--pack-length"],
         type=click.IntRange(1),
@@ -351,9 +349,7 @@ _OPTIONS: list[click.Parameter] = [
     click.Option(["--merge"], is_flag=True, help="Write the whole model of an adapter, too."),
     click.Option(["--fresh"], is_flag=True, help="Train from the first step; earlier results are moved aside."),
     json_option(),
-    click.Option(
-        ["--progress"], type=click.Choice(MODES), default="auto", show_default=True, help="How to show progress."
-    ),
+    progress_option(),
     click.Option(
         ["--track"],
         default=None,

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from ...decoder.loading import loading_errors, quiet_loading
 from ...errors import DataError, ModelError
-from ...files import disk_fault, pretty_json, replace_whole, require_file, write_atomically
+from ...files import disk_fault, hash_file, pretty_json, replace_whole, require_file, write_atomically
 from ...serial import to_json
 from .checkpoint import read_checkpoint, read_shape
-from .location import hash_file
 from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord
 from .published import PUBLISHED
 from .scorer import Sizes, check_tensors

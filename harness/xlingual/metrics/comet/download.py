@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import cast
 
 from ...errors import AuthError, EnvironmentFault, ModelError, XlingualError
+from ...files import hash_file
 from ...files.network import hub_is_offline, reach_hub
 from .conversion import SENTENCEPIECE, Conversion, convert
-from .location import find_change, find_model, hash_file, model_folder
+from .location import find_change, find_model, model_folder
 from .model_record import TOKENIZER
 from .published import PUBLISHED, PublishedModel
 

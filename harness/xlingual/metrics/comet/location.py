@@ -1,20 +1,18 @@
 """Where converted COMET models lie, and whether they are what they should be."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ...errors import DataError, EnvironmentFault
-from ...files import read_json
+from ...errors import DataError
+from ...files import hash_file, read_json
 from ...files.folders import cache_folder
 from ...serial import from_json
 from .model_record import RECORD, SCHEMA, TOKENIZER, WEIGHTS, CometRecord, find_fault
 
 FOLDER = "XLINGUAL_COMET_DIR"
 """The variable that names the folder of the models, one folder a metric."""
-_BLOCK = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +67,6 @@ def find_change(found: FoundModel) -> str | None:
         if digest != expected:
             return f"{path} has changed: its SHA-256 is {digest[:8]}..., not {expected[:8]}..."
     return None
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hex digits; EnvironmentFault where it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=8)

@@ -27,7 +27,9 @@ BLOCK = 250
 LEAST = 50
 """Fewer rows are not judged."""
 SHIFTS = tuple(range(-5, 0)) + tuple(range(1, 6))
+"""Rows by which one side may have slipped."""
 PERMUTATIONS = 30
+"""Orders drawn at random, which the order of the file is compared with."""
 CONFIDENCE = 3.1
 """Standard errors: one-sided, a thousandth."""
 _MARK = re.compile(r"https?://\S+|www\.\S+|\d+(?:[.,\u066b\u066c\u00a0 ]\d{3})*(?:[.,\u066b]\d+)?")

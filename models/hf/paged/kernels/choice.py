@@ -34,6 +34,7 @@ def choose_kernel(
     """Return the first of `kernels` (the best first; those of this machine) that serves every layer.
 
     `page_size` asks for pages of that many tokens. The reference kernel serves everything, so that there is an answer.
+    ValueError where none does, or where there is no attention.
     """
     if not needs:
         raise ValueError("a model without attention layers needs no attention kernel")

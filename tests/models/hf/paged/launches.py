@@ -11,7 +11,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 NO_LAUNCH = ("aten._unsafe_view", "aten.empty", "aten.new_empty", "aten.lift_fresh", "aten.detach", "prim.device")
-COPIES = ("aten.copy_", "aten._to_copy", "aten.clone")
 SYNCS = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal")
 """The host would wait for these."""
 PRICES = {"aten.index_put_": 2, "aten.index_put": 2, "aten.sort": 3, "aten.topk": 3}
