@@ -26,6 +26,7 @@ from bench.model_gpu import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_dry_run_compares_answers_and_writes_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     words = ["--dry", "--workloads", "xquad", "--peers", "hflm:64", "vllm:256", "--write", str(page)]

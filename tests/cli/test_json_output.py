@@ -39,6 +39,8 @@ ELSEWHERE = {
     "scale allocate": "tests/cli/test_scale.py",
 }
 """They need a model or a fit; tests of these files read what they print as one document."""
+SLOW = ("tune plan", "tune preview", "scale sweep")
+"""Commands that read a mix twice: some seven seconds each."""
 
 
 def _with_json(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -71,7 +73,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in COMMANDS]
+)
 def test_standard_output_is_one_document_and_empty_after_an_error(name: str, place: Path) -> None:
     oracle, echo = (next(place.glob(f"runs/{each}-*")) for each in ("oracle", "echo"))
     words = COMMANDS[name].replace("ORACLE", str(oracle)).replace("ECHO", str(echo))

@@ -143,7 +143,7 @@ def test_the_held_out_loss_is_that_of_transformers(recipe: Path) -> None:
     assert {len(vocabulary) - 1 - place for place in range(4)} & set(tokens.tolist()), "no new token is in them"
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_and_stopped_it_is_the_undisturbed_training_to_the_bit(
     ranks: int, recipe: Path, make_run: MakeRun
 ) -> None:
@@ -177,6 +177,7 @@ def test_killed_and_stopped_it_is_the_undisturbed_training_to_the_bit(
     assert any("embed_tokens" in name for name in adapters[0])
 
 
+@pytest.mark.slow
 def test_a_part_says_which_step_it_is_of_and_the_whole_chooses_among_all(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,7 @@ def test_torchrun_trains_to_the_same_result(data_folder: Path) -> None:
     assert plans[0]["id"] == plans[1]["id"]
 
 
+@pytest.mark.slow
 def test_a_tracked_training_writes_an_archive_without_secrets(data_folder: Path) -> None:
     pytest.importorskip("comet_ml", reason="needs the extra `tracking`")
     canary = "canary-comet-0123456789abcdef"

@@ -43,7 +43,7 @@ def run(folder: Path, engine: str) -> dict[str, Any]:
     ("name", "engine"),
     [
         ("Llama", "paged"),
-        ("Gemma 4 (shared keys)", "paged"),
+        pytest.param("Gemma 4 (shared keys)", "paged", marks=pytest.mark.slow),
         pytest.param("Llama", "static", marks=pytest.mark.slow),
         pytest.param("Gemma 3", "static", marks=pytest.mark.slow),
         pytest.param("gpt-oss", "paged", marks=pytest.mark.slow),
