@@ -1,38 +1,29 @@
 """docs/cli.md is what the commands say now."""
 
-import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
 import pytest
 
 from xlingual.cli import COMMAND
 
+from .scripts import load_script
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [DOCS.parent / "README.md", *(page for page in sorted(DOCS.glob("*.md")) if page.name != "cli.md")]
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_cli", DOCS / "make_cli.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_committed_page_is_what_is_generated_now() -> None:
-    page = load_script().reference()
+    page = load_script("make_cli").reference()
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == page, "run `make docs`"
     assert page.count("Usage: xlingual ") == page.count("```text") > 20
 
 
 def test_every_command_is_in_the_index() -> None:
-    script = load_script()
+    script = load_script("make_cli")
     page = script.reference()
     for name in script.COMMAND.table:
         assert f"](#xlingual-{name})" in page

@@ -1,6 +1,5 @@
 """Tables and numbers of docs/analysis.md and docs/content.md are those of the records in docs/figures/."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -9,17 +8,14 @@ import pytest
 
 from xlingual.analysis.space.comparison import find_curve
 
+from .scripts import load_script
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_figures", DOCS / "make_figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_figures")
 
 
 def _page(name: str) -> str:

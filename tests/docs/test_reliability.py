@@ -1,12 +1,13 @@
 """docs/reliability.md is what its table and the recorded outcomes give, and calls nothing kept that is not shown."""
 
 import dataclasses
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from .scripts import load_script
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PASSED = {"passed": 3, "failed": 0, "skipped": 0}
@@ -14,12 +15,7 @@ PASSED = {"passed": 3, "failed": 0, "skipped": 0}
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reliability", DOCS / "make_reliability.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_reliability")
 
 
 def test_the_committed_page_is_what_is_written_now(script: ModuleType) -> None:
