@@ -15,10 +15,12 @@ from xlingual.statistics.resampling import FEWEST_RESAMPLED, expanded_interval, 
 from xlingual.store import read_samples
 
 HEADING = "## The experiment at a larger size"
-NEXT = "## The recipe of the first experiment"
+NEXT = "## What the larger experiment shows"
 """The heading that follows it."""
 METRICS = {"flores101": ("chrf++", "off_target"), "xquad": ("mlqa_f1", "containment")}
 SEED = 0
+Interval = tuple[float, float, float]
+"""A value with its bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +78,47 @@ def read_runs(folder: Path) -> dict[str, Run]:
     return found
 
 
-def relative_gain(first: Run, control: Run, metric: str) -> tuple[float, float, float] | None:
-    """Return the gain over the control in per cent with its 95% interval, by joint draws of what both were scored on.
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Averages over pairs of runs, of which each weighs the same, and what lies between them."""
 
-    None where the control is near zero, as `xlingual report` has it, or clusters are too few.
+    ours: float
+    control: float
+    difference: Interval
+    """In points."""
+    percent: Interval | None
+    """Of the control; None where that is near zero, as `xlingual report` has it."""
+
+
+def average_gain(pairs: Sequence[tuple[Run, Run]], metric: str) -> Gain | None:
+    """Return the gain of runs over their controls, with 95% intervals over the texts that were drawn.
+
+    Each pair is compared on what both of it were scored on. The draws are the same for all of them: a question has the
+    same id in all languages, and for all seeds. None where clusters are too few.
     """
-    ours, theirs = first.scored(metric), control.scored(metric)
-    shared = sorted(ours.keys() & theirs.keys())
-    pair = [{each: scored[each] for each in shared} for scored in (ours, theirs)]
-    units = join_units(pair)
-    if units.count < FEWEST_RESAMPLED:
+    scored: list[Scored] = []
+    for pair in pairs:
+        both = [run.scored(metric) for run in pair]
+        shared = sorted(both[0].keys() & both[1].keys())
+        scored += [{each: side[each] for each in shared} for side in both]
+    units = join_units(scored)
+    if units.count < FEWEST_RESAMPLED or not all(scored):
         return None
-    sums = [units.sums(place, scored) for place, scored in enumerate(pair)]
-    measure = find_metric(metric, task=first.task)
-    mine, other = resample(measure, sums, SEED)
-    whole = [float(measure.combine(each.sum(axis=0))) for each in sums]
-    low, high = expanded_interval(other, units.count) or (None, None)
-    if is_near_zero(whole[1], low, high, LEAST_BASELINE) or not np.all(other > 0):
+    sums = [units.sums(place, side) for place, side in enumerate(scored)]
+    measure = find_metric(metric, task=pairs[0][0].task)
+    draws = np.array(resample(measure, sums, SEED))
+    whole = np.array([float(measure.combine(each.sum(axis=0))) for each in sums])
+    ours, control = draws[::2].mean(axis=0), draws[1::2].mean(axis=0)
+    values = float(whole[::2].mean()), float(whole[1::2].mean())
+    difference = expanded_interval(ours - control, units.count)
+    if difference is None:
         return None
-    interval = expanded_interval(100 * (mine / other - 1), units.count)
-    return None if interval is None else (100 * (whole[0] / whole[1] - 1), *interval)
+    low, high = expanded_interval(control, units.count) or (None, None)
+    percent = None
+    if not is_near_zero(values[1], low, high, LEAST_BASELINE) and np.all(control > 0):
+        interval = expanded_interval(100 * (ours / control - 1), units.count)
+        percent = None if interval is None else (100 * (values[0] / values[1] - 1), *interval)
+    return Gain(*values, (values[0] - values[1], *difference), percent)
 
 
 def page(
@@ -121,10 +144,34 @@ def page(
     gains = []
     for (name, each), p in zip(differences, corrected, strict=True):
         control = controls[name]
-        gain = relative_gain(runs[name][each["task"]], runs[control][each["task"]], each["metric"])
-        gains.append([name, control, each["task"], each["metric"], _difference(each), f"{p:.3f}", _gain(gain)])
+        gain = average_gain([(runs[name][each["task"]], runs[control][each["task"]])], each["metric"])
+        gains.append([name, control, each["task"], each["metric"], _difference(each), f"{p:.3f}", _percent(gain)])
     over = ["model", "control", "task", "metric", "difference", "p (Holm)", "gain, %"]
-    return f"{HEADING}\n\n{_introduction(setting)}\n\n{_table(header, rows, 1)}\n{_table(over, gains, 4)}"
+    parts = [_introduction(setting), _table(header, rows, 1), _table(over, gains, 4)]
+    return "\n\n".join([HEADING, *(each.rstrip("\n") for each in parts), _averages(runs, controls)])
+
+
+def _averages(runs: Mapping[str, Mapping[str, Run]], controls: Mapping[str, str]) -> str:
+    """Return the gains averaged over languages and seeds, as the paper gives its own."""
+    rows = []
+    for benchmark, metrics in METRICS.items():
+        pairs = [
+            (run, runs[control][task])
+            for name, control in controls.items()
+            for task, run in runs[name].items()
+            if task.partition("/")[0] == benchmark
+        ]
+        for metric in metrics:
+            gain = average_gain(pairs, metric) if pairs else None
+            if gain is not None:
+                difference = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*gain.difference)
+                values = [str(len(pairs)), f"{gain.control:.1f}", f"{gain.ours:.1f}", difference, _percent(gain)]
+                rows.append([benchmark, metric, *values])
+    header = ["benchmark", "metric", "pairs", "English only", "CoIT", "difference", "gain, %"]
+    return (
+        "Averages over languages and seeds, each pair of models with the same weight; the gain is that of the average. "
+        "The\nintervals are over texts, not over trainings.\n\n" + _table(header, rows, 2)
+    )
 
 
 def _introduction(setting: Setting) -> str:
@@ -165,5 +212,5 @@ def _difference(comparison: Mapping[str, Any]) -> str:
     return f"{comparison['difference']:+.1f}{interval}"
 
 
-def _gain(found: tuple[float, float, float] | None) -> str:
-    return "–" if found is None else f"{found[0]:+.0f} [{found[1]:+.0f}, {found[2]:+.0f}]"
+def _percent(gain: Gain | None) -> str:
+    return "–" if gain is None or gain.percent is None else "{:+.0f} [{:+.0f}, {:+.0f}]".format(*gain.percent)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bench.experiment import __main__ as experiment
 from bench.experiment.recipes import ENGLISH, LANGUAGES, MOST, make_data, sources_of, write_recipe
-from bench.experiment.report import HEADING, NEXT, Run, Setting, page, read_runs, relative_gain, with_section
+from bench.experiment.report import HEADING, NEXT, Run, Setting, average_gain, page, read_runs, with_section
 
 from xlingual.tune.recipe import find_recipe
 
@@ -135,13 +135,42 @@ def test_a_planted_gain_is_found(tmp_path: Path) -> None:
     right = np.random.Generator(np.random.PCG64(5)).random(600)
     control = store(tmp_path / "control", [100.0 if each < 0.2 else 0.0 for each in right])
     tuned = store(tmp_path / "tuned", [100.0 if each < 0.3 else 0.0 for each in right])
-    gain = relative_gain(tuned, control, METRIC)
+    gain = average_gain([(tuned, control)], METRIC)
     assert gain is not None
-    value, low, high = gain
+    assert gain.percent is not None
+    value, low, high = gain.percent
     assert value == pytest.approx(100 * ((right < 0.3).sum() / (right < 0.2).sum() - 1))
     assert low < 50 < high
     assert low > 0
-    assert relative_gain(tuned, tuned, METRIC) == pytest.approx((0.0, 0.0, 0.0))
+    same = average_gain([(tuned, tuned)], METRIC)
+    assert same is not None
+    assert same.percent == same.difference == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_an_average_draws_all_its_runs_alike(tmp_path: Path) -> None:
+    """What is hard in one language is hard in the other: what the two lose and win cancels in every draw."""
+    generator = np.random.Generator(np.random.PCG64(6))
+    base = generator.random(300) * 40 + 20
+    gained = generator.random(300) * 20
+    runs = {
+        name: store(tmp_path / name, list(scores), task)
+        for name, scores, task in (
+            ("english", base, "xquad/vi"),
+            ("coit-vi", base + gained, "xquad/vi"),
+            ("english-zh", base[::-1], "xquad/zh"),
+            ("coit-zh", base[::-1] + 10 - gained, "xquad/zh"),
+        )
+    }
+    pairs = [(runs["coit-vi"], runs["english"]), (runs["coit-zh"], runs["english-zh"])]
+    gain = average_gain(pairs, METRIC)
+    assert gain is not None
+    assert gain.control == pytest.approx(base.mean())
+    assert gain.ours == pytest.approx(base.mean() + 5)
+    assert gain.difference == pytest.approx((5.0, 5.0, 5.0))
+    assert gain.percent is not None
+    assert gain.percent[0] == pytest.approx(500 / base.mean())
+    alone = [average_gain([pair], METRIC) for pair in pairs]
+    assert all(each is not None and each.difference[2] - each.difference[1] > 1 for each in alone)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +181,9 @@ def test_a_planted_gain_is_found(tmp_path: Path) -> None:
 def test_no_gain_where_there_is_nothing_to_compare_with(
     control: list[float], tuned: list[float], tmp_path: Path
 ) -> None:
-    assert relative_gain(store(tmp_path / "b", tuned), store(tmp_path / "a", control), METRIC) is None
+    gain = average_gain([(store(tmp_path / "b", tuned), store(tmp_path / "a", control))], METRIC)
+    assert gain is None or gain.percent is None
+    assert (gain is None) == (len(control) < 30)
 
 
 def test_two_results_of_a_task_are_refused(tmp_path: Path) -> None:
@@ -192,6 +223,7 @@ def test_the_section(tmp_path: Path) -> None:
     gained = "| coit-vi-1 | english-1 | xquad/vi | containment | +10.0 [+5.0, +15.0] | 0.020 | +50 [+50, +50] |"
     assert gained in text
     assert "| coit-zh-1 | english-1 | xquad/vi | containment | +0.0 | 0.600 | +0 [+0, +0] |" in text
+    assert "| xquad | containment | 2 | 20.0 | 25.0 | +5.0 [+5.0, +5.0] | +25 [+25, +25] |" in text
     assert all(len({len(row) for row in table}) <= 1 for table in tables)
 
 
