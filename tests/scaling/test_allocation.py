@@ -79,6 +79,36 @@ def test_water_filling_is_slsqp_on_random_problems() -> None:
         assert _goal(laws, weights, ours) == pytest.approx(_goal(laws, weights, theirs), abs=1e-6)
 
 
+def _flat_problem(generator: np.random.Generator, count: int) -> tuple[Laws, AllocationLimits]:
+    """Return laws with floors as refits draw them, of any rate down to the flattest that a fit may have."""
+    beta = np.exp(generator.uniform(-6.0, 0.5, count))
+    ceiling, rise = generator.uniform(40.0, 100.0, count), generator.uniform(5.0, 40.0, count)
+    log_alpha = np.log(rise) - np.abs(generator.normal(0.0, 0.7, count)) * generator.choice([1, 1, -1], count)
+    offset = np.exp(np.minimum((log_alpha - np.log(rise)) / beta + np.log(1e4), 200.0))
+    laws = Laws(log_alpha=log_alpha + beta * np.log(1e4), beta=beta, ceiling=ceiling, offset=offset)
+    upper = np.where(generator.random(count) < 0.5, 10 ** generator.uniform(3.5, 5.5, count), np.inf)
+    lower = np.where(generator.random(count) < 0.3, 100.0, 0.0)
+    budget = float(round(10 ** generator.uniform(3.5, 5.5)))
+    return laws, AllocationLimits(budget=budget, costs=np.ones(count), lower=lower, upper=upper)
+
+
+def test_flat_laws_spend_the_budget_and_no_more() -> None:
+    """Where a law has a floor and is flat, an amount is nothing beside the offset of its law, 1e10 to 1e87."""
+    generator = np.random.default_rng(0)
+    for _ in range(150):
+        laws, limits = _flat_problem(generator, int(generator.integers(2, 6)))
+        even = np.ones(laws.count)
+        found = {"mean": best_mean(laws, even, limits), "worst": best_worst(laws, limits)}
+        for goal, pairs in found.items():
+            assert pairs.sum() == pytest.approx(min(limits.budget, limits.upper.sum()), rel=1e-9)
+            assert ((pairs >= limits.lower) & (pairs <= limits.upper)).all()
+            for _ in range(20):
+                other = spread(generator.dirichlet(even), limits, surplus=True).clip(limits.lower)
+                if other.sum() <= limits.budget:
+                    ours, theirs = laws.scores(pairs), laws.scores(other)
+                    assert (ours - theirs).sum() >= -1e-7 if goal == "mean" else ours.min() >= theirs.min() - 1e-7
+
+
 def test_marginal_gains_are_equal_between_the_bounds() -> None:
     generator = np.random.default_rng(3)
     laws, weights, limits = _problem(generator, 40)

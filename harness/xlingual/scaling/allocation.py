@@ -16,9 +16,10 @@ from ..plugin import FloatArray
 
 _HALVINGS = 90
 """Of an interval of a few hundred on a log scale: down to the last bit."""
+_MARGIN = 1.0
+"""Of that interval, for levels that rounding has moved."""
 _LEAST = 1e-9
 """Pairs that stand for none: the law has no value at zero."""
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,14 @@ class Laws:
     def log_size(self, pairs: FloatArray) -> FloatArray:
         """Return the logarithm of pairs and offset together, (..., n)."""
         return np.asarray(np.log(np.maximum(pairs, _LEAST) + self.offset))
+
+    def pairs(self, logs: FloatArray) -> FloatArray:
+        """Return the pairs of which `logs` are the `log_size`, (..., n); below 0 where that is under the offset's."""
+        above = logs - np.log(np.maximum(self.offset, np.finfo(np.float64).tiny))
+        with np.errstate(over="ignore"):
+            # Beside a large offset, the offset of a flat law, the difference of the two is lost to rounding.
+            near = self.offset * np.expm1(np.minimum(above, 1.0))
+            return np.asarray(np.where(above < 1.0, near, np.exp(logs) - self.offset))
 
     @property
     def count(self) -> int:
@@ -85,8 +94,7 @@ def best_mean(laws: Laws, weights: FloatArray, limits: AllocationLimits) -> Floa
     high = np.nanmax(finite - shrink * lower, axis=-1)
 
     def amounts(level: FloatArray) -> FloatArray:
-        logs = (gains - level[..., np.newaxis]) / shrink
-        return np.asarray(np.exp(np.clip(logs, lower, upper)) - laws.offset)
+        return np.clip(laws.pairs((gains - level[..., np.newaxis]) / shrink), limits.lower, limits.caps)
 
     # A higher marginal gain buys less: the level sought is the lowest that the budget can pay.
     return _spend(amounts, low, high, limits, falling=True)
@@ -98,7 +106,7 @@ def best_worst(laws: Laws, limits: AllocationLimits) -> FloatArray:
     Languages that their upper bound holds below the common level get all there is; the others are equal.
     """
     limits.check()
-    lower, upper = laws.log_size(limits.lower), laws.log_size(limits.caps)
+    upper = laws.log_size(limits.caps)
     # The level that an equal split of what is free reaches everywhere can surely be paid.
     free = (limits.budget - np.sum(limits.costs * limits.lower)) / (laws.count * limits.costs)
     safe = laws.log_size(np.maximum(np.minimum(free, limits.caps), limits.lower))
@@ -109,7 +117,7 @@ def best_worst(laws: Laws, limits: AllocationLimits) -> FloatArray:
         room = laws.ceiling - level[..., np.newaxis]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(room > 0, (laws.log_alpha - np.log(room)) / laws.beta, np.inf)
-        return np.asarray(np.exp(np.clip(logs, lower, upper)) - laws.offset)
+        return np.clip(laws.pairs(logs), limits.lower, limits.caps)
 
     return _spend(amounts, low, high, limits, falling=False)
 
@@ -163,7 +171,7 @@ def _spend(
     falling: bool,
 ) -> FloatArray:
     """Return the amounts at the level between `low` and `high` that spends the budget; all caps where it cannot be."""
-    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    low, high = np.asarray(low) - _MARGIN, np.asarray(high) + _MARGIN
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         over = np.sum(amounts(middle) * limits.costs, axis=-1) > limits.budget
@@ -172,19 +180,17 @@ def _spend(
             if falling
             else (np.where(over, low, middle), np.where(over, middle, high))
         )
-    pairs = amounts(high if falling else low)
-    # Bounds went through logarithms: what is at one is put there to the last bit.
-    pairs = np.where(pairs >= limits.caps * (1 - _ROUNDING), limits.caps, pairs)
-    pairs = np.where(pairs <= np.maximum(limits.lower, _LEAST) * (1 + _ROUNDING), limits.lower, pairs)
-    return np.asarray(_spend_rest(pairs, limits))
+    paid, too_much = (amounts(high), amounts(low)) if falling else (amounts(low), amounts(high))
+    return np.asarray(_between(paid, too_much, limits))
 
 
-def _spend_rest(pairs: FloatArray, limits: AllocationLimits) -> FloatArray:
-    """Give what rounding of the level left over to the languages between their bounds, in proportion."""
-    left = limits.budget - np.sum(pairs * limits.costs, axis=-1)
-    between = (pairs > limits.lower) & (pairs < limits.caps)
-    movable = np.sum(np.where(between, pairs * limits.costs, 0.0), axis=-1)
-    small = (np.abs(left) < 1e-6 * limits.budget) & (movable > 0)
-    factor = np.where(small, left / np.where(movable > 0, movable, 1.0), 0.0)
-    moved = np.where(between, pairs * (1.0 + factor[..., np.newaxis]), pairs)
-    return np.asarray(np.clip(moved, limits.lower, limits.caps))
+def _between(paid: FloatArray, too_much: FloatArray, limits: AllocationLimits) -> FloatArray:
+    """Return the amounts that spend the budget on the way from some that it pays to some, of almost the same level.
+
+    They are far apart where a law is so flat that its language gets nothing at one level and its cap at the next.
+    """
+    spent, more = (np.sum(each * limits.costs, axis=-1) for each in (paid, too_much))
+    step = more - spent
+    part = np.clip((limits.budget - spent) / np.where(step > 0, step, 1.0), 0.0, 1.0)
+    moved = paid + np.where(step > 0, part, 0.0)[..., np.newaxis] * (too_much - paid)
+    return np.clip(moved, limits.lower, limits.caps)
