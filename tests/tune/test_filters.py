@@ -2,12 +2,17 @@
 
 import random
 from dataclasses import replace
+from itertools import chain, zip_longest
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xlingual.cli.tune.audit import audit_lines, dropped_lines, truncation_lines
 from xlingual.errors import DataError
+from xlingual.records import Corpus, Example, Examples
 from xlingual.serial import from_json, to_json
+from xlingual.tune.audit.filters import filter_rows
 from xlingual.tune.audit.records import AuditFinding, Filter
 from xlingual.tune.chats import ChatCounts
 from xlingual.tune.hold_out.records import HeldOutReport
@@ -190,3 +195,31 @@ def test_rows_that_are_dropped_although_long_ones_are_cut(data_folder: DataFolde
     [line] = dropped_lines(replace(plan, sources=(held,)))
     assert line.startswith("a: 0.5% of the rows (1 of 200) are left out")
     assert dropped_lines(replace(plan, sources=(replace(source, dropped=0),))) == []
+
+
+LETTERS = st.text(st.characters(categories=("L", "M", "N", "S")), min_size=1, max_size=6).filter(
+    lambda text: text == text.casefold() == text.upper().casefold()
+)
+BESIDES = st.text(
+    st.one_of(st.characters(categories=("P", "Z")), st.sampled_from("\t\n\u200b\u200d\ufeff")), max_size=3
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(LETTERS, min_size=1, max_size=4), LETTERS, st.lists(BESIDES, min_size=5, max_size=5))
+def test_dedup_leaves_out_what_differs_in_case_spaces_and_punctuation_only(
+    words: list[str], other: str, between: list[str]
+) -> None:
+    """In any script: a vowel sign, a symbol, an emoji make another row."""
+    first = "".join(words)
+    again = "".join(chain.from_iterable(zip_longest(between, words, fillvalue=""))).upper()
+    others = [text for text in ("".join(words[:-1]) + other, first + other) if text != first]
+    corpus = Corpus(name="a", path="a.tsv", language="zh", direction=("en", "zh"), columns=())
+    for sides in ([(text, "same") for text in (first, again, *others)], [("same", text) for text in (first, again)]):
+        rows = [
+            Example(id="", language="zh", group="", cluster="", fields={"source": source}, targets=(target,))
+            for source, target in sides
+        ]
+        reasons = filter_rows(Filter(dedup=True), corpus, Examples(rows=tuple(rows), files=()), set())
+        assert reasons[:2] == [None, "dedup"]
+        assert set(reasons[2:]) <= {None}, others

@@ -20,7 +20,7 @@ class Filter:
     min_letters: int | None = None
     """Rows of which an answer, or a side of a pair, has fewer letters outside URLs."""
     dedup: bool = False
-    """Rows that differ from an earlier row in case, spaces and punctuation only."""
+    """Rows that differ from an earlier one in case, spaces, punctuation and invisible characters only."""
 
 
 class AuditFinding(StrEnum):

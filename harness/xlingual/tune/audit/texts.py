@@ -1,6 +1,7 @@
 """What can be said of one text, or of the two sides of one row, without looking at any other."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from ...records import Example, Role
@@ -72,10 +73,24 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+class _Folding(dict[int, int | None]):
+    """A table for str.translate, filled on demand: None for spaces, punctuation, control and format characters."""
+
+    def __missing__(self, code: int) -> int | None:
+        kind = unicodedata.category(chr(code))
+        self[code] = None if kind[0] in "PZ" or kind in ("Cc", "Cf") else code
+        return self[code]
+
+
+_FOLDING = _Folding()
+
+
 def folded(row: Example) -> str:
-    """Return the letters, marks and digits of a row, case-folded: the same for rows that differ in the rest only."""
-    sides: tuple[str, ...] = ("\0".join(row.fields.values()), row.targets[0])
+    """Return the letters, marks, digits and symbols of a row, case-folded: the same for rows that differ in the rest.
+
+    Vowel signs stay, as a word of Thai or Hindi is another one without; so do "+" and emoji.
+    """
+    sides: tuple[str, ...] = (*row.fields.values(), row.targets[0])
     if row.turns is not None:
-        sides = tuple(f"{turn.role}{int(turn.is_learnt)}\0{turn.text}" for turn in row.turns)
-    kept = ("".join(re.findall(r"[^\W_]|[\u0300-\u036f\u0900-\u0dff\0]", side.casefold())) for side in sides)
-    return "\1".join(kept)
+        sides = tuple(f"{turn.role}{int(turn.is_learnt)}{turn.text}" for turn in row.turns)
+    return "\0".join(side.casefold().translate(_FOLDING) for side in sides)
