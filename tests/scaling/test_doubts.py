@@ -46,6 +46,23 @@ def test_what_holds_nothing(scores: tuple[float, ...], words: str) -> None:
     assert not any("ahead" in cell for row in rivals.rows for cell in row)
 
 
+def test_models_that_score_less_than_the_untuned_one_have_no_law() -> None:
+    """Their ceiling lies below the floor, and so would predictions, whatever R2 is."""
+    points = [make_point("zh", 0, 45.0, seed=0)]
+    points += [
+        make_point("zh", pairs, 20.0 + place + 0.1 * seed, seed=seed)
+        for place, pairs in enumerate(SIZES)
+        for seed in (0, 1)
+    ]
+    fit = fit_laws(points, QUICK)
+    [law] = fit.laws
+    assert law.floor == 45.0
+    assert law.ceiling.value < law.floor
+    [line] = doubts_of(fit)
+    assert "the untuned model scores 45.0: not this law" in line
+    assert allocate(fit, BudgetOptions(budget=30_000)).doubts[0] == line
+
+
 def test_saturating_points_and_a_tiny_budget_predict_no_score_below_0() -> None:
     truths = {"zh": Truth(20.0, 0.9, 40.0), "ar": Truth(20.0, 0.9, 42.0)}
     found = allocate(fit_laws(simulate(truths, noise=0.05), QUICK), BudgetOptions(budget=2))
