@@ -194,8 +194,8 @@ class Pipeline:
         recipe = self.out / f"{M_MODEL}{self.scale.suffix}-allocated.toml"
         budget = max(1, round(self.scale.budget * sum(each.draws for each in found.values())))
         available = ",".join(f"{code}={each.available}" for code, each in found.items())
-        words = ["scale", "allocate", str(self._fit), "--budget", str(budget), "--available", available]
-        words += ["--recipe", f"{M_MODEL}{self.scale.suffix}", "--write", str(recipe)]
+        words = ["scale", "allocate", str(self._fit), "--budget", str(budget), "--at-least", "1"]
+        words += ["--available", available, "--recipe", f"{M_MODEL}{self.scale.suffix}", "--write", str(recipe)]
         self._run([*words, "--keep", str(self._split), "--plot", str(self.out / "plots")])
         return recipe
 

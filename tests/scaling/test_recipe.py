@@ -1,5 +1,6 @@
 """Recipes: amounts of translation sources change, and not a byte else."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from xlingual.errors import DataError, UsageError, XlingualError
 from xlingual.scaling.recipe import allocated_recipe, find_translation_sources, left_alone, read_template
 from xlingual.scaling.records import Bounded, Share
+from xlingual.tune.recipe import find_recipe, shipped_recipe
 
 TEMPLATE = """# m-model: instructions and translations
 name = "m-mini"   # as the file
@@ -103,6 +105,28 @@ def test_a_source_of_several_directions_becomes_several(tmp_path: Path) -> None:
 def test_a_direction_out_of_the_language_is_taken_where_none_leads_into_it(tmp_path: Path) -> None:
     text = _rewrite(tmp_path, '[sources.back]\ndirection = "hi-en"\nuse = "all"\n', [_share("hi", 7)])
     assert text == '[sources.back]\ndirection = "hi-en"\nuse = "7 rows"\n'
+
+
+@pytest.mark.parametrize("stem", ["m-llama", "m-llama-mini"])
+def test_every_key_of_a_recipe_may_be_in_a_template_and_what_is_written_is_a_recipe(stem: str, tmp_path: Path) -> None:
+    path = shipped_recipe(stem)
+    assert path is not None
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^(\[sources\.[^]]+\])$", r'\1\nlicense = "cc0-1.0"', f'licence = "mit"\n{text}')
+    target = tmp_path / path.name
+    target.write_text(text, encoding="utf-8")
+    template = read_template(target)
+    codes = re.findall(r'"en-(\w+)"', text)
+    shares = [_share(code, 10 + place) for place, code in enumerate(codes)]
+    target.write_text(allocated_recipe(template, find_translation_sources(template, codes, {}), shares, None))
+    amounts = {use.language: use.amount.value for use in find_recipe(str(target)).sources if use.direction is not None}
+    assert amounts == {share.language: float(share.rows) for share in shares}
+
+
+def test_a_share_of_no_row_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no row of hi is in the split") as caught:
+        _rewrite(tmp_path, TEMPLATE, [_share("zh", 1234), _share("hi", 0)])
+    assert caught.value.hint == "--at-least 1, or take the source wiki.hi out of the template and hi out of the points"
 
 
 TWO = '[sources.a]\ndirection = "en-zh"\n[sources.b]\ndirection = "en-zh"\nuse = "all"\n'

@@ -43,8 +43,8 @@ def _doubts(fit: LawFit, law: LanguageLaw) -> Iterator[str]:
         )
     elif law.floor is not None and law.ceiling.value <= law.floor:
         yield (
-            f"{law.language}: more data leads to {law.ceiling.value:.1f}, and the untuned model scores {law.floor:.1f}: "
-            "not this law"
+            f"{law.language}: more data leads to {law.ceiling.value:.1f}, "
+            f"and the untuned model scores {law.floor:.1f}: not this law"
         )
     elif law.r2 is not None and law.r2 < 0.0:
         yield f"{law.language}: the law explains less than the mean score does (R2 {law.r2:.2f})"

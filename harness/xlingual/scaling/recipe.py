@@ -19,6 +19,7 @@ from ..errors import DataError, UsageError
 from ..files import read_text
 from ..text import did_you_mean
 from ..toml_table import TomlTable, read_toml, toml_comments
+from ..tune.licenses import LICENSE_KEYS
 from ..tune.recipe import RECIPE_KEYS, SOURCE_KEYS
 from .records import Share
 
@@ -47,13 +48,13 @@ class TranslationSource:
 def read_template(path: Path) -> Template:
     """Read a recipe; DataError naming file, line and key where it is not TOML, or its sources are none of a recipe."""
     top = read_toml(path)
-    top.allow(RECIPE_KEYS)
+    top.allow((*RECIPE_KEYS, *LICENSE_KEYS))
     table = top.table("sources")
     sources = {name: table.table(name) for name in table.values}
     if not sources:
         raise top.fault("sources", "there are no sources", hint="name a recipe of xlingual tune")
     for each in sources.values():
-        each.allow(SOURCE_KEYS)
+        each.allow((*SOURCE_KEYS, *LICENSE_KEYS))
     return Template(text=read_text(path), top=top, sources=sources)
 
 
@@ -102,8 +103,12 @@ def allocated_recipe(
 
     A source of several directions becomes one source for each of them, as amounts differ. `max_epochs` is set where
     a share repeats its data; `name` becomes the recipe's own where it is given, for a recipe is called as its file is.
-    Raises DataError where the text cannot be changed safely.
+    Raises DataError where the text cannot be changed safely, UsageError where a share is no row: no recipe says so.
     """
+    if none := [share.language for share in shares if share.rows == 0]:
+        source = sources[none[0]].source
+        hint = f"--at-least 1, or take the source {source} out of the template and {none[0]} out of the points"
+        raise UsageError(f"no row of {none[0]} is in the split, and a source has one at least", hint=hint)
     by_source: dict[str, dict[str, Share]] = {}
     for share in shares:
         found = sources[share.language]
