@@ -1,5 +1,7 @@
 """Rows held out of a recipe: chosen by what they say, in whole groups, never trained on, counted in the plan."""
 
+import random
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from xlingual.identity import canonical_json
 from xlingual.records import Example
 from xlingual.serial import to_json
 from xlingual.tune.hold_out.choice import HeldOutRows, SourceRowsToSplit, choose_held_out
+from xlingual.tune.hold_out.groups import texts_of
 from xlingual.tune.hold_out.records import ExportedWeights, HoldOut, HoldOutUnit
 from xlingual.tune.plan import identify
 from xlingual.tune.prepare import HELD_OUT, Prepared, encode_mix, load_plan, plan_encoded, prepare
@@ -141,6 +144,38 @@ def test_what_says_something_else_is_trained_on(kind: str) -> None:
     assert len(one.evaluated) == 8
     assert one.twins == ()
     assert other == HeldOutRows((), ())
+
+
+PIECES = (
+    *("the river", "The River!", "石头", "石 头。", "नदी", "แม่น้ำ", "ß", "7"),
+    *("👍", "👎 👎", "+", "...", "«?»", "\U0001f1e9"),
+)
+
+
+def _said(text: str) -> str:
+    """Return a text without case, spaces and punctuation; as it is, where nothing else is in it."""
+    kept = "".join(each for each in text.casefold() if unicodedata.category(each)[0] not in "PZ")
+    return kept if any(map(str.isalnum, kept)) else "".join(text.split())
+
+
+def test_no_side_of_a_held_out_pair_is_trained_on_whatever_is_in_it() -> None:
+    """Not even one without a word. In any order of the rows the same are held out, and no more than asked for."""
+    for seed in range(60):
+        draw = random.Random(seed)
+        rows = []
+        for number in range(40):
+            sides = [f"{draw.choice(PIECES)} {number}{side}" for side in "ab"]
+            if draw.random() < 0.4:
+                sides[draw.randrange(2)] = " ".join(draw.choices(PIECES, k=draw.randint(1, 2)))
+            rows.append(_pair(*sides))
+        [held] = choose_held_out([_split("a", rows, _rows(8))])
+        assert 1 <= len(held.evaluated) <= 8
+        known = {_said(side) for row in held.evaluated for side in texts_of(rows[row])}
+        trained = set(range(40)) - {*held.evaluated, *held.twins}
+        assert not [rows[row] for row in trained if known & {_said(side) for side in texts_of(rows[row])}]
+        order = draw.sample(range(40), 40)
+        [again] = choose_held_out([_split("a", [rows[row] for row in order], _rows(8))])
+        assert sorted(order[row] for row in again.evaluated) == list(held.evaluated)
 
 
 def test_a_group_that_is_larger_than_what_is_held_out_is_trained_on() -> None:

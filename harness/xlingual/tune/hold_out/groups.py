@@ -52,10 +52,14 @@ def keys_of(row: Example) -> Iterator[bytes]:
 
 
 def _key(text: str, *, is_whole: bool) -> Iterator[bytes]:
-    """Yield the key of a text; nothing for one without a word, or a short one that is not `is_whole` to its row."""
+    """Yield the key of a text; nothing for an empty one, or a short one that is not `is_whole` to its row.
+
+    A text without a word, such as an emoji, is compared as it is.
+    """
     words = words_of(text)
-    if words and (is_whole or sum(map(weight_of, words)) >= LEAST):
-        yield blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=16).digest()
+    said = " ".join(words or text.split())
+    if said and (is_whole or sum(map(weight_of, words)) >= LEAST):
+        yield blake2b(said.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def hash_row(row: Example) -> bytes:
