@@ -166,10 +166,8 @@ def test_a_margin_is_tested_instead_of_zero() -> None:
 @pytest.mark.parametrize(("n", "margin"), [(24, 20.0), (60, 5.0), (60, 15.0), (100, 5.0), (240, 2.0)])
 def test_a_loss_of_just_the_margin_is_seldom_called_less(n: int, margin: float) -> None:
     """By the binomial distribution: how likely is a number of losses of which the test is sure that they are fewer?"""
-    chance, share = (
-        (1 - margin / 100) ** n,
-        margin / 100,
-    )  # without any loss nothing is worse: that is a rule of its own
+    share = margin / 100
+    chance = (1 - share) ** n  # without any loss nothing is worse: that is a rule of its own
     for losses in range(1, n):
         found = paired_difference(
             MEAN, _rows(*[0] * losses, *[1] * (n - losses)), _rows(*[1] * n), list(map(str, range(n))), margin=margin

@@ -133,7 +133,7 @@ def _of_shares(pair: _Pair, scores: Sequence[float]) -> Difference:
         half = t_quantile(1 - TAIL, len(sizes) - 1) * error
         ends = max(-1.0, min(ends[0], difference / 100 - half)), min(1.0, max(ends[1], difference / 100 + half))
         if pair.margin:
-            # Signs take losses and gains for alike: where all that differs are two losses, they are too sure of a third.
+            # Signs take gains to be as likely as losses: where there are two losses alone, they are too sure.
             p_behind = max(p_behind, t_tail((difference + pair.margin) / 100 / error, len(sizes) - 1))
     agreed = _agree((100 * ends[0], 100 * ends[1]), difference, p)
     return _describe(pair, scores, _Ends(*agreed, 100 * error), (p, p_behind), method)
