@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .errors import UsageError
 from .plugin import DataSource, Task
 from .records import Demonstration, Example
-from .text import for_scoring
+from .text import single_line
 
 SHOTS_PER_GROUP = 5
 """Demonstrations taken from one held-out article before another is held out."""
@@ -44,7 +44,7 @@ def choose_demonstrations(
         evaluated = tuple(row for row in rows if row.group not in held_out)
     else:
         evaluated = tuple(rows)
-        seen = {for_scoring(text) for row in rows for text in (*row.fields.values(), *row.targets)}
+        seen = {single_line(text) for row in rows for text in (*row.fields.values(), *row.targets)}
         candidates = task.examples(shot_split, choice.data_source).rows
         pool = [row for row in candidates if not _texts(row) & seen]
     pool = [row for row in pool if row.demonstration or row.targets]
@@ -79,8 +79,8 @@ def _hold_out(rows: Sequence[Example], shots: int, generator: random.Random) -> 
 
 
 def _texts(row: Example) -> set[str]:
-    """The texts by which a demonstration would give an evaluated example away; short answers are none."""
-    return {for_scoring(text) for text in row.fields.values()}
+    """The texts by which a demonstration would give an evaluated example away; answers and empty fields are none."""
+    return {single_line(text) for text in row.fields.values()} - {""}
 
 
 def _spread(pool: Sequence[Example], count: int, generator: random.Random) -> list[Example]:

@@ -75,6 +75,8 @@ def score_answers(
             measured = tuple(each.get(name) for each in judged)
         else:
             measured = _measure(metric, language, examples, readable, extra.known.get(name, {}))
+            if getattr(metric, "exact", False):
+                measured = tuple(map(_wrong_unless_found, measured, answers))
         statistics[name] = measured
         rows = _mean_of_repeats(measured, reading.repeats)
         estimates.append(estimate(metric, language, rows, clusters, groups=groups))
@@ -83,6 +85,14 @@ def score_answers(
     if reading.repeats > 1:
         estimates += _repeat_estimates(task, statistics, answers, examples[:: reading.repeats])
     return Scores(estimates=tuple(estimates), statistics=statistics, answers=tuple(answers))
+
+
+def _wrong_unless_found(row: Statistics | None, answer: ReadAnswer | None) -> Statistics | None:
+    """Return the statistics of right or wrong: an answer without anything to extract is no match of any gold.
+
+    Metrics see an empty text of it, which equals a gold that rules leave nothing of: of "A" they drop the article.
+    """
+    return (0.0, 1.0) if row is not None and answer is not None and answer.extracted is False else row
 
 
 def _name_extraction(found: Estimate, extract: str, language: str) -> Estimate:

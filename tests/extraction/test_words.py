@@ -21,6 +21,8 @@ from xlingual.extraction import EXTRACT_WORDS, extract_answer, extracts_number, 
         ("boxed", "7", None),
         ("after:Answer:", "Answer: Rome. No.\n**Answer:** Paris\nBecause.", "Paris"),
         ("after:Answer:", "Answer:\n\nParis", "Paris"),
+        ("after:Answer:", "Answer:\r\n\r\nParis\r\n", "Paris"),
+        ("after:Answer:", "Answer:\u00a0\n\u3000**\u00a0Paris\u00a0**", "Paris"),
         ("after:Answer:", "Paris", None),
         ("after:Answer:", "Paris\nAnswer:", None),
         (r"regex:#### (-?\d+)", "#### 12\n#### 13", "12"),
@@ -74,5 +76,5 @@ def test_a_pattern_without_an_end_is_an_error_and_no_score(monkeypatch: pytest.M
 def test_signatures_name_the_marks() -> None:
     assert signature("last_number", "de") == "extract:last_number|marks:decimal-comma|version:1"
     assert signature("boxed > first_number", "en") == "extract:boxed > first_number|marks:decimal-point|version:1"
-    assert signature("choice_letter:ABCD", "de") == "extract:choice_letter:ABCD|version:2"
+    assert signature("choice_letter:ABCD", "de") == "extract:choice_letter:ABCD|version:3"
     assert [extracts_number(each) for each in (None, "last_number", "last_number > first_line")] == [False, True, False]

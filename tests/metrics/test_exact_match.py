@@ -58,6 +58,13 @@ def test_a_chain_of_thought_with_a_number(language: str, said: str) -> None:
     assert measure(found, "1234", language=language) == 1.0
 
 
+@pytest.mark.parametrize("targets", [(), ("",), ("\u200b\u00a0",)])
+def test_an_example_without_an_answer_is_not_scored(targets: tuple[str, ...]) -> None:
+    example = Example(id="1", language="en", group="g", cluster="c", fields={}, targets=targets)
+    response = Response(key="k", text="Paris", failure=None, finish=None, prompt_tokens=None, tokens=None)
+    assert find_metric("exact_match").measure(example, response) is None
+
+
 def test_its_place_among_metrics() -> None:
     metric = find_metric("exact_match")
     assert "exact_match" in METRIC_NAMES

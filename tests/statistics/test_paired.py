@@ -1,6 +1,7 @@
 """Two models on the same examples: differences, intervals and tests that agree, and what cannot be told."""
 
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
@@ -153,13 +154,29 @@ def test_bleu_of_a_better_translation_is_better() -> None:
 
 
 def test_a_margin_is_tested_instead_of_zero() -> None:
-    first, second = _rows(*[1] * 20, *[0] * 20), _rows(*[1] * 21, *[0] * 19)
-    clusters = [str(index) for index in range(40)]
+    first, second = _rows(*[1] * 40, *[0] * 40), _rows(*[1] * 41, *[0] * 39)
+    clusters = [str(index) for index in range(80)]
     alone = _compare(first, second, clusters)
     found = paired_difference(MEAN, first, second, clusters, margin=10.0)
     assert found is not None
     assert alone.p_behind == alone.p == found.p == 1.0
-    assert found.p_behind < 0.05, "2.5 points behind are surely less than 10"
+    assert found.p_behind < 0.05, "1.25 points behind are surely less than 10"
+
+
+@pytest.mark.parametrize(("n", "margin"), [(24, 20.0), (60, 5.0), (60, 15.0), (100, 5.0), (240, 2.0)])
+def test_a_loss_of_just_the_margin_is_seldom_called_less(n: int, margin: float) -> None:
+    """By the binomial distribution: how likely is a number of losses of which the test is sure that they are fewer?"""
+    share = margin / 100
+    chance = (1 - share) ** n  # without any loss nothing is worse: that is a rule of its own
+    for losses in range(1, n):
+        found = paired_difference(
+            MEAN, _rows(*[0] * losses, *[1] * (n - losses)), _rows(*[1] * n), list(map(str, range(n))), margin=margin
+        )
+        assert found is not None
+        if found.p_behind > 0.05 or found.difference <= -margin:
+            break
+        chance += comb(n, losses) * share**losses * (1 - share) ** (n - losses)
+    assert chance < 0.05
 
 
 def test_mismatched_arguments_are_a_fault() -> None:

@@ -11,7 +11,7 @@ Kinds of answers:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -221,7 +221,9 @@ class _ExampleMaker:
         if not values:
             raise RowError(f"{rule.field.column!r} holds no answer")
         texts = [_cut(_scalar_text(each, rule.field.column), rule.field) for each in values]
-        found = tuple(dict.fromkeys(self._answer(text, rule, choices) for text in texts))
+        plain = replace(rule, numbers="en")  # what is no text in its file is written as JSON and Parquet write numbers
+        rules = [plain if isinstance(each, int | float) else rule for each in values]
+        found = tuple(dict.fromkeys(self._answer(*each, choices) for each in zip(texts, rules, strict=True)))
         return found, texts[0] if rule.kind == "rationale" else None
 
     def _answer(self, text: str, rule: AnswerRule, choices: tuple[str, ...] | None) -> str:
@@ -230,9 +232,10 @@ class _ExampleMaker:
             raise RowError(f"the answer in {column!r} is empty")
         if rule.kind == "number":
             number = canonical_number(text, rule.numbers)
-            return _required(number, f"the answer in {column!r} is no number: {text[:40]!r}")
+            return self._as_read(_required(number, f"the answer in {column!r} is no number: {text[:40]!r}"))
         if rule.kind == "rationale":
-            return _required(extract_answer("last_number", self.language, text), f"there is no number in {column!r}")
+            number = extract_answer("last_number", self.language, text)
+            return self._as_read(_required(number, f"there is no number in {column!r}"))
         if rule.kind == "index":
             place = int(text) - rule.first if text.strip().isdecimal() else -1
             if choices is None or not 0 <= place < len(choices):
@@ -247,6 +250,13 @@ class _ExampleMaker:
             label = next((each for each in choices or () if each.casefold() == text.strip().casefold()), None)
             return _required(label, f"{column!r} must be one of {', '.join(choices or ())}, got {text!r}")
         return self._worded(text, rule.field, column)
+
+    def _as_read(self, number: str) -> str:
+        """Return a canonical number as a text that is this number in the task's language: 1.234 is "1,234" in German.
+
+        Exact match reads gold answers as the language writes them: "1.234" would be 1234 as well.
+        """
+        return number if canonical_number(number, self.language) == number else number.replace(".", ",")
 
     def _worded(self, text: str, rule: FieldRule, column: str) -> str:
         if rule.words is None:

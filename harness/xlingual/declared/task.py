@@ -16,6 +16,7 @@ from .template import TextTemplate
 
 _SPECIAL = re.compile(r"[.^$*+?{}\[\]|()\\]")
 """What means something in a pattern."""
+_BRACED = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +154,10 @@ def _extract(declaration: Declaration, words: Mapping[str, str]) -> str | None:
         return None
     steps = []
     for each in declaration.extract.split(JOINT):
-        is_pattern, step = each.strip().startswith(("regex:", "last_regex:")), each
-        for name, word in words.items():
-            step = step.replace(f"{{{name}}}", _SPECIAL.sub(r"\\\g<0>", word) if is_pattern else word)
-        steps.append(step)
+        is_pattern = each.strip().startswith(("regex:", "last_regex:"))
+        texts = {name: _SPECIAL.sub(r"\\\g<0>", word) if is_pattern else word for name, word in words.items()}
+        # All at once: a word may itself hold a name in braces, which is a text.
+        steps.append(_BRACED.sub(lambda found, texts=texts: texts.get(found[1], found[0]), each))  # type: ignore[misc]
     return JOINT.join(steps)
 
 

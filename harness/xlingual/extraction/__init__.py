@@ -41,8 +41,10 @@ REGEX_SECONDS = 10.0
 """A pattern that takes longer on one answer would take longer on others: it is refused, and no score depends on it."""
 JOINT = " > "
 """Between words of which each looks in what the one before has found."""
-VERSIONS = {"choice_letter": "2"}
+VERSIONS = {"choice_letter": "3", "after": "2"}
 """Of the rules of words that have changed; "1" of all others."""
+_EDGES = "*" + "".join(each for each in map(chr, range(0x3001)) if each.isspace())
+"""White space of any kind, carriage returns among it, and the asterisks of bold type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _boxed(text: str, _language: str, _step: _Step) -> str | None:
 
 def _after(text: str, _language: str, step: _Step) -> str | None:
     _, found, rest = for_scoring(text).rpartition(for_scoring(step.argument))
-    lines = (line.strip(" \t*") for line in rest.split("\n")) if found else iter(())
+    lines = (line.strip(_EDGES) for line in rest.split("\n")) if found else iter(())
     return next(filter(None, lines), None)
 
 

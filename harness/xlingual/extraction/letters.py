@@ -2,7 +2,7 @@
 
 The first of these that finds anything decides:
 
-1. The whole answer is a label, in brackets or with a full stop or not.
+1. The whole answer is a label, in brackets or with a full stop or not; several labels and nothing else are none.
 2. The last answer word ("answer", "Cevap", "答案", ...) with a label behind it on the same line. Where an answer begins
    with a line as in 3, words that any choice is called by ("option", "Seçenek", "选项", ...) are none.
 3. Lines that are a label, or begin with one and a mark, "(B)", "B.", "B)" or "B:", if all of them have the same label.
@@ -144,6 +144,8 @@ def find_choice_letter(text: str, language: str, labels: Sequence[str]) -> str |
     spelled = _spellings(tuple(labels), language).get(_fold(words[0])) if words else None
     if spelled is not None:
         return spelled
+    if _is_list(text, language, tuple(labels)):
+        return None
     lines = [each for each in found if _begins_line(text, each)]
     bracketed = [each for each in found if each.bracketed]
     edges = [each for each in found if words and _is_edge(text, each, words.span())]
@@ -196,6 +198,13 @@ def _pattern(labels: tuple[str, ...], language: str) -> re.Pattern[str]:
     ways = {*known, *(variant for variant, kept in _SAME.items() if kept in known)}
     words = "|".join(re.escape(each) for each in sorted(ways, key=len, reverse=True))
     return re.compile(rf"({_OPEN}\s?)?({words})(\s?{_CLOSE})?", re.IGNORECASE)
+
+
+def _is_list(text: str, language: str, labels: tuple[str, ...]) -> bool:
+    """Whether a text is several labels and no other word, "A D" or "(A) (D)": no "A" of it is an article."""
+    known = _spellings(labels, language)
+    named = {known.get(_fold(word)) for word in re.findall(r"\w+", text)}
+    return len(named) > 1 and None not in named
 
 
 def _find_labels(text: str, language: str, labels: tuple[str, ...]) -> list[_Found]:

@@ -11,7 +11,7 @@ from ..plugin import FloatArray, Metric
 from ..records import Statistics
 from .clusters import Units, choose_units, mean_cluster_size, number_units, read_values, sum_units
 from .multiple import detectable_difference
-from .quantiles import TAIL, t_quantile
+from .quantiles import TAIL, t_quantile, t_tail
 from .rates import ASSUMED_CORRELATION, INFORMATIVE
 from .resampling import FEWEST_RESAMPLED, expanded_interval, resample
 from .shares import is_share
@@ -132,6 +132,9 @@ def _of_shares(pair: _Pair, scores: Sequence[float]) -> Difference:
     if int((np.abs(differences) > _ROUNDING).sum()) < INFORMATIVE:
         half = t_quantile(1 - TAIL, len(sizes) - 1) * error
         ends = max(-1.0, min(ends[0], difference / 100 - half)), min(1.0, max(ends[1], difference / 100 + half))
+        if pair.margin:
+            # Signs take gains to be as likely as losses: where there are two losses alone, they are too sure.
+            p_behind = max(p_behind, t_tail((difference + pair.margin) / 100 / error, len(sizes) - 1))
     agreed = _agree((100 * ends[0], 100 * ends[1]), difference, p)
     return _describe(pair, scores, _Ends(*agreed, 100 * error), (p, p_behind), method)
 

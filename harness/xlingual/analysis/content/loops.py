@@ -113,19 +113,18 @@ def _unit_at_the_end(text: str) -> tuple[str, float]:
 
 
 def _periodic_runs(text: str, times: int, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
-    """Yield period, beginning and length of parts that repeat a unit in a row: the longest of each period, or the last.
+    """Yield period, beginning and length of parts that repeat a unit at least so many `times` in a row.
 
-    Only those of at least so many `times` the period.
+    All of each period: the longest may be digits, which say nothing. `at_end`: only one that ends the text.
     """
     codes = np.array([ord(char) for char in text], dtype=np.uint32)
     for period in range(1, min(LONGEST_UNIT, len(codes) // times) + 1):
         breaks = np.flatnonzero(codes[period:] != codes[:-period])
         edges = np.concatenate(([-1], breaks, [len(codes) - period]))
         runs = np.diff(edges) - 1
-        place = len(runs) - 1 if at_end else int(runs.argmax())
-        length = int(runs[place]) + period
-        if length >= times * period:
-            yield period, int(edges[place]) + 1, length
+        places = np.flatnonzero(runs >= (times - 1) * period)
+        for place in (places[places == len(runs) - 1] if at_end else places).tolist():
+            yield period, int(edges[place]) + 1, int(runs[place]) + period
 
 
 def _from_a_word(unit: str) -> str:
