@@ -1,16 +1,28 @@
 """Analyses in the pages of `xlingual view` and `xlingual report`: where they lie beside runs, and only there."""
 
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from xlingual.analysis.content import read_analysis
+from xlingual.analysis.sections import find_sections
+from xlingual.analysis.space.files import read_space
 from xlingual.cli import run_command
+from xlingual.errors import DataError
+from xlingual.judging.reports import read_report
+from xlingual.view.provenance import clean_json
 
 from ..analysis.beside_runs import HOSTILE, content_of, put_everything
 from .browser import Page, find_chromium
 from .runs import read_page
 
 CHROMIUM = find_chromium()
+PLANTED = "openai:/mnt/Our Models/canary-q/tuned/m sk-1234567890abcdef"
 HEADINGS = ("Representation space", "Content of answers", "Judges")
 
 
@@ -97,3 +109,46 @@ def test_a_browser_shows_them_without_a_complaint_or_a_request(page: Page, runs:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.complaints() == []
         assert [each for each in page.requests() if not each.startswith("data:image/svg+xml;base64,")] == []
+
+
+def text_places(value: dict[str, Any] | list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield every place of a text in JSON data, as what holds it and its key."""
+    for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        if isinstance(item, str):
+            yield value, key
+        elif isinstance(item, dict | list):
+            yield from text_places(item)
+
+
+def test_no_text_of_an_analysis_brings_a_path_or_a_key_to_the_page(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    readers: dict[str, Callable[[Path], object]] = {
+        "judge": lambda path: read_report(path, path.name),
+        "content": read_analysis,
+        "space-": read_space,
+    }
+    for name, read in readers.items():
+        [path] = runs.rglob(f"{name}*.json")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        target = folder / path.name
+        planted = 0
+        for holder, key in text_places(data["model"] if name == "space-" else data):  # layers are drawn by their names
+            before, holder[key] = holder[key], PLANTED
+            target.write_text(json.dumps(data), encoding="utf-8")
+            try:
+                read(target)
+                planted += 1
+            except DataError:  # one of a few words
+                holder[key] = before
+        target.write_text(json.dumps(data), encoding="utf-8")
+        assert planted > 2, name
+    found = find_sections([folder], clean_json)
+    assert found.left_out == ()
+    assert [each.name for each in found.sections] == ["space", "content", "judges"]
+    for each in found.sections:
+        pictures = [base64.b64decode(picture).decode() for picture in re.findall(r"base64,([^\"]+)", each.html)]
+        text = "".join([each.html, *pictures])
+        assert "tuned/m" in text, "names of models are shown"
+        assert "canary-q" not in text
+        assert "1234567890abcdef" not in text

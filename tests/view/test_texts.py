@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +154,41 @@ def test_limited_runs_have_samples_of_their_own(tmp_path: Path) -> None:
         ("https://user:pass@host/v1", "https://***@host/v1"),
         ("org/name, 3/4, and/or/both", "org/name, 3/4, and/or/both"),
         ("key sk-1234567890abcdef", "key ***"),
+        ("hf:/mnt/My Data/anna/models/tuned", "hf:…/models/tuned"),
+        ("file:///mnt/anna/data/a/b.json", "file:…/a/b.json"),
+        ("D:\\data\\anna\\models\\x", "D:…\\models\\x"),
+        ("copy /a/b/c.json: see https://host.example/x/y/z", "copy …/b/c.json: see https://host.example/x/y/z"),
     ],
 )
 def test_no_path_or_key_of_the_machine_is_published(text: str, expected: str) -> None:
     assert clean_text(text) == expected
+
+
+def test_of_any_path_the_last_two_parts_are_published() -> None:
+    drawn = random.Random(20261126)
+    letters = "abcxyzäßñжяλω中文字가日本हिन्दعرب0123456789_-.+()[]#%&!"
+    alphabet = [*letters, " ", "'"]
+    frames = ("{}", "hf:{}", "no such file: '{}'", "pretrained={}", "file://{}", "[Errno 2] {}: gone", "找不到{}")
+    for _ in range(400):
+        # A folder's own mark stands in the middle of its name, so that no end of it is all that is left.
+        names = [
+            f"{drawn.choice(letters)}{''.join(drawn.choices(alphabet, k=3))}x{number}q{drawn.choice('abжλ中')}"
+            for number in range(drawn.randint(3, 7))
+        ]
+        names[-1] = names[-1].replace(" ", "-").replace("'", "-")
+        path = "/" + "".join(f"{name}{'/' * drawn.choice((1, 1, 1, 2))}" for name in names).rstrip("/")
+        if "'" in path and not re.fullmatch(r"(?:[^']|(?<=\w)'(?=\w))*", path):
+            continue  # such a name cannot be told from the end of a quotation
+        shown = clean_text(drawn.choice(frames).format(path))
+        assert [f"x{number}q" in shown for number in range(len(names))] == [False] * (len(names) - 2) + [True] * 2, path
+
+
+def test_a_user_without_a_home_folder_has_a_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert clean_text("hf:/home/anna/models/x, 3 of 4") == "hf:~/models/x, 3 of 4"
 
 
 def test_data_files_are_named_without_their_places(tmp_path: Path) -> None:

@@ -5,16 +5,22 @@ content --keep`, `judge*.json` of `xlingual judge`. Where there is none, there i
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import DataError, EnvironmentFault
 from ..files.folders import real_path
+from ..identity import Json
 from ..judging import reports, section
+from ..judging.records import JudgeReport
+from ..serial import from_json, to_json
 from ..store import walk_runs
 from . import content, space
 
+Record = TypeVar("Record")
+Show = Callable[[Json], Json]
 _OWN = re.compile(r"<style>.*?</style>|<h2>.*?</h2>", re.DOTALL)
 """What a section brings along for a page of its own. A name of a model cannot look like it: names are escaped."""
 
@@ -38,19 +44,22 @@ class FoundSections:
     """Files that could not be read, from the name of the folder that was searched, and why."""
 
 
-def find_sections(roots: Sequence[Path]) -> FoundSections:
-    """Read all analyses below `roots`; a file that is none is left out with the reason."""
+def find_sections(roots: Sequence[Path], show: Show = lambda record: record) -> FoundSections:
+    """Read all analyses below `roots`; a file that is none is left out with the reason.
+
+    `show` returns what a page may hold of a record, as JSON: pages for others hold no paths.
+    """
     left_out: list[tuple[str, str]] = []
-    found = [_space(roots, left_out), _content(roots, left_out), _judges(roots, left_out)]
+    found = [_space(roots, left_out, show), _content(roots, left_out, show), _judges(roots, left_out, show)]
     return FoundSections(sections=tuple(each for each in found if each is not None), left_out=tuple(left_out))
 
 
-def _space(roots: Sequence[Path], left_out: list[tuple[str, str]]) -> PageSection | None:
+def _space(roots: Sequence[Path], left_out: list[tuple[str, str]], show: Show) -> PageSection | None:
     """Return models on the same sentences together, those that were tuned after those that were not."""
     groups: dict[tuple[str, ...], list[space.SpaceRecord]] = {}
     for where, path in _files(roots, "space-"):
         try:
-            record = space.read_space(path)
+            record = _shown(space.SpaceRecord, space.read_space(path), show)
         except (DataError, EnvironmentFault) as error:
             left_out.append((where, error.what))
             continue
@@ -61,20 +70,25 @@ def _space(roots: Sequence[Path], left_out: list[tuple[str, str]]) -> PageSectio
     return _section("space", "Representation space", parts)
 
 
-def _content(roots: Sequence[Path], left_out: list[tuple[str, str]]) -> PageSection | None:
+def _content(roots: Sequence[Path], left_out: list[tuple[str, str]], show: Show) -> PageSection | None:
     parts = []
     for where, path in _files(roots, "content"):
         try:
-            parts.append(content.section(content.read_analysis(path)))
+            parts.append(content.section(_shown(content.ContentAnalysis, content.read_analysis(path), show)))
         except (DataError, EnvironmentFault) as error:
             left_out.append((where, error.what))
     return _section("content", "Content of answers", parts)
 
 
-def _judges(roots: Sequence[Path], left_out: list[tuple[str, str]]) -> PageSection | None:
+def _judges(roots: Sequence[Path], left_out: list[tuple[str, str]], show: Show) -> PageSection | None:
     found = reports.read_reports([root for root in roots if root.is_dir()])
     left_out += dict.fromkeys(found.left_out)
-    return _section("judges", section.HEADING, [section.section(tuple(dict.fromkeys(found.reports)))])
+    shown = [_shown(JudgeReport, each, show) for each in dict.fromkeys(found.reports)]
+    return _section("judges", section.HEADING, [section.section(shown)])
+
+
+def _shown(kind: type[Record], record: Record, show: Show) -> Record:
+    return from_json(kind, show(to_json(record)))
 
 
 def _section(name: str, heading: str, parts: Sequence[str]) -> PageSection | None:

@@ -11,6 +11,7 @@ from ..analysis.sections import find_sections
 from ..board import collect_runs
 from ..errors import DataError, UsageError
 from ..view import ViewOptions, write_view
+from ..view.provenance import clean_json
 from . import printable
 from .options import FiniteRange, takes
 
@@ -57,7 +58,7 @@ def write_runs(roots: list[Path], target: Path, options: ViewOptions) -> str:
     if not collection.runs:
         reason = f": {collection.left_out[0].where}: {collection.left_out[0].reason}" if collection.left_out else ""
         raise DataError(f"no run can be read{reason}", where=str(roots[0]), hint="xlingual eval --out DIR writes runs")
-    found = find_sections(roots)
+    found = find_sections(roots, clean_json)
     options = replace(options, analyses=found.sections)
     summary = write_view(collection, target, options, _count_runs(len(collection.runs)))
     for note in (*summary.notes, *(f"left out: {where}: {reason}" for where, reason in found.left_out)):

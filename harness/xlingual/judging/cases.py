@@ -33,8 +33,11 @@ LONGEST_ASKED = 12_000
 MARK_DIGITS = 8
 TIE = 0.5
 _MARKERS = re.compile(
-    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|</?(?:start|end)_of_turn>|<(?:bos|eos|pad|unk|mask|sep)>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>"
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|<\|[A-Za-z_]{1,40}>|<[A-Za-z_]{1,40}\|>|\[\|[^\[\]|\n]{1,40}\|\]"
+    r"|</?s>|</?(?:start|end)_of_[a-z]{1,20}>|</?(?:bos|eos|pad|unk|mask|sep|cls|eot|eod|eop|sop)(?:_token)?>"
+    r"|<(?:extra_id|reserved|unused|special|unused_token)_?\d{1,5}>|\[UNUSED_TOKEN_\d{1,5}\]"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|\[(?:BOS|EOS|CLS|SEP|PAD|UNK|g?MASK)\]|<</?SYS>>",
+    re.IGNORECASE,
 )
 """What chat templates of model families put between turns. A tokenizer takes them for such wherever they stand."""
 
@@ -173,7 +176,13 @@ def make_example(name: str, place: tuple[str, str], texts: Mapping[str, str], pr
 
 def break_markers(text: str) -> str:
     """Return `text` with the markers of chat templates broken, so that no answer ends the judge's question."""
-    return _MARKERS.sub(lambda found: f"{found[0][0]}¦{found[0][1:-1].strip('|｜')}¦{found[0][-1]}", text)
+    while (broken := _MARKERS.sub(_break, text)) != text:  # what stands within one may be another
+        text = broken
+    return text
+
+
+def _break(marker: re.Match[str]) -> str:
+    return f"{marker[0][0]}¦{marker[0][1:-1].strip('|｜')}¦{marker[0][-1]}"
 
 
 def shorten(text: str, longest: int) -> str:

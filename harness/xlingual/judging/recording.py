@@ -31,6 +31,7 @@ from .scores import (
     Reply,
     count_verdicts,
     estimate_over,
+    possible_scores,
     read_replies,
     score_cases,
     score_metric,
@@ -172,7 +173,9 @@ def notes_on(counts: VerdictCounts, identity: JudgeIdentity, judged: Sequence[Ju
         notes.append(f"{counts.same} pairs are of one and the same answer: ties, without asking")
     if counts.unreadable or counts.unclear:
         both = f"{counts.unreadable} verdicts could not be read, {counts.unclear} say that the judge cannot tell"
-        notes.append(f"{both}: those answers have no score, which is not a zero{_bounds(judged)}")
+        low, high = possible_scores(judged)
+        instead = f"with any verdicts there it would be {low:.1f} to {high:.1f}"
+        notes.append(f"{both}: those answers have no score, which is not a zero; {instead}")
     if counts.unreadable:
         why, times = Counter(_kinds_of_unreadable(judged)).most_common(1)[0]
         notes.append(f"most often, {times} times, a verdict is {why}")
@@ -199,14 +202,6 @@ def _kinds_of_unreadable(judged: Sequence[JudgedCase]) -> Iterator[str]:
         for reply in each.replies:
             if reply.verdict.state is VerdictState.UNREADABLE:
                 yield ": ".join(reply.verdict.word.split(": ")[:2])
-
-
-def _bounds(judged: Sequence[JudgedCase]) -> str:
-    """Return between what the score would lie with any verdicts in the place of those that are lacking."""
-    gone = sum(each.state in (VerdictState.UNREADABLE, VerdictState.UNCLEAR) for each in judged)
-    known = [each.score for each in judged if each.score is not None]
-    low, high = (100 * (sum(known) + more) / (len(known) + gone) for more in (0, gone))
-    return f"; with any verdicts there it would be {low:.1f} to {high:.1f}"
 
 
 def _run_record(outcome: Outcome, report: JudgeReport, judged: tuple[JudgedCase, ...]) -> RunRecord:

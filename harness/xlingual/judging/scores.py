@@ -97,8 +97,37 @@ def _score(case: Case, replies: tuple[Reply, ...]) -> JudgedCase:
     values = [each.verdict.value for each in replies if each.verdict.value is not None]
     score = None
     if worst is VerdictState.READ:
-        score = values[0] if len(values) == 1 else (values[0] + 1 - values[1]) / 2
+        score = _of_orders(values)
     return JudgedCase(case=case, replies=replies, score=score, state=worst)
+
+
+def _of_orders(values: Sequence[float]) -> float:
+    """Return the score of one verdict, or of those of both orders, in which the answer was shown first and second."""
+    return values[0] if len(values) == 1 else (values[0] + 1 - values[1]) / 2
+
+
+def possible_scores(judged: Sequence[JudgedCase]) -> tuple[float, float]:
+    """Return the least and the most, of 100, that the score is with any verdicts in the place of those not given.
+
+    As in the score, an example counts once, with the mean of its answers. What was not asked, or failed, stays out.
+    """
+    ends = []
+    for end in (0.0, 1.0):
+        examples: dict[str, list[float]] = {}
+        for each in judged:
+            if (score := _with_verdicts(each, end)) is not None:
+                examples.setdefault(each.case.answer.id, []).append(score)
+        ends.append(100 * sum(sum(found) / len(found) for found in examples.values()) / len(examples))
+    return ends[0], ends[1]
+
+
+def _with_verdicts(judged: JudgedCase, end: float) -> float | None:
+    """Return the score with verdicts worth `end` of it in the place of those that say nothing."""
+    if judged.state not in (VerdictState.UNREADABLE, VerdictState.UNCLEAR):
+        return judged.score
+    given = [each.verdict.value for each in judged.replies]
+    worth = (end, 1 - end)  # of a pair the second verdict is of the other answer
+    return _of_orders([worth[place] if value is None else value for place, value in enumerate(given)])
 
 
 def count_verdicts(judged: Sequence[JudgedCase], *, pairs: bool) -> VerdictCounts:

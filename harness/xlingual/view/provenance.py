@@ -9,16 +9,37 @@ from ..identity import Json
 from ..redaction import redact_document
 from ..serial import to_json
 
-_HOME = re.compile(r"(?:/home/|/Users/)[^/\s\"']+|(?<![\w/])/root(?=/|$)|[A-Za-z]:\\Users\\[^\\\s\"']+")
-_ABSOLUTE = re.compile(r"(?<![\w/.~…-])/(?!/)(?:[^/\s\"']+/)+([^/\s\"']+/[^/\s\"']+)")
+_WORD = r"(?:[^/\\\s\"']|(?<=\w)'(?=\w))+"
+_PART = rf"{_WORD}(?:(?<![:;])[^\S\r\n]{{1,3}}{_WORD}){{0,4}}"
+"""A folder of a path, with blanks in its name; only where a stroke follows is a blank known to be of the name."""
+_HOME = re.compile(
+    rf"(?:/home/+|/Users/+)(?:{_PART}(?=/)|{_WORD})|(?<![\w/])/root(?=/|$)"
+    rf"|[A-Za-z]:[\\/]+Users[\\/]+(?:{_PART}(?=[\\/])|{_WORD})|(?<![A-Za-z0-9_/])~[A-Za-z_][\w.-]*(?=/)"
+)
+_ABSOLUTE = re.compile(
+    r"(?P<url>(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]{0,20}://(?!/)[^\s\"'<>]*)"
+    rf"|(?<![A-Za-z0-9_/.~…-])/+(?:{_PART}/+)+(?P<last>{_PART}/+{_WORD})"
+    rf"|(?:(?<![A-Za-z0-9])(?P<drive>[A-Za-z]:)\\+|(?<![\w\\])\\{{2}})(?:{_PART}\\+)+(?P<last_there>{_PART}\\+{_WORD})",
+    re.IGNORECASE,
+)
+"""A path of this system, or of Windows; an address of the net is none, but for `file:`."""
 
 
 def clean_text(text: str) -> str:
     """Return `text` without credentials; home folders become "~", other absolute paths keep their last two parts."""
-    home = str(Path.home())
+    try:
+        home = str(Path.home())
+    except RuntimeError:  # a container whose user has no home folder
+        home = ""
     if len(home) > 1:
         text = re.sub(rf"{re.escape(home)}(?=/|$)", "~", text)
-    return _ABSOLUTE.sub(r"…/\1", _HOME.sub("~", redact_document(text)))
+    return _ABSOLUTE.sub(_shorten_path, _HOME.sub("~", redact_document(text)))
+
+
+def _shorten_path(found: re.Match[str]) -> str:
+    if found["url"] is not None:
+        return found[0]
+    return f"…/{found['last']}" if found["last"] is not None else f"{found['drive'] or ''}…\\{found['last_there']}"
 
 
 def clean_json(value: Json) -> Json:

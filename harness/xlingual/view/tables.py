@@ -232,7 +232,7 @@ def _metric(name: str, records: Sequence[RunRecord]) -> ViewMetric:
         name=name,
         higher_is_better=name not in RATES and is_higher_better(name, records),
         bounded=all(estimate.bounds is None for estimate in found),
-        signatures=tuple(sorted({estimate.signature for estimate in found if estimate.value is not None})),
+        signatures=tuple(sorted({clean_text(estimate.signature) for estimate in found if estimate.value is not None})),
     )
 
 

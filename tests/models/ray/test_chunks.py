@@ -68,3 +68,29 @@ def test_the_chunk_of_a_dead_worker_is_quartered_until_one_request_is_alone() ->
     assert sizes == [64, 16, 4, 1, 1, 1]
     left = [text for rest in drain(queue) for text in rest]
     assert sorted([*left, *chunk.requests]) == texts
+
+
+def test_whatever_kills_workers_every_other_request_is_answered_once_and_a_killer_fails_after_three() -> None:
+    drawn = random.Random(20261126)
+    for _ in range(25):
+        texts = [f"{drawn.choice('abकع中')}{each}" for each in range(drawn.randint(1, 120))]
+        killers = set(drawn.sample(texts, min(len(texts), drawn.randint(0, 5))))
+        queue = part("chunks").make_queue([request(text) for text in texts], drawn.randint(1, 6))
+        answered, failed, alone = [], [], dict.fromkeys(killers, 0)
+        while (chunk := queue.next()) is not None:
+            asked = list(chunk.requests)
+            drawn.shuffle(asked)  # a model answers in an order of its own
+            chance = drawn.randint(0, len(asked)) if drawn.random() < 0.2 and len(asked) > 1 else len(asked)
+            stop = next((place for place, text in enumerate(asked) if text in killers), chance)
+            answered += asked[: min(stop, chance)]
+            for text in asked[: min(stop, chance)]:
+                del chunk.requests[text]
+            if min(stop, chance) == len(asked):
+                continue
+            if len(chunk.requests) == 1 and set(chunk.requests) <= killers:
+                alone[next(iter(chunk.requests))] += 1
+            if (found := queue.requeue(chunk)) is not None:
+                failed.append(found[0].key)
+        assert sorted(answered) == sorted(set(texts) - killers)
+        assert sorted(failed) == sorted(killers)
+        assert set(alone.values()) <= {3}
