@@ -288,6 +288,25 @@ def test_a_gate_that_cannot_tell_says_so(tmp_path: Path, capsys: pytest.CaptureF
     assert "hint: add --fail-if-worse" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("failed", "by", "code"), [(0, None, 0), (1, None, 6), (12, "2", 6), (1, "5", 0), (2, "5", 6)])
+def test_a_model_that_fails_on_what_the_other_answers_is_not_passed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failed: int, by: str | None, code: int
+) -> None:
+    """Of 24 questions one is 4.2 points; on all that both were scored on the two are equal."""
+    first, second = _run("oracle", tmp_path / "a", "xquad/en"), _run("oracle", tmp_path / "b", "xquad/en")
+    [path] = first.rglob("samples.jsonl")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines[24 - failed :]:
+        line |= {"failure": {"kind": "timeout", "message": ""}, "statistics": dict.fromkeys(line["statistics"])}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    capsys.readouterr()
+    words = [str(first), str(second), "--fail-if-worse", *(["--by", by] if by else [])]
+    assert run_command(["compare", *words]) == code
+    assert (f"the first failed on {failed} examples" in capsys.readouterr().out) == (failed > 0)
+    # What failed at the second, or has no score for reasons of the metric, is no loss of the first.
+    assert run_command(["compare", words[1], words[0], *words[2:]]) == 0
+
+
 def test_several_tasks_are_corrected_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """S13: of 12 languages of two equal models one is below 5% in 44% of draws."""
     first, second = _run("oracle", tmp_path), _run("echo", tmp_path)

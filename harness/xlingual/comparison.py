@@ -77,6 +77,8 @@ class Comparison:
     """Whether the first is worse by more than the margin, at 5% over all comparisons together."""
     limit: str | None = None
     """Which examples of the task were asked, "1-40"; None for all."""
+    lost: int = 0
+    """Examples that failed at the first, and that the second was scored on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,16 @@ def overall_verdict(comparisons: Sequence[Comparison]) -> Verdict:
 def _judge(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
     """Say whether the first is worse; `sure`: its difference from minus the margin is no chance.
 
-    A first that is behind on no single example is not worse, however few examples there are.
+    A first that is behind on no single example is not worse, however few examples there are; unless it failed on more
+    than the margin would let it lose, for it may be wrong on all of these.
     """
+    verdict = _on_shared(comparison, margin, sure=sure)
+    may_lose = 100 * comparison.lost > margin * (comparison.n + comparison.lost)
+    return Verdict.CANNOT_TELL if verdict is Verdict.NOT_WORSE and may_lose else verdict
+
+
+def _on_shared(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
+    """Say whether the first is worse on the examples that both were scored on."""
     higher = find_metric(comparison.metric, task=comparison.task).higher_is_better
     if (comparison.behind if higher else comparison.ahead) == 0:
         return Verdict.NOT_WORSE
@@ -194,7 +204,9 @@ def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> t
         raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
     scored = [sum(each is not None for each in row) for row in rows]
     made = _describe(task, metric, found, (len(ids), scored[0], scored[1]))
-    return replace(made, limit=first.record.protocol.limit), found.p_behind
+    failed = [any(each.get("failure") is not None for each in first.samples[name]) for name in ids]
+    lost = sum(gone and ours is None and theirs is not None for gone, ours, theirs in zip(failed, *rows, strict=True))
+    return replace(made, limit=first.record.protocol.limit, lost=lost), found.p_behind
 
 
 def _check_alike(first: SavedRun, second: SavedRun, metric: str) -> None:

@@ -81,7 +81,8 @@ def _note(each: Comparison) -> str:
     units = {"group": "articles or documents", "cluster": "paragraphs", "example": "single examples"}
     power = "" if each.detectable is None else f"; shows differences from {each.detectable:.1f} points on (chance 80%)"
     part = "" if each.limit is None else f"examples {each.limit} only; "
-    return f"{part}{each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
+    lost = "" if not each.lost else f"the first failed on {each.lost} examples that the second was scored on; "
+    return f"{part}{lost}{each.clusters} clusters, {units[each.clustered_by]}; {each.method}{power}"
 
 
 COMMAND = click.Command(
