@@ -69,6 +69,28 @@ def test_other_data_are_refused_for_a_limited_run_too(tmp_path: Path) -> None:
         rescore.rescore_run(folder, select_tasks(["xquad/zh"], [])[0], SAMPLE, results=path.name)
 
 
+def test_a_rescoring_that_was_cut_off_between_its_files_goes_through_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new samples are there, the record is the old one: `verify` says so until the same command has run again."""
+    folder = evaluated(tmp_path)
+    write = rescore.write_atomically
+
+    def stop_at_the_record(path: Path, text: str) -> None:
+        if path.name == "results.json":
+            raise KeyboardInterrupt
+        write(path, text)
+
+    words = ["score", str(folder), "--data", "sample", "--metrics", "exact_match"]
+    monkeypatch.setattr(rescore, "write_atomically", stop_at_the_record)
+    assert run_command(words) != 0
+    monkeypatch.undo()
+    assert "exact_match" not in json.dumps(document(folder / "results.json")["estimates"])
+    assert run_command(["verify", str(folder), "--data", "sample"]) == 1
+    assert run_command(words) == 0
+    assert run_command(["verify", str(folder), "--data", "sample"]) == 0
+
+
 def test_nothing_is_read_before_the_folder_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = evaluated(tmp_path)
     seen: list[str] = []
