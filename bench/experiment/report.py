@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xlingual.cli.compare import show_p
 from xlingual.metrics import find_metric
 from xlingual.statistics.multiple import holm
 from xlingual.statistics.parallel import LEAST_BASELINE, Scored, ScoredExample, is_near_zero, join_units
@@ -145,7 +146,7 @@ def page(
     for (name, each), p in zip(differences, corrected, strict=True):
         control = controls[name]
         gain = average_gain([(runs[name][each["task"]], runs[control][each["task"]])], each["metric"])
-        gains.append([name, control, each["task"], each["metric"], _difference(each), f"{p:.3f}", _percent(gain)])
+        gains.append([name, control, each["task"], each["metric"], _difference(each), show_p(p), _percent(gain)])
     over = ["model", "control", "task", "metric", "difference", "p (Holm)", "gain, %"]
     parts = [_introduction(setting), _table(header, rows, 1), _table(over, gains, 4)]
     return "\n\n".join([HEADING, *(each.rstrip("\n") for each in parts), _averages(runs, controls)])

@@ -238,6 +238,19 @@ def test_the_section_has_its_place_in_the_page() -> None:
         with_section("# Another page\n", f"{HEADING}\n")
 
 
+def test_the_page_on_tuning_has_the_gains_of_the_tables() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    averages = {(row[0], row[1]): row[-1] for row in rows if row[0] in ("xquad", "flores101")}
+    gains = {(row[0], row[3]): row[6].split()[0] for row in rows if row[0].startswith("coit-")}
+    summary = (PAGE.parent / "tuning.md").read_text(encoding="utf-8").partition("## What it gains")[2]
+    for benchmark, metric, task in (("xquad", "containment", "questions"), ("flores101", "chrf++", "translation")):
+        [line] = [each for each in summary.splitlines() if each.startswith(f"| {task}, ") and "English only" in each]
+        found = [cell.strip().replace("%", "") for cell in line.split("|")[3:6]]
+        singles = [", ".join(gains[f"coit-{each}-{seed}", metric] for seed in (1, 2)) for each in ("zh", "vi")]
+        assert found == [averages[benchmark, metric], *singles]
+
+
 def options(tmp_path: Path, **more: object) -> argparse.Namespace:
     words = ["--base", "b", "--data", str(tmp_path / "data"), "--out", str(tmp_path)]
     found = experiment.parse(words)
