@@ -10,6 +10,7 @@ import pytest
 from xlingual import rescore
 from xlingual.cli import run_command
 from xlingual.errors import DataError, EnvironmentFault
+from xlingual.files import write_atomically
 from xlingual.lease import LOCK, lock_folder
 from xlingual.plugin import DataSource
 from xlingual.selection import select_tasks
@@ -74,12 +75,11 @@ def test_a_rescoring_that_was_cut_off_between_its_files_goes_through_the_next_ti
 ) -> None:
     """The new samples are there, the record is the old one: `verify` says so until the same command has run again."""
     folder = evaluated(tmp_path)
-    write = rescore.write_atomically
 
     def stop_at_the_record(path: Path, text: str) -> None:
         if path.name == "results.json":
             raise KeyboardInterrupt
-        write(path, text)
+        write_atomically(path, text)
 
     words = ["score", str(folder), "--data", "sample", "--metrics", "exact_match"]
     monkeypatch.setattr(rescore, "write_atomically", stop_at_the_record)

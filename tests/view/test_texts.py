@@ -188,7 +188,7 @@ def test_a_user_without_a_home_folder_has_a_page_too(monkeypatch: pytest.MonkeyP
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", no_home)
-    assert clean_text("hf:/home/anna/models/x, 3 of 4") == "hf:~/models/x, 3 of 4"
+    assert clean_text("hf:/home/Anna/models/x, 3 of 4") == "hf:~/models/x, 3 of 4"
 
 
 def test_data_files_are_named_without_their_places(tmp_path: Path) -> None:
