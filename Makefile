@@ -75,10 +75,12 @@ bench: $(STAMP)
 		$(BIN)/python -m bench $${XLINGUAL_MAKE_DOCS:+--write docs/benchmarks.md} $$XLINGUAL_MAKE_ARGS; \
 	fi
 
-# Models of two layers are slower on several threads than on one, and far slower beside other work: a process a core
-# instead, each with a row of files, whose fixtures are then made once, until one takes what another has left.
+# Models of two layers are slower on several threads than on one, and far slower beside other work: processes instead,
+# one more than cores, since tests of servers and of other processes wait for a third of their time. Each has a row of
+# files, whose fixtures are then made once, until one takes what another has left.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$$($(BIN)/python -c 'import os; print(1 + (os.cpu_count() or 1))') \
+		$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist worksteal
