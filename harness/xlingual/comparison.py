@@ -102,7 +102,7 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], margin: floa
         hint = f"the first has {', '.join(ours)}, the second {', '.join(theirs)}"
         raise UsageError("no task has a finished run in both", where=f"{first} and {second}", hint=hint)
     found: list[Comparison] = []
-    p_behind: list[float] = []
+    p_behind: list[tuple[float, float]] = []
     for task in shared:
         pair = (_load(ours[task]), _load(theirs[task]))
         for name in metrics or (pair[0].record.main_metric,):
@@ -110,9 +110,9 @@ def compare_runs(first: Path, second: Path, metrics: Sequence[str], margin: floa
             found.append(comparison)
             p_behind.append(p)
     corrected = holm([each.p for each in found])
-    sure = holm(p_behind)
+    sure = zip(*(holm(each) for each in zip(*p_behind, strict=True)), strict=True)
     return [
-        replace(each, p_holm=p, verdict=_judge(each, margin, sure=behind <= ALPHA))
+        replace(each, p_holm=p, verdict=_judge(each, margin, (behind[0] <= ALPHA, behind[1] <= ALPHA)))
         for each, p, behind in zip(found, corrected, sure, strict=True)
     ]
 
@@ -123,26 +123,25 @@ def overall_verdict(comparisons: Sequence[Comparison]) -> Verdict:
     return next(each for each in (Verdict.WORSE, Verdict.CANNOT_TELL, Verdict.NOT_WORSE) if each in found)
 
 
-def _judge(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
-    """Say whether the first is worse; `sure`: its difference from minus the margin is no chance.
+def _judge(comparison: Comparison, margin: float, sure: tuple[bool, bool]) -> Verdict:
+    """Say whether the first is worse.
 
-    A first that is behind on no single example is not worse, however few examples there are; unless it failed on more
-    than the margin would let it lose, for it may be wrong on all of these.
+    `sure`: its difference from minus the margin, and from minus what `_left_of` leaves of it, is no chance. A first
+    that is behind on no single example is not worse, however few examples there are.
     """
-    verdict = _on_shared(comparison, margin, sure=sure)
-    may_lose = 100 * comparison.lost > margin * (comparison.n + comparison.lost)
-    return Verdict.CANNOT_TELL if verdict is Verdict.NOT_WORSE and may_lose else verdict
-
-
-def _on_shared(comparison: Comparison, margin: float, *, sure: bool) -> Verdict:
-    """Say whether the first is worse on the examples that both were scored on."""
     higher = find_metric(comparison.metric, task=comparison.task).higher_is_better
+    left = _left_of(margin, comparison.n, comparison.lost)
     if (comparison.behind if higher else comparison.ahead) == 0:
-        return Verdict.NOT_WORSE
-    if not sure:
-        return Verdict.CANNOT_TELL
+        return Verdict.NOT_WORSE if left >= 0 else Verdict.CANNOT_TELL
     lead = comparison.difference if higher else -comparison.difference
-    return Verdict.NOT_WORSE if lead > -margin else Verdict.WORSE
+    if sure[0] and lead <= -margin:
+        return Verdict.WORSE
+    return Verdict.NOT_WORSE if left >= 0 and sure[1] and lead > -left else Verdict.CANNOT_TELL
+
+
+def _left_of(margin: float, n: int, lost: int) -> float:
+    """Return what is left of a margin, in points, if the first is wrong wherever it alone has failed; else below 0."""
+    return margin - 100 * lost / (n + lost)
 
 
 def _runs_by_task(root: Path) -> dict[str, Path]:
@@ -180,8 +179,11 @@ def _load(path: Path) -> SavedRun:
     return SavedRun(record, samples)
 
 
-def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> tuple[Comparison, float]:
-    """Return the comparison, and the p-value of the first being behind by just the margin."""
+def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> tuple[Comparison, tuple[float, float]]:
+    """Return the comparison, and the p-values of the first being behind by just the margin, and by what is left of it.
+
+    What is left is that of `_left_of`, at least 0.
+    """
     task = first.record.protocol.task
     _check_alike(first, second, metric)
     ids = list(first.samples)
@@ -192,21 +194,24 @@ def _compare(first: SavedRun, second: SavedRun, metric: str, margin: float) -> t
     if len({len(each) for row in rows for each in row if each is not None}) > 1:
         raise DataError(f"statistics of {metric} are not of one length", where=task, hint=CHANGED)
     measure = find_metric(metric, task=task)
-    found = paired_difference(
-        measure,
-        rows[0],
-        rows[1],
-        [str(first.samples[each][0]["cluster"]) for each in ids],
-        groups=_groups(first, second, ids),
-        margin=margin if measure.higher_is_better else -margin,
-    )
-    if found is None:
-        raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
-    scored = [sum(each is not None for each in row) for row in rows]
-    made = _describe(task, metric, found, (len(ids), scored[0], scored[1]))
+    clusters = [str(first.samples[each][0]["cluster"]) for each in ids]
+
+    def compare_by(points: float) -> Difference:
+        signed = points if measure.higher_is_better else -points
+        groups = _groups(first, second, ids)
+        found = paired_difference(measure, rows[0], rows[1], clusters, groups=groups, margin=signed)
+        if found is None:
+            raise DataError(f"{metric} has no value in both runs", where=task, hint="choose another --metric")
+        return found
+
+    found = compare_by(margin)
     failed = [any(each.get("failure") is not None for each in first.samples[name]) for name in ids]
     lost = sum(gone and ours is None and theirs is not None for gone, ours, theirs in zip(failed, *rows, strict=True))
-    return replace(made, limit=first.record.protocol.limit, lost=lost), found.p_behind
+    scored = [sum(each is not None for each in row) for row in rows]
+    made = _describe(task, metric, found, (len(ids), scored[0], scored[1]))
+    left = max(0.0, _left_of(margin, found.n, lost))
+    p_behind = (found.p_behind, compare_by(left).p_behind if lost else found.p_behind)
+    return replace(made, limit=first.record.protocol.limit, lost=lost), p_behind
 
 
 def _check_alike(first: SavedRun, second: SavedRun, metric: str) -> None:
