@@ -48,3 +48,20 @@ def test_a_gold_number_is_right_in_every_language_and_no_other_is(declare: Decla
             assert is_right(example, f"So it is {own}."), (code, own)
             groups = len(number.partition(".")[2]) == 3
             assert is_right(example, f"So it is {other}.") is not groups, (code, other)
+
+
+def test_only_texts_are_read_as_the_declared_language_writes_numbers(declare: Declare, tmp_path: Path) -> None:
+    """With `numbers = "de"` the text "1.234" is 1234; a JSON number of the same look is one and a bit."""
+    drawn = random.Random(20261127)
+    numbers = [f"{drawn.randint(1, 9)}.{drawn.randint(100, 999)}" for _ in range(20)]
+    folder = tmp_path / "data" / "sums"
+    folder.mkdir(parents=True)
+    rows = [each for number in numbers for each in (number, float(number))]
+    (folder / "en.jsonl").write_text("".join(json.dumps({"sum": "?", "result": each}) + "\n" for each in rows))
+    answer = 'answer = { column = "result", kind = "number", numbers = "de" }'
+    tasks = declare(text=SUMS.replace('answer = "result"', answer) + 'languages = ["en"]\n')
+    read = tasks["en"].examples("test", DataSource(folder=tmp_path / "data", sample=False, offline=True)).rows
+    whole = [number.replace(".", "") for number in numbers]
+    for text, value, number, thousands in zip(read[::2], read[1::2], numbers, whole, strict=True):
+        assert (is_right(text, thousands), is_right(text, number)) == (True, False)
+        assert (is_right(value, number.rstrip("0")), is_right(value, thousands)) == (True, False)
