@@ -119,3 +119,26 @@ def test_tokens_that_nobody_counted() -> None:
     with pytest.raises(UsageError) as caught:
         allocate(fit_laws(points, OPTIONS), BudgetOptions(budget=1_000, unit=SizeUnit.TOKENS))
     assert "the tokens of a pair in zh are not known" in str(caught.value)
+
+
+def test_with_at_least_one_row_no_language_of_a_drawn_split_is_without() -> None:
+    """The hint of a split that no recipe can have: some of these give a language nothing without it."""
+    assert sum(_fewest_rows(seed, at_least=0) == 0 for seed in range(12)) > 2
+    assert all(_fewest_rows(seed, at_least=1) >= 1 for seed in range(12))
+
+
+def _fewest_rows(seed: int, *, at_least: int) -> int:
+    chance = np.random.Generator(np.random.PCG64(seed))
+    codes = ("zh", "ar", "hi", "tr")
+    truths = {
+        code: Truth(float(chance.uniform(0.01, 40)), float(chance.uniform(0.05, 1.5)), float(chance.uniform(41, 90)))
+        for code in codes
+    }
+    fitted = fit_laws(simulate(truths, noise=0.3), replace(OPTIONS, resamples=20))
+    budget = int(chance.integers(4, 2000))
+    available = {code: int(chance.integers(1, 500)) for code in codes}
+    weights = {code: float(chance.choice([0.0, 1.0])) for code in codes[1:]}
+    found = allocate(fitted, BudgetOptions(budget=budget, available=available, weights=weights, at_least=at_least))
+    assert all(share.rows <= available[share.language] for share in found.shares)
+    assert sum(share.rows for share in found.shares) <= budget
+    return min(share.rows for share in found.shares)

@@ -1,5 +1,6 @@
 """Recipes: amounts of translation sources change, and not a byte else."""
 
+import random
 import re
 import tomllib
 from pathlib import Path
@@ -127,6 +128,20 @@ def test_a_share_of_no_row_is_refused_before_anything_is_written(tmp_path: Path)
     with pytest.raises(UsageError, match="no row of hi is in the split") as caught:
         _rewrite(tmp_path, TEMPLATE, [_share("zh", 1234), _share("hi", 0)])
     assert caught.value.hint == "--at-least 1, or take the source wiki.hi out of the template and hi out of the points"
+
+
+def test_of_drawn_splits_those_with_a_language_without_a_row_are_refused(tmp_path: Path) -> None:
+    chance, path = random.Random(20261126), tmp_path / "m-mini.toml"
+    for _ in range(100):
+        rows = {code: chance.choice([0, 1, chance.randint(1, 10**7)]) for code in ("zh", "hi")}
+        shares = [_share(*each) for each in rows.items()]
+        if all(rows.values()):
+            written = tomllib.loads(_rewrite(tmp_path, TEMPLATE, shares))
+            assert {each["use"] for each in written["sources"].values()} >= {f"{each} rows" for each in rows.values()}
+            continue
+        with pytest.raises(UsageError, match=f"no row of {min((c for c in rows if not rows[c]), key=[*rows].index)} "):
+            _rewrite(tmp_path, TEMPLATE, shares)
+        assert path.read_text(encoding="utf-8") == TEMPLATE
 
 
 TWO = '[sources.a]\ndirection = "en-zh"\n[sources.b]\ndirection = "en-zh"\nuse = "all"\n'

@@ -223,3 +223,14 @@ def test_dedup_leaves_out_what_differs_in_case_spaces_and_punctuation_only(
         reasons = filter_rows(Filter(dedup=True), corpus, Examples(rows=tuple(rows), files=()), set())
         assert reasons[:2] == [None, "dedup"]
         assert set(reasons[2:]) <= {None}, others
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_rows_are_left_out_without_any_filter(seed: int, data_folder: DataFolder) -> None:
+    chance = random.Random(seed)
+    texts = ["".join(chance.choices("abcDEÉñ中文กีर्אب ", k=chance.randint(1, 9))) + str(place) for place in range(12)]
+    rows = [(f"Say {chance.choice(texts)}.", "", chance.choice(texts[:4])) for _ in range(80)]
+    data_folder.instructions("a.jsonl", rows)
+    table = '[sources.a]\nreader = "alpaca"\npath = "a.jsonl"\nlanguage = "en"\n'
+    [source] = data_folder.plan(data_folder.recipe(table, length=300)).plan.sources
+    assert (source.available, source.duplicates) == (len(set(rows)), len(rows) - len(set(rows)))

@@ -1,7 +1,9 @@
 """`ray:N:SPEC` with worker processes that are killed."""
 
+import importlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -172,6 +175,22 @@ def test_workers_with_another_model_are_refused(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(EnvironmentFault, match="another model than the driver"):
         list(model.answer(requests(1)))
     model.close()
+
+
+def test_of_drawn_fingerprints_only_the_driver_s_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    pool = importlib.import_module("xlingual.plugins.models.ray.pool")
+    monkeypatch.setattr("ray.get", lambda opened: opened)
+    chance = random.Random(20261126)
+    for _ in range(200):
+        own = "".join(chance.choices("0123456789abcdef", k=64))
+        place = chance.randrange(64)
+        changed = own[:place] + chance.choice("ghij") + own[place + 1 :]
+        driver = SimpleNamespace(config=SimpleNamespace(fingerprint=own, word="ray:2:m"))
+        pool.WorkerPool._check_fingerprint(driver, own)
+        for other in (changed, own[:place], own + "0", ""):
+            with pytest.raises(EnvironmentFault, match="another model than the driver"):
+                pool.WorkerPool._check_fingerprint(driver, other)
 
 
 @pytest.mark.slow
